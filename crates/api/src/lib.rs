@@ -1,0 +1,1 @@
+//! The surface others rely on: one trait, its types, its versions.

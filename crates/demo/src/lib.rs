@@ -1,0 +1,1 @@
+//! The machines and offices of the example projects.

@@ -1,0 +1,1 @@
+//! Talks to machines and writes what they say to the historian.

@@ -1,0 +1,1 @@
+//! Samples and context become canonical events.

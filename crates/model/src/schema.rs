@@ -1,0 +1,173 @@
+//! Canonical schemas: JSON Schema 2020-12 of events and objects, built in and added by a project.
+
+use crate::event::Event;
+use serde_json::Value as Json;
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// The schemas that come with Andon: name, version, text.
+pub const BUILT_IN: &[(&str, &str, &str)] = &[
+    ("asset.alarm", "1.0", include_str!("../schemas/asset.alarm-1.0.json")),
+    ("MaintenanceRequest", "1.0", include_str!("../schemas/MaintenanceRequest-1.0.json")),
+    ("ProductionOrder", "1.0", include_str!("../schemas/ProductionOrder-1.0.json")),
+];
+
+/// Problems shown of one value at most; a value wrong in a thousand places is wrong once.
+const PROBLEMS_MAX: usize = 20;
+
+/// A schema that is none, or that cannot be added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the schema {name}/{version}: {cause}")]
+pub struct SchemaError {
+    /// Its name.
+    pub name: String,
+    /// Its version, `major.minor`.
+    pub version: String,
+    /// What is wrong with it.
+    pub cause: String,
+}
+
+/// A value that does not fit its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The schema as `name/major.minor`.
+    pub schema: String,
+    /// Place (JSON pointer) and message of each problem.
+    pub problems: Vec<(String, String)>,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "does not fit {}", self.schema)?;
+        for (at, message) in &self.problems {
+            write!(f, "; at {}: {message}", if at.is_empty() { "/" } else { at })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+struct Schema {
+    name: String,
+    version: (u32, u32),
+    json: Json,
+    validator: jsonschema::Validator,
+}
+
+/// All schemas of a contract. Cheap to clone.
+#[derive(Clone)]
+pub struct Schemas(Arc<BTreeMap<(String, u32), Schema>>);
+
+impl fmt::Debug for Schemas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+impl Schemas {
+    /// The schemas that come with Andon.
+    pub fn built_in() -> Self {
+        let mut all = BTreeMap::new();
+        for (name, version, text) in BUILT_IN {
+            let json = serde_json::from_str(text).expect("a built-in schema is JSON");
+            let schema = compile(name, version, json).expect("a built-in schema is a schema");
+            all.insert(((*name).to_owned(), schema.version.0), schema);
+        }
+        Self(Arc::new(all))
+    }
+
+    /// These schemas and those of a project: name, `major.minor`, schema.
+    pub fn with(extra: Vec<(String, String, Json)>) -> Result<Self, SchemaError> {
+        let built_in = Self::built_in();
+        let mut all = Arc::into_inner(built_in.0).expect("nobody else has seen it yet");
+        for (name, version, json) in extra {
+            let schema = compile(&name, &version, json)?;
+            all.insert((name, schema.version.0), schema);
+        }
+        Ok(Self(Arc::new(all)))
+    }
+
+    /// All names with their versions, in order.
+    pub fn names(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.values().map(|s| format!("{}/{}.{}", s.name, s.version.0, s.version.1))
+    }
+
+    /// The schema of `name` or `name/major`, as JSON.
+    pub fn json(&self, reference: &str) -> Option<&Json> {
+        self.find(reference).map(|s| &s.json)
+    }
+
+    /// The full reference `andon:name/major.minor` of a name or `name/major`.
+    pub fn full_name(&self, reference: &str) -> Option<String> {
+        self.find(reference).map(|s| format!("andon:{}/{}.{}", s.name, s.version.0, s.version.1))
+    }
+
+    fn find(&self, reference: &str) -> Option<&Schema> {
+        let plain = reference.strip_prefix("andon:").unwrap_or(reference);
+        let (name, version) = plain.split_once('/').unwrap_or((plain, "1"));
+        let major = version.split('.').next()?.parse().ok()?;
+        self.0.get(&(name.to_owned(), major))
+    }
+
+    /// Checks a value against `name` or `name/major`.
+    pub fn check(&self, reference: &str, value: &Json) -> Result<(), Mismatch> {
+        let Some(schema) = self.find(reference) else {
+            return Err(Mismatch {
+                schema: reference.to_owned(),
+                problems: vec![(String::new(), "there is no schema of this name".to_owned())],
+            });
+        };
+        let problems: Vec<_> = schema
+            .validator
+            .iter_errors(value)
+            .take(PROBLEMS_MAX)
+            .map(|e| (e.instance_path().to_string(), e.to_string()))
+            .collect();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Mismatch { schema: format!("{}/{}.{}", schema.name, schema.version.0, schema.version.1), problems })
+    }
+
+    /// Checks the data of an event against the schema it names; every event passes here where it is born.
+    pub fn check_event(&self, event: &Event) -> Result<(), Mismatch> {
+        self.check(&event.schema, &event.data)
+    }
+}
+
+fn compile(name: &str, version: &str, json: Json) -> Result<Schema, SchemaError> {
+    let wrong = |cause: String| SchemaError { name: name.to_owned(), version: version.to_owned(), cause };
+    let (major, minor) = version
+        .split_once('.')
+        .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)))
+        .ok_or_else(|| wrong("expected a version like 1.0".to_owned()))?;
+    let validator = jsonschema::draft202012::new(&json).map_err(|e| wrong(e.to_string()))?;
+    Ok(Schema { name: name.to_owned(), version: (major, minor), json, validator })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_built_in_schemas_hold_what_they_say() {
+        let schemas = Schemas::built_in();
+        let good = json!({"title": "Look at it", "asset": "m-1", "site": "home", "priority": 2});
+        schemas.check("MaintenanceRequest/1", &good).unwrap();
+        let wrong = schemas.check("MaintenanceRequest", &json!({"title": 5})).unwrap_err();
+        assert!(wrong.problems.iter().any(|(at, _)| at == "/title"), "{wrong}");
+        assert!(schemas.check("Nothing/1", &good).is_err());
+        assert_eq!(schemas.full_name("asset.alarm").as_deref(), Some("andon:asset.alarm/1.0"));
+    }
+
+    #[test]
+    fn a_project_adds_its_own_and_a_wrong_one_is_named() {
+        let own = json!({"type": "object", "required": ["a"]});
+        let schemas = Schemas::with(vec![("Own".into(), "2.1".into(), own)]).unwrap();
+        assert!(schemas.check("Own/2", &json!({"a": 1})).is_ok());
+        assert!(schemas.check("Own/1", &json!({"a": 1})).is_err());
+        let error = Schemas::with(vec![("Own".into(), "1.0".into(), json!({"type": 7}))]).unwrap_err();
+        assert_eq!(error.name, "Own");
+    }
+}

@@ -1,0 +1,1 @@
+//! Joins the parts of a contract to a running instance.

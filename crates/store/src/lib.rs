@@ -1,0 +1,1 @@
+//! Historian, event log, journal and read models.

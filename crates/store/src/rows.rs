@@ -1,0 +1,448 @@
+//! The rows of business state: what layers write, all or nothing, and read back.
+
+use andon_model::{
+    AssetName, CallId, Event, EventId, ExceptionId, Key, Name, Outcome, OutcomeClass, Position, Quality, Reference,
+    RunId, SiteName, Time, Value, call::Step,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+/// One change of business state. A list of writes is committed as a whole or not at all.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// An event, inserted by its id: one that exists already is left as it is. Its order number is
+    /// given inside the transaction.
+    Event(Box<Event>, Option<Box<Evidence>>),
+    /// The state of a rule for an asset, with the place up to which it has read the log.
+    RuleState(RuleStateRow),
+    /// How far a reader has come, by its name.
+    Cursor(String, u64),
+    /// A run, inserted or replaced by its id.
+    Run(Box<RunRow>),
+    /// A run that is started: inserted by its id, one that exists is left as it is.
+    StartRun(Box<RunRow>),
+    /// A completed task; the same key twice is an error of ours and refused.
+    Task(Box<TaskRow>),
+    /// A call, inserted or replaced by its id.
+    Call(Box<CallRow>),
+    /// An attempt, inserted or replaced by call and number.
+    Attempt(Box<AttemptRow>),
+    /// An exception: a new one, or one more of the same fingerprint (count and last seen rise, an
+    /// exception that was resolved opens again).
+    Exception(Box<ExceptionRow>),
+    /// The state of an exception.
+    ExceptionState(ExceptionId, ExceptionState),
+    /// A message set aside with its bytes, belonging to an exception.
+    Quarantine(Box<QuarantineRow>),
+    /// An activated contract, kept whole under its revision.
+    Contract(Box<ContractRow>),
+    /// An interval in which samples of a source may be missing.
+    Gap(GapRow),
+    /// The condition of a source, replaced by its name.
+    Source(SourceRow),
+}
+
+/// The samples an event was made from, copied at its birth; lives as long as the event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Position of the first sample of the full range.
+    pub from: Position,
+    /// Position of the last sample of the full range.
+    pub to: Position,
+    /// Samples in the full range.
+    pub count: u64,
+    /// Chain over the full range: `h = SHA-256(h, position, time, quality, value)`, hexadecimal.
+    pub hash: String,
+    /// At most 500 of them: first, last, and the extremes of equal stretches between.
+    pub samples: Vec<EvidenceSample>,
+}
+
+/// Most samples an evidence copies.
+pub const EVIDENCE_SAMPLES_MAX: usize = 500;
+
+/// A copied sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceSample {
+    /// Its place in the log.
+    pub position: Position,
+    /// `<asset>/<signal>`.
+    pub signal: String,
+    /// The time of the source.
+    pub time: Time,
+    /// When it was received.
+    pub received: Time,
+    /// Its quality, as a `StatusCode`.
+    pub quality: u32,
+    /// Its value.
+    pub value: Json,
+}
+
+impl EvidenceSample {
+    /// A copy of a sample.
+    pub fn new(position: Position, signal: String, sample: &andon_model::Sample) -> Self {
+        Self {
+            position,
+            signal,
+            time: sample.time,
+            received: sample.received,
+            quality: sample.quality.0,
+            value: sample.value.to_json(),
+        }
+    }
+}
+
+/// An event with its order number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredEvent {
+    /// Its order number in the event log of this instance, from 1.
+    pub sequence: u64,
+    /// The event.
+    pub event: Event,
+}
+
+/// The state of a rule for an asset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuleStateRow {
+    /// The rule.
+    pub rule: Name,
+    /// The asset.
+    pub asset: AssetName,
+    /// Version of the rule that made the state.
+    pub version: String,
+    /// The state has read every entry before this place.
+    pub position: Position,
+    /// The state in the form of its kind of rule.
+    pub state: Json,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// Can go on at once.
+    Running,
+    /// Waits for a time, a call or a person.
+    Waiting,
+    /// Ended with an output.
+    Completed,
+    /// Ended with an error.
+    Faulted,
+}
+
+impl RunState {
+    /// The word that is stored and shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Completed => "completed",
+            Self::Faulted => "faulted",
+        }
+    }
+}
+
+/// One execution of a workflow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRow {
+    /// Derived from the workflow's name and the event.
+    pub id: RunId,
+    /// Its site.
+    pub site: SiteName,
+    /// The workflow's name.
+    pub workflow: String,
+    /// Hash of the pinned definition.
+    pub definition: String,
+    /// Revision of the contract that holds the pinned definition.
+    pub revision: String,
+    /// The event that started it.
+    pub event: Option<EventId>,
+    /// The first event of the story.
+    pub correlation: Option<EventId>,
+    /// Where it stands.
+    pub state: RunState,
+    /// When it was started.
+    pub started: Time,
+    /// When it last went on.
+    pub updated: Time,
+    /// When it is to go on by itself; `None`: not by time.
+    pub wake: Option<Time>,
+    /// Its input.
+    pub input: Json,
+    /// What the interpreter needs to go on.
+    pub memory: Json,
+    /// Its output, once completed.
+    pub output: Option<Json>,
+    /// The error it faulted with.
+    pub error: Option<Json>,
+}
+
+/// A completed task of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskRow {
+    /// The run.
+    pub run: RunId,
+    /// JSON pointer of the task in the definition.
+    pub pointer: String,
+    /// The path of loop indexes, entries by `then` and passes of `retry`; empty for the first.
+    pub iteration: String,
+    /// When it completed.
+    pub completed: Time,
+    /// Its output after `output.as`.
+    pub output: Json,
+    /// The context after `export.as`.
+    pub context: Json,
+    /// The pointer of the task that follows; `None`: the list, or the run, ends.
+    pub next: Option<String>,
+    /// In words, where nothing was done: skipped by `if`, or nobody answers for the capability there.
+    pub note: Option<String>,
+}
+
+/// Where a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallState {
+    /// Waits for its time, its turn or its system.
+    Waiting,
+    /// An attempt is under way.
+    InFlight,
+    /// Its effect is there, exactly once.
+    Delivered,
+    /// Refused for good; its run knows.
+    Refused,
+    /// A person is needed.
+    Parked,
+    /// Nobody answers for the capability at the site.
+    Skipped,
+}
+
+impl CallState {
+    /// The word that is stored and shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::InFlight => "in-flight",
+            Self::Delivered => "delivered",
+            Self::Refused => "refused",
+            Self::Parked => "parked",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// One request to a system of record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallRow {
+    /// Derived from its key.
+    pub id: CallId,
+    /// Its site.
+    pub site: SiteName,
+    /// The run that makes it.
+    pub run: RunId,
+    /// The task that makes it.
+    pub pointer: String,
+    /// The task's iteration without passes of `retry`.
+    pub iteration: String,
+    /// What makes it the same call.
+    pub key: Key,
+    /// The short form of the key.
+    pub reference: Reference,
+    /// The capability.
+    pub capability: String,
+    /// The system it was routed to last.
+    pub system: Option<Name>,
+    /// The operation it was routed to last.
+    pub operation: Option<Name>,
+    /// Where it stands.
+    pub state: CallState,
+    /// The capability's input.
+    pub input: Json,
+    /// The capability's output, once delivered.
+    pub output: Option<Json>,
+    /// The number of the document at the system, once delivered.
+    pub document: Option<String>,
+    /// When it was made.
+    pub created: Time,
+    /// When it last changed.
+    pub updated: Time,
+    /// When its next attempt is due.
+    pub due: Option<Time>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The class of the last outcome.
+    pub class: Option<OutcomeClass>,
+    /// What the last outcome said.
+    pub detail: Option<String>,
+    /// What the machine of calls needs to go on.
+    pub memory: Json,
+}
+
+/// One try of a call. Durable before the first byte is sent; its outcome before the next task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptRow {
+    /// The call.
+    pub call: CallId,
+    /// From 1.
+    pub number: u32,
+    /// Send or search.
+    pub step: Step,
+    /// The system asked.
+    pub system: Name,
+    /// Its operation.
+    pub operation: Name,
+    /// Hash of the request.
+    pub hash: String,
+    /// Method and address of the request, without credentials.
+    pub request: String,
+    /// The request's body, cut to 16 KiB.
+    pub body: String,
+    /// When it began.
+    pub started: Time,
+    /// When its outcome was known; `None`: under way, or unknown after a crash.
+    pub ended: Option<Time>,
+    /// Its outcome.
+    pub outcome: Option<Outcome>,
+}
+
+/// The kind of an exception.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExceptionKind {
+    /// Bytes that could not become samples or events.
+    Input,
+    /// A call that could not be delivered, or whose outcome is unknown.
+    Output,
+    /// A decision a person must take.
+    Decision,
+    /// Something is not what was declared.
+    Drift,
+    /// A promise about time is broken.
+    Objective,
+}
+
+impl ExceptionKind {
+    /// The word that is stored and shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::Decision => "decision",
+            Self::Drift => "drift",
+            Self::Objective => "objective",
+        }
+    }
+}
+
+/// Where an exception stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExceptionState {
+    /// Somebody has to do something.
+    Open,
+    /// Done.
+    Resolved,
+}
+
+/// Something that needs a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExceptionRow {
+    /// Derived from the fingerprint.
+    pub id: ExceptionId,
+    /// Its site, where it has one.
+    pub site: Option<SiteName>,
+    /// Its kind.
+    pub kind: ExceptionKind,
+    /// The team that owns it.
+    pub owner: Name,
+    /// Groups by cause: the same cause at the same place is the same exception.
+    pub fingerprint: String,
+    /// What is wrong, in one line.
+    pub cause: String,
+    /// The particulars of the last occurrence.
+    pub detail: String,
+    /// What to do next.
+    pub remedy: String,
+    /// Occurrences.
+    pub count: u64,
+    /// First seen.
+    pub first: Time,
+    /// Last seen.
+    pub last: Time,
+    /// Where it stands.
+    pub state: ExceptionState,
+    /// The source, of an `input` exception.
+    pub source: Option<Name>,
+    /// The run, where there is one.
+    pub run: Option<RunId>,
+    /// The call, of an `output` exception.
+    pub call: Option<CallId>,
+}
+
+/// A message that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineRow {
+    /// The exception it belongs to.
+    pub exception: ExceptionId,
+    /// When it was received.
+    pub received: Time,
+    /// The source.
+    pub source: Name,
+    /// The topic, path or file it came by.
+    pub topic: String,
+    /// Its bytes, as they came.
+    pub bytes: Vec<u8>,
+    /// What is wrong with it, with its place.
+    pub detail: String,
+}
+
+/// An activated contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContractRow {
+    /// Its revision.
+    pub revision: String,
+    /// When it was activated last.
+    pub activated: Time,
+    /// The files of the project by path.
+    pub files: BTreeMap<String, String>,
+}
+
+/// An interval in which samples of a source may be missing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GapRow {
+    /// The source.
+    pub source: Name,
+    /// From here.
+    pub from: Time,
+    /// To here.
+    pub to: Time,
+    /// Why.
+    pub reason: String,
+}
+
+/// The condition of a source as it was last recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceRow {
+    /// The source.
+    pub source: Name,
+    /// Connected and subscribed.
+    pub connected: bool,
+    /// Since when.
+    pub since: Time,
+    /// Why not, or what is odd.
+    pub reason: String,
+}
+
+/// The newest value of a signal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LastValue {
+    /// `<asset>/<signal>`.
+    pub signal: String,
+    /// Its place in the log.
+    pub position: Position,
+    /// Time of the source.
+    pub time: Time,
+    /// Quality.
+    pub quality: Quality,
+    /// Value.
+    pub value: Value,
+}

@@ -1,0 +1,1 @@
+//! Durable runs and calls: one pure step, everything else feeds it.

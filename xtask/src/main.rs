@@ -1,0 +1,72 @@
+//! The commands of this project's developers: `cargo xtask --help` lists them, each stands in a file of its own.
+//!
+//! What a command finds goes to standard output, and whatever failed is said again at the very end, because the
+//! reader of a CI log sees only the end.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a developer's command speaks to its terminal")]
+
+mod bench;
+mod check;
+mod ci;
+mod clock;
+mod command;
+mod demo;
+mod fuzz;
+mod parts;
+mod root;
+mod setup;
+mod sim;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The commands of this project's developers.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Installs what the tests need and this machine lacks (Debian, root); elsewhere names it.
+    Setup,
+    /// Runs every test of the workspace.
+    Test(test::Arguments),
+    /// Format, lints, arrows, dependencies, tidiness and generated files; never the tests.
+    Check,
+    /// What CI runs: setup, check and test, with a limit on the time they take.
+    Ci,
+    /// Runs fuzz targets (needs a nightly toolchain and cargo-fuzz).
+    Fuzz(fuzz::Arguments),
+    /// Builds Andon and starts its demonstration.
+    Demo(demo::Arguments),
+    /// Runs the simulation over many seeds.
+    Sim(sim::Arguments),
+    /// Measures.
+    #[command(subcommand)]
+    Bench(bench::Command),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Setup => setup::run(),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Check => check::run(),
+        Command::Ci => ci::run(),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
+        Command::Bench(command) => bench::run(&command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
