@@ -9,26 +9,52 @@ mod ratchet;
 mod rust;
 mod tidy;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use crate::command;
 use crate::parts::{Parts, Problems};
+use crate::{command, root};
+
+/// Which parts.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only these parts; all when none is named.
+    #[arg(value_name = "PART")]
+    only: Vec<String>,
+}
+
+/// A part of the check.
+type Part = (&'static str, fn() -> Result<Problems>);
+
+/// All parts, the quick ones first.
+const PARTS: [Part; 6] = [
+    ("tidy", tidy::check),
+    ("arrows", arrows::check),
+    ("dependencies", dependencies::check),
+    ("fmt", fmt),
+    ("clippy", clippy),
+    ("generated", generated::check),
+];
 
 /// The command.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(unknown) = arguments.only.iter().find(|name| !PARTS.iter().any(|(known, _)| known == name)) {
+        let known: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
+        bail!("no part `{unknown}`; there are: {}", known.join(", "));
+    }
     let mut parts = Parts::default();
-    all(&mut parts);
+    for (name, work) in PARTS {
+        if arguments.only.is_empty() || arguments.only.iter().any(|wanted| wanted == name) {
+            parts.run(name, work);
+        }
+    }
     parts.finish()
 }
 
-/// Runs every part, the quick ones first.
+/// Runs every part.
 pub(crate) fn all(parts: &mut Parts) {
-    parts.run("tidy", tidy::check);
-    parts.run("arrows", arrows::check);
-    parts.run("dependencies", dependencies::check);
-    parts.run("fmt", fmt);
-    parts.run("clippy", clippy);
-    parts.run("generated", generated::check);
+    for (name, work) in PARTS {
+        parts.run(name, work);
+    }
 }
 
 fn fmt() -> Result<Problems> {
@@ -38,6 +64,10 @@ fn fmt() -> Result<Problems> {
     let status = command::stream(cargo, |line| said.push(line.to_owned()))?;
     if status.success() {
         return Ok(Problems::new());
+    }
+    let root = format!("{}/", root::root().display());
+    for line in &mut said {
+        *line = line.replace(&root, "");
     }
     said.sort();
     said.dedup();

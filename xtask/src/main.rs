@@ -37,7 +37,7 @@ enum Command {
     /// Runs every test of the workspace.
     Test(test::Arguments),
     /// Format, lints, arrows, dependencies, tidiness and generated files; never the tests.
-    Check,
+    Check(check::Arguments),
     /// What CI runs: setup, check and test, with a limit on the time they take.
     Ci,
     /// Runs fuzz targets (needs a nightly toolchain and cargo-fuzz).
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Setup => setup::run(),
         Command::Test(arguments) => test::run(&arguments),
-        Command::Check => check::run(),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Ci => ci::run(),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
