@@ -1,17 +1,25 @@
-//! `cargo xtask bench`: measures; figures are compared with a target or with a rival in the same run.
+//! `cargo xtask bench`: measures; every figure stands beside its target and beside a rival of the same run.
 
-use anyhow::{Result, bail};
+mod broker;
+mod load;
+mod process;
+mod project;
+mod report;
+mod signal;
+mod subject;
+
+use anyhow::Result;
 
 /// What is measured.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// From a signal to the event it causes, beside the broker alone.
-    Signal,
+    Signal(signal::Arguments),
 }
 
 /// The command.
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
-        Command::Signal => bail!("not yet"),
+        Command::Signal(arguments) => signal::run(arguments),
     }
 }
