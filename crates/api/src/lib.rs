@@ -1,1 +1,28 @@
-//! The surface others rely on: one trait, its types, its versions.
+//! The surface others rely on: one [`Backend`] trait, its types, its versions.
+//!
+//! ## What comes in
+//! HTTP requests on loopback, and a [`Backend`] that knows the answers.
+//!
+//! ## What goes out
+//! JSON, problems as in RFC 9457, and the `OpenAPI` document that describes both.
+//!
+//! ## What never happens here
+//! Reading the store, deciding anything about a plant. A handler reads its arguments, asks the
+//! backend on a thread that may block, and writes what it said.
+//!
+//! ## Where to start reading
+//! [`backend`] is the contract with the rest of the product, [`routes`] the list of everything served.
+//!
+//! ## How it is tested
+//! A backend of a few lines answers; the document is a snapshot, and answers are held against it.
+
+pub mod backend;
+pub mod kind;
+pub mod openapi;
+pub mod problem;
+pub mod routes;
+pub mod types;
+
+pub use backend::{Accepted, Backend, Ingest, Page, Query};
+pub use kind::Kind;
+pub use problem::Problem;

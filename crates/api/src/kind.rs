@@ -1,0 +1,106 @@
+//! The kinds of rows that are listed: one table for the API, the command line and their documents.
+
+use serde::{Deserialize, Serialize};
+
+/// A kind of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Canonical events.
+    Events,
+    /// Runs of workflows.
+    Runs,
+    /// Completed tasks of runs.
+    Tasks,
+    /// Calls to systems of record.
+    Calls,
+    /// Attempts of calls.
+    Attempts,
+    /// Exceptions: what needs a person.
+    Exceptions,
+    /// Messages that were set aside.
+    Quarantine,
+    /// Samples of the hot log.
+    Samples,
+    /// Intervals in which samples may be missing.
+    Gaps,
+    /// Sources with their condition and counts.
+    Sources,
+    /// Activated contracts.
+    Contracts,
+}
+
+/// A row of the table of kinds.
+#[derive(Debug, Clone, Copy)]
+pub struct Listed {
+    /// The kind.
+    pub kind: Kind,
+    /// Its word in paths and commands.
+    pub word: &'static str,
+    /// The type of its rows in the `OpenAPI` document.
+    pub schema: &'static str,
+    /// What it lists, in one sentence.
+    pub about: &'static str,
+}
+
+/// All kinds.
+pub const KINDS: [Listed; 11] = [
+    Listed { kind: Kind::Events, word: "events", schema: "Event", about: "Canonical events as CloudEvents." },
+    Listed { kind: Kind::Runs, word: "runs", schema: "Run", about: "Runs of workflows and where they stand." },
+    Listed { kind: Kind::Tasks, word: "tasks", schema: "Task", about: "Completed tasks of runs." },
+    Listed {
+        kind: Kind::Calls,
+        word: "calls",
+        schema: "Call",
+        about: "Calls to systems of record and where they stand.",
+    },
+    Listed {
+        kind: Kind::Attempts,
+        word: "attempts",
+        schema: "Attempt",
+        about: "Attempts of calls with their outcomes.",
+    },
+    Listed {
+        kind: Kind::Exceptions,
+        word: "exceptions",
+        schema: "Exception",
+        about: "What needs a person, with its owner.",
+    },
+    Listed {
+        kind: Kind::Quarantine,
+        word: "quarantine",
+        schema: "Quarantine",
+        about: "Messages that were set aside, with their bytes.",
+    },
+    Listed { kind: Kind::Samples, word: "samples", schema: "Sample", about: "Samples of the hot log." },
+    Listed {
+        kind: Kind::Gaps,
+        word: "gaps",
+        schema: "Gap",
+        about: "Intervals in which samples of a source may be missing.",
+    },
+    Listed {
+        kind: Kind::Sources,
+        word: "sources",
+        schema: "Source",
+        about: "Sources with their condition and counts.",
+    },
+    Listed {
+        kind: Kind::Contracts,
+        word: "contracts",
+        schema: "ContractRevision",
+        about: "Contracts that were activated.",
+    },
+];
+
+impl Kind {
+    /// The kind of this word.
+    pub fn of(word: &str) -> Option<Self> {
+        KINDS.iter().find(|k| k.word == word).map(|k| k.kind)
+    }
+
+    /// The word of this kind.
+    pub fn word(self) -> &'static str {
+        KINDS.iter().find(|k| k.kind == self).map_or("", |k| k.word)
+    }
+}

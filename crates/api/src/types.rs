@@ -1,0 +1,371 @@
+//! The types of the answers, as the `OpenAPI` document shows them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// Whether the instance does its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Readiness {
+    /// Whether everything that is needed is there.
+    pub ready: bool,
+    /// What is missing, one sentence each.
+    pub waiting_for: Vec<String>,
+}
+
+/// Health of an instance, with reasons and what to do next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// Name of the project.
+    pub project: String,
+    /// Revision of the active contract.
+    pub revision: String,
+    /// Id of the instance.
+    pub instance: String,
+    /// Whether it runs; false on a stopped data folder.
+    pub running: bool,
+    /// `ok`, `degraded` or `down`.
+    pub health: String,
+    /// What is not as it should be, worst first.
+    pub findings: Vec<Finding>,
+    /// Sources with their condition.
+    pub sources: Vec<Source>,
+    /// What is kept, by kind and state.
+    pub counts: BTreeMap<String, u64>,
+    /// The conservation of each seam.
+    pub seams: Vec<Seam>,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    /// `warning` or `error`.
+    pub level: String,
+    /// What it is about: a source, a system, an exception.
+    pub subject: String,
+    /// What is wrong.
+    pub detail: String,
+    /// Since when, where it is known.
+    pub since: Option<String>,
+    /// What to do next.
+    pub remedy: String,
+}
+
+/// The conservation of a seam: what came in is what came out, is set aside, or waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Seam {
+    /// The seam: `source -> historian`.
+    pub seam: String,
+    /// The terms with their numbers; the first equals the sum of the others.
+    pub terms: Vec<Term>,
+    /// Whether the equation holds.
+    pub holds: bool,
+}
+
+/// A term of a seam's equation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Term {
+    /// Its word.
+    pub name: String,
+    /// Its number.
+    pub count: u64,
+}
+
+/// A source with its condition and counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Its name.
+    pub source: String,
+    /// What it speaks.
+    pub kind: String,
+    /// Connected and subscribed; an HTTP source is when the instance runs.
+    pub connected: bool,
+    /// Since when.
+    pub since: Option<String>,
+    /// Why not, or what is odd.
+    pub reason: String,
+    /// Samples received since the data folder exists.
+    pub received: u64,
+    /// Stored.
+    pub stored: u64,
+    /// Known already.
+    pub duplicate: u64,
+    /// Set aside with their bytes.
+    pub quarantined: u64,
+    /// Refused towards the source.
+    pub refused: u64,
+}
+
+/// A canonical event: `CloudEvents` 1.0 in structured JSON.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// Always `1.0`.
+    pub specversion: String,
+    /// `ev_` and 16 characters.
+    pub id: String,
+    /// What made it.
+    pub source: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When it happened.
+    pub time: String,
+    /// What it is about.
+    pub subject: String,
+    /// The schema of `data`.
+    pub dataschema: String,
+    /// Always `application/json`.
+    pub datacontenttype: String,
+    /// Its site.
+    pub site: String,
+    /// Events with the same key keep their order.
+    pub partitionkey: String,
+    /// Order number in the event log of the owning instance.
+    pub sequence: String,
+    /// The first event of the story.
+    pub correlationid: String,
+    /// The direct cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causationid: Option<String>,
+    /// When it was recorded.
+    pub recordedtime: String,
+    /// What happened, as `dataschema` says.
+    pub data: Json,
+}
+
+/// A run of a workflow.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// `ru_` and 16 characters.
+    pub id: String,
+    /// Its site.
+    pub site: String,
+    /// The workflow.
+    pub workflow: String,
+    /// Hash of the pinned definition.
+    pub definition: String,
+    /// Revision of the contract that holds it.
+    pub revision: String,
+    /// The event that started it.
+    pub event: Option<String>,
+    /// The first event of the story.
+    pub correlation: Option<String>,
+    /// `running`, `waiting`, `completed` or `faulted`.
+    pub state: String,
+    /// When it was started.
+    pub started: String,
+    /// When it last went on.
+    pub updated: String,
+    /// When it goes on by itself.
+    pub wake: Option<String>,
+    /// Its input.
+    pub input: Json,
+    /// Its output, once completed.
+    pub output: Option<Json>,
+    /// The error it faulted with.
+    pub error: Option<Json>,
+}
+
+/// A completed task of a run.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// The run.
+    pub run: String,
+    /// JSON pointer in the definition.
+    pub pointer: String,
+    /// Loop indexes, entries and passes.
+    pub iteration: String,
+    /// When it completed.
+    pub completed: String,
+    /// Its output.
+    pub output: Json,
+    /// The context after it.
+    pub context: Json,
+    /// The task that follows.
+    pub next: Option<String>,
+    /// Why nothing was done, where nothing was.
+    pub note: Option<String>,
+}
+
+/// A call to a system of record.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// `ca_` and 16 characters.
+    pub id: String,
+    /// Its site.
+    pub site: String,
+    /// The run that makes it.
+    pub run: String,
+    /// The task that makes it.
+    pub pointer: String,
+    /// The task's iteration.
+    pub iteration: String,
+    /// What makes it the same call.
+    pub key: String,
+    /// The short form of the key.
+    pub reference: String,
+    /// The capability.
+    pub capability: String,
+    /// The system it was routed to last.
+    pub system: Option<String>,
+    /// The operation it was routed to last.
+    pub operation: Option<String>,
+    /// `waiting`, `in-flight`, `delivered`, `refused`, `parked` or `skipped`.
+    pub state: String,
+    /// The capability's input.
+    pub input: Json,
+    /// The capability's output.
+    pub output: Option<Json>,
+    /// The number of the document at the system.
+    pub document: Option<String>,
+    /// When it was made.
+    pub created: String,
+    /// When it last changed.
+    pub updated: String,
+    /// When its next attempt is due.
+    pub due: Option<String>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Class of the last outcome.
+    pub class: Option<String>,
+    /// What the last outcome said.
+    pub detail: Option<String>,
+}
+
+/// One try of a call.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Attempt {
+    /// The call.
+    pub call: String,
+    /// From 1.
+    pub number: u32,
+    /// `send` or `search`.
+    pub step: String,
+    /// The system asked.
+    pub system: String,
+    /// Its operation.
+    pub operation: String,
+    /// Hash of the request.
+    pub hash: String,
+    /// Method and address.
+    pub request: String,
+    /// The request's body.
+    pub body: String,
+    /// When it began.
+    pub started: String,
+    /// When its outcome was known.
+    pub ended: Option<String>,
+    /// Its outcome.
+    pub outcome: Option<Json>,
+}
+
+/// Something that needs a person.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exception {
+    /// `ex_` and 16 characters.
+    pub id: String,
+    /// Its site.
+    pub site: Option<String>,
+    /// `input`, `output`, `decision`, `drift` or `objective`.
+    pub kind: String,
+    /// The team that owns it.
+    pub owner: String,
+    /// Groups by cause.
+    pub fingerprint: String,
+    /// What is wrong.
+    pub cause: String,
+    /// Particulars of the last occurrence.
+    pub detail: String,
+    /// What to do next.
+    pub remedy: String,
+    /// Occurrences.
+    pub count: u64,
+    /// First seen.
+    pub first: String,
+    /// Last seen.
+    pub last: String,
+    /// `open` or `resolved`.
+    pub state: String,
+    /// The source, of an `input` exception.
+    pub source: Option<String>,
+    /// The run.
+    pub run: Option<String>,
+    /// The call.
+    pub call: Option<String>,
+}
+
+/// A message that was set aside.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quarantine {
+    /// The exception it belongs to.
+    pub exception: String,
+    /// When it was received.
+    pub received: String,
+    /// The source.
+    pub source: String,
+    /// The topic, path or file it came by.
+    pub topic: String,
+    /// Its bytes in base64.
+    pub bytes: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+/// A sample of the hot log.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Instance, epoch and offset.
+    pub position: String,
+    /// The source that delivered it.
+    pub source: String,
+    /// Its site.
+    pub site: String,
+    /// `<asset>/<signal>`.
+    pub signal: String,
+    /// Time of the source.
+    pub time: String,
+    /// When it was received.
+    pub received: String,
+    /// `good`, `uncertain` or `bad`.
+    pub quality: String,
+    /// OPC UA `StatusCode`.
+    pub status: u32,
+    /// Its value.
+    pub value: Json,
+}
+
+/// An interval in which samples of a source may be missing.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// The source.
+    pub source: String,
+    /// From here.
+    pub from: String,
+    /// To here.
+    pub to: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A contract that was activated.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContractRevision {
+    /// Its revision.
+    pub revision: String,
+    /// When it was activated last.
+    pub activated: String,
+    /// The paths of its files.
+    pub files: Vec<String>,
+}
