@@ -125,8 +125,11 @@ mod tests {
 
     #[test]
     fn functions_are_measured_from_signature_to_brace() {
-        let text = "pub(crate) async fn first<T>(\n    a: u8,\n) -> u8 {\n    a\n}\n\nimpl X {\n    fn second(&self) {\n        \
-                    loop {\n        }\n    }\n}\n\ntrait Y {\n    fn third(&self);\n}\nfn fourth() {}\n";
+        let text = concat!(
+            "pub(crate) async fn first<T>(\n    a: u8,\n) -> u8 {\n    a\n}\n\n",
+            "impl X {\n    fn second(&self) {\n        loop {\n        }\n    }\n}\n\n",
+            "trait Y {\n    fn third(&self);\n}\nfn fourth() {}\n",
+        );
         assert_eq!(functions(text), [("first".to_owned(), 5), ("second".to_owned(), 4)]);
     }
 
