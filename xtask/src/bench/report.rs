@@ -119,7 +119,7 @@ impl Signals {
     fn table(&self, setting: &Setting) -> String {
         let (raw, andon) = (&self.raw, &self.andon);
         let mut text = format!(
-            "QoS {}: the broker alone holds {}/s; offered {}/s, {} alternating runs of {} s, {} cores, fsync on; medians\n",
+            "QoS {}: the broker alone holds {}/s; offered {}/s; medians of {} runs of {} s, {} cores, fsync on\n",
             self.qos, self.broker_max, self.offered, setting.runs, setting.seconds, setting.cores
         );
         line(&mut text, "", "broker alone", "andon", ("target".to_owned(), ""));
