@@ -1,1 +1,44 @@
-//! Historian, event log, journal and read models.
+//! Historian, event log, journal and read models: everything an instance must not forget.
+//!
+//! Business state is one SQL database, telemetry is one log. A [`Store`] joins both behind one
+//! interface; layers meet in it and nowhere else.
+//!
+//! What *durable* means:
+//!
+//! - **embedded** ([`Store::open`]): [`Store::commit`] returns after `SQLite` has synced its write-ahead log
+//!   (`synchronous=FULL`), [`Store::append`] after `fdatasync` of the segment. Both survive `kill -9` and the loss
+//!   of power, as far as the disk keeps what it has confirmed. One machine, one disk: it does not survive its loss.
+//! - **memory** ([`Store::memory`]): nothing survives the process. What is returned is kept, in order and whole, for
+//!   every user of the same store, so that a layer can be stopped at any point and taken up again in a test.
+//!
+//! ## What comes in
+//! [`Write`]s, committed all or nothing, and [`Part`](andon_model::sample::Part)s of samples and marks, appended in
+//! order.
+//!
+//! ## What goes out
+//! The same rows, as they were written, by key, by state or as a [`Page`] for people; the same entries as
+//! [`Batch`](andon_model::sample::Batch)es with their places. Events have order numbers without holes, in the order of
+//! their commits.
+//!
+//! ## What never happens here
+//! Knowing why something is stored; the present time; loss of anything that was acknowledged; silence about damage.
+//!
+//! ## Where to start reading
+//! [`rows`] for what is stored, [`Store`] for what can be asked, then the database in `db` and the log in `log`.
+//!
+//! ## How it is tested
+//! One suite of behaviours ([`conformance`]) against every provider. The embedded one besides: every torn tail, flipped
+//! bits, `kill -9` of a writing process, two processes, full disks, and a folder written by every earlier version.
+
+pub mod rows;
+
+mod change;
+mod db;
+mod error;
+mod log;
+mod store;
+
+pub use db::{Committed, Page, Query};
+pub use error::StoreError;
+pub use rows::*;
+pub use store::Store;

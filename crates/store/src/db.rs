@@ -1,0 +1,231 @@
+//! Business state: one `SQLite` database with one writer, which takes all waiting commits as one transaction.
+
+mod list;
+mod read;
+mod schema;
+mod write;
+mod writer;
+
+pub use list::{Page, Query};
+
+pub(crate) use read::*;
+pub(crate) use schema::migrate;
+
+use crate::{StoreError, change::Change, rows::Write};
+use andon_model::{AssetName, EventId, RunId, SignalName, SignalNo};
+use list::Listing;
+use rusqlite::{Connection, OpenFlags};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
+};
+use writer::{Done, Work, Writer};
+
+/// Size of the database's pages: rows are JSON of some kilobytes.
+const PAGE_BYTES: u32 = 8 << 10;
+
+/// The write-ahead log is cut back to this size.
+pub(crate) const WAL_BYTES_MAX: u64 = 64 << 20;
+
+/// Pages in the write-ahead log after which `SQLite` copies them into the database: 16 MiB.
+const CHECKPOINT_PAGES: u32 = 2_000;
+
+/// Connections that read beside the writer.
+const READERS_MAX: usize = 4;
+
+/// Statements a connection keeps prepared.
+const STATEMENTS_MAX: usize = 96;
+
+/// How long a connection waits for another process (a look, a backup) to let go.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// What a commit made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The events of the commit in order: id, order number, and whether it is new.
+    pub events: Vec<(EventId, u64, bool)>,
+    /// The runs that were to be started, in order: id, and whether it is new.
+    pub runs: Vec<(RunId, bool)>,
+}
+
+/// The database of a store.
+pub(crate) enum Db {
+    /// In memory: writes and reads take turns on one connection, in the caller's thread.
+    Memory(Mutex<Connection>),
+    /// In a file: one writing thread, some readers.
+    File { writer: Writer, readers: Readers },
+    /// In a file of somebody else.
+    Look(Readers),
+}
+
+impl Db {
+    /// A database that is gone with the process.
+    pub(crate) fn memory() -> Result<Self, StoreError> {
+        let mut connection = Connection::open_in_memory()?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        migrate(&mut connection, None)?;
+        Ok(Self::Memory(Mutex::new(connection)))
+    }
+
+    /// Opens or makes the database of a data folder. `full` is called when the disk is full, once per failed group;
+    /// when it says that it made room the group is tried again.
+    pub(crate) fn open(
+        path: &Path,
+        change: Arc<Change>,
+        full: Box<dyn Fn() -> bool + Send>,
+    ) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut connection = connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        // The order matters: page size and vacuum mode hold only before the first table.
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_MAX, |_| Ok(()))?;
+        connection.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
+        migrate(&mut connection, Some(path))?;
+        let readers = Readers::new(path, false);
+        Ok(Self::File { writer: Writer::start(connection, path, change, full), readers })
+    }
+
+    /// Looks at the database of a data folder without changing it.
+    pub(crate) fn look(path: &Path) -> Result<Self, StoreError> {
+        let readers = Readers::new(path, true);
+        let version: u32 = readers.with(|c| Ok(c.pragma_query_value(None, "user_version", |row| row.get(0))?))?;
+        if version > schema::VERSION {
+            return Err(StoreError::Newer { path: path.to_owned(), found: version, known: schema::VERSION });
+        }
+        Ok(Self::Look(readers))
+    }
+
+    /// Applies the writes, all or nothing; returns when they are durable.
+    pub(crate) fn commit(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
+        match self.work(Work::Writes(writes))? {
+            Done::Committed(committed) => Ok(committed),
+            Done::Signal(_) => unreachable!("writes make commits"),
+        }
+    }
+
+    /// The number of a signal, given now where it has none.
+    pub(crate) fn signal(&self, asset: &AssetName, signal: &SignalName) -> Result<SignalNo, StoreError> {
+        match self.work(Work::Signal(asset.clone(), signal.clone()))? {
+            Done::Signal(number) => Ok(number),
+            Done::Committed(_) => unreachable!("a signal makes a number"),
+        }
+    }
+
+    fn work(&self, work: Work) -> Result<Done, StoreError> {
+        match self {
+            Self::Memory(connection) => {
+                let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+                writer::group(&connection, &[work]).pop().expect("one work has one outcome")
+            }
+            Self::File { writer, .. } => writer.work(work),
+            Self::Look(_) => Err(StoreError::Refused("this is a look at a data folder; it changes nothing".into())),
+        }
+    }
+
+    /// Asks a question; it sees every commit that has returned.
+    pub(crate) fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match self {
+            Self::Memory(connection) => ask(&connection.lock().unwrap_or_else(PoisonError::into_inner)),
+            Self::File { readers, .. } | Self::Look(readers) => readers.with(ask),
+        }
+    }
+
+    /// A page of rows for people; no read transaction lasts longer than one window.
+    pub(crate) fn list(&self, kind: &str, query: &Query) -> Result<Page, StoreError> {
+        let mut listing = Listing::new(kind, query)?;
+        loop {
+            if let Some(page) = self.read(|c| listing.step(c))? {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Rows by kind and state.
+    pub(crate) fn counts(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.read(list::counts)
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+/// A small pool of connections that read.
+pub(crate) struct Readers {
+    path: PathBuf,
+    foreign: bool,
+    pool: Mutex<Pool>,
+    returned: Condvar,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Connection>,
+    open: usize,
+}
+
+impl Readers {
+    fn new(path: &Path, foreign: bool) -> Self {
+        Self { path: path.to_owned(), foreign, pool: Mutex::default(), returned: Condvar::new() }
+    }
+
+    fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let connection = self.take()?;
+        let answer = ask(&connection);
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).idle.push(connection);
+        self.returned.notify_one();
+        answer
+    }
+
+    fn take(&self) -> Result<Connection, StoreError> {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(connection) = pool.idle.pop() {
+                return Ok(connection);
+            }
+            if pool.open < READERS_MAX {
+                pool.open += 1;
+                break;
+            }
+            pool = self.returned.wait(pool).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(pool);
+        let opened = self.open();
+        if opened.is_err() {
+            self.pool.lock().unwrap_or_else(PoisonError::into_inner).open -= 1;
+            self.returned.notify_one();
+        }
+        opened
+    }
+
+    fn open(&self) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let opened = connect(&self.path, flags);
+        if !self.foreign {
+            return opened;
+        }
+        // In a folder that cannot be written to, a stopped database is read as it lies there.
+        let readable = |c: &Connection| c.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
+        match opened.and_then(|c| readable(&c).map(|_| ()).map(|()| c).map_err(StoreError::from)) {
+            Ok(connection) => Ok(connection),
+            Err(error) if self.path.with_extension("db-wal").exists() => Err(error),
+            Err(error) => {
+                let uri = format!("file:{}?immutable=1", escape(&self.path.to_string_lossy()));
+                connect(Path::new(&uri), flags | OpenFlags::SQLITE_OPEN_URI).map_err(|_| error)
+            }
+        }
+    }
+}
+
+/// A path within a URI.
+fn escape(path: &str) -> String {
+    path.replace('%', "%25").replace('?', "%3f").replace('#', "%23")
+}

@@ -1,0 +1,248 @@
+//! The typed questions to the database.
+
+use super::write::number;
+use crate::{
+    StoreError,
+    rows::{
+        AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, QuarantineRow, RuleStateRow, RunRow, SourceRow,
+        StoredEvent, TaskRow,
+    },
+};
+use andon_model::{AssetName, CallId, Event, EventId, ExceptionId, Name, Reference, RunId, SignalName, SignalNo, Time};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use serde::de::DeserializeOwned;
+use std::{collections::BTreeMap, io::Read as _, path::Path};
+
+/// The most bytes a contract's files may have once unpacked.
+const CONTRACT_BYTES_MAX: u64 = 256 << 20;
+
+/// A row that does not read back.
+fn damaged(what: &str, error: impl std::fmt::Display) -> StoreError {
+    StoreError::corrupt(Path::new("andon.db"), 0, format!("a row of {what} does not read back: {error}"))
+}
+
+fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| damaged(what, e))
+}
+
+/// All rows of a question whose first column is the row as JSON.
+fn many<T: DeserializeOwned>(
+    connection: &Connection,
+    what: &str,
+    sql: &str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(values)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(parse(what, column(row, 0)?)?);
+    }
+    Ok(found)
+}
+
+fn one<T: DeserializeOwned>(
+    connection: &Connection,
+    what: &str,
+    sql: &str,
+    values: &[&dyn ToSql],
+) -> Result<Option<T>, StoreError> {
+    Ok(many(connection, what, sql, values)?.pop())
+}
+
+fn column<'a>(row: &'a Row<'_>, index: usize) -> Result<&'a str, StoreError> {
+    row.get_ref(index)?.as_str().map_err(|e| damaged("text", e))
+}
+
+fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn stored(sequence: u64, text: &str) -> Result<StoredEvent, StoreError> {
+    let event = Event::from_json(&parse("events", text)?).map_err(|e| damaged("events", e))?;
+    Ok(StoredEvent { sequence, event })
+}
+
+pub(crate) fn last_sequence(connection: &Connection) -> Result<u64, StoreError> {
+    let last: Option<u64> =
+        connection.prepare_cached("SELECT max(sequence) FROM events")?.query_row([], |row| row.get(0))?;
+    Ok(last.unwrap_or(0))
+}
+
+pub(crate) fn events_after(c: &Connection, sequence: u64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+    let mut statement =
+        c.prepare_cached("SELECT sequence, row FROM events WHERE sequence > ?1 ORDER BY sequence LIMIT ?2")?;
+    let mut rows = statement.query(params![number(sequence)?, count(limit)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(stored(row.get(0)?, column(row, 1)?)?);
+    }
+    Ok(found)
+}
+
+pub(crate) fn event(c: &Connection, id: EventId) -> Result<Option<(StoredEvent, Option<Evidence>)>, StoreError> {
+    let found: Option<(u64, String)> = c
+        .prepare_cached("SELECT sequence, row FROM events WHERE site IN (SELECT site FROM sites) AND id = ?1")?
+        .query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((sequence, text)) = found else { return Ok(None) };
+    let evidence = one(c, "evidence", "SELECT row FROM evidence WHERE sequence = ?1", params![number(sequence)?])?;
+    Ok(Some((stored(sequence, &text)?, evidence)))
+}
+
+pub(crate) fn cursor(c: &Connection, name: &str) -> Result<Option<u64>, StoreError> {
+    Ok(c.prepare_cached("SELECT place FROM cursors WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()?)
+}
+
+pub(crate) fn cursors(c: &Connection) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut statement = c.prepare_cached("SELECT name, place FROM cursors ORDER BY name")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(crate) fn rule_states(c: &Connection) -> Result<Vec<RuleStateRow>, StoreError> {
+    many(c, "rule_states", "SELECT row FROM rule_states ORDER BY rule, asset", params![])
+}
+
+pub(crate) fn run(c: &Connection, id: RunId) -> Result<Option<RunRow>, StoreError> {
+    let sql = "SELECT row FROM runs WHERE site IN (SELECT site FROM sites) AND id = ?1";
+    one(c, "runs", sql, params![id.to_string()])
+}
+
+pub(crate) fn runs_due(c: &Connection, now: Time, limit: usize) -> Result<Vec<RunRow>, StoreError> {
+    // Two looks into one index: a run that can go on is due whatever its time says.
+    let mut found: Vec<RunRow> = many(
+        c,
+        "runs",
+        "SELECT row FROM runs WHERE state = 'running' ORDER BY due, no LIMIT ?1",
+        params![count(limit)],
+    )?;
+    found.extend(many::<RunRow>(
+        c,
+        "runs",
+        "SELECT row FROM runs WHERE state = 'waiting' AND due <= ?1 ORDER BY due, no LIMIT ?2",
+        params![now.0, count(limit)],
+    )?);
+    found.sort_by_key(|row| row.wake.unwrap_or(row.updated));
+    found.truncate(limit);
+    Ok(found)
+}
+
+pub(crate) fn next_wake(c: &Connection) -> Result<Option<Time>, StoreError> {
+    let earliest: Option<i64> = c
+        .prepare_cached(
+            "SELECT min(due) FROM (SELECT min(due) AS due FROM runs WHERE state = 'waiting' AND due IS NOT NULL
+             UNION ALL SELECT min(due) FROM calls WHERE state = 'waiting' AND due IS NOT NULL)",
+        )?
+        .query_row([], |row| row.get(0))?;
+    Ok(earliest.map(Time))
+}
+
+pub(crate) fn tasks(c: &Connection, run: RunId) -> Result<Vec<TaskRow>, StoreError> {
+    let sql = "SELECT row FROM tasks WHERE site IN (SELECT site FROM sites) AND run = ?1 ORDER BY no";
+    many(c, "tasks", sql, params![run.to_string()])
+}
+
+pub(crate) fn call(c: &Connection, id: CallId) -> Result<Option<CallRow>, StoreError> {
+    let sql = "SELECT row FROM calls WHERE site IN (SELECT site FROM sites) AND id = ?1";
+    one(c, "calls", sql, params![id.to_string()])
+}
+
+pub(crate) fn calls_of(c: &Connection, run: RunId) -> Result<Vec<CallRow>, StoreError> {
+    let sql = "SELECT row FROM calls WHERE site IN (SELECT site FROM sites) AND run = ?1 ORDER BY no";
+    many(c, "calls", sql, params![run.to_string()])
+}
+
+pub(crate) fn calls_by_reference(c: &Connection, reference: &Reference) -> Result<Vec<CallRow>, StoreError> {
+    let sql = "SELECT row FROM calls WHERE site IN (SELECT site FROM sites) AND reference = ?1 ORDER BY no";
+    many(c, "calls", sql, params![reference.as_str()])
+}
+
+pub(crate) fn calls_by_document(c: &Connection, document: &str) -> Result<Vec<CallRow>, StoreError> {
+    let sql = "SELECT row FROM calls WHERE site IN (SELECT site FROM sites) AND document = ?1 ORDER BY no";
+    many(c, "calls", sql, params![document])
+}
+
+pub(crate) fn calls_due(c: &Connection, now: Time, limit: usize) -> Result<Vec<CallRow>, StoreError> {
+    let sql = "SELECT row FROM calls WHERE state = 'waiting' AND due <= ?1 ORDER BY due, no LIMIT ?2";
+    many(c, "calls", sql, params![now.0, count(limit)])
+}
+
+pub(crate) fn calls_in_flight(c: &Connection) -> Result<Vec<CallRow>, StoreError> {
+    many(c, "calls", "SELECT row FROM calls WHERE state = 'in-flight' ORDER BY no", params![])
+}
+
+pub(crate) fn attempts(c: &Connection, call: CallId) -> Result<Vec<AttemptRow>, StoreError> {
+    let sql = "SELECT row FROM attempts WHERE site IN (SELECT site FROM sites) AND call = ?1 ORDER BY number";
+    many(c, "attempts", sql, params![call.to_string()])
+}
+
+pub(crate) fn runs_of_event(c: &Connection, event: EventId) -> Result<Vec<RunRow>, StoreError> {
+    let sql = "SELECT row FROM runs WHERE site IN (SELECT site FROM sites) AND event = ?1 ORDER BY no";
+    many(c, "runs", sql, params![event.to_string()])
+}
+
+pub(crate) fn exception(c: &Connection, id: ExceptionId) -> Result<Option<ExceptionRow>, StoreError> {
+    one(c, "exceptions", "SELECT row FROM exceptions WHERE id = ?1", params![id.to_string()])
+}
+
+pub(crate) fn exceptions_of_run(c: &Connection, run: RunId) -> Result<Vec<ExceptionRow>, StoreError> {
+    many(c, "exceptions", "SELECT row FROM exceptions WHERE run = ?1 ORDER BY no", params![run.to_string()])
+}
+
+pub(crate) fn quarantine(c: &Connection, of: ExceptionId, limit: usize) -> Result<Vec<QuarantineRow>, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT received, source, topic, bytes, detail FROM quarantine WHERE exception = ?1 ORDER BY no DESC LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![of.to_string(), count(limit)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(QuarantineRow {
+            exception: of,
+            received: Time(row.get(0)?),
+            source: Name::new(column(row, 1)?).map_err(|e| damaged("quarantine", e))?,
+            topic: row.get(2)?,
+            bytes: row.get(3)?,
+            detail: row.get(4)?,
+        });
+    }
+    Ok(found)
+}
+
+pub(crate) fn contract(c: &Connection, revision: &str) -> Result<Option<ContractRow>, StoreError> {
+    contract_row(c, "SELECT revision, activated, files FROM contracts WHERE revision = ?1", params![revision])
+}
+
+pub(crate) fn active_contract(c: &Connection) -> Result<Option<ContractRow>, StoreError> {
+    contract_row(c, "SELECT revision, activated, files FROM contracts WHERE active = 1", params![])
+}
+
+fn contract_row(c: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<Option<ContractRow>, StoreError> {
+    let mut statement = c.prepare_cached(sql)?;
+    let mut rows = statement.query(values)?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let packed = row.get_ref(2)?.as_blob().map_err(|e| damaged("contracts", e))?;
+    let mut unpacked = String::new();
+    flate2::read::GzDecoder::new(packed)
+        .take(CONTRACT_BYTES_MAX)
+        .read_to_string(&mut unpacked)
+        .map_err(|e| damaged("contracts", e))?;
+    let files: BTreeMap<String, String> = parse("contracts", &unpacked)?;
+    Ok(Some(ContractRow { revision: row.get(0)?, activated: Time(row.get(1)?), files }))
+}
+
+pub(crate) fn source_rows(c: &Connection) -> Result<Vec<SourceRow>, StoreError> {
+    many(c, "sources", "SELECT row FROM sources ORDER BY source", params![])
+}
+
+pub(crate) fn signals(c: &Connection) -> Result<Vec<(SignalNo, AssetName, SignalName)>, StoreError> {
+    let mut statement = c.prepare_cached("SELECT no, asset, signal FROM signals ORDER BY no")?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let asset = AssetName::new(column(row, 1)?).map_err(|e| damaged("signals", e))?;
+        let signal = SignalName::new(column(row, 2)?).map_err(|e| damaged("signals", e))?;
+        found.push((SignalNo(row.get(0)?), asset, signal));
+    }
+    Ok(found)
+}

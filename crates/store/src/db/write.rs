@@ -1,0 +1,346 @@
+//! How each write becomes SQL, inside the one writer's transaction.
+
+use super::Committed;
+use crate::{
+    StoreError,
+    rows::{
+        AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, ExceptionState, QuarantineRow, RunRow, RunState,
+        TaskRow, Write,
+    },
+};
+use andon_model::{AssetName, Event, ExceptionId, SignalName, SignalNo};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use serde::Serialize;
+use serde_json::json;
+use std::io::Write as _;
+
+/// Applies the writes in order; the caller's savepoint undoes them when one fails.
+pub(crate) fn apply(connection: &Connection, writes: &[Write]) -> Result<Committed, StoreError> {
+    let mut committed = Committed::default();
+    for write in writes {
+        one(connection, write, &mut committed)?;
+    }
+    Ok(committed)
+}
+
+fn one(connection: &Connection, write: &Write, committed: &mut Committed) -> Result<(), StoreError> {
+    match write {
+        Write::Event(row, evidence) => {
+            let (sequence, new) = event(connection, row, evidence.as_deref())?;
+            committed.events.push((row.id, sequence, new));
+            Ok(())
+        }
+        Write::RuleState(row) => run_sql(
+            connection,
+            "INSERT INTO rule_states (rule, asset, row) VALUES (?1, ?2, ?3)
+             ON CONFLICT (rule, asset) DO UPDATE SET row = excluded.row",
+            params![row.rule.as_str(), row.asset.as_str(), text(row)?],
+        ),
+        Write::Cursor(name, place) => run_sql(
+            connection,
+            "INSERT INTO cursors (name, place) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET place = excluded.place",
+            params![name, number(*place)?],
+        ),
+        Write::Run(row) => run(connection, row),
+        Write::StartRun(row) => {
+            committed.runs.push((row.id, start_run(connection, row)?));
+            Ok(())
+        }
+        Write::Task(row) => task(connection, row),
+        Write::Call(row) => call(connection, row),
+        Write::Attempt(row) => attempt(connection, row),
+        Write::Exception(row) => exception(connection, row),
+        Write::ExceptionState(id, state) => exception_state(connection, *id, *state),
+        Write::Quarantine(row) => quarantine(connection, row),
+        Write::Contract(row) => contract(connection, row),
+        Write::Gap(row) => run_sql(
+            connection,
+            "INSERT OR IGNORE INTO gaps (source, since, until, reason, row) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![row.source.as_str(), row.from.0, row.to.0, row.reason, text(row)?],
+        ),
+        Write::Source(row) => run_sql(
+            connection,
+            "INSERT INTO sources (source, row) VALUES (?1, ?2) ON CONFLICT (source) DO UPDATE SET row = excluded.row",
+            params![row.source.as_str(), text(row)?],
+        ),
+    }
+}
+
+/// The number of a signal; a new one follows the highest.
+pub(crate) fn signal(connection: &Connection, asset: &AssetName, signal: &SignalName) -> Result<SignalNo, StoreError> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO signals (asset, signal) VALUES (?1, ?2)")?
+        .execute(params![asset.as_str(), signal.as_str()])?;
+    let number: u32 = connection
+        .prepare_cached("SELECT no FROM signals WHERE asset = ?1 AND signal = ?2")?
+        .query_row(params![asset.as_str(), signal.as_str()], |row| row.get(0))?;
+    Ok(SignalNo(number))
+}
+
+fn run_sql(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<(), StoreError> {
+    connection.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
+fn text<T: Serialize>(row: &T) -> Result<String, StoreError> {
+    serde_json::to_string(row).map_err(|e| StoreError::Refused(format!("the row cannot be written as JSON: {e}")))
+}
+
+/// `SQLite` counts in signed numbers.
+pub(crate) fn number(place: u64) -> Result<i64, StoreError> {
+    i64::try_from(place).map_err(|_| StoreError::Refused(format!("the number {place} is larger than 2^63")))
+}
+
+fn site(connection: &Connection, site: &str) -> Result<(), StoreError> {
+    run_sql(connection, "INSERT OR IGNORE INTO sites (site) VALUES (?1)", params![site])
+}
+
+fn event(connection: &Connection, event: &Event, evidence: Option<&Evidence>) -> Result<(u64, bool), StoreError> {
+    let id = event.id.to_string();
+    let known: Option<u64> = connection
+        .prepare_cached("SELECT sequence FROM events WHERE site IN (SELECT site FROM sites) AND id = ?1")?
+        .query_row([&id], |row| row.get(0))
+        .optional()?;
+    if let Some(sequence) = known {
+        return Ok((sequence, false));
+    }
+    site(connection, event.site.as_str())?;
+    let sequence = super::read::last_sequence(connection)? + 1;
+    run_sql(
+        connection,
+        "INSERT INTO events (sequence, site, id, type, subject, key, time, recorded, row)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            number(sequence)?,
+            event.site.as_str(),
+            id,
+            event.kind,
+            event.subject,
+            event.key,
+            event.time.0,
+            event.recorded.0,
+            event.to_json(None).to_string()
+        ],
+    )?;
+    if let Some(evidence) = evidence {
+        run_sql(
+            connection,
+            "INSERT INTO evidence (sequence, row) VALUES (?1, ?2)",
+            params![number(sequence)?, text(evidence)?],
+        )?;
+    }
+    Ok((sequence, true))
+}
+
+/// A run that can go on is due since it last went on; one that waits, at its time.
+fn due(row: &RunRow) -> Option<i64> {
+    match row.state {
+        RunState::Running => Some(row.updated.0),
+        RunState::Waiting => row.wake.map(|time| time.0),
+        RunState::Completed | RunState::Faulted => None,
+    }
+}
+
+fn run(connection: &Connection, row: &RunRow) -> Result<(), StoreError> {
+    put_run(
+        connection,
+        row,
+        "INSERT INTO runs (site, id, workflow, event, state, due, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (site, id) DO UPDATE SET workflow = excluded.workflow, event = excluded.event,
+             state = excluded.state, due = excluded.due, row = excluded.row",
+    )
+    .map(|_| ())
+}
+
+/// Whether the run is new.
+fn start_run(connection: &Connection, row: &RunRow) -> Result<bool, StoreError> {
+    put_run(
+        connection,
+        row,
+        "INSERT INTO runs (site, id, workflow, event, state, due, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (site, id) DO NOTHING",
+    )
+}
+
+fn put_run(connection: &Connection, row: &RunRow, sql: &str) -> Result<bool, StoreError> {
+    site(connection, row.site.as_str())?;
+    let changed = connection.prepare_cached(sql)?.execute(params![
+        row.site.as_str(),
+        row.id.to_string(),
+        row.workflow,
+        row.event.map(|id| id.to_string()),
+        row.state.word(),
+        due(row),
+        text(row)?
+    ])?;
+    Ok(changed > 0)
+}
+
+fn task(connection: &Connection, row: &TaskRow) -> Result<(), StoreError> {
+    let run = row.run.to_string();
+    let inserted = connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO tasks (site, run, pointer, iteration, row)
+             SELECT site, ?1, ?2, ?3, ?4 FROM runs WHERE site IN (SELECT site FROM sites) AND id = ?1",
+        )?
+        .execute(params![run, row.pointer, row.iteration, text(row)?])?;
+    if inserted == 1 {
+        return Ok(());
+    }
+    Err(StoreError::Refused(if super::read::run(connection, row.run)?.is_none() {
+        format!("the task {} belongs to the run {run}, which does not exist; write the run first", row.pointer)
+    } else {
+        format!(
+            "the task {} (iteration {:?}) of the run {run} is completed already; a task completes once",
+            row.pointer, row.iteration
+        )
+    }))
+}
+
+fn call(connection: &Connection, row: &CallRow) -> Result<(), StoreError> {
+    site(connection, row.site.as_str())?;
+    run_sql(
+        connection,
+        "INSERT INTO calls (site, id, run, reference, capability, system, state, document, due, row)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (site, id) DO UPDATE SET run = excluded.run, reference = excluded.reference,
+             capability = excluded.capability, system = excluded.system, state = excluded.state,
+             document = excluded.document, due = excluded.due, row = excluded.row",
+        params![
+            row.site.as_str(),
+            row.id.to_string(),
+            row.run.to_string(),
+            row.reference.as_str(),
+            row.capability,
+            row.system.as_ref().map(andon_model::Name::as_str),
+            row.state.word(),
+            row.document,
+            row.due.map(|time| time.0),
+            text(row)?
+        ],
+    )
+}
+
+fn attempt(connection: &Connection, row: &AttemptRow) -> Result<(), StoreError> {
+    let call = row.call.to_string();
+    let changed = connection
+        .prepare_cached(
+            "INSERT INTO attempts (site, call, number, system, class, row)
+             SELECT site, ?1, ?2, ?3, ?4, ?5 FROM calls WHERE site IN (SELECT site FROM sites) AND id = ?1
+             ON CONFLICT (site, call, number) DO UPDATE SET system = excluded.system, class = excluded.class,
+                 row = excluded.row",
+        )?
+        .execute(params![
+            call,
+            row.number,
+            row.system.as_str(),
+            row.outcome.as_ref().map(|outcome| outcome.class.word()),
+            text(row)?
+        ])?;
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "attempt {} belongs to the call {call}, which does not exist; write the call first",
+        row.number
+    )))
+}
+
+fn exception(connection: &Connection, row: &ExceptionRow) -> Result<(), StoreError> {
+    let merged = match super::read::exception(connection, row.id)? {
+        None => row.clone(),
+        Some(old) => ExceptionRow {
+            count: old.count.saturating_add(row.count.max(1)),
+            first: old.first.min(row.first),
+            last: old.last.max(row.last),
+            ..row.clone()
+        },
+    };
+    put_exception(connection, &merged)
+}
+
+fn exception_state(connection: &Connection, id: ExceptionId, state: ExceptionState) -> Result<(), StoreError> {
+    let Some(row) = super::read::exception(connection, id)? else {
+        return Err(StoreError::Refused(format!("there is no exception {id}")));
+    };
+    put_exception(connection, &ExceptionRow { state, ..row })
+}
+
+fn put_exception(connection: &Connection, row: &ExceptionRow) -> Result<(), StoreError> {
+    if let Some(of) = &row.site {
+        site(connection, of.as_str())?;
+    }
+    run_sql(
+        connection,
+        "INSERT INTO exceptions (id, site, kind, owner, state, source, run, call, row)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (id) DO UPDATE SET site = excluded.site, kind = excluded.kind, owner = excluded.owner,
+             state = excluded.state, source = excluded.source, run = excluded.run, call = excluded.call,
+             row = excluded.row",
+        params![
+            row.id.to_string(),
+            row.site.as_ref().map(andon_model::SiteName::as_str),
+            row.kind.word(),
+            row.owner.as_str(),
+            row.state.word(),
+            row.source.as_ref().map(andon_model::Name::as_str),
+            row.run.map(|id| id.to_string()),
+            row.call.map(|id| id.to_string()),
+            text(row)?
+        ],
+    )
+}
+
+impl ExceptionState {
+    /// The word that is stored and shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+fn quarantine(connection: &Connection, row: &QuarantineRow) -> Result<(), StoreError> {
+    let shown = json!({
+        "exception": row.exception,
+        "received": row.received,
+        "source": row.source,
+        "topic": row.topic,
+        "size": row.bytes.len(),
+        "detail": row.detail,
+    });
+    run_sql(
+        connection,
+        "INSERT INTO quarantine (exception, received, source, topic, detail, row, bytes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            row.exception.to_string(),
+            row.received.0,
+            row.source.as_str(),
+            row.topic,
+            row.detail,
+            shown.to_string(),
+            row.bytes
+        ],
+    )
+}
+
+fn contract(connection: &Connection, row: &ContractRow) -> Result<(), StoreError> {
+    let shown = json!({
+        "revision": row.revision,
+        "activated": row.activated,
+        "files": row.files.keys().collect::<Vec<_>>(),
+    });
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    let files = gzip.write_all(text(&row.files)?.as_bytes()).and_then(|()| gzip.finish());
+    let files = files.map_err(|e| StoreError::Refused(format!("the contract cannot be compressed: {e}")))?;
+    run_sql(connection, "UPDATE contracts SET active = 0 WHERE active = 1", params![])?;
+    run_sql(
+        connection,
+        "INSERT INTO contracts (revision, activated, active, row, files) VALUES (?1, ?2, 1, ?3, ?4)
+         ON CONFLICT (revision) DO UPDATE SET activated = excluded.activated, active = 1, row = excluded.row,
+             files = excluded.files",
+        params![row.revision, row.activated.0, shown.to_string(), files],
+    )
+}

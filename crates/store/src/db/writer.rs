@@ -1,0 +1,172 @@
+//! The one writer: all commits that wait become one transaction and share one sync.
+
+use super::{Committed, write};
+use crate::{StoreError, change::Change, rows::Write};
+use andon_model::{AssetName, SignalName, SignalNo};
+use rusqlite::Connection;
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+/// Commits that may wait for the writer; further ones block their callers.
+const WAITING_MAX: usize = 1_024;
+
+/// Commits that share one transaction at most.
+const GROUP_MAX: usize = 256;
+
+/// What is asked of the writer.
+pub(crate) enum Work {
+    /// A list of writes.
+    Writes(Vec<Write>),
+    /// The number of a signal.
+    Signal(AssetName, SignalName),
+}
+
+/// What the writer answers.
+#[derive(Debug, Clone)]
+pub(crate) enum Done {
+    Committed(Committed),
+    Signal(SignalNo),
+}
+
+struct Job {
+    work: Work,
+    reply: SyncSender<Result<Done, StoreError>>,
+}
+
+/// The thread that owns the writing connection.
+pub(crate) struct Writer {
+    queue: Mutex<Option<SyncSender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(crate) fn start(
+        connection: Connection,
+        path: &Path,
+        change: Arc<Change>,
+        full: Box<dyn Fn() -> bool + Send>,
+    ) -> Self {
+        let (queue, waiting) = sync_channel(WAITING_MAX);
+        let wal = PathBuf::from(format!("{}-wal", path.display()));
+        let thread = thread::Builder::new()
+            .name("store-db".into())
+            .spawn(move || serve(&connection, &waiting, &wal, &change, &*full))
+            .expect("a thread can be started");
+        Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) }
+    }
+
+    /// Hands work to the thread and waits until it is durable.
+    pub(crate) fn work(&self, work: Work) -> Result<Done, StoreError> {
+        let stopped = || StoreError::Stopped("the thread that writes the database has ended".into());
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(stopped)?;
+        let (reply, outcome) = sync_channel(1);
+        queue.send(Job { work, reply }).map_err(|_| stopped())?;
+        outcome.recv().map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A panic of the thread was printed already, and nothing is left to save.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(connection: &Connection, waiting: &Receiver<Job>, wal: &Path, change: &Change, full: &dyn Fn() -> bool) {
+    while let Ok(first) = waiting.recv() {
+        let mut works = vec![first.work];
+        let mut replies = vec![first.reply];
+        while works.len() < GROUP_MAX
+            && let Ok(job) = waiting.try_recv()
+        {
+            works.push(job.work);
+            replies.push(job.reply);
+        }
+        let mut outcomes = group(connection, &works);
+        if outcomes.iter().any(|outcome| outcome.as_ref().is_err_and(StoreError::is_full)) && full() {
+            outcomes = retried(connection, &works, outcomes);
+        }
+        change.rise();
+        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+            // A caller that no longer waits has no use for the answer.
+            let _ = reply.send(outcome);
+        }
+        bound(connection, wal);
+    }
+}
+
+/// Tries those again that found no room on the disk.
+fn retried(
+    connection: &Connection,
+    works: &[Work],
+    outcomes: Vec<Result<Done, StoreError>>,
+) -> Vec<Result<Done, StoreError>> {
+    let again = |(work, outcome): (&Work, Result<Done, StoreError>)| match outcome {
+        Err(StoreError::Full { .. }) => {
+            group(connection, std::slice::from_ref(work)).pop().expect("one work has one outcome")
+        }
+        outcome => outcome,
+    };
+    works.iter().zip(outcomes).map(again).collect()
+}
+
+/// Cuts the write-ahead log back when a reader kept `SQLite` from doing so itself.
+fn bound(connection: &Connection, wal: &Path) {
+    if std::fs::metadata(wal).is_ok_and(|file| file.len() > super::WAL_BYTES_MAX) {
+        let cut = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        if !matches!(cut, Ok(0)) {
+            tracing::warn!(?cut, "the write-ahead log of the database is over its limit; a long reader keeps it");
+        }
+    }
+}
+
+/// Runs all works in one transaction; one that fails is undone alone. When the transaction itself fails all do.
+pub(crate) fn group(connection: &Connection, works: &[Work]) -> Vec<Result<Done, StoreError>> {
+    let run = || -> Result<Vec<Result<Done, StoreError>>, StoreError> {
+        execute(connection, "BEGIN IMMEDIATE")?;
+        let outcomes = works.iter().map(|work| alone(connection, work)).collect::<Result<_, _>>()?;
+        execute(connection, "COMMIT")?;
+        Ok(outcomes)
+    };
+    run().unwrap_or_else(|error| {
+        if !connection.is_autocommit()
+            && let Err(undo) = execute(connection, "ROLLBACK")
+        {
+            tracing::error!(%undo, "a failed transaction could not be undone");
+        }
+        works.iter().map(|_| Err(error.clone())).collect()
+    })
+}
+
+/// Runs one work inside a savepoint. The outer error is one of the whole transaction.
+fn alone(connection: &Connection, work: &Work) -> Result<Result<Done, StoreError>, StoreError> {
+    execute(connection, "SAVEPOINT one")?;
+    let outcome = match work {
+        Work::Writes(writes) => write::apply(connection, writes).map(Done::Committed),
+        Work::Signal(asset, signal) => write::signal(connection, asset, signal).map(Done::Signal),
+    };
+    if let Err(error) = &outcome {
+        if connection.is_autocommit() {
+            // `SQLite` has undone the whole transaction by itself: full disk, error of the disk.
+            return Err(error.clone());
+        }
+        execute(connection, "ROLLBACK TO one")?;
+    }
+    execute(connection, "RELEASE one")?;
+    Ok(outcome)
+}
+
+fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}

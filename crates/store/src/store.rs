@@ -1,0 +1,321 @@
+//! The store as its users see it.
+
+use crate::{
+    Committed, Page, Query, StoreError,
+    change::Change,
+    db::{self, Db},
+    log::Log,
+    rows::{
+        AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, QuarantineRow, RuleStateRow, RunRow, SourceRow,
+        StoredEvent, TaskRow, Write,
+    },
+};
+use ahash::AHashMap;
+use andon_model::{
+    AssetName, CallId, EventId, ExceptionId, InstanceId, Name, Position, Reference, RunId, SignalName, SignalNo, Time,
+    sample::{Batch, Counts, Part},
+};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+/// The store of one instance. Clones are the same store; the last one closes it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    instance: InstanceId,
+    epoch: u32,
+    log: Log,
+    db: Db,
+    change: Arc<Change>,
+    signals: RwLock<AHashMap<AssetName, AHashMap<SignalName, SignalNo>>>,
+    /// In memory, where there is no file for them.
+    states: Mutex<Vec<RuleStateRow>>,
+}
+
+/// The epoch of a new data folder.
+const FIRST_EPOCH: u32 = 1;
+
+impl Store {
+    /// Opens a data folder, or makes one of an empty or foreign folder; files in it that are not ours are left alone.
+    /// The folder is locked until the last clone is gone. `chance` gives random bytes for the id of a new instance.
+    pub fn open(dir: &Path, chance: &mut dyn FnMut(&mut [u8])) -> Result<Self, StoreError> {
+        let _ = (dir, chance);
+        Err(StoreError::Refused("the embedded provider is not there yet".into()))
+    }
+
+    /// Looks at a data folder without changing it: that of a stopped instance, or beside a running one. What is
+    /// written meanwhile becomes visible. Commits, appends and new signals are refused.
+    pub fn look(dir: &Path) -> Result<Self, StoreError> {
+        let _ = dir;
+        Err(StoreError::Refused("the embedded provider is not there yet".into()))
+    }
+
+    /// A store in memory: the same rows and entries, gone with it. Everything happens in the caller's thread.
+    pub fn memory(chance: &mut dyn FnMut(&mut [u8])) -> Self {
+        let change = Arc::new(Change::default());
+        Self(Arc::new(Inner {
+            instance: drawn(chance),
+            epoch: FIRST_EPOCH,
+            log: Log::memory(FIRST_EPOCH, Arc::clone(&change)),
+            db: Db::memory().expect("a database in memory can be made"),
+            change,
+            signals: RwLock::default(),
+            states: Mutex::default(),
+        }))
+    }
+
+    /// The instance; drawn when the data folder was made.
+    pub fn instance(&self) -> InstanceId {
+        self.0.instance
+    }
+
+    /// The epoch of the data folder; rises with every restore.
+    pub fn epoch(&self) -> u32 {
+        self.0.epoch
+    }
+
+    /// The data folder; `None` in memory.
+    pub fn dir(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Applies the writes in order, all or nothing; returns when they are durable. Commits of several threads share
+    /// one sync, and one that fails fails alone.
+    pub fn commit(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
+        let committed = self.0.db.commit(writes)?;
+        if matches!(self.0.db, Db::Memory(_)) {
+            self.0.change.rise();
+        }
+        Ok(committed)
+    }
+
+    /// Events with a higher order number, in order, at most `limit`.
+    pub fn events_after(&self, sequence: u64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.0.db.read(|c| db::events_after(c, sequence, limit))
+    }
+
+    /// An event with its evidence.
+    pub fn event(&self, id: EventId) -> Result<Option<(StoredEvent, Option<Evidence>)>, StoreError> {
+        self.0.db.read(|c| db::event(c, id))
+    }
+
+    /// The highest order number of an event; 0 before the first.
+    pub fn last_sequence(&self) -> Result<u64, StoreError> {
+        self.0.db.read(db::last_sequence)
+    }
+
+    /// How far a reader has come.
+    pub fn cursor(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        self.0.db.read(|c| db::cursor(c, name))
+    }
+
+    /// All readers by name.
+    pub fn cursors(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.0.db.read(db::cursors)
+    }
+
+    /// The states of rules that were committed with outputs, by rule and asset.
+    pub fn rule_states(&self) -> Result<Vec<RuleStateRow>, StoreError> {
+        self.0.db.read(db::rule_states)
+    }
+
+    /// A run.
+    pub fn run(&self, id: RunId) -> Result<Option<RunRow>, StoreError> {
+        self.0.db.read(|c| db::run(c, id))
+    }
+
+    /// Runs that are running, or waiting with a wake at or before `now`; oldest wake first.
+    pub fn runs_due(&self, now: Time, limit: usize) -> Result<Vec<RunRow>, StoreError> {
+        self.0.db.read(|c| db::runs_due(c, now, limit))
+    }
+
+    /// The earliest of the wakes of waiting runs and the dues of waiting calls.
+    pub fn next_wake(&self) -> Result<Option<Time>, StoreError> {
+        self.0.db.read(db::next_wake)
+    }
+
+    /// The completed tasks of a run, in the order of their completion.
+    pub fn tasks(&self, run: RunId) -> Result<Vec<TaskRow>, StoreError> {
+        self.0.db.read(|c| db::tasks(c, run))
+    }
+
+    /// A call.
+    pub fn call(&self, id: CallId) -> Result<Option<CallRow>, StoreError> {
+        self.0.db.read(|c| db::call(c, id))
+    }
+
+    /// The calls of a run, in the order in which they were made.
+    pub fn calls_of(&self, run: RunId) -> Result<Vec<CallRow>, StoreError> {
+        self.0.db.read(|c| db::calls_of(c, run))
+    }
+
+    /// The calls with a reference.
+    pub fn calls_by_reference(&self, reference: &Reference) -> Result<Vec<CallRow>, StoreError> {
+        self.0.db.read(|c| db::calls_by_reference(c, reference))
+    }
+
+    /// The calls that made a document of this number, at whatever system.
+    pub fn calls_by_document(&self, document: &str) -> Result<Vec<CallRow>, StoreError> {
+        self.0.db.read(|c| db::calls_by_document(c, document))
+    }
+
+    /// Waiting calls that are due at or before `now`, oldest first.
+    pub fn calls_due(&self, now: Time, limit: usize) -> Result<Vec<CallRow>, StoreError> {
+        self.0.db.read(|c| db::calls_due(c, now, limit))
+    }
+
+    /// Calls with an attempt under way, or one whose outcome a crash has swallowed.
+    pub fn calls_in_flight(&self) -> Result<Vec<CallRow>, StoreError> {
+        self.0.db.read(db::calls_in_flight)
+    }
+
+    /// The attempts of a call by number.
+    pub fn attempts(&self, call: CallId) -> Result<Vec<AttemptRow>, StoreError> {
+        self.0.db.read(|c| db::attempts(c, call))
+    }
+
+    /// The runs that an event has started.
+    pub fn runs_of_event(&self, event: EventId) -> Result<Vec<RunRow>, StoreError> {
+        self.0.db.read(|c| db::runs_of_event(c, event))
+    }
+
+    /// An exception.
+    pub fn exception(&self, id: ExceptionId) -> Result<Option<ExceptionRow>, StoreError> {
+        self.0.db.read(|c| db::exception(c, id))
+    }
+
+    /// The exceptions of a run.
+    pub fn exceptions_of_run(&self, run: RunId) -> Result<Vec<ExceptionRow>, StoreError> {
+        self.0.db.read(|c| db::exceptions_of_run(c, run))
+    }
+
+    /// The messages set aside under an exception, newest first.
+    pub fn quarantine(&self, exception: ExceptionId, limit: usize) -> Result<Vec<QuarantineRow>, StoreError> {
+        self.0.db.read(|c| db::quarantine(c, exception, limit))
+    }
+
+    /// A contract by its revision.
+    pub fn contract(&self, revision: &str) -> Result<Option<ContractRow>, StoreError> {
+        self.0.db.read(|c| db::contract(c, revision))
+    }
+
+    /// The contract that was activated last.
+    pub fn active_contract(&self) -> Result<Option<ContractRow>, StoreError> {
+        self.0.db.read(db::active_contract)
+    }
+
+    /// The condition of every source.
+    pub fn source_rows(&self) -> Result<Vec<SourceRow>, StoreError> {
+        self.0.db.read(db::source_rows)
+    }
+
+    /// Rows for people, newest first unless asked otherwise. Kinds: events, runs, tasks, calls, attempts, exceptions,
+    /// quarantine, gaps, contracts, cursors, sources, rule-states.
+    pub fn list(&self, kind: &str, query: &Query) -> Result<Page, StoreError> {
+        self.0.db.list(kind, query)
+    }
+
+    /// Rows by kind and state, such as `events`, `runs.completed`, `calls.waiting`, `exceptions.open`. A state without
+    /// rows is absent.
+    pub fn counts(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.0.db.counts()
+    }
+
+    /// The number of a signal; given once, durable before it is returned.
+    pub fn signal(&self, asset: &AssetName, signal: &SignalName) -> Result<SignalNo, StoreError> {
+        let known = self.0.signals.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = known.get(asset).and_then(|of| of.get(signal)) {
+            return Ok(*number);
+        }
+        drop(known);
+        let number = self.0.db.signal(asset, signal)?;
+        let mut known = self.0.signals.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(asset.clone()).or_default().insert(signal.clone(), number);
+        Ok(number)
+    }
+
+    /// All signals by number.
+    pub fn signals(&self) -> Result<Vec<(SignalNo, AssetName, SignalName)>, StoreError> {
+        self.0.db.read(db::signals)
+    }
+
+    /// Appends parts in order as one group; returns with their places when they are durable.
+    pub fn append(&self, parts: Vec<Part>) -> Result<Vec<Arc<Batch>>, StoreError> {
+        self.0.log.append(parts)
+    }
+
+    /// The same for a loop that does not wait: all parts that wait become one group. `done` is called from the writing
+    /// thread once the part is durable, in the order of submission; in memory it is called at once. Blocks while the
+    /// queue is full.
+    pub fn submit(&self, part: Part, done: Box<dyn FnOnce(Result<Arc<Batch>, StoreError>) + Send>) {
+        self.0.log.submit(part, done);
+    }
+
+    /// The batch that holds the entry at `from`, or the first one behind it; `None` at the end. Batches without
+    /// entries have no place and are never returned, so that `batch.end()` always leads on.
+    pub fn read(&self, from: Position) -> Result<Option<Arc<Batch>>, StoreError> {
+        self.0.log.read(from)
+    }
+
+    /// The place of the next entry: everything before it is durable.
+    pub fn log_end(&self) -> Position {
+        self.0.log.end()
+    }
+
+    /// The place of the oldest entry that is still there.
+    pub fn log_start(&self) -> Position {
+        self.0.log.start()
+    }
+
+    /// What was received per source since the folder exists, from the stored batches; it outlives their deletion.
+    pub fn source_counts(&self) -> BTreeMap<Name, Counts> {
+        self.0.log.counts()
+    }
+
+    /// Keeps all rule states in a file beside the log, replacing those before as a whole; durable when it returns.
+    pub fn write_states(&self, states: &[RuleStateRow]) -> Result<(), StoreError> {
+        *self.0.states.lock().unwrap_or_else(PoisonError::into_inner) = states.to_vec();
+        Ok(())
+    }
+
+    /// The rule states kept last; none where there are none.
+    pub fn read_states(&self) -> Result<Vec<RuleStateRow>, StoreError> {
+        Ok(self.0.states.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Refuses positions behind the durable end of the log, or of a later epoch than the folder's; each with the name
+    /// of what has read so far.
+    pub fn check_positions(&self, positions: &[(String, Position)]) -> Result<(), StoreError> {
+        let end = self.log_end();
+        match positions.iter().find(|(_, at)| at.offset > end.offset || at.epoch > self.epoch()) {
+            None => Ok(()),
+            Some((what, at)) => Err(StoreError::Beyond { what: what.clone(), position: *at, end }),
+        }
+    }
+
+    /// A counter that rises with every commit and append.
+    pub fn change(&self) -> u64 {
+        self.0.change.count()
+    }
+
+    /// Blocks until the counter differs from `seen`, at most for `timeout`; the counter then.
+    pub fn wait_change(&self, seen: u64, timeout: Duration) -> u64 {
+        self.0.change.wait(seen, timeout)
+    }
+
+    /// Wakes everybody who waits, for requests that are not in the store.
+    pub fn wake(&self) {
+        self.0.change.rise();
+    }
+}
+
+fn drawn(chance: &mut dyn FnMut(&mut [u8])) -> InstanceId {
+    let mut bits = [0; 10];
+    chance(&mut bits);
+    InstanceId::from_bits(bits)
+}
