@@ -1,0 +1,393 @@
+//! The machine of calls: what is to be done next for a call, and what an outcome means for it.
+//!
+//! An attempt whose outcome is unknown leaves a *doubt*, and nothing is sent anywhere else until the doubt is
+//! settled in the way of its operation's class. An unknown outcome is never turned into an error of the run.
+
+use crate::fault::Fault;
+use andon_contract::Contract;
+use andon_contract::contract::{Idempotency, Operation, OperationRef, Retry, System, Target};
+use andon_model::call::Step;
+use andon_model::id::derive;
+use andon_model::span::Span;
+use andon_model::{Key, Outcome, OutcomeClass, Time};
+use andon_store::rows::CallRow;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// What the machine needs to go on with a call.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallMemory {
+    /// Calls of the same lane and system are made one after the other: the key of the event behind them.
+    pub lane: String,
+    /// The order number of that event: the place among calls made at the same moment.
+    pub place: u64,
+    /// When its first attempt began; from here the span of its system's `within` counts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub first: Option<Time>,
+    /// Failed attempts in a row, for the pause before the next.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub failures: u32,
+    /// Who is asked: 0 is the route, then its fallbacks.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub target: u32,
+    /// An attempt whose effect nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub doubt: Option<Doubt>,
+    /// What its run was told, once refused.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<Fault>,
+    /// Why nothing was done, once skipped.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
+    /// Whether somebody was told that nobody answers.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub told: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// An attempt whose effect nobody knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// The number of the attempt.
+    pub attempt: u32,
+    /// The operation that was asked.
+    pub target: String,
+    /// No byte was sent later than this.
+    pub last_byte: Time,
+    /// What is known of it.
+    pub detail: String,
+    /// When a search found nothing; for so long as `settle` this stays true.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub not_found: Option<Time>,
+}
+
+/// What is to be done next for a call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// An attempt at this operation.
+    Attempt {
+        /// Send or search.
+        step: Step,
+        /// Who is asked.
+        target: OperationRef,
+        /// Whether its row may share the commit of the preceding task: repeats do no harm.
+        shares: bool,
+    },
+    /// Nothing before this moment.
+    Wait(Time),
+    /// Nothing at all: the site has nobody who answers, for this reason.
+    Skip(String),
+    /// Nothing as long as the contract stays as it is.
+    Nobody(String),
+    /// A person must look; what is unknown, in words.
+    Park(String),
+}
+
+/// What an outcome means for a call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// The effect is there.
+    Deliver,
+    /// The next attempt is due then.
+    Again(Time),
+    /// Refused for good, certainly without effect; the run is told.
+    Refuse(Fault),
+    /// A person must look; what is unknown, in words.
+    Park(String),
+}
+
+/// An attempt with its outcome.
+#[derive(Debug, Clone)]
+pub struct Answered<'a> {
+    /// The number of the attempt.
+    pub attempt: u32,
+    /// Send or search.
+    pub step: Step,
+    /// Who was asked.
+    pub target: OperationRef,
+    /// What became of it.
+    pub outcome: &'a Outcome,
+    /// No byte was sent later than this: the arrival of the outcome; after a restart the attempt's beginning.
+    pub last_byte: Time,
+    /// Whether the process ended before the outcome came.
+    pub lost: bool,
+}
+
+/// What is to be done next for a call by the contract in force.
+pub fn decide(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Time) -> Decision {
+    if let Some(doubt) = &memory.doubt {
+        match settle_doubt(contract, doubt, now) {
+            Ok(()) => {}
+            Err(decision) => return decision,
+        }
+    }
+    let Some(route) = contract.route(&call.capability, &call.site, now) else {
+        return Decision::Nobody(format!("no route leads from {} at {} to a system", call.capability, call.site));
+    };
+    let first = match &route.target {
+        Target::None { reason } => return Decision::Skip(reason.clone()),
+        Target::Operation(first) => first,
+    };
+    let target = memory.target.checked_sub(1).and_then(|i| route.fallback.get(i as usize)).unwrap_or(first);
+    match contract.operation(target) {
+        Some((_, operation)) => attempt(Step::Send, target, operation),
+        None => Decision::Nobody(format!("the route of {} leads to {target}, which does not exist", call.capability)),
+    }
+}
+
+fn attempt(step: Step, target: &OperationRef, operation: &Operation) -> Decision {
+    let shares = matches!(operation.idempotency, Idempotency::Key | Idempotency::Upsert | Idempotency::Read);
+    Decision::Attempt { step, target: target.clone(), shares }
+}
+
+/// `Ok` when the doubt does not stand in the way of a new attempt anywhere.
+fn settle_doubt(contract: &Contract, doubt: &Doubt, now: Time) -> Result<(), Decision> {
+    let found = parse_target(&doubt.target).and_then(|target| {
+        let (_, operation) = contract.operation(&target)?;
+        Some((target, operation))
+    });
+    let Some((target, operation)) = found else {
+        return Err(Decision::Park(unknown(doubt, "its operation is no longer in the project")));
+    };
+    match &operation.idempotency {
+        Idempotency::Key | Idempotency::Upsert | Idempotency::Read => Err(attempt(Step::Send, &target, operation)),
+        Idempotency::None => Err(Decision::Park(unknown(doubt, "the system can neither be searched nor asked again"))),
+        Idempotency::Lookup(lookup) => match doubt.not_found {
+            Some(at) if now <= at.plus(lookup.settle) => Ok(()),
+            _ if now < doubt.last_byte.plus(lookup.settle) => {
+                Err(Decision::Wait(doubt.last_byte.plus(lookup.settle)))
+            }
+            _ => Err(attempt(Step::Search, &target, operation)),
+        },
+    }
+}
+
+/// An operation by the text of a doubt.
+fn parse_target(text: &str) -> Option<OperationRef> {
+    let (system, operation) = text.split_once('.')?;
+    Some(OperationRef { system: system.parse().ok()?, operation: operation.parse().ok()? })
+}
+
+/// What exactly is unknown.
+fn unknown(doubt: &Doubt, why: &str) -> String {
+    format!(
+        "it is unknown whether attempt {} had its effect at {}: {}; {why}",
+        doubt.attempt, doubt.target, doubt.detail
+    )
+}
+
+/// What an outcome means, and what the call remembers of it.
+pub fn settle(
+    contract: &Contract,
+    call: &CallRow,
+    memory: &mut CallMemory,
+    answered: &Answered<'_>,
+    now: Time,
+) -> Verdict {
+    let known = contract.operation(&answered.target);
+    match answered.step {
+        Step::Search => settle_search(known, call, memory, answered, now),
+        Step::Send => settle_send(contract, known, call, memory, answered, now),
+    }
+}
+
+fn settle_search(
+    known: Option<(&System, &Operation)>,
+    call: &CallRow,
+    memory: &mut CallMemory,
+    answered: &Answered<'_>,
+    now: Time,
+) -> Verdict {
+    let outcome = answered.outcome;
+    let park = |memory: &CallMemory, why: &str| {
+        let text = memory.doubt.as_ref().map(|doubt| unknown(doubt, why));
+        Verdict::Park(text.unwrap_or_else(|| format!("the search failed: {}", outcome.detail)))
+    };
+    match outcome.class {
+        OutcomeClass::Ok if !outcome.output.is_null() || outcome.document.is_some() => Verdict::Deliver,
+        OutcomeClass::Ok => {
+            if let Some(doubt) = &mut memory.doubt {
+                doubt.not_found = Some(now);
+            }
+            // Certainly nothing happened, so the route is asked from its beginning again.
+            memory.target = 0;
+            Verdict::Again(now)
+        }
+        _ if answered.lost => Verdict::Again(now),
+        OutcomeClass::Limit | OutcomeClass::Transient | OutcomeClass::Unknown => {
+            match again(retry_of(known), call, memory, answered, now) {
+                Some(due) => Verdict::Again(due),
+                None => park(memory, &format!("the search for it failed until time was up: {}", outcome.detail)),
+            }
+        }
+        class => park(memory, &format!("the search for it was refused ({class}): {}", outcome.detail)),
+    }
+}
+
+fn settle_send(
+    contract: &Contract,
+    known: Option<(&System, &Operation)>,
+    call: &CallRow,
+    memory: &mut CallMemory,
+    answered: &Answered<'_>,
+    now: Time,
+) -> Verdict {
+    let outcome = answered.outcome;
+    let reads = known.is_some_and(|(_, operation)| matches!(operation.idempotency, Idempotency::Read));
+    match outcome.class {
+        OutcomeClass::Ok => Verdict::Deliver,
+        OutcomeClass::Unknown if !reads => settle_unknown(known, call, memory, answered, now),
+        OutcomeClass::Limit | OutcomeClass::Transient | OutcomeClass::Unknown => {
+            if answered.lost {
+                return Verdict::Again(now);
+            }
+            let nothing_happened = outcome.class == OutcomeClass::Limit
+                || (outcome.class == OutcomeClass::Transient && !outcome.sent);
+            if nothing_happened && !in_doubt(memory) && has_fallback(contract, call, memory, now) {
+                memory.target += 1;
+                return Verdict::Again(now);
+            }
+            memory.target = 0;
+            match again(retry_of(known), call, memory, answered, now) {
+                Some(due) => Verdict::Again(due),
+                None => refuse(memory, outcome, "it did not succeed until time was up"),
+            }
+        }
+        OutcomeClass::Auth
+        | OutcomeClass::Permission
+        | OutcomeClass::Conflict
+        | OutcomeClass::Validation
+        | OutcomeClass::NotFound => refuse(memory, outcome, "the repetition was refused"),
+    }
+}
+
+/// Whether an earlier attempt may still have had its effect.
+fn in_doubt(memory: &CallMemory) -> bool {
+    memory.doubt.as_ref().is_some_and(|doubt| doubt.not_found.is_none())
+}
+
+fn has_fallback(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Time) -> bool {
+    contract.route(&call.capability, &call.site, now).is_some_and(|route| (memory.target as usize) < route.fallback.len())
+}
+
+/// Refused for good, unless an earlier attempt may have had its effect: an error would say that nothing happened.
+fn refuse(memory: &CallMemory, outcome: &Outcome, why: &str) -> Verdict {
+    match &memory.doubt {
+        Some(doubt) if in_doubt(memory) => {
+            Verdict::Park(unknown(doubt, &format!("{why} ({}): {}", outcome.class, outcome.detail)))
+        }
+        _ => Verdict::Refuse(Fault::of_outcome(outcome)),
+    }
+}
+
+fn settle_unknown(
+    known: Option<(&System, &Operation)>,
+    call: &CallRow,
+    memory: &mut CallMemory,
+    answered: &Answered<'_>,
+    now: Time,
+) -> Verdict {
+    let doubt = Doubt {
+        attempt: answered.attempt,
+        target: answered.target.to_string(),
+        last_byte: answered.last_byte,
+        detail: answered.outcome.detail.clone(),
+        not_found: None,
+    };
+    memory.doubt = Some(doubt.clone());
+    let Some((_, operation)) = known else {
+        return Verdict::Park(unknown(&doubt, "its operation is no longer in the project"));
+    };
+    match &operation.idempotency {
+        Idempotency::None => {
+            Verdict::Park(unknown(&doubt, "the system can neither be searched nor asked again without doing it twice"))
+        }
+        Idempotency::Lookup(lookup) => Verdict::Again(answered.last_byte.plus(lookup.settle).max(now)),
+        Idempotency::Key | Idempotency::Upsert | Idempotency::Read => {
+            if answered.lost {
+                return Verdict::Again(now);
+            }
+            match again(retry_of(known), call, memory, answered, now) {
+                Some(due) => Verdict::Again(due),
+                None => Verdict::Park(unknown(&doubt, "no repetition was answered until time was up")),
+            }
+        }
+    }
+}
+
+/// When failed attempts are repeated where the system has left the project.
+const RETRY: Retry =
+    Retry { first: Span::from_secs(1), max: Span::from_secs(300), factor: 2.0, within: Span::from_secs(86_400) };
+
+fn retry_of<'c>(known: Option<(&'c System, &'c Operation)>) -> &'c Retry {
+    known.map_or(&RETRY, |(system, _)| &system.retry)
+}
+
+/// The moment of the next attempt; `None` when the time of the call is used up.
+fn again(
+    retry: &Retry,
+    call: &CallRow,
+    memory: &mut CallMemory,
+    answered: &Answered<'_>,
+    now: Time,
+) -> Option<Time> {
+    let end = memory.first.unwrap_or(now).plus(retry.within);
+    if now >= end {
+        return None;
+    }
+    memory.failures = memory.failures.saturating_add(1);
+    let pause = now.plus(pause(retry, memory.failures, chance(&call.key, answered.attempt))).min(end);
+    let floor = now.plus(answered.outcome.retry_after.unwrap_or(Span::ZERO));
+    (floor <= end).then(|| pause.max(floor))
+}
+
+/// The pause after so many failures in a row: it grows up to the longest, and chance (0 to 1) takes up to half of it.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "spans of hours are far from both")]
+fn pause(retry: &Retry, failures: u32, chance: f64) -> Span {
+    let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
+    let longest = (retry.max.nanos() as f64).min(retry.first.nanos() as f64 * retry.factor.powi(exponent));
+    Span::from_nanos((longest * (0.5 + chance / 2.0)) as i64)
+}
+
+/// The chance of an attempt, from 0 to 1: derived from the call's key, so that a repeated simulation gives the same,
+/// and different for every call, so that they do not come back all at once.
+pub fn chance(key: &Key, attempt: u32) -> f64 {
+    let [a, b, ..] = derive(&[b"chance", key.as_str().as_bytes(), &attempt.to_le_bytes()]);
+    f64::from(u16::from_le_bytes([a, b])) / f64::from(u16::MAX)
+}
+
+/// What an output lacks of the fields that its capability declares with their JSON types; `None`: nothing.
+pub fn drift(declared: &std::collections::BTreeMap<String, String>, output: &Json) -> Option<String> {
+    let wrong: Vec<String> = declared
+        .iter()
+        .filter_map(|(field, kind)| {
+            let found = output.get(field);
+            let fits = found.is_some_and(|value| match kind.as_str() {
+                "string" => value.is_string(),
+                "number" => value.is_number(),
+                "integer" => value.is_i64() || value.is_u64(),
+                "boolean" => value.is_boolean(),
+                "object" => value.is_object(),
+                "array" => value.is_array(),
+                _ => true,
+            });
+            (!fits).then(|| format!("`{field}` should be {kind} and is {}", found.map_or("missing", word)))
+        })
+        .collect();
+    (!wrong.is_empty()).then(|| wrong.join(", "))
+}
+
+fn word(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "boolean",
+        Json::Number(_) => "number",
+        Json::String(_) => "string",
+        Json::Array(_) => "array",
+        Json::Object(_) => "object",
+    }
+}
