@@ -1,3 +1,17 @@
-//! The command line of Andon.
+//! The command line of Andon: one file per command.
 
-fn main() {}
+mod args;
+mod commands;
+mod output;
+mod target;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    match commands::run(args) {
+        Ok(code) => code,
+        Err(error) => output::failed(&error),
+    }
+}

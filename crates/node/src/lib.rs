@@ -1,1 +1,43 @@
 //! Joins the parts of a contract to a running instance.
+//!
+//! ## What comes in
+//! The folder of a project, a data folder, an address.
+//!
+//! ## What goes out
+//! A [`Node`] at work: sources, rules, workflows, calls, subscribers and the API over one store.
+//!
+//! ## What never happens here
+//! Deciding: the layers decide. Here they get threads, a clock and chance, and what one leaves in
+//! the store wakes the next.
+//!
+//! ## Where to start reading
+//! [`assemble`], from top to bottom.
+//!
+//! ## How it is tested
+//! As users use it, through the binary; see the tests of the package `andon`.
+
+pub mod assemble;
+pub mod backend;
+mod calls;
+pub mod clock;
+mod drive;
+
+pub use assemble::{Node, Options, StartError};
+pub use backend::look;
+
+use std::path::Path;
+
+/// The API's address of the instance that holds a data folder; `None` when nobody does.
+pub fn announced(dir: &Path) -> Option<String> {
+    andon_store::announced(dir)
+}
+
+/// A client for the API on loopback: no proxy, the time of a question limited.
+pub fn http_client() -> reqwest::Client {
+    andon_systems::install_crypto();
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(std::time::Duration::from_secs(30))
+        .build()
+        .expect("a client without proxy and certificates can be made")
+}

@@ -1,0 +1,43 @@
+//! `andon check`: the problems of a project, or what it promises.
+
+use crate::{
+    args::Check,
+    output::{self, NO},
+};
+use andon_contract::{Problem, Severity, load, summary};
+use std::process::ExitCode;
+
+pub(super) fn run(args: &Check) -> anyhow::Result<ExitCode> {
+    match load(&args.dir) {
+        Ok(loaded) => {
+            problems(&loaded.warnings, args.json);
+            let summary = summary(&loaded.contract);
+            if args.json {
+                output::line(serde_json::to_string(&summary)?);
+            } else {
+                output::line(summary.to_string().trim_end());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(found) => {
+            problems(&found, args.json);
+            let errors = found.iter().filter(|p| p.severity == Severity::Error).count();
+            if !args.json {
+                output::line(format!("{errors} problem{}", if errors == 1 { "" } else { "s" }));
+            }
+            Ok(ExitCode::from(NO))
+        }
+    }
+}
+
+/// Prints problems, each with its place.
+pub(super) fn problems(found: &[Problem], json: bool) {
+    for problem in found {
+        if json {
+            output::line(serde_json::to_string(problem).unwrap_or_default());
+        } else {
+            output::line(problem.render(output::colour()).trim_end());
+            output::line("");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `andon list`: rows of a kind, as a table or as JSON lines.
+
+use crate::{
+    args::List,
+    output::{self, failure},
+    target::Target,
+};
+use andon_api::{Kind, Query, kind::KINDS};
+use serde_json::Value as Json;
+use std::process::ExitCode;
+
+/// Rows shown to a person where nothing else is asked for.
+const SHOWN: usize = 50;
+/// Rows of a page.
+const PAGE: usize = 500;
+/// A cell is cut at so many characters.
+const CELL_MAX: usize = 60;
+
+pub(super) fn run(args: &List) -> anyhow::Result<ExitCode> {
+    let Some(kind) = Kind::of(&args.kind) else {
+        let words: Vec<&str> = KINDS.iter().map(|k| k.word).collect();
+        return Err(failure(2, format!("nothing is listed as {:?}", args.kind), words.join(", ")));
+    };
+    let mut filters = Vec::new();
+    for filter in &args.filters {
+        let Some((field, value)) = filter.split_once('=') else {
+            return Err(failure(2, format!("--where {filter} has no value"), "write --where field=value"));
+        };
+        filters.push((field.to_owned(), value.to_owned()));
+    }
+    let target = Target::find(&args.instance)?;
+    let wanted = args.limit.unwrap_or(if args.instance.json { usize::MAX } else { SHOWN });
+    let mut query = Query { filters, after: None, limit: PAGE.min(wanted).max(1), ascending: args.oldest };
+    let mut rows = Vec::new();
+    let mut count = 0;
+    let more = loop {
+        let page = target.list(kind, &query)?;
+        for row in page.rows {
+            if count == wanted {
+                break;
+            }
+            count += 1;
+            if args.instance.json {
+                output::line(&row);
+            } else {
+                rows.push(row);
+            }
+        }
+        match page.next {
+            Some(next) if count < wanted => query.after = Some(next),
+            next => break next.is_some(),
+        }
+    };
+    if !args.instance.json {
+        let columns = columns(kind);
+        let cells: Vec<Vec<String>> =
+            rows.iter().map(|row| columns.iter().map(|column| cell(row, column)).collect()).collect();
+        output::table(columns, &cells);
+        if more {
+            output::hint(format!("{count} shown; --limit N shows more, --json all"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The columns a person sees first.
+fn columns(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Events => &["id", "time", "type", "subject", "data.change", "data.limit", "data.value.value"],
+        Kind::Runs => &["id", "workflow", "state", "event", "started", "wake"],
+        Kind::Tasks => &["run", "pointer", "iteration", "completed", "note"],
+        Kind::Calls => &["id", "reference", "capability", "state", "system", "document", "attempts", "detail"],
+        Kind::Attempts => &["call", "number", "step", "request", "started", "outcome.class", "outcome.detail"],
+        Kind::Exceptions => &["id", "kind", "state", "owner", "count", "last", "cause"],
+        Kind::Quarantine => &["exception", "received", "source", "topic", "detail"],
+        Kind::Samples => &["position", "time", "signal", "value", "quality", "source"],
+        Kind::Gaps => &["source", "from", "to", "reason"],
+        Kind::Sources => &["source", "kind", "connected", "received", "stored", "duplicate", "quarantined", "refused", "reason"],
+        Kind::Contracts => &["revision", "activated"],
+    }
+}
+
+fn cell(row: &Json, column: &str) -> String {
+    let mut value = row;
+    for part in column.split('.') {
+        value = value.get(part).unwrap_or(&Json::Null);
+    }
+    let text = match value {
+        Json::Null => String::new(),
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    if text.chars().count() > CELL_MAX {
+        return text.chars().take(CELL_MAX - 3).chain("...".chars()).collect();
+    }
+    text
+}

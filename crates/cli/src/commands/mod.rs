@@ -1,0 +1,33 @@
+//! The commands, one file each.
+
+mod check;
+mod completions;
+mod demo;
+mod explain;
+mod feed;
+mod init;
+mod list;
+mod office;
+mod run;
+mod show;
+mod status;
+
+use crate::args::{Args, Command};
+use std::process::ExitCode;
+
+/// Does what was typed.
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Feed(args) => feed::run(&args),
+        Command::Office(args) => office::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Completions(args) => Ok(completions::run(&args)),
+    }
+}

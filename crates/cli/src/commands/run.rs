@@ -1,0 +1,46 @@
+//! `andon run`: an instance of a project.
+
+use crate::{
+    args::Run,
+    commands::check::problems,
+    output::{NO, failure},
+};
+use andon_node::{Node, Options, StartError};
+use std::{io::IsTerminal, process::ExitCode};
+use tracing_subscriber::EnvFilter;
+
+pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
+    log_to_stderr();
+    let options = Options {
+        project: args.dir.clone(),
+        data: args.data.clone().unwrap_or_else(|| args.dir.join(".andon")),
+        api: args.api.clone(),
+        instance: args.instance.clone(),
+    };
+    let node = match Node::start(&options) {
+        Ok(node) => node,
+        Err(StartError::Project(found)) => {
+            problems(&found, false);
+            return Err(failure(NO, "the project is refused", "mend the problems above"));
+        }
+        Err(error) => {
+            let help = error.remedy();
+            return Err(failure(error.exit_code(), error, help));
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(andon_node::stop_signal());
+    node.stop();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Log lines go to stderr: readable on a terminal, JSON lines otherwise. `ANDON_LOG` chooses what is logged.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("ANDON_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        builder.with_target(false).init();
+    } else {
+        builder.json().flatten_event(true).init();
+    }
+}

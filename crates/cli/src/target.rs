@@ -1,0 +1,153 @@
+//! Who is asked: a running instance through its API, or a stopped data folder.
+
+use crate::{
+    args::Where,
+    output::{NO, NO_INSTANCE, failure},
+};
+use andon_api::{Backend, Kind, Page, Problem, Query, types::Status};
+use serde_json::Value as Json;
+use std::path::PathBuf;
+
+/// The API's address where nothing else is said.
+const API_DEFAULT: &str = "127.0.0.1:8730";
+
+/// Who answers.
+pub(crate) enum Target {
+    /// A running instance.
+    Running(Remote),
+    /// A stopped data folder.
+    Stopped(Box<dyn Backend>),
+}
+
+/// A running instance.
+pub(crate) struct Remote {
+    base: String,
+    client: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Target {
+    /// Finds who is asked: `--api`, else the instance that holds the data folder, else the folder itself.
+    pub(crate) fn find(place: &Where) -> anyhow::Result<Self> {
+        if let Some(api) = &place.api {
+            return Ok(Self::Running(Remote::new(api)?));
+        }
+        let named = place.data.clone();
+        let dir = named.clone().unwrap_or_else(|| PathBuf::from(".andon"));
+        if dir.join("format").is_file() {
+            if let Some(api) = andon_node::announced(&dir) {
+                return Ok(Self::Running(Remote::new(&api)?));
+            }
+            let backend = andon_node::look(&dir).map_err(|e| failure(NO_INSTANCE, e, ""))?;
+            return Ok(Self::Stopped(Box::new(backend)));
+        }
+        if named.is_some() {
+            return Err(failure(
+                NO_INSTANCE,
+                format!("{} is no data folder", dir.display()),
+                "name the folder that `andon run --data` was given",
+            ));
+        }
+        Ok(Self::Running(Remote::new(API_DEFAULT)?))
+    }
+
+    /// Whether it is a running instance.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self, Self::Running(_))
+    }
+
+    /// Rows of a kind.
+    pub(crate) fn list(&self, kind: Kind, query: &Query) -> anyhow::Result<Page> {
+        match self {
+            Self::Stopped(backend) => backend.list(kind, query).map_err(refused),
+            Self::Running(remote) => {
+                let mut path = format!("/v1/{}?limit={}", kind.word(), query.limit);
+                for (field, value) in &query.filters {
+                    path.push_str("&where=");
+                    path.push_str(&encode(&format!("{field}={value}")));
+                }
+                if let Some(after) = query.after {
+                    path.push_str(&format!("&after={after}"));
+                }
+                if query.ascending {
+                    path.push_str("&order=asc");
+                }
+                let json = remote.get(&path)?;
+                let rows = json.get("rows").and_then(Json::as_array).cloned().unwrap_or_default();
+                Ok(Page { rows, next: json.get("next").and_then(Json::as_u64) })
+            }
+        }
+    }
+
+    /// One thing.
+    pub(crate) fn show(&self, id: &str) -> anyhow::Result<Json> {
+        match self {
+            Self::Stopped(backend) => backend.show(id).map_err(refused),
+            Self::Running(remote) => remote.get(&format!("/v1/show/{}", encode(id))),
+        }
+    }
+
+    /// The lineage of a thing.
+    pub(crate) fn explain(&self, id: &str) -> anyhow::Result<Json> {
+        match self {
+            Self::Stopped(backend) => backend.explain(id).map_err(refused),
+            Self::Running(remote) => remote.get(&format!("/v1/explain/{}", encode(id))),
+        }
+    }
+
+    /// The health.
+    pub(crate) fn status(&self) -> anyhow::Result<Status> {
+        match self {
+            Self::Stopped(backend) => backend.status().map_err(refused),
+            Self::Running(remote) => Ok(serde_json::from_value(remote.get("/v1/status")?)?),
+        }
+    }
+}
+
+/// A problem as a failure of the command.
+fn refused(problem: Problem) -> anyhow::Error {
+    failure(NO, format!("{}: {}", problem.title, problem.detail), problem.remedy.unwrap_or_default())
+}
+
+impl Remote {
+    /// A running instance at `host:port`.
+    pub(crate) fn new(api: &str) -> anyhow::Result<Self> {
+        let base = if api.contains("://") { api.trim_end_matches('/').to_owned() } else { format!("http://{api}") };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { base, client: andon_node::http_client(), runtime })
+    }
+
+    fn get(&self, path: &str) -> anyhow::Result<Json> {
+        self.runtime.block_on(async {
+            let answer = self.client.get(format!("{}{path}", self.base)).send().await.map_err(|_| {
+                failure(
+                    NO_INSTANCE,
+                    format!("no instance answers at {}", self.base),
+                    "start one with `andon run`, or name its data folder with --data",
+                )
+            })?;
+            let status = answer.status();
+            let json: Json = answer.json().await?;
+            if status.is_success() {
+                return Ok(json);
+            }
+            Err(match serde_json::from_value::<Problem>(json) {
+                Ok(problem) => refused(problem),
+                Err(_) => failure(NO, format!("the instance answered {status}"), ""),
+            })
+        })
+    }
+}
+
+/// Percent-encodes a value of a path or a query.
+fn encode(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

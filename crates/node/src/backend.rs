@@ -1,0 +1,370 @@
+//! The API's questions, answered from the store: for a running instance and for a stopped folder.
+
+use andon_api::{
+    Accepted, Backend, Ingest, Kind, Page, Problem, Query,
+    types::{Finding, Readiness, Seam, Source, Status, Term},
+};
+use andon_contract::{
+    Contract,
+    contract::SourceKind,
+};
+use andon_model::{Position, SignalNo, sample::Entry};
+use andon_observe::{health, metrics::metrics, seams};
+use andon_store::{Store, StoreError};
+use serde_json::{Value as Json, json};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+/// Entries of the log looked through for one page of samples.
+const SCAN_MAX: u64 = 5_000_000;
+
+/// What a running instance adds to the rows.
+pub trait Running: Send + Sync + 'static {
+    /// What is missing until it does its work, one sentence each.
+    fn waiting_for(&self) -> Vec<String>;
+    /// Takes posted samples.
+    fn ingest(&self, ingest: Ingest) -> Result<Accepted, Problem>;
+}
+
+/// Answers from the store.
+pub struct StoreBackend {
+    store: Store,
+    contract: Arc<Contract>,
+    running: Option<Arc<dyn Running>>,
+}
+
+/// Why a stopped folder cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// The store cannot be read.
+    #[error("the data folder cannot be read: {0}")]
+    Store(#[from] StoreError),
+    /// No contract was ever activated.
+    #[error("no contract was ever activated in this data folder")]
+    Empty,
+    /// The kept contract is not understood by this version.
+    #[error("the contract that is kept in this data folder is refused by this version ({0} problems)")]
+    Contract(usize),
+}
+
+/// Looks at a stopped data folder.
+pub fn look(dir: &Path) -> Result<StoreBackend, LookError> {
+    let store = Store::look(dir)?;
+    let row = store.active_contract()?.ok_or(LookError::Empty)?;
+    let loaded = andon_contract::from_files(row.files).map_err(|problems| LookError::Contract(problems.len()))?;
+    Ok(StoreBackend { store, contract: Arc::new(loaded.contract), running: None })
+}
+
+impl StoreBackend {
+    /// Answers for a running instance.
+    pub fn running(store: Store, contract: Arc<Contract>, running: Arc<dyn Running>) -> Self {
+        Self { store, contract, running: Some(running) }
+    }
+
+    fn sources(&self) -> Result<Vec<Source>, StoreError> {
+        let counts = self.store.source_counts();
+        let rows = self.store.source_rows()?;
+        Ok(self
+            .contract
+            .sources
+            .iter()
+            .map(|(name, source)| {
+                let counts = counts.get(name).copied().unwrap_or_default();
+                let row = rows.iter().find(|r| r.source == *name);
+                let (kind, connected, reason) = match &source.kind {
+                    SourceKind::Mqtt(_) => {
+                        let connected = self.running.is_some() && row.is_some_and(|r| r.connected);
+                        ("mqtt", connected, row.map(|r| r.reason.clone()).unwrap_or_default())
+                    }
+                    SourceKind::Http(_) => ("http", self.running.is_some(), String::new()),
+                };
+                Source {
+                    source: name.to_string(),
+                    kind: kind.to_owned(),
+                    connected,
+                    since: row.map(|r| r.since.to_string()),
+                    reason,
+                    received: counts.received,
+                    stored: counts.stored,
+                    duplicate: counts.duplicate,
+                    quarantined: counts.quarantined,
+                    refused: counts.refused,
+                }
+            })
+            .collect())
+    }
+
+    /// A page of samples from the hot log; `after` is the offset behind which it begins.
+    fn samples(&self, query: &Query) -> Result<Page, StoreError> {
+        let names: BTreeMap<SignalNo, String> = self
+            .store
+            .signals()?
+            .into_iter()
+            .map(|(number, asset, signal)| (number, format!("{asset}/{signal}")))
+            .collect();
+        let instance = self.store.instance();
+        let start = self.store.log_start();
+        let end = self.store.log_end();
+        let mut rows = Vec::new();
+        if query.ascending {
+            let mut at = start;
+            if let Some(after) = query.after {
+                at.offset = at.offset.max(after + 1);
+            }
+            let first = at.offset;
+            while let Some(batch) = self.store.read(at)? {
+                for (place, row) in rows_of(&batch, &names, &instance.to_string()) {
+                    if place >= at.offset && matches(&row, query) {
+                        rows.push(row);
+                        if rows.len() == query.limit {
+                            return Ok(Page { rows, next: Some(place) });
+                        }
+                    }
+                }
+                at = batch.end();
+                if at.offset - first > SCAN_MAX {
+                    return Ok(Page { rows, next: Some(at.offset - 1) });
+                }
+            }
+            return Ok(Page { rows, next: None });
+        }
+        // Newest first: the log is read in steps backwards, each step forwards.
+        let mut upper = query.after.unwrap_or(end.offset).min(end.offset);
+        let first = upper;
+        while upper > start.offset && rows.len() < query.limit && first - upper < SCAN_MAX {
+            let lower = upper.saturating_sub(STEP).max(start.offset);
+            let mut found = Vec::new();
+            let mut at = Position { epoch: start.epoch, offset: lower };
+            while at.offset < upper {
+                let Some(batch) = self.store.read(at)? else { break };
+                for (place, row) in rows_of(&batch, &names, &instance.to_string()) {
+                    if place >= lower && place < upper && matches(&row, query) {
+                        found.push((place, row));
+                    }
+                }
+                at = batch.end();
+            }
+            for (place, row) in found.into_iter().rev() {
+                rows.push(row);
+                if rows.len() == query.limit {
+                    let next = (place > start.offset).then_some(place);
+                    return Ok(Page { rows, next });
+                }
+            }
+            upper = lower;
+        }
+        Ok(Page { rows, next: (upper > start.offset).then_some(upper) })
+    }
+}
+
+/// Entries of a step backwards.
+const STEP: u64 = 20_000;
+
+fn rows_of<'a>(
+    batch: &'a andon_model::sample::Batch,
+    names: &'a BTreeMap<SignalNo, String>,
+    instance: &'a str,
+) -> impl Iterator<Item = (u64, Json)> + 'a {
+    batch.part.entries.iter().zip(batch.first.offset..).filter_map(move |(entry, offset)| {
+        let Entry::Sample(sample) = entry else { return None };
+        let row = json!({
+            "position": format!("{instance}/{}/{offset}", batch.first.epoch),
+            "source": batch.part.source,
+            "site": batch.part.site,
+            "signal": names.get(&sample.signal),
+            "time": sample.time,
+            "received": sample.received,
+            "quality": sample.quality.word(),
+            "status": sample.quality.0,
+            "value": sample.value.to_json(),
+        });
+        Some((offset, row))
+    })
+}
+
+fn matches(row: &Json, query: &Query) -> bool {
+    query.filters.iter().all(|(field, wanted)| {
+        let mut value = row;
+        for part in field.split('.') {
+            value = value.get(part).unwrap_or(&Json::Null);
+        }
+        match value {
+            Json::String(text) => text == wanted,
+            other => other.to_string() == *wanted,
+        }
+    })
+}
+
+/// A failure of the store as a problem of the API.
+fn fault(error: &StoreError) -> Problem {
+    Problem::fault(error.to_string()).remedy("the log of the instance says more")
+}
+
+impl Backend for StoreBackend {
+    fn readiness(&self) -> Readiness {
+        let waiting_for = match &self.running {
+            Some(running) => running.waiting_for(),
+            None => vec!["the instance is stopped".to_owned()],
+        };
+        Readiness { ready: waiting_for.is_empty(), waiting_for }
+    }
+
+    fn list(&self, kind: Kind, query: &Query) -> Result<Page, Problem> {
+        let page = match kind {
+            Kind::Samples => return self.samples(query).map_err(|e| fault(&e)),
+            Kind::Sources => {
+                let all = self.sources().map_err(|e| fault(&e))?;
+                let rows = all.iter().map(|s| json!(s)).filter(|row| matches(row, query)).take(query.limit).collect();
+                return Ok(Page { rows, next: None });
+            }
+            _ => self.store.list(
+                kind.word(),
+                &andon_store::Query {
+                    where_: query.filters.clone(),
+                    after: query.after,
+                    limit: query.limit,
+                    ascending: query.ascending,
+                },
+            ),
+        };
+        let page = page.map_err(|e| match e {
+            StoreError::Refused(cause) => Problem::request(cause.to_string()),
+            other => fault(&other),
+        })?;
+        Ok(Page { rows: page.rows.into_iter().map(|row| public(kind, row)).collect(), next: page.next })
+    }
+
+    fn show(&self, id: &str) -> Result<Json, Problem> {
+        show(&self.store, id.trim()).map_err(|e| fault(&e))?.ok_or_else(|| unknown(id))
+    }
+
+    fn explain(&self, id: &str) -> Result<Json, Problem> {
+        let lineage = andon_observe::explain(&self.store, id).map_err(|e| fault(&e))?.ok_or_else(|| unknown(id))?;
+        serde_json::to_value(lineage).map_err(|e| Problem::fault(e.to_string()))
+    }
+
+    fn status(&self) -> Result<Status, Problem> {
+        let seams = seams::seams(&self.store, &self.contract).map_err(|e| fault(&e))?;
+        let running = self.running.is_some();
+        let mut findings: Vec<Finding> = health::findings(&self.store, &self.contract, &seams, running)
+            .map_err(|e| fault(&e))?
+            .into_iter()
+            .map(|f| Finding {
+                level: if f.level == health::Level::Error { "error" } else { "warning" }.to_owned(),
+                subject: f.subject,
+                detail: f.detail,
+                since: f.since,
+                remedy: f.remedy,
+            })
+            .collect();
+        if let Some(running) = &self.running {
+            for missing in running.waiting_for().into_iter().filter(|m| !findings.iter().any(|f| m.contains(&f.subject))) {
+                findings.push(Finding {
+                    level: "error".to_owned(),
+                    subject: "instance".to_owned(),
+                    detail: missing,
+                    since: None,
+                    remedy: "the log of the instance says more".to_owned(),
+                });
+            }
+        }
+        let health = if findings.iter().any(|f| f.level == "error") {
+            "down"
+        } else if findings.is_empty() {
+            "ok"
+        } else {
+            "degraded"
+        };
+        Ok(Status {
+            project: self.contract.name.clone(),
+            revision: self.contract.revision.clone(),
+            instance: self.store.instance().to_string(),
+            running,
+            health: health.to_owned(),
+            findings,
+            sources: self.sources().map_err(|e| fault(&e))?,
+            counts: self.store.counts().map_err(|e| fault(&e))?,
+            seams: seams
+                .into_iter()
+                .map(|s| Seam {
+                    seam: s.seam,
+                    terms: s.terms.into_iter().map(|t| Term { name: t.name.to_owned(), count: t.count }).collect(),
+                    holds: s.holds,
+                })
+                .collect(),
+        })
+    }
+
+    fn metrics(&self) -> Result<String, Problem> {
+        let seams = seams::seams(&self.store, &self.contract).map_err(|e| fault(&e))?;
+        let counts = self.store.counts().map_err(|e| fault(&e))?;
+        let log = (self.store.log_start().offset, self.store.log_end().offset);
+        Ok(metrics(&counts, &seams, log, self.readiness().ready))
+    }
+
+    fn ingest(&self, ingest: Ingest) -> Result<Accepted, Problem> {
+        match &self.running {
+            Some(running) => running.ingest(ingest),
+            None => Err(Problem::unavailable("the instance is stopped")),
+        }
+    }
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::not_found(format!("nothing kept here is called {id:?}"))
+        .remedy("an id (ev_, ru_, ca_, ex_), a call's reference, a document's number, or a sample's epoch/offset")
+}
+
+/// A row without what only the layers need.
+fn public(kind: Kind, mut row: Json) -> Json {
+    if let Some(object) = row.as_object_mut() {
+        object.remove("memory");
+        if kind == Kind::Contracts
+            && let Some(files) = object.get("files").and_then(Json::as_object)
+        {
+            let paths: Vec<String> = files.keys().cloned().collect();
+            object.insert("files".to_owned(), json!(paths));
+        }
+    }
+    row
+}
+
+/// One thing by its id, reference or document number.
+fn show(store: &Store, id: &str) -> Result<Option<Json>, StoreError> {
+    use andon_model::{CallId, EventId, ExceptionId, Reference, RunId};
+    if let Ok(id) = EventId::parse(id) {
+        return Ok(store.event(id)?.map(|(stored, evidence)| {
+            json!({ "event": stored.event.to_json(Some(stored.sequence)), "evidence": evidence })
+        }));
+    }
+    if let Ok(id) = RunId::parse(id) {
+        let Some(run) = store.run(id)? else { return Ok(None) };
+        let calls: Vec<Json> = store.calls_of(id)?.iter().map(|c| public(Kind::Calls, json!(c))).collect();
+        return Ok(Some(json!({ "run": public(Kind::Runs, json!(run)), "tasks": store.tasks(id)?, "calls": calls })));
+    }
+    if let Ok(id) = ExceptionId::parse(id) {
+        let Some(row) = store.exception(id)? else { return Ok(None) };
+        let query = andon_store::Query {
+            where_: vec![("exception".to_owned(), id.to_string())],
+            after: None,
+            limit: 20,
+            ascending: false,
+        };
+        let quarantine = store.list("quarantine", &query)?.rows;
+        return Ok(Some(json!({ "exception": row, "quarantine": quarantine })));
+    }
+    let call = if let Ok(id) = CallId::parse(id) {
+        store.call(id)?
+    } else {
+        let by_reference = match Reference::parse(id) {
+            Some(reference) => store.calls_by_reference(&reference)?.into_iter().next(),
+            None => None,
+        };
+        match by_reference {
+            Some(call) => Some(call),
+            None => store.calls_by_document(id)?.into_iter().next(),
+        }
+    };
+    let Some(call) = call else { return Ok(None) };
+    let attempts = store.attempts(call.id)?;
+    Ok(Some(json!({ "call": public(Kind::Calls, json!(call)), "attempts": attempts })))
+}

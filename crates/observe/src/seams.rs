@@ -1,0 +1,84 @@
+//! Conservation: for every seam, what came in is what came out, was set aside, or waits.
+
+use andon_contract::Contract;
+use andon_store::{Store, StoreError};
+use serde::Serialize;
+
+/// The equation of a seam: the first term equals the sum of the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Seam {
+    /// The seam: `source -> historian`, with the name of the part where there are several.
+    pub seam: String,
+    /// Words and numbers.
+    pub terms: Vec<Term>,
+    /// Whether it holds.
+    pub holds: bool,
+}
+
+/// A term of an equation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Term {
+    /// Its word.
+    pub name: &'static str,
+    /// Its number.
+    pub count: u64,
+}
+
+fn seam(name: impl Into<String>, total: (&'static str, u64), parts: &[(&'static str, u64)]) -> Seam {
+    let sum: u64 = parts.iter().map(|(_, n)| n).sum();
+    let term = |&(name, count): &(&'static str, u64)| Term { name, count };
+    Seam {
+        seam: name.into(),
+        terms: std::iter::once(term(&total)).chain(parts.iter().map(term)).collect(),
+        holds: total.1 == sum,
+    }
+}
+
+/// The name of a subscriber's cursor.
+pub fn subscriber_cursor(name: &str) -> String {
+    format!("subscriber/{name}")
+}
+
+/// The seams of an instance, from its rows.
+pub fn seams(store: &Store, contract: &Contract) -> Result<Vec<Seam>, StoreError> {
+    let mut seams = Vec::new();
+    for (source, counts) in store.source_counts() {
+        seams.push(seam(
+            format!("source -> historian ({source})"),
+            ("received", counts.received),
+            &[
+                ("stored", counts.stored),
+                ("duplicate", counts.duplicate),
+                ("quarantined", counts.quarantined),
+                ("refused", counts.refused),
+            ],
+        ));
+    }
+    let last = store.last_sequence()?;
+    let read = store.cursor("workflows")?.unwrap_or(0);
+    seams.push(seam(
+        "event -> run",
+        ("events", last),
+        &[("considered", read.min(last)), ("waiting", last - read.min(last))],
+    ));
+    let counts = store.counts()?;
+    let of = |name: &str| counts.get(name).copied().unwrap_or(0);
+    let parts = [
+        ("delivered", of("calls.delivered")),
+        ("refused", of("calls.refused")),
+        ("parked", of("calls.parked")),
+        ("skipped", of("calls.skipped")),
+        ("in flight", of("calls.in-flight")),
+        ("waiting", of("calls.waiting")),
+    ];
+    seams.push(seam("task -> system", ("made", of("calls")), &parts));
+    for name in contract.subscribers.keys() {
+        let read = store.cursor(&subscriber_cursor(name.as_str()))?.unwrap_or(0).min(last);
+        seams.push(seam(
+            format!("hub -> subscriber ({name})"),
+            ("events", last),
+            &[("passed", read), ("waiting", last - read)],
+        ));
+    }
+    Ok(seams)
+}
