@@ -10,16 +10,18 @@ const LINES: u32 = 10;
 
 /// The files of the project, by path.
 pub(super) fn files(run: u32, qos: u8, broker: u16) -> Vec<(String, String)> {
-    let files = [
-        ("andon.yaml", INSTANCE.to_owned()),
-        ("policies/ownership.yaml", OWNERSHIP.to_owned()),
-        ("classes/machine.yaml", CLASS.to_owned()),
-        ("rules/vibration.yaml", RULE.to_owned()),
-        ("assets/plant.yaml", assets(run)),
-        ("sources/machines.yaml", source(run, qos, broker)),
-        ("subscribers/alarms.yaml", subscriber(qos, broker)),
+    let same = [
+        ("andon.yaml", INSTANCE),
+        ("policies/ownership.yaml", OWNERSHIP),
+        ("classes/machine.yaml", CLASS),
+        ("rules/vibration.yaml", RULE),
     ];
-    files.into_iter().map(|(path, text)| (path.to_owned(), text)).collect()
+    let own = [
+        (format!("assets/plant{run}.yaml"), assets(run)),
+        ("sources/machines.yaml".to_owned(), source(run, qos, broker)),
+        ("subscribers/alarms.yaml".to_owned(), subscriber(qos, broker)),
+    ];
+    same.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).chain(own).collect()
 }
 
 const INSTANCE: &str = "\
@@ -106,7 +108,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_load_generator() {
-        let assets = text("assets/plant.yaml");
+        let assets = text("assets/plant42.yaml");
         assert!(assets.starts_with("site: plant42\n"), "{assets}");
         assert!(assets.contains("  asset007: { class: machine, area: hall, line: line7 }\n"), "{assets}");
         assert!(assets.ends_with("  asset199: { class: machine, area: hall, line: line9 }\n"), "{assets}");
