@@ -158,9 +158,7 @@ fn settle_doubt(contract: &Contract, doubt: &Doubt, now: Time) -> Result<(), Dec
         Idempotency::None => Err(Decision::Park(unknown(doubt, "the system can neither be searched nor asked again"))),
         Idempotency::Lookup(lookup) => match doubt.not_found {
             Some(at) if now <= at.plus(lookup.settle) => Ok(()),
-            _ if now < doubt.last_byte.plus(lookup.settle) => {
-                Err(Decision::Wait(doubt.last_byte.plus(lookup.settle)))
-            }
+            _ if now < doubt.last_byte.plus(lookup.settle) => Err(Decision::Wait(doubt.last_byte.plus(lookup.settle))),
             _ => Err(attempt(Step::Search, &target, operation)),
         },
     }
@@ -245,8 +243,8 @@ fn settle_send(
             if answered.lost {
                 return Verdict::Again(now);
             }
-            let nothing_happened = outcome.class == OutcomeClass::Limit
-                || (outcome.class == OutcomeClass::Transient && !outcome.sent);
+            let nothing_happened =
+                outcome.class == OutcomeClass::Limit || (outcome.class == OutcomeClass::Transient && !outcome.sent);
             if nothing_happened && !in_doubt(memory) && has_fallback(contract, call, memory, now) {
                 memory.target += 1;
                 return Verdict::Again(now);
@@ -271,7 +269,9 @@ fn in_doubt(memory: &CallMemory) -> bool {
 }
 
 fn has_fallback(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Time) -> bool {
-    contract.route(&call.capability, &call.site, now).is_some_and(|route| (memory.target as usize) < route.fallback.len())
+    contract
+        .route(&call.capability, &call.site, now)
+        .is_some_and(|route| (memory.target as usize) < route.fallback.len())
 }
 
 /// Refused for good, unless an earlier attempt may have had its effect: an error would say that nothing happened.
@@ -328,13 +328,7 @@ fn retry_of<'c>(known: Option<(&'c System, &'c Operation)>) -> &'c Retry {
 }
 
 /// The moment of the next attempt; `None` when the time of the call is used up.
-fn again(
-    retry: &Retry,
-    call: &CallRow,
-    memory: &mut CallMemory,
-    answered: &Answered<'_>,
-    now: Time,
-) -> Option<Time> {
+fn again(retry: &Retry, call: &CallRow, memory: &mut CallMemory, answered: &Answered<'_>, now: Time) -> Option<Time> {
     let end = memory.first.unwrap_or(now).plus(retry.within);
     if now >= end {
         return None;

@@ -21,3 +21,8 @@
 pub mod calls;
 pub mod fault;
 pub mod machine;
+pub mod run;
+
+mod exceptions;
+
+pub use run::{Loop, Progress, Ready};

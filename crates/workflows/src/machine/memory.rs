@@ -111,12 +111,7 @@ impl Frame {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self {
-            context: Json::Object(serde_json::Map::new()),
-            frames: Vec::new(),
-            waiting: Waiting::Start,
-            tasks: 0,
-        }
+        Self { context: Json::Object(serde_json::Map::new()), frames: Vec::new(), waiting: Waiting::Start, tasks: 0 }
     }
 }
 
@@ -158,6 +153,13 @@ impl Memory {
     /// The current task.
     pub fn task<'d>(&self, definition: &'d Definition) -> Option<&'d Task> {
         self.task_of(definition, self.frames.len().checked_sub(1)?)
+    }
+
+    /// The key of the call that the run waits for; `None` when it waits for none.
+    pub fn call_key(&self, run: andon_model::RunId, definition: &Definition) -> Option<andon_model::Key> {
+        let task = self.task(definition).filter(|_| self.waiting == Waiting::Call)?;
+        let depth = self.frames.len().checked_sub(1)?;
+        Some(andon_model::Key::of_task(run, &task.pointer, &self.key_iteration(depth), 0))
     }
 
     /// The iteration of the current task of the frame at `depth`: entries by `then` from the

@@ -93,6 +93,8 @@ pub struct MakeCall {
     pub pointer: String,
     /// The path of entries without passes of `retry`.
     pub iteration: String,
+    /// Whether a pass of `retry` may have made the same call before.
+    pub repeated: bool,
     /// The capability.
     pub capability: String,
     /// Its input.
@@ -233,9 +235,11 @@ impl<'a> Machine<'a> {
                     Some(with) => scene.map(with, input)?,
                     None => input.clone(),
                 };
+                let iteration = self.memory.key_iteration(self.depth());
                 self.actions.push(Action::Call(MakeCall {
                     pointer: task.pointer.clone(),
-                    iteration: self.memory.key_iteration(self.depth()),
+                    repeated: iteration != self.memory.iteration(self.depth()),
+                    iteration,
                     capability: capability.clone(),
                     input,
                 }));

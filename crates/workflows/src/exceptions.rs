@@ -1,0 +1,235 @@
+//! What people are told: cause, particulars and what to do next.
+
+use crate::fault::Fault;
+use andon_contract::Contract;
+use andon_model::{ExceptionId, Name, SiteName, Time};
+use andon_store::rows::{CallRow, ExceptionKind, ExceptionRow, ExceptionState, RunRow};
+
+/// The most characters of a detail that an exception shows.
+const DETAIL_MAX: usize = 2_000;
+
+/// The parts that differ from exception to exception.
+struct Told<'a> {
+    kind: ExceptionKind,
+    owner: Name,
+    site: Option<&'a SiteName>,
+    fingerprint: String,
+    cause: String,
+    detail: String,
+    remedy: String,
+}
+
+impl Told<'_> {
+    fn at(self, now: Time) -> ExceptionRow {
+        ExceptionRow {
+            id: ExceptionId::derived(&[self.fingerprint.as_bytes()]),
+            site: self.site.cloned(),
+            kind: self.kind,
+            owner: self.owner,
+            fingerprint: self.fingerprint,
+            cause: self.cause,
+            detail: self.detail.chars().take(DETAIL_MAX).collect(),
+            remedy: self.remedy,
+            count: 1,
+            first: now,
+            last: now,
+            state: ExceptionState::Open,
+            source: None,
+            run: None,
+            call: None,
+        }
+    }
+}
+
+/// The owner by the policy; a capability's own team where the policy has no line.
+fn owner(contract: &Contract, kind: ExceptionKind, capability: Option<&str>, site: Option<&SiteName>) -> Name {
+    let capability = capability.and_then(|name| contract.capabilities.get(name));
+    contract
+        .owner(kind.word(), capability.map(|c| c.domain.as_str()), site)
+        .or(capability.map(|c| &c.owner))
+        .or_else(|| contract.ownership.teams.keys().next())
+        .cloned()
+        .unwrap_or_else(|| Name::new("nobody").expect("lower-case letters are a name"))
+}
+
+/// The words of a detail without what differs from case to case: numbers, quoted text, references.
+fn shape(detail: &str) -> String {
+    let mut shape = String::new();
+    let mut quote = None;
+    for char in detail.chars().take(200) {
+        match (quote, char) {
+            (Some(open), _) => {
+                if char == open {
+                    quote = None;
+                    shape.push(char);
+                }
+            }
+            (None, '"' | '`') => {
+                quote = Some(char);
+                shape.push(char);
+            }
+            (None, '0'..='9') => {
+                if !shape.ends_with('#') {
+                    shape.push('#');
+                }
+            }
+            (None, other) => shape.push(other),
+        }
+    }
+    shape
+}
+
+fn of_call(mut row: ExceptionRow, call: &CallRow) -> ExceptionRow {
+    row.run = Some(call.run);
+    row.call = Some(call.id);
+    row
+}
+
+fn asked(call: &CallRow) -> String {
+    call.system.as_ref().map_or_else(|| "nobody".to_owned(), Name::to_string)
+}
+
+/// A call was refused for good and nothing in its run caught the error.
+pub(crate) fn refused(contract: &Contract, call: &CallRow, fault: &Fault, now: Time) -> ExceptionRow {
+    let kind = ExceptionKind::Output;
+    let class = call.class.map_or("validation", andon_model::OutcomeClass::word);
+    let detail = call.detail.clone().or_else(|| fault.detail.clone()).unwrap_or_default();
+    let system = asked(call);
+    let remedy = match class {
+        "auth" => format!("renew the credentials of {system}; the call surely had no effect"),
+        "permission" => format!("let the user of {system} do this; the call surely had no effect"),
+        "validation" => format!(
+            "correct what {} sends, in the workflow or in the request of the operation; the call surely had no effect",
+            call.capability
+        ),
+        "conflict" | "not-found" => {
+            format!("look at what the call names at {system} and correct it there; the call surely had no effect")
+        }
+        _ => format!("bring {system} back; the call was repeated until its time was up and surely had no effect"),
+    };
+    let told = Told {
+        kind,
+        owner: owner(contract, kind, Some(&call.capability), Some(&call.site)),
+        site: Some(&call.site),
+        fingerprint: format!("refused/{}/{}/{system}/{class}/{}", call.site, call.capability, shape(&detail)),
+        cause: format!("{} was refused by {system} ({class}), and its run has ended", call.capability),
+        detail: format!("{detail}; reference {}, task {}", call.reference, call.pointer),
+        remedy,
+    };
+    of_call(told.at(now), call)
+}
+
+/// Nobody knows whether a call had its effect; each such call is told by itself.
+pub(crate) fn unknown(contract: &Contract, call: &CallRow, what: &str, now: Time) -> ExceptionRow {
+    let kind = ExceptionKind::Output;
+    let system = asked(call);
+    let told = Told {
+        kind,
+        owner: owner(contract, kind, Some(&call.capability), Some(&call.site)),
+        site: Some(&call.site),
+        fingerprint: format!("unknown/{}", call.id),
+        cause: format!("{} at {system} may or may not have been done", call.capability),
+        detail: format!("{what}; reference {}, key {}", call.reference, call.key.as_str()),
+        remedy: format!(
+            "look at {system} for the reference {}; the run waits and nothing is sent again until somebody decides",
+            call.reference
+        ),
+    };
+    of_call(told.at(now), call)
+}
+
+/// A call waits because the contract names nobody who could answer.
+pub(crate) fn nobody(contract: &Contract, call: &CallRow, why: &str, now: Time) -> ExceptionRow {
+    let kind = ExceptionKind::Output;
+    let told = Told {
+        kind,
+        owner: owner(contract, kind, Some(&call.capability), Some(&call.site)),
+        site: Some(&call.site),
+        fingerprint: format!("nobody/{}/{}", call.site, call.capability),
+        cause: format!("nobody answers for {} at {}; its calls wait", call.capability, call.site),
+        detail: format!("{why}; reference {}", call.reference),
+        remedy: format!(
+            "add a route for {} at {} to routes.yaml, or `use: none` with a reason",
+            call.capability, call.site
+        ),
+    };
+    of_call(told.at(now), call)
+}
+
+/// A call was delivered and its output is not what the capability declares.
+pub(crate) fn drifted(contract: &Contract, call: &CallRow, what: &str, now: Time) -> ExceptionRow {
+    let kind = ExceptionKind::Drift;
+    let system = asked(call);
+    let told = Told {
+        kind,
+        owner: owner(contract, kind, Some(&call.capability), Some(&call.site)),
+        site: Some(&call.site),
+        fingerprint: format!("drift/{}/{}/{system}/{}", call.site, call.capability, shape(what)),
+        cause: format!("the answer of {system} is not what {} declares; the call is delivered", call.capability),
+        detail: format!("{what}; reference {}", call.reference),
+        remedy: format!("correct the `response` of the operation at {system}, or the output of {}", call.capability),
+    };
+    of_call(told.at(now), call)
+}
+
+/// A run ended with an error that nothing caught and that no call is to blame for.
+pub(crate) fn faulted(contract: &Contract, run: &RunRow, fault: &Fault, now: Time) -> ExceptionRow {
+    let kind = ExceptionKind::Decision;
+    let detail = fault.detail.clone().or_else(|| fault.title.clone()).unwrap_or_default();
+    let place = fault.instance.as_deref().unwrap_or("/do");
+    let mut row = Told {
+        kind,
+        owner: owner(contract, kind, None, Some(&run.site)),
+        site: Some(&run.site),
+        fingerprint: format!("faulted/{}/{}/{place}/{}/{}", run.site, run.workflow, fault.kind, shape(&detail)),
+        cause: format!("the workflow {} ended with an error that nothing caught, at {place}", run.workflow),
+        detail: format!("{} {}: {detail}", fault.kind, fault.status),
+        remedy: "correct the workflow or what it was given, or catch the error with `try`".to_owned(),
+    }
+    .at(now);
+    row.run = Some(run.id);
+    row
+}
+
+/// A workflow's filter failed on an event, so that nobody knows whether the event was meant for it.
+pub(crate) fn filter(
+    contract: &Contract,
+    workflow: &str,
+    event: &andon_model::Event,
+    error: &str,
+    now: Time,
+) -> ExceptionRow {
+    let kind = ExceptionKind::Decision;
+    Told {
+        kind,
+        owner: owner(contract, kind, None, Some(&event.site)),
+        site: Some(&event.site),
+        fingerprint: format!("filter/{}/{workflow}/{}/{}", event.site, event.kind, shape(error)),
+        cause: format!(
+            "the workflow {workflow} cannot tell whether an event of the type {} is meant for it",
+            event.kind
+        ),
+        detail: format!("{error}; event {}", event.id),
+        remedy:
+            "correct `schedule.on.one.with.data`, for example by a default as in `.severity // 0`; no run was started"
+                .to_owned(),
+    }
+    .at(now)
+}
+
+/// Runs wait because the contract they began with cannot be read any more.
+pub(crate) fn unreadable(contract: &Contract, run: &RunRow, why: &str, now: Time) -> ExceptionRow {
+    let kind = ExceptionKind::Decision;
+    let mut row = Told {
+        kind,
+        owner: owner(contract, kind, None, Some(&run.site)),
+        site: Some(&run.site),
+        fingerprint: format!("unreadable/{}/{}", run.revision, run.workflow),
+        cause: format!("runs of {} wait: the contract they began with cannot be read", run.workflow),
+        detail: format!("revision {}: {why}", run.revision),
+        remedy: "start the version of andon that activated this revision, or restore a backup that holds it".to_owned(),
+    }
+    .at(now);
+    row.run = Some(run.id);
+    row
+}

@@ -1,0 +1,241 @@
+//! The loop around both machines: reads events, outcomes and times, commits what follows, hands requests out.
+//!
+//! One step is one commit, or two: operations that harm when repeated get their attempt rows in a commit of their own,
+//! after the one that holds the preceding tasks. A request leaves this file only after its attempt row is durable.
+//! When a commit fails, everything in memory is forgotten and read again from the store.
+
+mod advance;
+mod attempt;
+mod batch;
+mod events;
+mod lines;
+mod pins;
+
+use crate::calls::CallMemory;
+use crate::machine::memory::Memory;
+use andon_contract::Contract;
+use andon_contract::workflow::Definition;
+use andon_model::call::{CallRequest, Prepare, Prepared};
+use andon_model::{CallId, Outcome, RunId, Time};
+use andon_store::rows::{AttemptRow, CallRow, RunRow};
+use andon_store::{Store, StoreError};
+use batch::Batch;
+use lines::Lines;
+use pins::Pins;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// The name of this loop's place in the event log.
+pub const CURSOR: &str = "workflows";
+/// Events read in one step at most.
+pub const EVENTS_STEP_MAX: usize = 256;
+/// Runs that get their turn in one step at most.
+pub const RUNS_STEP_MAX: usize = 512;
+/// Attempts begun in one step at most.
+pub const ATTEMPTS_STEP_MAX: usize = 1_024;
+/// Unfinished calls from which on no new run is started: events wait in their log instead.
+pub const CALLS_UNFINISHED_MAX: usize = 100_000;
+/// Rows of runs, and of calls that wait, kept in memory at most; others are read when needed.
+pub const ROWS_KEPT_MAX: usize = 10_000;
+/// Waking times kept in memory at most; later ones are read when those are used up.
+pub const WAKES_KEPT_MAX: usize = 100_000;
+
+/// Reads a contract back from the files of its revision; the error says why it cannot be read.
+pub type Load = Box<dyn Fn(&BTreeMap<String, String>) -> Result<Contract, String> + Send>;
+
+/// A request whose attempt is durable: send it, then [`Loop::complete`] it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ready {
+    /// The attempt.
+    pub request: CallRequest,
+    /// What is sent.
+    pub prepared: Prepared,
+}
+
+/// How a step went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Something was done, or is left to do: step again at once.
+    pub worked: bool,
+    /// Otherwise, when there is something to do again by itself.
+    pub wake: Option<Time>,
+}
+
+/// Runs workflows over a store.
+pub struct Loop {
+    store: Store,
+    contract: Arc<Contract>,
+    prepare: Arc<dyn Prepare>,
+    pins: Pins,
+    /// Definitions by the type of event that starts them.
+    triggers: BTreeMap<String, Vec<Arc<Definition>>>,
+
+    // What follows mirrors the store, and is read again after a failed commit.
+    stale: bool,
+    cursor: u64,
+    open: HashMap<RunId, Open>,
+    turns: VecDeque<RunId>,
+    wakes: BTreeSet<(Time, RunId)>,
+    /// Whether `wakes` holds all there are.
+    wakes_whole: bool,
+    lines: Lines,
+    /// Whether `lines` holds all unfinished calls.
+    lines_whole: bool,
+    calls: HashMap<CallId, Held>,
+    under_way: HashMap<CallId, AttemptRow>,
+
+    // What a step has gathered and not yet committed.
+    batch: Batch,
+    /// The attempts that do not share the commit of the preceding tasks.
+    second: Batch,
+    next: Vec<Ready>,
+
+    // What the outside holds or has brought.
+    given_out: HashMap<CallId, u32>,
+    ready: Vec<Ready>,
+    arrived: Vec<(CallId, u32, Outcome)>,
+}
+
+/// A run that has not ended, with what is pinned to it.
+struct Open {
+    row: RunRow,
+    memory: Memory,
+    pinned: Arc<Contract>,
+    definition: Arc<Definition>,
+    is_new: bool,
+}
+
+/// A call that is not finished.
+#[derive(Debug, Clone)]
+struct Held {
+    row: CallRow,
+    memory: CallMemory,
+}
+
+impl Loop {
+    /// A loop over a store; it reads where it stands at its first step. `load` reads the contracts of runs that began
+    /// under an earlier revision.
+    pub fn new(store: Store, contract: Arc<Contract>, prepare: Arc<dyn Prepare>, load: Load) -> Self {
+        Self {
+            triggers: events::triggers(&contract),
+            pins: Pins::new(load),
+            store,
+            contract,
+            prepare,
+            stale: true,
+            cursor: 0,
+            open: HashMap::new(),
+            turns: VecDeque::new(),
+            wakes: BTreeSet::new(),
+            wakes_whole: true,
+            lines: Lines::default(),
+            lines_whole: true,
+            calls: HashMap::new(),
+            under_way: HashMap::new(),
+            batch: Batch::default(),
+            second: Batch::default(),
+            next: Vec::new(),
+            given_out: HashMap::new(),
+            ready: Vec::new(),
+            arrived: Vec::new(),
+        }
+    }
+
+    /// Puts another contract in force: new runs begin under it, and every later attempt goes by its routes and
+    /// systems. Runs under way keep their definition.
+    pub fn set_contract(&mut self, contract: Arc<Contract>, prepare: Arc<dyn Prepare>) {
+        self.pins.keep(&self.contract);
+        self.triggers = events::triggers(&contract);
+        self.contract = contract;
+        self.prepare = prepare;
+        self.stale = true;
+    }
+
+    /// Does what there is to do at `now`. After an error nothing of the step has happened as far as this loop knows;
+    /// the next step reads from the store what is really there, so that it may be repeated at any time.
+    pub fn step(&mut self, now: Time) -> Result<Progress, StoreError> {
+        let arrived = std::mem::take(&mut self.arrived);
+        let done = self.try_step(&arrived, now);
+        if done.is_err() {
+            self.arrived = arrived;
+            self.forget();
+        }
+        done
+    }
+
+    /// The requests whose attempts have become durable since the last call.
+    pub fn take_requests(&mut self) -> Vec<Ready> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Brings the outcome of an attempt; it is durable, and its run has gone on, after the next step. An outcome
+    /// of an attempt that is not under way, such as one from before a restart, changes nothing.
+    pub fn complete(&mut self, call: CallId, attempt: u32, outcome: Outcome) {
+        self.arrived.push((call, attempt, outcome));
+    }
+
+    fn try_step(&mut self, arrived: &[(CallId, u32, Outcome)], now: Time) -> Result<Progress, StoreError> {
+        if self.stale || (!self.lines_whole && self.lines.len() == 0) {
+            self.recover(now)?;
+        }
+        for (call, attempt, outcome) in arrived {
+            self.answer(*call, *attempt, outcome, now)?;
+        }
+        self.take_turns(now)?;
+        let more_events = self.read_events(now)?;
+        let more_attempts = self.dispatch(now)?;
+        let committed = self.commit()?;
+        self.stale = false;
+        for (call, attempt, _) in arrived {
+            if self.given_out.get(call) == Some(attempt) && !self.under_way.contains_key(call) {
+                self.given_out.remove(call);
+            }
+        }
+        self.trim();
+        let worked = committed || more_events || more_attempts || !self.turns.is_empty();
+        let wakes = [self.wakes.first().map(|(time, _)| *time), self.lines.wake()];
+        Ok(Progress { worked, wake: wakes.into_iter().flatten().min() })
+    }
+
+    /// Makes the step durable, then lets its requests go.
+    fn commit(&mut self) -> Result<bool, StoreError> {
+        let first = std::mem::take(&mut self.batch).writes(CURSOR);
+        let second = std::mem::take(&mut self.second).writes(CURSOR);
+        let worked = !first.is_empty() || !second.is_empty();
+        for writes in [first, second] {
+            if !writes.is_empty() {
+                self.store.commit(writes)?;
+            }
+        }
+        for ready in self.next.drain(..) {
+            self.given_out.insert(ready.request.call, ready.request.attempt);
+            self.ready.push(ready);
+        }
+        Ok(worked)
+    }
+
+    /// After a failed commit nobody knows what of it is durable: everything is read again.
+    fn forget(&mut self) {
+        self.stale = true;
+        self.batch = Batch::default();
+        self.second = Batch::default();
+        self.next.clear();
+        self.open.clear();
+        self.calls.clear();
+    }
+
+    /// Rows beyond the limit are forgotten; they are durable and read when needed.
+    fn trim(&mut self) {
+        if self.open.len() > ROWS_KEPT_MAX {
+            self.open.clear();
+        }
+        if self.calls.len() > ROWS_KEPT_MAX + self.under_way.len() {
+            let under_way = &self.under_way;
+            self.calls.retain(|id, _| under_way.contains_key(id));
+        }
+        while self.wakes.len() > WAKES_KEPT_MAX {
+            self.wakes.pop_last();
+            self.wakes_whole = false;
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! A run goes on: its actions become rows, its calls take their place in the lines.
+
+use super::pins::Names;
+use super::{Held, Loop, Open};
+use crate::calls::{CallMemory, Decision, decide};
+use crate::exceptions;
+use crate::fault::{Fault, Standard};
+use crate::machine::memory::{Memory, Waiting};
+use crate::machine::{Action, Done, Given, Input, MakeCall, step};
+use andon_model::span::Span;
+use andon_model::{Key, Name, OutcomeClass, RunId, Time};
+use andon_store::StoreError;
+use andon_store::rows::{CallRow, CallState, RunRow, RunState, TaskRow};
+use serde_json::Value as Json;
+use std::sync::Arc;
+
+/// What a finished call gives its run: its output with a note, or an error.
+pub(super) type Called = Result<(Json, Option<String>), Fault>;
+
+/// Calls of one run that may be finished at once in one step; then other runs get their turn.
+const AT_ONCE_MAX: usize = 100;
+/// When a run whose contract cannot be read tries again.
+const UNREADABLE_AGAIN: Span = Span::from_secs(600);
+
+impl Loop {
+    /// A run goes on by itself.
+    pub(super) fn turn(&mut self, run: RunId, now: Time) -> Result<(), StoreError> {
+        let Some(open) = self.open_run(run, now)? else { return Ok(()) };
+        if open.memory.waiting() != Waiting::Call {
+            return self.advance(open, Input::Turn, None, now);
+        }
+        match self.find_result(&open)? {
+            Some((called, call)) => self.advance(open, Input::Called(called), Some(call), now),
+            None => {
+                let mut open = open;
+                open.row.state = RunState::Waiting;
+                self.save_run(open, now);
+                Ok(())
+            }
+        }
+    }
+
+    /// A call of a run is finished.
+    pub(super) fn resume(&mut self, call: CallRow, called: Called, now: Time) -> Result<(), StoreError> {
+        match self.open_run(call.run, now)? {
+            Some(open) => self.advance(open, Input::Called(called), Some(call), now),
+            None => Ok(()),
+        }
+    }
+
+    /// The run with what is pinned to it; `None`: it has ended, or waits for its contract.
+    pub(super) fn open_run(&mut self, id: RunId, now: Time) -> Result<Option<Open>, StoreError> {
+        if let Some(open) = self.open.remove(&id) {
+            return Ok(Some(open));
+        }
+        let Some(row) = self.store.run(id)? else { return Ok(None) };
+        if matches!(row.state, RunState::Completed | RunState::Faulted) {
+            return Ok(None);
+        }
+        let (pinned, is_news) = if row.revision == self.contract.revision {
+            (Ok(Arc::clone(&self.contract)), false)
+        } else {
+            self.pins.get(&self.store, &row.revision)?
+        };
+        let found = pinned.and_then(|pinned| {
+            let definition = pinned.workflows.get(row.workflow.as_str()).cloned();
+            definition.map(|d| (pinned, d)).ok_or_else(|| format!("it has no workflow {}", row.workflow))
+        });
+        let (pinned, definition) = match found {
+            Ok(found) => found,
+            Err(why) => {
+                self.wait_for_contract(row, &why, is_news, now);
+                return Ok(None);
+            }
+        };
+        match serde_json::from_value::<Memory>(row.memory.clone()) {
+            Ok(memory) => Ok(Some(Open { row, memory, pinned, definition, is_new: false })),
+            Err(error) => {
+                let detail = format!("the stored memory of the run cannot be read: {error}");
+                self.end_faulted(row, &Fault::of(Standard::Runtime, detail), None, now);
+                Ok(None)
+            }
+        }
+    }
+
+    fn wait_for_contract(&mut self, mut row: RunRow, why: &str, is_news: bool, now: Time) {
+        if is_news {
+            self.batch.exception(exceptions::unreadable(&self.contract, &row, why, now));
+        }
+        let wake = now.plus(UNREADABLE_AGAIN);
+        row.state = RunState::Waiting;
+        row.wake = Some(wake);
+        row.updated = now;
+        self.wakes.insert((wake, row.id));
+        self.batch.run(row, false);
+    }
+
+    /// The run goes on until it waits, ends, or has had its turn.
+    pub(super) fn advance(
+        &mut self,
+        mut open: Open,
+        mut input: Input,
+        mut cause: Option<CallRow>,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        if let Some(wake) = open.row.wake.take() {
+            self.wakes.remove(&(wake, open.row.id));
+        }
+        for _ in 0..AT_ONCE_MAX {
+            let contract = Arc::clone(&self.contract);
+            let given = Given {
+                definition: &open.definition,
+                run: &open.row,
+                schemas: &open.pinned.schemas,
+                lookup: &Names(&contract.identifiers),
+                now,
+            };
+            let actions = step(&given, &mut open.memory, input);
+            let mut at_once = None;
+            for action in actions {
+                match action {
+                    Action::Task(done) => self.batch.task(task_row(open.row.id, done, now)),
+                    Action::Emit(event) => self.batch.event(*event),
+                    Action::Call(call) => {
+                        open.row.state = RunState::Waiting;
+                        at_once = self.make_call(&open, call, now)?;
+                    }
+                    Action::Wait(until) => {
+                        open.row.state = RunState::Waiting;
+                        open.row.wake = Some(until);
+                    }
+                    Action::Complete(output) => {
+                        open.row.state = RunState::Completed;
+                        open.row.output = Some(output);
+                    }
+                    Action::Fault(fault) => {
+                        open.row.memory = to_json(&open.memory);
+                        self.end_faulted_new(open, &fault, cause.as_ref(), now);
+                        return Ok(());
+                    }
+                }
+            }
+            let Some((called, call)) = at_once else {
+                if open.memory.waiting() == Waiting::Nothing {
+                    self.take_another_turn(&mut open);
+                }
+                self.save_run(open, now);
+                return Ok(());
+            };
+            input = Input::Called(called);
+            cause = Some(call);
+        }
+        // Its last call is finished; the next turn finds its result.
+        self.take_another_turn(&mut open);
+        self.save_run(open, now);
+        Ok(())
+    }
+
+    fn take_another_turn(&mut self, open: &mut Open) {
+        open.row.state = RunState::Running;
+        self.turns.push_back(open.row.id);
+    }
+
+    /// Writes a run as it stands and keeps it at hand while it has not ended.
+    fn save_run(&mut self, mut open: Open, now: Time) {
+        open.row.updated = now;
+        open.row.memory = to_json(&open.memory);
+        self.batch.run(open.row.clone(), open.is_new);
+        if let Some(wake) = open.row.wake {
+            self.wakes.insert((wake, open.row.id));
+        }
+        open.is_new = false;
+        if !matches!(open.row.state, RunState::Completed | RunState::Faulted) {
+            self.open.insert(open.row.id, open);
+        }
+    }
+
+    fn end_faulted_new(&mut self, open: Open, fault: &Fault, cause: Option<&CallRow>, now: Time) {
+        let is_new = open.is_new;
+        let row = open.row;
+        if is_new {
+            self.batch.run(row.clone(), true);
+        }
+        self.end_faulted(row, fault, cause, now);
+    }
+
+    fn end_faulted(&mut self, mut row: RunRow, fault: &Fault, cause: Option<&CallRow>, now: Time) {
+        row.state = RunState::Faulted;
+        row.updated = now;
+        row.wake = None;
+        row.error = Some(fault.to_json());
+        let blamed =
+            cause.filter(|call| call.state == CallState::Refused && fault.instance.as_ref() == Some(&call.pointer));
+        self.batch.exception(match blamed {
+            Some(call) => exceptions::refused(&self.contract, call, fault, now),
+            None => exceptions::faulted(&self.contract, &row, fault, now),
+        });
+        self.batch.run(row, false);
+    }
+
+    /// What the call a run waits for has given, when it is finished.
+    fn find_result(&self, open: &Open) -> Result<Option<(Called, CallRow)>, StoreError> {
+        let Some(key) = open.memory.call_key(open.row.id, &open.definition) else { return Ok(None) };
+        let Some(call) = self.find_call(&key)? else { return Ok(None) };
+        let memory = Held::read(call.clone()).memory;
+        let called = match call.state {
+            CallState::Delivered => Ok((call.output.clone().unwrap_or(Json::Null), None)),
+            CallState::Skipped => Ok((Json::Null, memory.note)),
+            CallState::Refused => Err(memory
+                .error
+                .unwrap_or_else(|| Fault::of(Standard::Communication, call.detail.clone().unwrap_or_default()))),
+            CallState::Waiting | CallState::InFlight | CallState::Parked => return Ok(None),
+        };
+        Ok(Some((called, call)))
+    }
+
+    fn find_call(&self, key: &Key) -> Result<Option<CallRow>, StoreError> {
+        let id = key.call_id();
+        match self.batch.find_call(id) {
+            Some(row) => Ok(Some(row.clone())),
+            None => self.store.call(id),
+        }
+    }
+
+    /// A run makes a call; `Some` when it is finished at once.
+    fn make_call(&mut self, open: &Open, made: MakeCall, now: Time) -> Result<Option<(Called, CallRow)>, StoreError> {
+        let key = Key::of_task(open.row.id, &made.pointer, &made.iteration, 0);
+        let earlier = if made.repeated { self.find_call(&key)? } else { None };
+        if let Some(call) = &earlier
+            && call.state == CallState::Delivered
+        {
+            // The effect is there; a repeated pass gets the same output and nothing is sent.
+            return Ok(Some((Ok((call.output.clone().unwrap_or(Json::Null), None)), call.clone())));
+        }
+        let mut held = new_call(open, made, key, earlier, now);
+        if let Err(fault) = check_input(open, &held.row) {
+            held.row.state = CallState::Refused;
+            held.row.class = Some(OutcomeClass::Validation);
+            held.row.detail.clone_from(&fault.detail);
+            held.row.due = None;
+            held.memory.error = Some(fault.clone());
+            let row = self.write_call(&mut held);
+            return Ok(Some((Err(fault), row)));
+        }
+        if held.memory.doubt.is_none()
+            && let Decision::Skip(reason) = decide(&self.contract, &held.row, &held.memory, now)
+        {
+            let row = self.skip(&mut held, &reason, now);
+            return Ok(Some((Ok((Json::Null, held.memory.note)), row)));
+        }
+        self.write_call(&mut held);
+        self.join(&held, now);
+        self.keep(held);
+        Ok(None)
+    }
+
+    /// The site has nobody who answers: nothing is done, and the reason stays.
+    pub(super) fn skip(&mut self, held: &mut Held, reason: &str, now: Time) -> CallRow {
+        held.memory.note = Some(format!("nobody answers for {} at {}: {reason}", held.row.capability, held.row.site));
+        held.row.state = CallState::Skipped;
+        held.row.due = None;
+        held.row.updated = now;
+        self.write_call(held)
+    }
+
+    /// Puts a call as it stands into the commit of this step.
+    pub(super) fn write_call(&mut self, held: &mut Held) -> CallRow {
+        held.row.memory = to_json(&held.memory);
+        self.batch.call(held.row.clone());
+        held.row.clone()
+    }
+
+    pub(super) fn keep(&mut self, held: Held) {
+        self.calls.insert(held.row.id, held);
+    }
+}
+
+impl Held {
+    /// A call from its row; a memory that cannot be read begins anew, which repeats nothing: doubts of
+    /// operations that harm when repeated stand in their attempts as well, and those calls are parked or searched.
+    pub(super) fn read(row: CallRow) -> Self {
+        let memory = serde_json::from_value(row.memory.clone()).unwrap_or_default();
+        Self { row, memory }
+    }
+}
+
+fn to_json<T: serde::Serialize>(memory: &T) -> Json {
+    serde_json::to_value(memory).expect("a memory is made of JSON, texts and numbers")
+}
+
+fn task_row(run: RunId, done: Done, now: Time) -> TaskRow {
+    TaskRow {
+        run,
+        pointer: done.pointer,
+        iteration: done.iteration,
+        completed: now,
+        output: done.output,
+        context: done.context,
+        next: done.next,
+        note: done.note,
+    }
+}
+
+/// A call as it is made, or made again by a later pass of `retry`.
+fn new_call(open: &Open, made: MakeCall, key: Key, earlier: Option<CallRow>, now: Time) -> Held {
+    let cause = open.row.input.get(0);
+    let text = |name: &str| cause.and_then(|event| event.get(name)).and_then(Json::as_str);
+    let mut memory = CallMemory {
+        lane: text("partitionkey").unwrap_or_default().to_owned(),
+        place: text("sequence").and_then(|number| number.parse().ok()).unwrap_or(0),
+        ..CallMemory::default()
+    };
+    let (created, attempts, document): (Time, u32, Option<String>) = match &earlier {
+        Some(call) => (call.created, call.attempts, None),
+        None => (now, 0, None),
+    };
+    let (system, operation): (Option<Name>, Option<Name>) = match earlier {
+        Some(call) => {
+            // What a search has found out about an earlier attempt stays true.
+            memory.doubt = Held::read(call.clone()).memory.doubt;
+            (call.system, call.operation)
+        }
+        None => (None, None),
+    };
+    let row = CallRow {
+        id: key.call_id(),
+        site: open.row.site.clone(),
+        run: open.row.id,
+        pointer: made.pointer,
+        iteration: made.iteration,
+        reference: key.reference(),
+        key,
+        capability: made.capability,
+        system,
+        operation,
+        state: CallState::Waiting,
+        input: made.input,
+        output: None,
+        document,
+        created,
+        updated: now,
+        due: Some(now),
+        attempts,
+        class: None,
+        detail: None,
+        memory: Json::Null,
+    };
+    Held { row, memory }
+}
+
+/// Whether a call's input is what its capability takes, by the contract its run began with.
+fn check_input(open: &Open, call: &CallRow) -> Result<(), Fault> {
+    let invalid = |text: String| Fault::of(Standard::Validation, text).at(&call.pointer);
+    let Some(capability) = open.pinned.capabilities.get(&call.capability) else {
+        return Err(invalid(format!("there is no capability {}", call.capability)));
+    };
+    open.pinned
+        .schemas
+        .check(&capability.input, &call.input)
+        .map_err(|e| invalid(format!("the input of {} {e}", call.capability)))
+}

@@ -1,0 +1,76 @@
+//! The writes of a step, each row once.
+
+use andon_model::{CallId, Event, RunId};
+use andon_store::rows::{AttemptRow, CallRow, ExceptionRow, RunRow, TaskRow, Write};
+use std::collections::BTreeMap;
+
+/// What a step wants to have durable, as one commit.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// Rows of runs with whether they are new; the last one counts.
+    runs: BTreeMap<RunId, (bool, RunRow)>,
+    tasks: Vec<TaskRow>,
+    calls: BTreeMap<CallId, CallRow>,
+    attempts: BTreeMap<(CallId, u32), AttemptRow>,
+    events: Vec<Event>,
+    exceptions: Vec<ExceptionRow>,
+    cursor: Option<u64>,
+}
+
+impl Batch {
+    /// A run as it stands now.
+    pub(crate) fn run(&mut self, row: RunRow, is_new: bool) {
+        let was_new = self.runs.get(&row.id).is_some_and(|(new, _)| *new);
+        self.runs.insert(row.id, (is_new || was_new, row));
+    }
+
+    /// A completed task.
+    pub(crate) fn task(&mut self, row: TaskRow) {
+        self.tasks.push(row);
+    }
+
+    /// A call as it stands now.
+    pub(crate) fn call(&mut self, row: CallRow) {
+        self.calls.insert(row.id, row);
+    }
+
+    /// A call of this step.
+    pub(crate) fn find_call(&self, id: CallId) -> Option<&CallRow> {
+        self.calls.get(&id)
+    }
+
+    /// An attempt as it stands now.
+    pub(crate) fn attempt(&mut self, row: AttemptRow) {
+        self.attempts.insert((row.call, row.number), row);
+    }
+
+    /// An emitted event.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Something that needs a person.
+    pub(crate) fn exception(&mut self, row: ExceptionRow) {
+        self.exceptions.push(row);
+    }
+
+    /// How far the event log has been read.
+    pub(crate) fn cursor(&mut self, place: u64) {
+        self.cursor = Some(place);
+    }
+
+    /// The writes in an order in which what a row belongs to comes first.
+    pub(crate) fn writes(self, cursor: &str) -> Vec<Write> {
+        let runs = self
+            .runs
+            .into_values()
+            .map(|(is_new, row)| if is_new { Write::StartRun(Box::new(row)) } else { Write::Run(Box::new(row)) });
+        runs.chain(self.tasks.into_iter().map(|row| Write::Task(Box::new(row))))
+            .chain(self.calls.into_values().map(|row| Write::Call(Box::new(row))))
+            .chain(self.attempts.into_values().map(|row| Write::Attempt(Box::new(row))))
+            .chain(self.events.into_iter().map(|event| Write::Event(Box::new(event), None)))
+            .chain(self.exceptions.into_iter().map(|row| Write::Exception(Box::new(row))))
+            .chain(self.cursor.map(|place| Write::Cursor(cursor.to_owned(), place)))
+            .collect()
+    }
+}

@@ -1,0 +1,224 @@
+//! Events become runs; and where everything stands is read at a start.
+
+use super::lines::Place;
+use super::pins::Names;
+use super::{CALLS_UNFINISHED_MAX, CURSOR, EVENTS_STEP_MAX, Held, Loop, Open, RUNS_STEP_MAX, WAKES_KEPT_MAX};
+use crate::calls::Answered;
+use crate::exceptions;
+use crate::machine::{Input, memory::Memory};
+use andon_contract::Contract;
+use andon_contract::contract::OperationRef;
+use andon_contract::expr::truthy;
+use andon_contract::workflow::{Definition, Schedule};
+use andon_model::{Event, Name, Outcome, OutcomeClass, RunId, Time};
+use andon_store::StoreError;
+use andon_store::rows::{AttemptRow, CallRow, RunRow, RunState, StoredEvent};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The definitions by the type of event that starts them.
+pub(super) fn triggers(contract: &Contract) -> BTreeMap<String, Vec<Arc<Definition>>> {
+    let mut triggers: BTreeMap<String, Vec<Arc<Definition>>> = BTreeMap::new();
+    for definition in contract.workflows.values() {
+        if let Some(schedule) = &definition.schedule {
+            triggers.entry(schedule.kind.clone()).or_default().push(Arc::clone(definition));
+        }
+    }
+    triggers
+}
+
+impl Loop {
+    /// Starts the runs of new events; whether there may be more events.
+    pub(super) fn read_events(&mut self, now: Time) -> Result<bool, StoreError> {
+        if self.lines.len() >= CALLS_UNFINISHED_MAX {
+            return Ok(false);
+        }
+        let events = self.store.events_after(self.cursor, EVENTS_STEP_MAX)?;
+        let more = events.len() == EVENTS_STEP_MAX;
+        let Some(last) = events.last() else { return Ok(false) };
+        self.cursor = last.sequence;
+        self.batch.cursor(last.sequence);
+        for stored in &events {
+            let triggers = self.triggers.get(&stored.event.kind).cloned().unwrap_or_default();
+            for definition in triggers {
+                self.consider(&definition, stored, now)?;
+            }
+        }
+        Ok(more)
+    }
+
+    /// Starts a run of a definition by an event, when the event is meant for it.
+    fn consider(&mut self, definition: &Arc<Definition>, stored: &StoredEvent, now: Time) -> Result<(), StoreError> {
+        let event = &stored.event;
+        let Some(schedule) = &definition.schedule else { return Ok(()) };
+        match meant(&self.contract, schedule, event) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => {
+                self.batch.exception(exceptions::filter(&self.contract, &definition.name, event, &error, now));
+                return Ok(());
+            }
+        }
+        let id = RunId::derived(&[b"run", definition.name.as_bytes(), event.id.to_string().as_bytes()]);
+        if self.store.run(id)?.is_some() {
+            return Ok(());
+        }
+        let open = Open {
+            row: RunRow {
+                id,
+                site: event.site.clone(),
+                workflow: definition.name.clone(),
+                definition: definition.hash.clone(),
+                revision: self.contract.revision.clone(),
+                event: Some(event.id),
+                correlation: Some(event.correlation),
+                state: RunState::Running,
+                started: now,
+                updated: now,
+                wake: None,
+                input: Json::Array(vec![event.to_json(Some(stored.sequence))]),
+                memory: Json::Null,
+                output: None,
+                error: None,
+            },
+            memory: Memory::default(),
+            pinned: Arc::clone(&self.contract),
+            definition: Arc::clone(definition),
+            is_new: true,
+        };
+        self.advance(open, Input::Turn, None, now)
+    }
+
+    /// Gives their turn to runs that can go on, and to those whose time has come.
+    pub(super) fn take_turns(&mut self, now: Time) -> Result<(), StoreError> {
+        if self.wakes.is_empty() && !self.wakes_whole {
+            self.read_runs()?;
+        }
+        while let Some((time, run)) = self.wakes.first().copied()
+            && time <= now
+        {
+            self.wakes.pop_first();
+            self.turns.push_back(run);
+        }
+        for _ in 0..self.turns.len().min(RUNS_STEP_MAX) {
+            let Some(run) = self.turns.pop_front() else { break };
+            self.turn(run, now)?;
+        }
+        Ok(())
+    }
+
+    /// Reads where everything stands. Attempts without outcome that nobody here has under way are unknown.
+    pub(super) fn recover(&mut self, now: Time) -> Result<(), StoreError> {
+        self.forget();
+        self.cursor = self.store.cursor(CURSOR)?.unwrap_or(0);
+        self.lines = super::lines::Lines::default();
+        self.under_way.clear();
+        let in_flight = self.store.calls_in_flight()?;
+        let limit = 2 * CALLS_UNFINISHED_MAX;
+        let waiting = self.store.calls_due(Time::MAX, limit)?;
+        self.lines_whole = waiting.len() < limit;
+        for row in in_flight.iter().chain(&waiting) {
+            let held = Held::read(row.clone());
+            self.join(&held, now);
+        }
+        for row in in_flight {
+            self.recover_attempt(row, now)?;
+        }
+        self.given_out.retain(|call, _| self.under_way.contains_key(call));
+        self.read_runs()
+    }
+
+    fn read_runs(&mut self) -> Result<(), StoreError> {
+        self.turns.clear();
+        self.wakes.clear();
+        let rows = self.store.runs_due(Time::MAX, WAKES_KEPT_MAX)?;
+        self.wakes_whole = rows.len() < WAKES_KEPT_MAX;
+        for row in rows {
+            match (row.state, row.wake) {
+                (RunState::Waiting, Some(wake)) => {
+                    self.wakes.insert((wake, row.id));
+                }
+                _ => self.turns.push_back(row.id),
+            }
+        }
+        Ok(())
+    }
+
+    fn recover_attempt(&mut self, row: CallRow, now: Time) -> Result<(), StoreError> {
+        let attempt = self.store.attempts(row.id)?.into_iter().rfind(|attempt| attempt.outcome.is_none());
+        let Some(attempt) = attempt else {
+            // Rows of a call and its attempt are written together; without the attempt nothing was sent.
+            let mut held = Held::read(row);
+            self.due_again(&mut held, now, now);
+            self.keep(held);
+            return Ok(());
+        };
+        if self.given_out.get(&row.id) == Some(&attempt.number) {
+            self.lines.fly(row.id, &attempt.system);
+            self.under_way.insert(row.id, attempt);
+            return Ok(());
+        }
+        self.lost(row, attempt, now)
+    }
+
+    /// An attempt whose outcome a crash has swallowed.
+    fn lost(&mut self, row: CallRow, mut attempt: AttemptRow, now: Time) -> Result<(), StoreError> {
+        let outcome = Outcome {
+            sent: true,
+            ..Outcome::not_sent(OutcomeClass::Unknown, "the process ended before the answer came")
+        };
+        attempt.ended = Some(now);
+        attempt.outcome = Some(outcome.clone());
+        let answered = Answered {
+            attempt: attempt.number,
+            step: attempt.step,
+            target: OperationRef { system: attempt.system.clone(), operation: attempt.operation.clone() },
+            outcome: &outcome,
+            last_byte: attempt.started,
+            lost: true,
+        };
+        self.batch.attempt(attempt);
+        self.judge(Held::read(row), &answered, now)
+    }
+
+    /// A call takes its place in the lines.
+    pub(super) fn join(&mut self, held: &Held, now: Time) {
+        let Held { row, memory } = held;
+        let place = Place { created: row.created, place: memory.place, id: row.id };
+        let (system, lane) = self.line_of(held, now);
+        self.lines.join(place, row.due.unwrap_or(now), lane, system, now);
+    }
+
+    /// The system a call waits for, and its lane there.
+    pub(super) fn line_of(&self, held: &Held, now: Time) -> (Name, Option<super::lines::Lane>) {
+        use crate::calls::{Decision, decide};
+        use andon_contract::contract::{Idempotency, Target};
+        let Held { row, memory } = held;
+        let route = self.contract.route(&row.capability, &row.site, now).and_then(|route| match &route.target {
+            Target::Operation(first) => Some(first),
+            Target::None { .. } => None,
+        });
+        let asked = match decide(&self.contract, row, memory, now) {
+            Decision::Attempt { target, .. } => Some(target.system),
+            _ => None,
+        };
+        let nobody = || Name::new("nobody").expect("lower-case letters are a name");
+        let home = route.map(|first| first.system.clone()).or_else(|| row.system.clone()).unwrap_or_else(nobody);
+        let reads = route
+            .and_then(|first| self.contract.operation(first))
+            .is_some_and(|(_, operation)| matches!(operation.idempotency, Idempotency::Read));
+        let lane = (!reads && !memory.lane.is_empty()).then(|| (home.clone(), memory.lane.clone()));
+        (asked.unwrap_or(home), lane)
+    }
+}
+
+/// Whether an event is meant for a schedule.
+fn meant(contract: &Contract, schedule: &Schedule, event: &Event) -> Result<bool, String> {
+    let Some(filter) = &schedule.data else { return Ok(true) };
+    let vars = vec![Json::Null; filter.vars().count()];
+    filter
+        .eval(&event.data, &vars, &Names(&contract.identifiers))
+        .map(|value| truthy(&value))
+        .map_err(|e| e.to_string())
+}
