@@ -54,8 +54,8 @@ pub struct Committed {
 pub(crate) enum Db {
     /// In memory: writes and reads take turns on one connection, in the caller's thread.
     Memory(Mutex<Connection>),
-    /// In a file: one writing thread, some readers.
-    File { writer: Writer, readers: Readers },
+    /// In a file: one writing thread, some readers. The readers go first: who closes last tidies up, and must write.
+    File { readers: Readers, writer: Writer },
     /// In a file of somebody else.
     Look(Readers),
 }
@@ -123,7 +123,7 @@ impl Db {
                 writer::group(&connection, &[work]).pop().expect("one work has one outcome")
             }
             Self::File { writer, .. } => writer.work(work),
-            Self::Look(_) => Err(StoreError::Refused("this is a look at a data folder; it changes nothing".into())),
+            Self::Look(_) => Err(crate::store::looking()),
         }
     }
 

@@ -30,15 +30,20 @@
 //! One suite of behaviours ([`conformance`]) against every provider. The embedded one besides: every torn tail, flipped
 //! bits, `kill -9` of a writing process, two processes, full disks, and a folder written by every earlier version.
 
+pub mod conformance;
 pub mod rows;
 
 mod change;
 mod db;
 mod error;
+mod folder;
 mod log;
+mod states;
 mod store;
 
 pub use db::{Committed, Page, Query};
 pub use error::StoreError;
+pub use folder::announced;
+pub use log::{PART_BYTES_MAX, fuzz};
 pub use rows::*;
-pub use store::Store;
+pub use store::{Limits, Store};

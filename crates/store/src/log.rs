@@ -1,29 +1,49 @@
 //! The log: samples and marks in the order in which they became durable.
 
+mod files;
+mod frame;
 mod ring;
+mod segment;
+mod writer;
 
-use crate::{StoreError, change::Change};
+pub use frame::PART_BYTES_MAX;
+pub use segment::fuzz;
+
+use crate::{StoreError, change::Change, folder::Folder, store::Limits};
 use andon_model::{
     Name, Position,
     sample::{Batch, Counts, Part},
 };
+use files::{Active, Follower, Opened, Readers};
 use ring::Ring;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
 };
+use writer::{Job, Writer};
 
 /// What is called once a part is durable, or has failed.
 pub(crate) type Done = Box<dyn FnOnce(Result<Arc<Batch>, StoreError>) + Send>;
 
 /// The log of a store.
 pub(crate) struct Log {
-    state: Mutex<State>,
-    change: Arc<Change>,
+    known: Arc<Mutex<Known>>,
+    place: Place,
+}
+
+/// Where the log is.
+enum Place {
+    /// In memory only.
+    Memory(Arc<Change>),
+    /// In files of ours.
+    Files { writer: Writer, readers: Readers },
+    /// In files of somebody else; `None` while there are none.
+    Look { follower: Option<Follower>, readers: Readers },
 }
 
 /// What is known of the durable part of the log.
-struct State {
+struct Known {
     ring: Ring,
     start: Position,
     end: Position,
@@ -34,56 +54,120 @@ impl Log {
     /// A log that is gone with the process.
     pub(crate) fn memory(epoch: u32, change: Arc<Change>) -> Self {
         let place = Position { epoch, offset: 0 };
-        let state = State { ring: Ring::new(usize::MAX), start: place, end: place, counts: BTreeMap::new() };
-        Self { state: Mutex::new(state), change }
+        let known = Known { ring: Ring::new(usize::MAX), start: place, end: place, counts: BTreeMap::new() };
+        Self { known: Arc::new(Mutex::new(known)), place: Place::Memory(change) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Opens or begins the log in a folder.
+    pub(crate) fn open(
+        dir: &Path,
+        limits: &Limits,
+        folder: Arc<Folder>,
+        change: Arc<Change>,
+    ) -> Result<Self, StoreError> {
+        let opened = Active::open(dir, limits.segment_bytes, Arc::clone(&folder));
+        let Opened { active, start, end, counts } = opened?;
+        let known = Arc::new(Mutex::new(Known { ring: Ring::new(limits.ring_bytes), start, end, counts }));
+        let writer = Writer::start(active, Arc::clone(&known), folder, change);
+        Ok(Self { known, place: Place::Files { writer, readers: Readers::new(dir) } })
+    }
+
+    /// Looks at the log of somebody else.
+    pub(crate) fn look(dir: &Path, epoch: u32) -> Result<Self, StoreError> {
+        let opened = Follower::open(dir)?;
+        let start = opened.as_ref().map_or(Position { epoch, offset: 0 }, |(_, start)| *start);
+        let known = Known { ring: Ring::new(0), start, end: start, counts: BTreeMap::new() };
+        let follower = opened.map(|(follower, _)| follower);
+        Ok(Self { known: Arc::new(Mutex::new(known)), place: Place::Look { follower, readers: Readers::new(dir) } })
     }
 
     /// Appends the parts as one group; returns when they are durable.
-    #[expect(clippy::unnecessary_wraps, reason = "a file can fail")]
     pub(crate) fn append(&self, parts: Vec<Part>) -> Result<Vec<Arc<Batch>>, StoreError> {
-        let batches = {
-            let mut state = self.state();
-            let batches = placed(parts, state.end);
-            state.keep(&batches);
-            batches
-        };
-        self.change.rise();
-        Ok(batches)
+        check(&parts)?;
+        match &self.place {
+            Place::Memory(change) => {
+                let batches = {
+                    let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                    let batches = placed(parts, known.end);
+                    known.keep(&batches);
+                    batches
+                };
+                change.rise();
+                Ok(batches)
+            }
+            Place::Files { writer, .. } => {
+                let (reply, outcome) = sync_channel(1);
+                // Nobody but this function waits for the reply.
+                writer.submit(Job::new(parts, Box::new(move |batches| drop(reply.send(batches)))));
+                outcome.recv().unwrap_or_else(|_| Err(ended()))
+            }
+            Place::Look { .. } => Err(crate::store::looking()),
+        }
     }
 
     /// Appends a part; `done` is called once it is durable.
     pub(crate) fn submit(&self, part: Part, done: Done) {
-        let outcome = self.append(vec![part]);
-        done(outcome.map(|mut batches| batches.pop().expect("one part makes one batch")));
+        let one = |batches: Vec<Arc<Batch>>| batches.into_iter().next().expect("one part makes one batch");
+        match &self.place {
+            Place::Files { writer, .. } => match check(std::slice::from_ref(&part)) {
+                Ok(()) => writer.submit(Job::new(vec![part], Box::new(move |batches| done(batches.map(one))))),
+                Err(error) => done(Err(error)),
+            },
+            Place::Memory(_) | Place::Look { .. } => done(self.append(vec![part]).map(one)),
+        }
     }
 
     /// The batch that holds the entry at `from`, or the first one behind it.
-    #[expect(clippy::unnecessary_wraps, reason = "a file can fail")]
     pub(crate) fn read(&self, from: Position) -> Result<Option<Arc<Batch>>, StoreError> {
-        Ok(self.state().ring.find(from.offset))
+        let (readers, end) = match &self.place {
+            Place::Memory(_) => {
+                return Ok(self.known.lock().unwrap_or_else(PoisonError::into_inner).ring.find(from.offset));
+            }
+            Place::Files { readers, .. } => {
+                let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                if from.offset >= known.end.offset || known.ring.reaches(from.offset) {
+                    return Ok(known.ring.find(from.offset));
+                }
+                (readers, known.end)
+            }
+            Place::Look { readers, .. } => (readers, self.end()),
+        };
+        Ok(readers.read(from.offset, end.offset)?.map(Arc::new))
     }
 
     /// The place of the next entry.
     pub(crate) fn end(&self) -> Position {
-        self.state().end
+        self.refresh();
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).end
     }
 
     /// The place of the oldest entry.
     pub(crate) fn start(&self) -> Position {
-        self.state().start
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).start
     }
 
     /// What was received per source since the folder exists.
     pub(crate) fn counts(&self) -> BTreeMap<Name, Counts> {
-        self.state().counts.clone()
+        self.refresh();
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).counts.clone()
+    }
+
+    /// Looks how far somebody else's log reaches now; what was known stays where that fails.
+    fn refresh(&self) {
+        if let Place::Look { follower: Some(follower), .. } = &self.place {
+            match follower.tail() {
+                Ok(tail) => {
+                    let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                    known.end = tail.end;
+                    known.counts = tail.counts;
+                }
+                Err(error) => tracing::warn!(%error, "the end of the log cannot be read"),
+            }
+        }
     }
 }
 
-impl State {
+impl Known {
     /// Takes over batches that are durable now.
     fn keep(&mut self, batches: &[Arc<Batch>]) {
         for batch in batches {
@@ -94,12 +178,30 @@ impl State {
     }
 }
 
+fn ended() -> StoreError {
+    StoreError::Stopped("the thread that writes the log has ended".into())
+}
+
 fn add(counts: &mut BTreeMap<Name, Counts>, part: &Part) {
     if let Some(known) = counts.get_mut(&part.source) {
         known.add(&part.counts);
     } else {
         counts.insert(part.source.clone(), part.counts);
     }
+}
+
+/// Refuses parts that are too large to be read back with bounded memory.
+fn check(parts: &[Part]) -> Result<(), StoreError> {
+    for part in parts {
+        let bytes = frame::estimate(part);
+        if bytes > PART_BYTES_MAX {
+            return Err(StoreError::Refused(format!(
+                "a part of the source {} takes {bytes} bytes in the log, {PART_BYTES_MAX} is the limit; split it",
+                part.source
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Gives the parts their places.

@@ -4,11 +4,13 @@ use crate::{
     Committed, Page, Query, StoreError,
     change::Change,
     db::{self, Db},
+    folder::{FIRST_EPOCH, Folder},
     log::Log,
     rows::{
         AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, QuarantineRow, RuleStateRow, RunRow, SourceRow,
         StoredEvent, TaskRow, Write,
     },
+    states,
 };
 use ahash::AHashMap;
 use andon_model::{
@@ -17,7 +19,7 @@ use andon_model::{
 };
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
@@ -33,26 +35,76 @@ struct Inner {
     db: Db,
     change: Arc<Change>,
     signals: RwLock<AHashMap<AssetName, AHashMap<SignalName, SignalNo>>>,
-    /// In memory, where there is no file for them.
-    states: Mutex<Vec<RuleStateRow>>,
+    place: Place,
 }
 
-/// The epoch of a new data folder.
-const FIRST_EPOCH: u32 = 1;
+/// Where the store is. The last field of the store, so that the lock goes last.
+enum Place {
+    /// In memory; there is no file for the states of rules.
+    Memory(Mutex<Vec<RuleStateRow>>),
+    /// In a folder of ours.
+    Folder(Arc<Folder>),
+    /// In a folder of somebody else.
+    Look(PathBuf),
+}
+
+/// Sizes that differ between a product and a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a segment of the log after which the next one begins.
+    pub segment_bytes: u64,
+    /// Bytes of recent batches that are kept in memory.
+    pub ring_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, ring_bytes: 16 << 20 }
+    }
+}
 
 impl Store {
     /// Opens a data folder, or makes one of an empty or foreign folder; files in it that are not ours are left alone.
     /// The folder is locked until the last clone is gone. `chance` gives random bytes for the id of a new instance.
+    /// States of rules that have read further than the log reaches refuse the start.
     pub fn open(dir: &Path, chance: &mut dyn FnMut(&mut [u8])) -> Result<Self, StoreError> {
-        let _ = (dir, chance);
-        Err(StoreError::Refused("the embedded provider is not there yet".into()))
+        Self::open_with(dir, &Limits::default(), chance)
+    }
+
+    /// The same with other sizes.
+    pub fn open_with(dir: &Path, limits: &Limits, chance: &mut dyn FnMut(&mut [u8])) -> Result<Self, StoreError> {
+        let folder = Arc::new(Folder::open(dir, chance)?);
+        let change = Arc::new(Change::default());
+        let held = Arc::clone(&folder);
+        let full = Box::new(move || held.room.exhausted());
+        let db = Db::open(&dir.join("andon.db"), Arc::clone(&change), full)?;
+        let log = Log::open(&dir.join("log"), limits, Arc::clone(&folder), Arc::clone(&change))?;
+        let store = Self(Arc::new(Inner {
+            instance: folder.format.instance,
+            epoch: folder.format.epoch,
+            log,
+            db,
+            change,
+            signals: RwLock::default(),
+            place: Place::Folder(folder),
+        }));
+        store.check_states()?;
+        Ok(store)
     }
 
     /// Looks at a data folder without changing it: that of a stopped instance, or beside a running one. What is
     /// written meanwhile becomes visible. Commits, appends and new signals are refused.
     pub fn look(dir: &Path) -> Result<Self, StoreError> {
-        let _ = dir;
-        Err(StoreError::Refused("the embedded provider is not there yet".into()))
+        let format = Folder::look(dir)?;
+        Ok(Self(Arc::new(Inner {
+            instance: format.instance,
+            epoch: format.epoch,
+            log: Log::look(&dir.join("log"), format.epoch)?,
+            db: Db::look(&dir.join("andon.db"))?,
+            change: Arc::default(),
+            signals: RwLock::default(),
+            place: Place::Look(dir.to_owned()),
+        })))
     }
 
     /// A store in memory: the same rows and entries, gone with it. Everything happens in the caller's thread.
@@ -65,7 +117,7 @@ impl Store {
             db: Db::memory().expect("a database in memory can be made"),
             change,
             signals: RwLock::default(),
-            states: Mutex::default(),
+            place: Place::Memory(Mutex::default()),
         }))
     }
 
@@ -81,7 +133,21 @@ impl Store {
 
     /// The data folder; `None` in memory.
     pub fn dir(&self) -> Option<&Path> {
-        None
+        match &self.0.place {
+            Place::Memory(_) => None,
+            Place::Folder(folder) => Some(&folder.dir),
+            Place::Look(dir) => Some(dir),
+        }
+    }
+
+    /// Writes into the folder's lock what others shall know of this instance: its address and process. It is gone
+    /// with the lock. [`announced`](crate::announced) reads it.
+    pub fn announce(&self, text: &str) -> Result<(), StoreError> {
+        match &self.0.place {
+            Place::Memory(_) => Ok(()),
+            Place::Folder(folder) => folder.announce(text),
+            Place::Look(_) => Err(looking()),
+        }
     }
 
     /// Applies the writes in order, all or nothing; returns when they are durable. Commits of several threads share
@@ -279,13 +345,37 @@ impl Store {
 
     /// Keeps all rule states in a file beside the log, replacing those before as a whole; durable when it returns.
     pub fn write_states(&self, states: &[RuleStateRow]) -> Result<(), StoreError> {
-        *self.0.states.lock().unwrap_or_else(PoisonError::into_inner) = states.to_vec();
-        Ok(())
+        match &self.0.place {
+            Place::Memory(kept) => {
+                *kept.lock().unwrap_or_else(PoisonError::into_inner) = states.to_vec();
+                Ok(())
+            }
+            Place::Folder(folder) => match states::write(&folder.dir.join("states"), states) {
+                // The states are a control write: the reserve is there for them.
+                Err(error) if error.is_full() && folder.room.exhausted() => {
+                    states::write(&folder.dir.join("states"), states)
+                }
+                outcome => outcome,
+            },
+            Place::Look(_) => Err(looking()),
+        }
     }
 
     /// The rule states kept last; none where there are none.
     pub fn read_states(&self) -> Result<Vec<RuleStateRow>, StoreError> {
-        Ok(self.0.states.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        match &self.0.place {
+            Place::Memory(kept) => Ok(kept.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            Place::Folder(folder) => states::read(&folder.dir.join("states")),
+            Place::Look(dir) => states::read(&dir.join("states")),
+        }
+    }
+
+    fn check_states(&self) -> Result<(), StoreError> {
+        let mut positions = Vec::new();
+        for row in self.rule_states()?.into_iter().chain(self.read_states()?) {
+            positions.push((format!("the rule {} of {}", row.rule, row.asset), row.position));
+        }
+        self.check_positions(&positions)
     }
 
     /// Refuses positions behind the durable end of the log, or of a later epoch than the folder's; each with the name
@@ -314,8 +404,14 @@ impl Store {
     }
 }
 
-fn drawn(chance: &mut dyn FnMut(&mut [u8])) -> InstanceId {
+/// The id of a new instance.
+pub(crate) fn drawn(chance: &mut dyn FnMut(&mut [u8])) -> InstanceId {
     let mut bits = [0; 10];
     chance(&mut bits);
     InstanceId::from_bits(bits)
+}
+
+/// A look changes nothing.
+pub(crate) fn looking() -> StoreError {
+    StoreError::Refused("this is a look at a data folder; it changes nothing. Open the folder to write".into())
 }

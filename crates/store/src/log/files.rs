@@ -1,0 +1,426 @@
+//! The files of the log: the one that grows, and all that can be read.
+
+use super::{
+    frame,
+    segment::{self, Header, Segment, Tail},
+};
+use crate::{StoreError, folder::Folder};
+use andon_model::{
+    InstanceId, Name, Offset, Position,
+    sample::{Batch, Counts},
+};
+use rustix::fs::FallocateFlags;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Segments that are kept open for reading.
+const OPEN_MAX: usize = 4;
+
+/// Bytes between two places of a segment that are remembered.
+const POINT_BYTES: u64 = 64 << 10;
+
+/// Readers of one segment whose place is remembered exactly.
+const READERS_MAX: usize = 8;
+
+/// Memory of the buffer of a group that is kept for the next.
+const BUFFER_BYTES: usize = 8 << 20;
+
+/// The file that grows.
+pub(crate) struct Active {
+    log: PathBuf,
+    path: PathBuf,
+    file: File,
+    instance: InstanceId,
+    first: Position,
+    /// The byte behind the last durable frame.
+    at: u64,
+    /// The byte at which the first frame begins.
+    begin: u64,
+    /// The place of the next entry.
+    end: Position,
+    limit: u64,
+    /// A write failed: what lies behind `at` must go before the next one.
+    dirty: bool,
+    buffer: Vec<u8>,
+    folder: Arc<Folder>,
+}
+
+/// What was found when the log was opened.
+pub(crate) struct Opened {
+    pub(crate) active: Active,
+    pub(crate) start: Position,
+    pub(crate) end: Position,
+    pub(crate) counts: BTreeMap<Name, Counts>,
+}
+
+impl Active {
+    /// Opens the log in a folder, or begins one: takes up the last segment behind its last whole frame.
+    pub(crate) fn open(log: &Path, limit: u64, folder: Arc<Folder>) -> Result<Opened, StoreError> {
+        let (instance, epoch) = (folder.format.instance, folder.format.epoch);
+        std::fs::create_dir_all(log).map_err(|e| StoreError::io(log, "make", e))?;
+        let firsts = segment::list(log)?;
+        let Some((&oldest, &newest)) = firsts.first().zip(firsts.last()) else {
+            let end = Position { epoch, offset: 0 };
+            let active = Self::begin(log, instance, end, &BTreeMap::new(), limit, folder)?;
+            return Ok(Opened { active, start: end, end, counts: BTreeMap::new() });
+        };
+        let start = Segment::open(log, oldest, false)?.header.first;
+        let mut segment = Segment::open(log, newest, true)?;
+        if segment.header.instance != instance {
+            let what = format!("it belongs to the instance {}, the folder to {instance}", segment.header.instance);
+            return Err(StoreError::corrupt(&segment.path, 20, what));
+        }
+        let tail = whole(&mut segment)?;
+        let mut active = Self {
+            log: log.to_owned(),
+            path: segment.path,
+            file: segment.file,
+            instance,
+            first: segment.header.first,
+            at: tail.at,
+            begin: segment.begin,
+            end: tail.end,
+            limit,
+            dirty: true,
+            buffer: Vec::new(),
+            folder,
+        };
+        if active.end.epoch != epoch {
+            active.end.epoch = epoch;
+            active.roll(&tail.counts)?;
+        }
+        let end = active.end;
+        Ok(Opened { active, start, end, counts: tail.counts })
+    }
+
+    /// Begins a segment: it has its name only once its header is durable.
+    fn begin(
+        log: &Path,
+        instance: InstanceId,
+        first: Position,
+        counts: &BTreeMap<Name, Counts>,
+        limit: u64,
+        folder: Arc<Folder>,
+    ) -> Result<Self, StoreError> {
+        let path = segment::path(log, first.offset);
+        let aside = path.with_extension("seg.new");
+        let io = |doing| move |e| StoreError::io(&aside_of(log, first), doing, e);
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(&aside);
+        let file = file.map_err(io("make"))?;
+        let header = Header { instance, first, counts: counts.clone() }.write();
+        reserve(&file, &aside, limit)?;
+        folder.room.charge(&aside, header.len())?;
+        file.write_all_at(&header, 0).map_err(io("write"))?;
+        file.sync_all().map_err(io("sync"))?;
+        std::fs::rename(&aside, &path).map_err(io("name"))?;
+        crate::folder::sync_dir(log)?;
+        let at = header.len() as u64;
+        Ok(Self {
+            log: log.to_owned(),
+            path,
+            file,
+            instance,
+            first,
+            at,
+            begin: at,
+            end: first,
+            limit,
+            dirty: false,
+            buffer: Vec::new(),
+            folder,
+        })
+    }
+
+    /// Writes the batches as one group and syncs them. `counts` is what was received before them. When this fails
+    /// nothing of the group is there.
+    pub(crate) fn write(
+        &mut self,
+        group: &[Arc<Batch>],
+        counts: impl FnOnce() -> BTreeMap<Name, Counts>,
+    ) -> Result<(), StoreError> {
+        if !self.folder.room.may_write() {
+            return Err(StoreError::Full { path: self.log.clone() });
+        }
+        self.clean()?;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.encode(&mut buffer, group);
+        if self.at > self.begin && self.at + buffer.len() as u64 > self.limit {
+            self.roll(&counts())?;
+            self.encode(&mut buffer, group);
+        }
+        let written = self.put(&buffer);
+        if buffer.capacity() <= BUFFER_BYTES {
+            self.buffer = buffer;
+        }
+        written?;
+        if let Some(last) = group.last() {
+            self.end = last.end();
+        }
+        Ok(())
+    }
+
+    fn encode(&self, buffer: &mut Vec<u8>, group: &[Arc<Batch>]) {
+        buffer.clear();
+        let durable = u32::try_from(self.at).expect("a segment is far smaller than 4 GiB");
+        group.iter().for_each(|batch| frame::write(buffer, batch, durable));
+    }
+
+    /// Removes what a failed or torn write left behind, and makes room ahead, so that a sync need not change the
+    /// file's size.
+    fn clean(&mut self) -> Result<(), StoreError> {
+        if self.dirty {
+            self.cut()?;
+            reserve(&self.file, &self.path, self.limit)?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    fn cut(&self) -> Result<(), StoreError> {
+        self.file.set_len(self.at).map_err(|e| StoreError::io(&self.path, "cut", e))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.dirty = true;
+        self.folder.room.charge(&self.path, bytes.len())?;
+        self.file.write_all_at(bytes, self.at).map_err(|e| StoreError::io(&self.path, "write", e))?;
+        rustix::fs::fdatasync(&self.file).map_err(|e| {
+            // After a failed sync nobody knows which pages are on the disk; trying again would only hide it.
+            StoreError::Stopped(format!("cannot sync {}: {e}", self.path.display()))
+        })?;
+        self.at += bytes.len() as u64;
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// Ends this segment and begins the next.
+    fn roll(&mut self, counts: &BTreeMap<Name, Counts>) -> Result<(), StoreError> {
+        self.seal()?;
+        let next = Self::begin(&self.log, self.instance, self.end, counts, self.limit, Arc::clone(&self.folder))?;
+        let buffer = std::mem::take(&mut self.buffer);
+        *self = Self { buffer, ..next };
+        Ok(())
+    }
+
+    /// Ends the file behind its last frame with a frame that proves everything before it.
+    pub(crate) fn seal(&mut self) -> Result<(), StoreError> {
+        self.cut()?;
+        let mut end = Vec::new();
+        let durable = u32::try_from(self.at).expect("a segment is far smaller than 4 GiB");
+        frame::write_end(&mut end, Position { epoch: self.first.epoch, ..self.end }, durable);
+        self.put(&end)?;
+        self.cut()?;
+        // Should it go on after all, it must take room again.
+        self.dirty = true;
+        self.file.sync_all().map_err(|e| StoreError::io(&self.path, "sync", e))
+    }
+}
+
+fn aside_of(log: &Path, first: Position) -> PathBuf {
+    segment::path(log, first.offset).with_extension("seg.new")
+}
+
+/// Takes room for a segment ahead. Where the file system cannot, the file grows as it is written.
+fn reserve(file: &File, path: &Path, limit: u64) -> Result<(), StoreError> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, limit) {
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        Err(error) => Err(StoreError::io(path, "take room for", error.into())),
+    }
+}
+
+/// Follows the last segment to its end. A torn end, which nobody was told of, is left out; damage before it is not.
+fn whole(segment: &mut Segment) -> Result<Tail, StoreError> {
+    let (tail, stop) = segment.follow(segment.tail())?;
+    if let Some(proof) = segment.proof_behind(tail.at)? {
+        let what = format!("{} here, yet byte {proof} proves that this place was durable", stop.0);
+        return Err(StoreError::corrupt(&segment.path, tail.at, what));
+    }
+    Ok(tail)
+}
+
+/// A segment that is open for reading, with the places that are known.
+struct Reader {
+    first: Offset,
+    segment: Segment,
+    /// Offset and byte of some frames, in order.
+    points: Vec<(Offset, u64)>,
+    /// Offset and byte at which readers stopped.
+    stops: VecDeque<(Offset, u64)>,
+}
+
+/// All segments, for reading.
+pub(crate) struct Readers {
+    log: PathBuf,
+    state: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    firsts: Vec<Offset>,
+    readers: Vec<Reader>,
+}
+
+impl Readers {
+    /// The segments in a folder.
+    pub(crate) fn new(log: &Path) -> Self {
+        Self { log: log.to_owned(), state: Mutex::default() }
+    }
+
+    /// The batch that holds the entry at `from`, or the first one behind it. `end` is the durable end, behind `from`.
+    pub(crate) fn read(&self, from: Offset, end: Offset) -> Result<Option<Batch>, StoreError> {
+        let mut open = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut from = from;
+        while from < end {
+            let (first, next) = open.around(&self.log, from)?;
+            // A segment behind a hole begins later than what was asked for.
+            from = from.max(first);
+            let stop = next.unwrap_or(end).min(end);
+            if let Some(batch) = open.reader(&self.log, first)?.read(from, stop)? {
+                return Ok(Some(batch));
+            }
+            let Some(next) = next else { break };
+            from = from.max(next);
+        }
+        Ok(None)
+    }
+}
+
+impl Open {
+    /// The segment that holds an offset, and the one behind it.
+    fn around(&mut self, log: &Path, offset: Offset) -> Result<(Offset, Option<Offset>), StoreError> {
+        let find = |firsts: &[Offset]| {
+            let behind = firsts.partition_point(|first| *first <= offset);
+            let first = firsts.get(behind.saturating_sub(1)).copied();
+            first.map(|first| (first, firsts.get(behind.max(1)).copied()))
+        };
+        match find(&self.firsts) {
+            Some((first, Some(next))) => Ok((first, Some(next))),
+            // The last one that is known may not be the last any more.
+            _ => {
+                self.firsts = segment::list(log)?;
+                find(&self.firsts).ok_or_else(|| StoreError::corrupt(log, 0, "the segments of the log are gone"))
+            }
+        }
+    }
+
+    fn reader(&mut self, log: &Path, first: Offset) -> Result<&mut Reader, StoreError> {
+        let reader = match self.readers.iter().position(|reader| reader.first == first) {
+            Some(at) => self.readers.remove(at),
+            None => {
+                let segment = Segment::open(log, first, false)?;
+                let points = vec![(first, segment.begin)];
+                Reader { first, segment, points, stops: VecDeque::new() }
+            }
+        };
+        // The one used last stands last; the first one goes.
+        if self.readers.len() >= OPEN_MAX {
+            self.readers.remove(0);
+        }
+        self.readers.push(reader);
+        Ok(self.readers.last_mut().expect("it was just put there"))
+    }
+}
+
+impl Reader {
+    /// The first batch with an entry at or behind `from`; `None` when the segment holds nothing there. Its entries
+    /// end at `end`.
+    fn read(&mut self, from: Offset, end: Offset) -> Result<Option<Batch>, StoreError> {
+        let point = self.points.partition_point(|(offset, _)| *offset <= from).saturating_sub(1);
+        let (mut offset, mut at) = self.points.get(point).copied().unwrap_or((self.first, self.segment.begin));
+        if let Some(stop) = self.stops.iter().filter(|(stop, _)| *stop <= from).max().filter(|stop| stop.0 >= offset) {
+            (offset, at) = *stop;
+        }
+        while offset < end {
+            let head = self.head(at, offset)?;
+            if self.points.last().is_some_and(|(_, last)| at >= last + POINT_BYTES) {
+                self.points.push((offset, at));
+            }
+            let next = at + head.bytes() as u64;
+            if head.end() > from {
+                let batch = self.batch(at, &head)?;
+                self.stops.push_back((head.end(), next));
+                if self.stops.len() > READERS_MAX {
+                    self.stops.pop_front();
+                }
+                return Ok(Some(batch));
+            }
+            (offset, at) = (head.end(), next);
+        }
+        Ok(None)
+    }
+
+    /// The head of a frame that must be there.
+    fn head(&mut self, at: u64, offset: Offset) -> Result<frame::Head, StoreError> {
+        for _ in 0..2 {
+            match self.segment.head(at)? {
+                Ok(head) if head.first.offset == offset => return Ok(head),
+                // What was read earlier may lie before what was written since.
+                _ => self.segment.refresh(),
+            }
+        }
+        let what = format!("the frame with entry {offset} is expected here and not there");
+        Err(StoreError::corrupt(&self.segment.path, at, what))
+    }
+
+    fn batch(&mut self, at: u64, head: &frame::Head) -> Result<Batch, StoreError> {
+        let mut damage = "";
+        for _ in 0..2 {
+            match self.segment.frame(at, head)?.and_then(|bytes| frame::read(head, bytes)) {
+                Ok(Some(batch)) => return Ok(batch),
+                Ok(None) => damage = "an end frame has entries",
+                Err(wrong) => damage = wrong.0,
+            }
+            self.segment.refresh();
+        }
+        Err(StoreError::corrupt(&self.segment.path, at, damage))
+    }
+}
+
+/// The log of somebody else: followed as it grows.
+pub(crate) struct Follower {
+    log: PathBuf,
+    state: Mutex<Following>,
+}
+
+struct Following {
+    segment: Segment,
+    tail: Tail,
+}
+
+impl Follower {
+    /// Finds the end of the log; `None` where there is no segment yet.
+    pub(crate) fn open(log: &Path) -> Result<Option<(Self, Position)>, StoreError> {
+        let firsts = if log.is_dir() { segment::list(log)? } else { Vec::new() };
+        let Some((&oldest, &newest)) = firsts.first().zip(firsts.last()) else { return Ok(None) };
+        let start = Segment::open(log, oldest, false)?.header.first;
+        let segment = Segment::open(log, newest, false)?;
+        let tail = segment.tail();
+        let follower = Self { log: log.to_owned(), state: Mutex::new(Following { segment, tail }) };
+        follower.tail()?;
+        Ok(Some((follower, start)))
+    }
+
+    /// How far the log reaches now.
+    pub(crate) fn tail(&self) -> Result<Tail, StoreError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            state.segment.refresh();
+            let tail = state.tail.clone();
+            state.tail = state.segment.follow(tail)?.0;
+            let newest = segment::list(&self.log)?.last().copied();
+            match newest.filter(|newest| *newest > state.segment.header.first.offset) {
+                None => return Ok(state.tail.clone()),
+                Some(newest) => {
+                    let segment = Segment::open(&self.log, newest, false)?;
+                    let tail = segment.tail();
+                    *state = Following { segment, tail };
+                }
+            }
+        }
+    }
+}
