@@ -53,9 +53,12 @@ pub(crate) struct Where {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
-    /// Ends after the first work request is explained
-    #[arg(long)]
+    /// Ends when the first work request is explained; this is the default
+    #[arg(long, conflicts_with = "stay")]
     pub(crate) once: bool,
+    /// Goes on until Ctrl-C, so that the other commands can look at it
+    #[arg(long)]
+    pub(crate) stay: bool,
     /// Keeps the data in this folder instead of a temporary one
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,

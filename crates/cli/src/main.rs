@@ -3,6 +3,8 @@
 mod args;
 mod commands;
 mod output;
+#[cfg(test)]
+mod reference;
 mod target;
 
 use clap::Parser;
