@@ -1,0 +1,71 @@
+//! The connectors of a contract: finds system and operation of a call and hands it to the connector of its protocol.
+
+use crate::{names::Names, rest};
+use andon_contract::{
+    Contract,
+    contract::{Operation, OperationRef, System},
+};
+use andon_model::{
+    Name, Outcome, OutcomeClass,
+    call::{CallRequest, Prepare, Prepared},
+};
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// Reads a variable of the environment: addresses and secrets by reference.
+pub type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// The connectors of one contract. A new revision of the project gets new ones.
+pub struct Connectors {
+    contract: Arc<Contract>,
+    env: Env,
+    /// One client for each system: a slow one holds nobody else up.
+    clients: BTreeMap<Name, rest::Clients>,
+}
+
+impl Connectors {
+    /// The connectors of a contract. Nothing is connected, no address and no secret is read before it is used.
+    pub fn new(contract: Arc<Contract>, env: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        let clients = contract.systems.keys().map(|name| (name.clone(), rest::Clients::default())).collect();
+        Self { contract, env: Arc::new(env), clients }
+    }
+
+    /// Makes one attempt: adds the credentials, sends, and says what became of it. Needs a tokio runtime. Takes at most
+    /// the system's `timeout`, and a few seconds more where a secret's file is slow. Dropping the future leaves the
+    /// outcome unknown.
+    pub async fn send(&self, request: &CallRequest, prepared: &Prepared) -> Outcome {
+        let (system, operation) = match self.find(request) {
+            Ok(found) => found,
+            Err(outcome) => return *outcome,
+        };
+        let Some(clients) = self.clients.get(&request.system) else { return *gone(request) };
+        let names = Names::new(&self.contract.identifiers);
+        Box::pin(rest::send(system, operation, request, prepared, &rest::Shell { names, env: &*self.env, clients }))
+            .await
+    }
+
+    fn find(&self, request: &CallRequest) -> Result<(&System, &Operation), Box<Outcome>> {
+        let name = OperationRef { system: request.system.clone(), operation: request.operation.clone() };
+        self.contract.operation(&name).ok_or_else(|| gone(request))
+    }
+}
+
+impl Prepare for Connectors {
+    fn prepare(&self, request: &CallRequest) -> Result<Prepared, Outcome> {
+        let (system, operation) = self.find(request).map_err(|outcome| *outcome)?;
+        let base = system.base.resolve(&*self.env);
+        rest::prepare(&base, operation, request, Names::new(&self.contract.identifiers)).map_err(|outcome| *outcome)
+    }
+}
+
+impl fmt::Debug for Connectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connectors").field("systems", &self.clients.keys()).finish_non_exhaustive()
+    }
+}
+
+/// An edit of the project removed the operation.
+fn gone(request: &CallRequest) -> Box<Outcome> {
+    let (system, operation) = (&request.system, &request.operation);
+    let detail = format!("the project has no operation {system}.{operation} any more; restore it or reroute the call");
+    Box::new(Outcome::not_sent(OutcomeClass::NotFound, detail))
+}

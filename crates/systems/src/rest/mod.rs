@@ -1,0 +1,114 @@
+//! The REST connector: JSON over HTTP, described by the field maps of a system's operations.
+//!
+//! Its limits: a request and an answer hold at most 1 MiB; an answer is JSON in UTF-8, not compressed; a redirect is
+//! followed only within the same scheme, host and port, and only where that cannot make a second effect; proxies of
+//! the environment are not used, because where a request goes is said by the project. Each attempt opens a connection
+//! of its own: on one that was kept open, a request can meet the server's closing of it, and then nobody knows whether
+//! it was read.
+//!
+//! What a status code means stands in `status`, in one table.
+
+mod codec;
+mod config;
+mod fields;
+mod fuzz;
+mod redact;
+mod session;
+mod status;
+mod words;
+
+pub use fuzz::fuzz;
+pub use status::{Row, TABLE};
+
+use crate::names::Names;
+use andon_contract::contract::{Operation, System};
+use andon_model::{
+    Outcome, OutcomeClass,
+    call::{CallRequest, Prepared},
+};
+use reqwest::Client;
+use session::Failure;
+use std::sync::{Mutex, PoisonError};
+
+pub(crate) use codec::prepare;
+
+/// The longest body of a request.
+pub const REQUEST_MAX_BYTES: usize = 1 << 20;
+/// The longest body of an answer; what is longer is not read to its end.
+pub const ANSWER_MAX_BYTES: usize = 1 << 20;
+/// The longest detail of an outcome, in characters.
+pub const DETAIL_MAX_CHARS: usize = 500;
+/// What an outcome keeps of an answer's body.
+pub const RESPONSE_MAX_BYTES: usize = 16 << 10;
+
+/// What an attempt needs beside the contract.
+pub(crate) struct Shell<'a> {
+    pub(crate) names: Names<'a>,
+    pub(crate) env: &'a (dyn Fn(&str) -> Option<String> + Send + Sync),
+    pub(crate) clients: &'a Clients,
+}
+
+/// Makes one attempt.
+pub(crate) async fn send(
+    system: &System,
+    operation: &Operation,
+    request: &CallRequest,
+    prepared: &Prepared,
+    shell: &Shell<'_>,
+) -> Outcome {
+    let effect = status::has_effect(operation, request.step);
+    let base = system.base.resolve(shell.env);
+    let url = match config::allowed(&prepared.url, &base) {
+        Ok(url) => url,
+        Err(cause) => return Outcome::not_sent(OutcomeClass::Validation, cause),
+    };
+    let credentials = match config::credentials(&request.system, &system.credentials, shell.env).await {
+        Ok(credentials) => credentials,
+        Err(cause) => return Outcome::not_sent(OutcomeClass::Auth, cause),
+    };
+    let client = match shell.clients.get(system, &url) {
+        Ok(client) => client,
+        Err(cause) => return Outcome::not_sent(OutcomeClass::Transient, cause),
+    };
+    let attempt = session::Attempt { prepared, url, credentials: &credentials, limit: system.timeout };
+    let mut outcome = match session::exchange(&client, &attempt).await {
+        Ok(answer) => codec::read(operation, request, shell.names, &answer, &credentials.secrets),
+        Err(failure) => failed(failure, effect),
+    };
+    outcome.detail = words::one_line(&credentials.secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
+    outcome
+}
+
+/// The outcome of an attempt without an answer.
+fn failed(failure: Failure, effect: bool) -> Outcome {
+    match failure {
+        Failure::Senseless(cause) => Outcome::not_sent(OutcomeClass::Validation, cause),
+        Failure::NotSent { cause, sent } => Outcome { sent, ..Outcome::not_sent(OutcomeClass::Transient, cause) },
+        Failure::Lost(cause) if effect => {
+            let detail = format!("{cause}; it was sent, and nobody knows whether it had its effect");
+            Outcome { sent: true, ..Outcome::not_sent(OutcomeClass::Unknown, detail) }
+        }
+        Failure::Lost(cause) => Outcome { sent: true, ..Outcome::not_sent(OutcomeClass::Transient, cause) },
+    }
+}
+
+/// The HTTP clients of a system, made when first needed: one without and one with TLS, because only the second needs
+/// the certificates of the machine.
+#[derive(Default)]
+pub(crate) struct Clients {
+    plain: Mutex<Option<Client>>,
+    tls: Mutex<Option<Client>>,
+}
+
+impl Clients {
+    fn get(&self, system: &System, url: &reqwest::Url) -> Result<Client, String> {
+        let tls = url.scheme() == "https";
+        let mut place = if tls { &self.tls } else { &self.plain }.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*place {
+            return Ok(client.clone());
+        }
+        let client = session::client(system.timeout, tls)
+            .map_err(|cause| format!("no TLS is possible on this machine: {cause}; install its root certificates"))?;
+        Ok(place.insert(client).clone())
+    }
+}

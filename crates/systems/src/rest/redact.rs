@@ -1,0 +1,184 @@
+//! Keeps what a system answered without what must not be kept.
+
+use super::RESPONSE_MAX_BYTES;
+use serde_json::Value as Json;
+use std::{borrow::Cow, fmt};
+
+/// What stands where something was taken out.
+const MARK: &str = "[redacted]";
+/// Shorter secrets would take ordinary words out of a text.
+const SECRET_MIN_BYTES: usize = 4;
+/// The part of a text that is looked at: more than is kept, so that nothing is cut before it is recognised.
+const LOOKED_AT_BYTES: usize = 4 * RESPONSE_MAX_BYTES;
+
+/// Parts of a key whose value is not kept; compared without case, `-` and `_`.
+const KEYS: [&str; 10] = [
+    "authorization",
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "apikey",
+    "cookie",
+    "credential",
+    "privatekey",
+    "sessionid",
+];
+
+/// The secrets of an attempt: a system that repeats them must not put them into our records.
+#[derive(Default)]
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    pub(super) fn new(secrets: Vec<String>) -> Self {
+        Self(secrets.into_iter().filter(|secret| secret.len() >= SECRET_MIN_BYTES).collect())
+    }
+
+    /// The text without the secrets.
+    pub(super) fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.0.iter().fold(Cow::Borrowed(text), |text, secret| {
+            if text.contains(secret.as_str()) { text.replace(secret.as_str(), MARK).into() } else { text }
+        })
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} secrets", self.0.len())
+    }
+}
+
+/// The body as it is kept: redacted and at most 16 KiB.
+pub(super) fn kept(body: &[u8], json: Option<&Json>, secrets: &Secrets) -> String {
+    let text = match json {
+        Some(json) => clean(json).to_string(),
+        None => text(&String::from_utf8_lossy(body.get(..LOOKED_AT_BYTES).unwrap_or(body))),
+    };
+    let mut text = secrets.hide(&text).into_owned();
+    let mut end = RESPONSE_MAX_BYTES.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}
+
+/// A text without the values of telling keys, as in `password=x` and `Authorization: Bearer x`.
+pub(super) fn text(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, value)) = next_value(rest) {
+        clean.push_str(before);
+        clean.push_str(MARK);
+        rest = value;
+    }
+    clean.push_str(rest);
+    clean
+}
+
+/// What stands before the value of the next telling key, and what follows the value.
+fn next_value(text: &str) -> Option<(&str, &str)> {
+    let mut from = 0;
+    loop {
+        // A separator follows every key, so the keys are looked for before each.
+        let at = from + text.get(from..)?.find([':', '='])?;
+        let after = at + 1;
+        let key = text.get(..at)?.trim_end_matches(['"', '\'', ' ', '\t', '\\']);
+        let start = key.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).map_or(0, |i| i + 1);
+        // After a character of several bytes the place is none of a character; then there is no key either.
+        if !key.get(start..).is_some_and(telling) {
+            from = after;
+            continue;
+        }
+        let tail = text.get(after..)?;
+        let skipped = tail.trim_start_matches([' ', '\t', '"', '\'', '\\']);
+        let begin = text.len() - skipped.len();
+        let scheme = ["bearer ", "basic "]
+            .iter()
+            .find(|scheme| skipped.get(..scheme.len()).is_some_and(|found| found.eq_ignore_ascii_case(scheme)))
+            .map_or(0, |scheme| scheme.len());
+        let value = skipped.get(scheme..)?;
+        let length = value.find(|c: char| c.is_whitespace() || "\"'&;<,\\".contains(c)).unwrap_or(value.len());
+        if length == 0 && scheme == 0 {
+            from = after;
+            continue;
+        }
+        return Some((text.get(..begin)?, value.get(length..)?));
+    }
+}
+
+fn telling(key: &str) -> bool {
+    let plain: String =
+        key.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).take(64).collect();
+    KEYS.iter().any(|word| plain.contains(word))
+}
+
+/// A value without what stands under telling keys. JSON that was read is nested at most 128 deep.
+fn clean(json: &Json) -> Json {
+    match json {
+        Json::Object(fields) => {
+            let clean = fields.iter().map(|(key, value)| {
+                let value = if telling(key) && !value.is_null() { Json::from(MARK) } else { clean(value) };
+                (key.clone(), value)
+            });
+            Json::Object(clean.collect())
+        }
+        Json::Array(items) => Json::Array(items.iter().map(clean).collect()),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => json.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn telling_keys_lose_their_values_wherever_they_stand() {
+        let body =
+            json!({ "a": [{ "Access_Token": "x", "n": 1 }], "headers": { "Set-Cookie": ["y"] }, "password": null });
+        let kept = kept(b"", Some(&body), &Secrets::default());
+        assert_eq!(
+            kept,
+            r#"{"a":[{"Access_Token":"[redacted]","n":1}],"headers":{"Set-Cookie":"[redacted]"},"password":null}"#
+        );
+    }
+
+    #[test]
+    fn texts_lose_them_too() {
+        for (found, expected) in [
+            ("user=u&password=p&x=1", "user=u&password=[redacted]&x=1"),
+            ("Authorization: Bearer abc\nHost: h", "Authorization: [redacted]\nHost: h"),
+            (r#"{"api_key": "abc", "n": 1"#, r#"{"api_key": "[redacted]", "n": 1"#),
+            (r#"bad \"token\":\"abc\" there"#, r#"bad \"token\":\"[redacted]\" there"#),
+            ("the token is refused: log in", "the token is refused: log in"),
+            ("ä:password=p", "ä:password=[redacted]"),
+            ("password=", "password="),
+        ] {
+            assert_eq!(text(found), expected);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_comes_back_is_hidden() {
+        let secrets = Secrets::new(vec!["s3cret".into(), "abc".into()]);
+        assert_eq!(secrets.hide("got s3cret and abc"), "got [redacted] and abc");
+        assert_eq!(kept(b"<p>s3cret</p>", None, &secrets), "<p>[redacted]</p>");
+        assert!(!format!("{secrets:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn what_is_kept_is_cut_between_characters() {
+        let kept = kept("ä".repeat(RESPONSE_MAX_BYTES).as_bytes(), None, &Secrets::default());
+        assert_eq!(kept.len(), RESPONSE_MAX_BYTES);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_strange(text in r#"(?s)[a-z=:"' äß\\&]{0,40}(token|password)?["']?[:= ]{0,3}.{0,20}"#) {
+            let clean = super::text(&text);
+            prop_assert!(clean.len() <= text.len() + MARK.len() * text.len());
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A contract with one system, and the calls to it.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use andon_contract::{
+    Contract,
+    contract::{
+        Address, Credentials, FieldMap, Idempotency, Identifiers, Lookup, Operation, Ownership, PathPiece, Request,
+        Response, Retry, System,
+    },
+    expr::Program,
+};
+use andon_model::{
+    Key, Name, Outcome, RunId, Schemas,
+    call::{CallRequest, Prepare, Step},
+    span::Span,
+};
+use andon_systems::Connectors;
+use serde_json::json;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A system `eam` at this address with the operations `create` (found by `lookup`) and `fetch` (only reads).
+pub(crate) fn contract(base: &str, timeout: Span, credentials: Credentials) -> Arc<Contract> {
+    let eam: Name = "eam".parse().unwrap();
+    let system = System {
+        zone: "plant".parse().unwrap(),
+        base: Address { env: Some("EAM".into()), default: base.into() },
+        credentials,
+        timeout,
+        retry: Retry { first: Span::from_secs(1), max: Span::from_secs(1), factor: 1.0, within: Span::from_secs(1) },
+        concurrent: 4,
+        operations: BTreeMap::from([("create".parse().unwrap(), create()), ("fetch".parse().unwrap(), fetch())]),
+    };
+    Arc::new(Contract {
+        revision: String::new(),
+        files: BTreeMap::new(),
+        name: "test".into(),
+        instances: BTreeMap::new(),
+        sites: BTreeMap::new(),
+        assets: BTreeMap::new(),
+        classes: BTreeMap::new(),
+        sources: BTreeMap::new(),
+        rules: BTreeMap::new(),
+        schemas: Schemas::built_in(),
+        identifiers: Identifiers::default(),
+        workflows: BTreeMap::new(),
+        capabilities: BTreeMap::new(),
+        systems: BTreeMap::from([(eam, system)]),
+        routes: Vec::new(),
+        ownership: Ownership::default(),
+        subscribers: BTreeMap::new(),
+    })
+}
+
+fn field(text: &str) -> FieldMap {
+    FieldMap::Expression(Program::compile(text, &["key", "reference", "site"]).unwrap())
+}
+
+fn program(text: &str) -> Program {
+    Program::compile(text, &["key", "reference", "site"]).unwrap()
+}
+
+fn create() -> Operation {
+    Operation {
+        implements: "maintenance.request-work".into(),
+        idempotency: Idempotency::Lookup(Box::new(Lookup {
+            by: "reference".into(),
+            settle: Span::from_secs(1),
+            request: get("/requests", vec![("reference".into(), field("$reference"))]),
+            found: program(".requests[0]"),
+        })),
+        request: Request {
+            method: "POST".into(),
+            body: Some(FieldMap::Object(vec![
+                ("reference".into(), field("$reference")),
+                ("description".into(), field(".title")),
+            ])),
+            ..get("/requests", Vec::new())
+        },
+        response: Response {
+            document: Some(program(".number")),
+            output: FieldMap::Object(vec![("document".into(), field(".number"))]),
+        },
+    }
+}
+
+fn fetch() -> Operation {
+    Operation {
+        implements: "maintenance.read-work".into(),
+        idempotency: Idempotency::Read,
+        request: get("/requests", Vec::new()),
+        response: Response { document: None, output: field(".") },
+    }
+}
+
+fn get(path: &str, query: Vec<(String, FieldMap)>) -> Request {
+    Request { method: "GET".into(), path: vec![PathPiece::Text(path.into())], query, headers: Vec::new(), body: None }
+}
+
+/// An attempt of an operation of the system.
+pub(crate) fn call(operation: &str, step: Step) -> CallRequest {
+    let key = Key::of_task(RunId::derived(&[b"run"]), "/do/0/request", "", 0);
+    CallRequest {
+        call: key.call_id(),
+        attempt: 1,
+        step,
+        site: "foundry".parse().unwrap(),
+        system: "eam".parse().unwrap(),
+        operation: operation.parse().unwrap(),
+        input: json!({ "title": "too hot" }),
+        key,
+    }
+}
+
+/// Prepares and sends.
+pub(crate) async fn attempt(connectors: &Connectors, operation: &str, step: Step) -> Outcome {
+    let request = call(operation, step);
+    match connectors.prepare(&request) {
+        Ok(prepared) => connectors.send(&request, &prepared).await,
+        Err(outcome) => outcome,
+    }
+}
