@@ -1,0 +1,74 @@
+//! Values from and to the JSON of the rest of the program.
+
+use super::meter::{ELEMENT, ENTRY, MAX_INPUT_DEPTH};
+use super::num::Num;
+use super::val::{Text, Val};
+use serde_json::Value;
+
+/// JSON nested deeper than an expression takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TooDeep;
+
+/// A value that has no JSON, or more than is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NoJson {
+    /// It is larger than allowed, which values can be that contain others many times.
+    Size,
+    /// It contains a number that JSON cannot write.
+    Number,
+}
+
+impl Val {
+    /// Takes JSON over and adds its size to `size`.
+    pub(super) fn from_json(json: &Value, size: &mut usize) -> Result<Self, TooDeep> {
+        read(json, size, MAX_INPUT_DEPTH)
+    }
+
+    /// Gives JSON and adds its size to `size`, which may not go over `max`.
+    pub(super) fn to_json(&self, size: &mut usize, max: usize) -> Result<Value, NoJson> {
+        let own = if let Self::Str(s) = self { s.len() } else { 0 };
+        *size = size.saturating_add(ELEMENT + own);
+        if *size > max {
+            return Err(NoJson::Size);
+        }
+        Ok(match self {
+            Self::Null => Value::Null,
+            Self::Bool(b) => Value::Bool(*b),
+            Self::Num(n) => Value::Number(n.to_json().ok_or(NoJson::Number)?),
+            Self::Str(s) => Value::String(s.to_string()),
+            Self::Arr(a) => Value::Array(a.iter().map(|v| v.to_json(size, max)).collect::<Result<_, _>>()?),
+            Self::Obj(o) => {
+                let entry = |(k, v): (&Text, &Self)| {
+                    *size = size.saturating_add(k.len() + ENTRY - ELEMENT);
+                    Ok((k.to_string(), v.to_json(size, max)?))
+                };
+                Value::Object(o.iter().map(entry).collect::<Result<_, _>>()?)
+            }
+        })
+    }
+}
+
+fn read(json: &Value, size: &mut usize, depth: usize) -> Result<Val, TooDeep> {
+    *size += ELEMENT;
+    Ok(match json {
+        Value::Null => Val::Null,
+        Value::Bool(b) => Val::Bool(*b),
+        Value::Number(n) => Val::Num(Num::from_json(n)),
+        Value::String(s) => {
+            *size += s.len();
+            Val::text(s.as_str())
+        }
+        Value::Array(a) => {
+            let depth = depth.checked_sub(1).ok_or(TooDeep)?;
+            Val::array(a.iter().map(|v| read(v, size, depth)).collect::<Result<_, _>>()?)
+        }
+        Value::Object(o) => {
+            let depth = depth.checked_sub(1).ok_or(TooDeep)?;
+            let entry = |(k, v): (&String, &Value)| {
+                *size += k.len() + ENTRY - ELEMENT;
+                Ok((Text::from(k.clone()), read(v, size, depth)?))
+            };
+            Val::object(o.iter().map(entry).collect::<Result<_, _>>()?)
+        }
+    })
+}

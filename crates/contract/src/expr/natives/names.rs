@@ -1,0 +1,71 @@
+//! The names of other systems: `id("system"; name)` and `value("system"; "map"; value)`.
+
+use super::{Kind, fv};
+use crate::expr::Missing;
+use crate::expr::meter;
+use crate::expr::val::{Val, error};
+use jaq_core::box_iter::box_once;
+use jaq_core::native::Fun;
+use jaq_core::{Cv, Exn, ValX};
+
+/// Missing names that are remembered, the last ones; the error that ends an evaluation is among them.
+const MAX_MISSING: usize = 64;
+/// Characters of a missing value that are told.
+const MAX_TOLD: usize = 64;
+
+pub(super) fn funs() -> Vec<Fun<Kind>> {
+    vec![fv("id", 2, |cv| box_once(id(cv))), fv("value", 3, |cv| box_once(value(cv)))]
+}
+
+/// What a system calls something of ours.
+fn id(mut cv: Cv<'_, Kind>) -> ValX<'_, Val> {
+    meter::tick()?;
+    let name = cv.0.pop_var();
+    let system = cv.0.pop_var();
+    let (system, name) = (system.need_text("the system of id")?, name.need_text("id")?);
+    if let Some(theirs) = cv.0.data().lookup.id(system, name) {
+        return Ok(Val::new_text(theirs)?);
+    }
+    let name = name.to_string();
+    let message = format!(
+        "{system} has no name for {name:?}; add it to its identifiers, or handle it with `id(...)? // \"...\"`"
+    );
+    Err(missing(&cv, Missing { system: system.to_string(), map: None, name, message }))
+}
+
+/// What a system says for a value of ours.
+fn value(mut cv: Cv<'_, Kind>) -> ValX<'_, Val> {
+    meter::tick()?;
+    let ours = cv.0.pop_var();
+    let map = cv.0.pop_var();
+    let system = cv.0.pop_var();
+    let (system, map) = (system.need_text("the system of value")?, map.need_text("the map of value")?);
+    let mut size = 0;
+    let asked = ours
+        .to_json(&mut size, meter::MAX_GROWTH)
+        .map_err(|_| error("value needs a value of at most 1 MiB without infinite numbers"))?;
+    let map = map.to_string();
+    if let Some(theirs) = cv.0.data().lookup.value(system, &map, &asked) {
+        let too_deep = |_| error(format!("the value map {map:?} of {system} gives a value that is nested too deep"));
+        let theirs = Val::from_json(&theirs, &mut size).map_err(too_deep)?;
+        meter::try_grow(size)?;
+        return Ok(theirs);
+    }
+    let name: String = asked.to_string().chars().take(MAX_TOLD).collect();
+    let message = format!(
+        "the value map {map:?} of {system} has no entry for {name}; add it there, or handle it with \
+         `value(...)? // \"...\"`"
+    );
+    Err(missing(&cv, Missing { system: system.to_string(), map: Some(map), name, message }))
+}
+
+/// An error like any other for the expression, and remembered for whom it reaches.
+fn missing<'a>(cv: &Cv<'a, Kind>, missing: Missing) -> Exn<'a, Val> {
+    let message = missing.message.clone();
+    let mut all = cv.0.data().missing.borrow_mut();
+    if all.len() == MAX_MISSING {
+        all.pop_front();
+    }
+    all.push_back(missing);
+    error(message).into()
+}
