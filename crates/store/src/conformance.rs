@@ -14,6 +14,9 @@ use andon_model::{
 use serde_json::{Value as Json, json};
 use std::{any::Any, collections::BTreeMap, sync::mpsc, time::Duration};
 
+/// How long a condition may take to come true on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// Makes an empty store, and what must live as long as it.
 pub type Make<'a> = &'a dyn Fn() -> (Store, Box<dyn Any>);
 
@@ -487,7 +490,7 @@ fn the_log_reads_back(store: &Store) {
     }
     let mut last = 8;
     for expected in 0..50 {
-        let (n, batch) = outcomes.recv_timeout(Duration::from_secs(60)).unwrap();
+        let (n, batch) = outcomes.recv_timeout(PATIENCE).unwrap();
         assert_eq!(n, expected);
         assert!(batch.first.offset > last);
         last = batch.first.offset;
@@ -539,13 +542,13 @@ fn changes_wake_and_states_return(store: &Store) {
     let seen = store.change();
     assert_eq!(store.wait_change(seen, Duration::ZERO), seen);
     store.commit(vec![insert(1)]).unwrap();
-    let committed = store.wait_change(seen, Duration::from_secs(60));
+    let committed = store.wait_change(seen, PATIENCE);
     assert!(committed > seen);
     store.append(vec![part("line-1", 1, 1)]).unwrap();
-    assert!(store.wait_change(committed, Duration::from_secs(60)) > committed);
+    assert!(store.wait_change(committed, PATIENCE) > committed);
     let seen = store.change();
     std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| store.wait_change(seen, Duration::from_secs(60)));
+        let waiter = scope.spawn(|| store.wait_change(seen, PATIENCE));
         store.wake();
         assert!(waiter.join().unwrap() > seen);
     });

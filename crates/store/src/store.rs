@@ -74,17 +74,17 @@ impl Store {
     /// The same with other sizes.
     pub fn open_with(dir: &Path, limits: &Limits, chance: &mut dyn FnMut(&mut [u8])) -> Result<Self, StoreError> {
         let folder = Arc::new(Folder::open(dir, chance)?);
-        let change = Arc::new(Change::default());
+        let counter = Arc::new(Change::default());
         let held = Arc::clone(&folder);
         let full = Box::new(move || held.room.exhausted());
-        let db = Db::open(&dir.join("andon.db"), Arc::clone(&change), full)?;
-        let log = Log::open(&dir.join("log"), limits, Arc::clone(&folder), Arc::clone(&change))?;
+        let db = Db::open(&dir.join("andon.db"), Arc::clone(&counter), full)?;
+        let log = Log::open(&dir.join("log"), limits, Arc::clone(&folder), Arc::clone(&counter))?;
         let store = Self(Arc::new(Inner {
             instance: folder.format.instance,
             epoch: folder.format.epoch,
             log,
             db,
-            change,
+            change: counter,
             signals: RwLock::default(),
             place: Place::Folder(folder),
         }));
@@ -109,13 +109,13 @@ impl Store {
 
     /// A store in memory: the same rows and entries, gone with it. Everything happens in the caller's thread.
     pub fn memory(chance: &mut dyn FnMut(&mut [u8])) -> Self {
-        let change = Arc::new(Change::default());
+        let counter = Arc::new(Change::default());
         Self(Arc::new(Inner {
             instance: drawn(chance),
             epoch: FIRST_EPOCH,
-            log: Log::memory(FIRST_EPOCH, Arc::clone(&change)),
+            log: Log::memory(FIRST_EPOCH, Arc::clone(&counter)),
             db: Db::memory().expect("a database in memory can be made"),
-            change,
+            change: counter,
             signals: RwLock::default(),
             place: Place::Memory(Mutex::default()),
         }))
@@ -414,4 +414,58 @@ pub(crate) fn drawn(chance: &mut dyn FnMut(&mut [u8])) -> InstanceId {
 /// A look changes nothing.
 pub(crate) fn looking() -> StoreError {
     StoreError::Refused("this is a look at a data folder; it changes nothing. Open the folder to write".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{event, part, read_all};
+
+    #[test]
+    fn a_group_that_finds_no_room_is_not_there_and_the_next_one_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = Limits { segment_bytes: 4 << 10, ring_bytes: 0 };
+        let store = Store::open_with(dir.path(), &limits, &mut |bytes| bytes.fill(1)).unwrap();
+        let Place::Folder(folder) = &store.0.place else { panic!("it is in a folder") };
+        let start = store.log_end();
+        let mut written = Vec::new();
+        // Wherever the disk gets full: in a frame, in an end frame, in the header of the next segment.
+        for budget in (0..6_000).step_by(97) {
+            folder.room.budget(budget);
+            let refused = loop {
+                match store.append(vec![part("line-1", 9, 1), part("line-2", 3, 2)]) {
+                    Ok(batches) => written.extend(batches),
+                    Err(refused) => break refused,
+                }
+            };
+            assert!(refused.is_full(), "{refused}");
+            assert_eq!(store.log_end(), written.last().map_or(start, |batch| batch.end()));
+            store.commit(vec![Write::Event(Box::new(event(u32::try_from(budget).unwrap())), None)]).unwrap();
+            folder.room.budget(u64::MAX);
+            written.extend(store.append(vec![part("line-1", 2, 3)]).unwrap());
+        }
+        let counts = store.source_counts();
+        assert_eq!(read_all(&store, start), written);
+        drop(store);
+        let store = Store::open_with(dir.path(), &limits, &mut |bytes| bytes.fill(1)).unwrap();
+        assert_eq!(read_all(&store, start), written);
+        assert_eq!(store.source_counts(), counts);
+    }
+
+    #[test]
+    fn the_last_clone_may_go_with_a_reply() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..20 {
+            let store = Store::open(dir.path(), &mut |bytes| bytes.fill(1)).unwrap();
+            let clone = store.clone();
+            store.submit(part("line-1", 1, 1), Box::new(move |_| drop(clone)));
+            drop(store);
+            // The lock goes only once the log is closed.
+            while crate::announced(dir.path()).is_some() {
+                std::thread::yield_now();
+            }
+        }
+        let store = Store::open(dir.path(), &mut |bytes| bytes.fill(1)).unwrap();
+        assert_eq!(store.source_counts().values().map(|counts| counts.stored).sum::<u64>(), 20);
+    }
 }

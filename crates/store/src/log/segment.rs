@@ -153,16 +153,16 @@ impl Segment {
         let file = file.map_err(|e| StoreError::io(&path, "open", e))?;
         let mut bytes = vec![0; FIXED_BYTES];
         let io = |e| StoreError::io(&path, "read", e);
-        let fill = |bytes: &mut Vec<u8>| -> Result<(), StoreError> {
+        let load = |bytes: &mut Vec<u8>| -> Result<(), StoreError> {
             let count = read_at(&file, bytes, 0).map_err(io)?;
             bytes.truncate(count);
             Ok(())
         };
-        fill(&mut bytes)?;
+        load(&mut bytes)?;
         let length = bytes.get(12..16).and_then(|field| field.try_into().ok()).map_or(0, u32::from_le_bytes);
         if (FIXED_BYTES..=HEADER_BYTES_MAX).contains(&(length as usize)) {
             bytes = vec![0; length as usize];
-            fill(&mut bytes)?;
+            load(&mut bytes)?;
         }
         let (header, length) = Header::read(&bytes).map_err(|wrong| match wrong {
             NotAHeader::Newer(found) => StoreError::Newer { path: path.clone(), found, known: VERSION },
