@@ -1,0 +1,128 @@
+//! What an event's id is derived from, so that it exists once however often it is made.
+
+use andon_contract::contract::LimitLevel;
+use andon_model::{AssetName, EventId, InstanceId, Name, Position, Time};
+
+/// What a rule's states are about; the part of an id that every event of a state shares.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The instance whose log is read.
+    pub instance: InstanceId,
+    /// The rule.
+    pub rule: Name,
+    /// The hash of its resolved meaning for the asset.
+    pub version: String,
+    /// The asset.
+    pub asset: AssetName,
+}
+
+/// What happened to an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It began.
+    Activated,
+    /// Its level is another one.
+    Level,
+    /// It is still active and told again.
+    Realarmed,
+    /// It ended.
+    Returned,
+}
+
+impl ChangeKind {
+    /// The word of `data.change`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Activated => "activated",
+            Self::Level => "level",
+            Self::Realarmed => "realarmed",
+            Self::Returned => "returned",
+        }
+    }
+}
+
+/// What made a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The sample at this place.
+    Sample(Position),
+    /// A timer that the sample at `start` started.
+    Timer {
+        /// The place of the sample that started it.
+        start: Position,
+        /// When it ran out; of `stale` by receive time.
+        deadline: Time,
+    },
+    /// An edit of the rule, when the state had read the log up to here.
+    Edit(Position),
+}
+
+/// The word of `data.limit`.
+pub fn level_word(level: LimitLevel) -> &'static str {
+    match level {
+        LimitLevel::HighHigh => "HighHigh",
+        LimitLevel::High => "High",
+        LimitLevel::Low => "Low",
+        LimitLevel::LowLow => "LowLow",
+    }
+}
+
+/// The type of the events that limits and silences make.
+pub const ALARM: &str = "asset.alarm";
+
+impl Identity {
+    /// The id of an event: from rule, version, asset, event type, change, level and cause.
+    pub fn event_id(&self, change: ChangeKind, level: Option<LimitLevel>, cause: Cause) -> EventId {
+        let (word, place, deadline) = match cause {
+            Cause::Sample(at) => ("sample", at, Time::default()),
+            Cause::Timer { start, deadline } => ("timer", start, deadline),
+            Cause::Edit(at) => ("edit", at, Time::default()),
+        };
+        EventId::derived(&[
+            self.rule.as_str().as_bytes(),
+            self.version.as_bytes(),
+            self.asset.as_str().as_bytes(),
+            ALARM.as_bytes(),
+            change.word().as_bytes(),
+            level.map_or("", level_word).as_bytes(),
+            word.as_bytes(),
+            self.instance.code().as_bytes(),
+            &place.epoch.to_le_bytes(),
+            &place.offset.to_le_bytes(),
+            &deadline.0.to_le_bytes(),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_makes_another_id() {
+        let identity = Identity {
+            instance: InstanceId::derived(&[b"i"]),
+            rule: Name::new("hot").unwrap(),
+            version: "v".into(),
+            asset: AssetName::new("m").unwrap(),
+        };
+        let at = |epoch, offset| Position { epoch, offset };
+        let high = Some(LimitLevel::High);
+        let id = |i: &Identity, change, level, cause| i.event_id(change, level, cause).to_string();
+        let other = Identity { instance: InstanceId::derived(&[b"j"]), ..identity.clone() };
+        let activated = ChangeKind::Activated;
+        let all = [
+            id(&identity, activated, high, Cause::Sample(at(0, 1))),
+            id(&identity, activated, high, Cause::Sample(at(0, 2))),
+            id(&identity, activated, high, Cause::Sample(at(1, 1))),
+            id(&identity, activated, None, Cause::Sample(at(0, 1))),
+            id(&identity, ChangeKind::Returned, high, Cause::Sample(at(0, 1))),
+            id(&identity, activated, high, Cause::Edit(at(0, 1))),
+            id(&identity, activated, high, Cause::Timer { start: at(0, 1), deadline: Time(0) }),
+            id(&identity, activated, high, Cause::Timer { start: at(0, 1), deadline: Time(1) }),
+            id(&other, activated, high, Cause::Sample(at(0, 1))),
+        ];
+        let unique: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(unique.len(), all.len());
+    }
+}

@@ -1,0 +1,14 @@
+//! Everything that is tested from outside, in one program.
+
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod limit;
+#[cfg(test)]
+mod loops;
+#[cfg(test)]
+mod nab;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod stale;
