@@ -1,0 +1,150 @@
+//! Classes: units that are UCUM, ranges that are ranges, and parameters that belong to a signal and a key of a rule.
+
+use super::{Known, stem};
+use crate::{
+    codes,
+    contract::{Class, Setting, Signal},
+    files::{classes::SignalFile, words::Word},
+    load::Project,
+    problem::{Finding, Spot},
+    read::At,
+};
+use andon_model::{Name, SignalName, span::Span};
+use std::collections::BTreeMap;
+
+/// All classes.
+pub(crate) struct Classes {
+    pub(crate) good: BTreeMap<Name, ClassInfo>,
+    pub(crate) known: Known,
+}
+
+/// A class and the places of its parts.
+pub(crate) struct ClassInfo {
+    pub(crate) class: Class,
+    pub(crate) parameters: BTreeMap<String, (Setting, Spot)>,
+    /// Signals and parameters that are declared, also those that are wrong.
+    pub(crate) signals: Known,
+    pub(crate) parameters_known: Known,
+}
+
+/// The keys of a limit rule that a parameter may set: first those that are numbers.
+pub(crate) const NUMBERS: [&str; 5] = ["HighHigh", "High", "Low", "LowLow", "Deadband"];
+/// The keys that are spans.
+pub(crate) const SPANS: [&str; 3] = ["OnDelay", "OffDelay", "ReAlarmTime"];
+
+pub(crate) fn resolve(project: &Project) -> Classes {
+    let mut classes = Classes { good: BTreeMap::new(), known: Known::stems(&project.classes) };
+    for doc in &project.classes {
+        let (Some(name), Some(file)) = (stem(project, doc), &doc.body) else { continue };
+        let mut info = ClassInfo {
+            class: Class { signals: BTreeMap::new() },
+            parameters: BTreeMap::new(),
+            signals: Known(file.signals.spoilt.iter().map(|signal| signal.0.to_string()).collect()),
+            parameters_known: Known(file.parameters.spoilt.iter().cloned().collect()),
+        };
+        for (name, signal) in &file.signals.good {
+            info.signals.0.insert(name.value.0.to_string());
+            info.class.signals.insert(name.value.0.clone(), self::signal(project, signal));
+        }
+        for (key, value) in &file.parameters.good {
+            info.parameters_known.0.insert(key.value.clone());
+            if let Some((_, setting)) = parameter(project, &info, key, value) {
+                info.parameters.insert(key.value.clone(), (setting, value.spot));
+            }
+        }
+        classes.good.insert(name, info);
+    }
+    classes
+}
+
+fn signal(project: &Project, file: &SignalFile) -> Signal {
+    if let Some(unit) = &file.unit {
+        self::unit(project, unit);
+    }
+    let range = file.range.as_ref().filter(|range| {
+        let ordered = range.0 < range.1;
+        if !ordered {
+            let message = format!("the range ends at {} before it begins at {}", range.1, range.0);
+            let finding = Finding::error(codes::SIGNAL_RANGE, range.spot, message);
+            project.push(finding.expected("`[lowest, highest]`").help("write the lowest value first"));
+        }
+        ordered
+    });
+    Signal {
+        kind: file.kind.value,
+        unit: file.unit.as_ref().map_or_else(|| "1".to_owned(), |unit| unit.value.clone()),
+        range: range.map(|range| range.value),
+    }
+}
+
+/// What people write and what UCUM calls it.
+const UNITS: [(&str, &str); 15] = [
+    ("°C", "Cel"),
+    ("degC", "Cel"),
+    ("℃", "Cel"),
+    ("°F", "[degF]"),
+    ("degF", "[degF]"),
+    ("℉", "[degF]"),
+    ("rpm", "/min"),
+    ("RPM", "/min"),
+    ("psi", "[psi]"),
+    ("µm", "um"),
+    ("μm", "um"),
+    ("m³/h", "m3/h"),
+    ("m³", "m3"),
+    ("m²", "m2"),
+    ("pcs", "{pieces}"),
+];
+
+fn unit(project: &Project, unit: &At<String>) {
+    let known = UNITS.iter().find(|(written, _)| *written == unit.value).map(|(_, ucum)| (*ucum).to_owned());
+    let is_ascii = !unit.is_empty() && unit.len() <= 64 && unit.bytes().all(|b| b.is_ascii_graphic());
+    if known.is_none() && is_ascii {
+        return;
+    }
+    let mut finding = Finding::error(codes::UNIT, unit.spot, format!("`{}` is no unit of UCUM", unit.value))
+        .expected("a unit like Cel, [degF], mm/s, kW.h, % or 1")
+        .help("write the unit as UCUM does, see https://ucum.org; `1` stands for none");
+    finding.suggestion = known;
+    project.push(finding);
+}
+
+/// The signal and the value of a parameter; tells what is wrong with it.
+pub(crate) fn parameter(
+    project: &Project,
+    class: &ClassInfo,
+    key: &At<String>,
+    value: &At<Word>,
+) -> Option<(SignalName, Setting)> {
+    let keys = NUMBERS.iter().chain(&SPANS).copied();
+    let Some((signal, setting)) = key.rsplit_once('.') else {
+        let finding = Finding::error(codes::PARAMETER, key.spot, format!("`{}` is no parameter", key.value));
+        project.push(finding.expected("`<signal>.<key>`, such as `temperature.High`").help("name signal and key"));
+        return None;
+    };
+    if !class.signals.has(signal) {
+        project.push(class.signals.unknown(codes::UNKNOWN_SIGNAL, key.spot, "signal", signal));
+        return None;
+    }
+    if !NUMBERS.contains(&setting) && !SPANS.contains(&setting) {
+        let finding = Finding::error(codes::PARAMETER, key.spot, format!("no rule has a key `{setting}`"));
+        project.push(finding.known(setting, keys).help("correct the key"));
+        return None;
+    }
+    Some((SignalName::new(signal).ok()?, self::setting(project, setting, value)?))
+}
+
+fn setting(project: &Project, key: &str, value: &At<Word>) -> Option<Setting> {
+    let (read, expected) = if NUMBERS.contains(&key) {
+        let number = value.parse::<f64>().ok().filter(|number| number.is_finite());
+        (number.map(Setting::Number), "a number in the unit of the signal")
+    } else {
+        (Span::parse(value).ok().map(Setting::Span), "a duration like 60 min, 1h 30m or PT1H")
+    };
+    if read.is_none() {
+        let message = format!("`{}` is no value for `{key}`", &**value as &str);
+        project
+            .push(Finding::error(codes::PARAMETER, value.spot, message).expected(expected).help("correct the value"));
+    }
+    read
+}

@@ -1,0 +1,116 @@
+//! The checks: each module looks at one subject, tells what is wrong with it and gives the part of the contract that
+//! is right. They stand in the order in which they need each other.
+
+mod assets;
+mod capabilities;
+mod classes;
+mod connect;
+mod expressions;
+mod identifiers;
+mod instances;
+mod mappings;
+mod ownership;
+mod routes;
+mod rules;
+mod schemas;
+mod shapes;
+mod sources;
+mod subscribers;
+mod systems;
+mod topics;
+mod workflows;
+
+use crate::{
+    codes,
+    contract::Contract,
+    load::{Doc, Project},
+    problem::{Finding, Spot, Where},
+};
+use andon_model::Name;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All checks. `None` where a part could not be read at all; the findings say why.
+pub(crate) fn resolve(project: &Project, revision: &str, files: &BTreeMap<String, String>) -> Option<Contract> {
+    let ownership = ownership::resolve(project);
+    let classes = classes::resolve(project);
+    let sources_known = Known::stems(&project.sources);
+    let assets = assets::resolve(project, &classes, &sources_known);
+    let sources = sources::resolve(project, &classes, &assets);
+    let rules = rules::resolve(project, &classes, &assets);
+    let schemas = schemas::resolve(project);
+    let capabilities = capabilities::resolve(project, &ownership, &schemas);
+    let identifiers = identifiers::resolve(project, &assets);
+    let systems = systems::resolve(project, &capabilities, &schemas);
+    let workflows = workflows::resolve(project, &capabilities, &schemas);
+    let routes = routes::resolve(project, &assets, &capabilities, &systems);
+    let subscribers = subscribers::resolve(project, &schemas);
+    let instances = instances::resolve(project, &assets);
+    ownership::check(project, &ownership, &assets, &capabilities);
+    routes::check_calls(project, &workflows, &routes, &assets, &capabilities);
+    identifiers::check_uses(project, &identifiers, &systems, &routes, &assets);
+    let (name, instances) = instances?;
+    Some(Contract {
+        revision: revision.to_owned(),
+        files: files.clone(),
+        name,
+        instances,
+        sites: assets.sites.into_iter().map(|(name, site)| (name, site.site)).collect(),
+        assets: assets.assets.into_iter().map(|(name, asset)| (name, asset.asset)).collect(),
+        classes: classes.good.into_iter().map(|(name, class)| (name, class.class)).collect(),
+        sources,
+        rules,
+        schemas: schemas.all,
+        identifiers: identifiers.all,
+        workflows: workflows.good,
+        capabilities: capabilities.good,
+        systems: systems.good,
+        routes: routes.all,
+        ownership: ownership.all,
+        subscribers,
+    })
+}
+
+/// Names that are declared, also those whose declaration is wrong: nobody is told twice.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known(pub(crate) BTreeSet<String>);
+
+impl Known {
+    /// The names of files.
+    pub(crate) fn stems<T>(docs: &[Doc<T>]) -> Self {
+        Self(docs.iter().map(|doc| doc.stem.clone()).collect())
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
+    /// Whether a name is declared; tells where it is not.
+    pub(crate) fn expect(&self, project: &Project, code: &'static str, spot: Spot, what: &str, name: &str) -> bool {
+        if !self.has(name) {
+            project.push(self.unknown(code, spot, what, name));
+        }
+        self.has(name)
+    }
+
+    pub(crate) fn unknown(&self, code: &'static str, spot: impl Into<Where>, what: &str, name: &str) -> Finding {
+        Finding::error(code, spot, format!("there is no {what} `{name}`"))
+            .known(name, self.0.iter().map(String::as_str))
+            .help("correct the name, or declare it")
+    }
+}
+
+/// The name that a file's name is; tells where it is none.
+pub(crate) fn stem<T>(project: &Project, doc: &Doc<T>) -> Option<Name> {
+    match Name::new(&doc.stem) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            let finding = Finding::error(
+                codes::FILE_NAME,
+                Where::File(doc.file),
+                format!("the file's name is not a name: `{}`", doc.stem),
+            );
+            project.push(finding.expected(error.expected).help("rename the file; its name is what others refer to"));
+            None
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! All codes with their titles. A code is never used for anything else, also not when its check is gone. Its first
+//! digit is the layer: 0 project, 1 edge, 2 events, 3 workflows, 4 api, 5 observe, 6 systems, 7 store.
+
+macro_rules! codes {
+    ($($name:ident = $code:literal, $title:literal;)+) => {
+        $(pub(crate) const $name: &str = $code;)+
+
+        /// Code and title of every problem.
+        pub const CODES: &[(&str, &str)] = &[$(($code, $title)),+];
+    };
+}
+
+codes! {
+    SYNTAX = "A0101", "a file that is not YAML";
+    UNKNOWN_KEY = "A0102", "a key that nobody knows";
+    WRONG_TYPE = "A0103", "a value of the wrong type";
+    MISSING_KEY = "A0104", "a key that is missing";
+    WRONG_FORM = "A0105", "a value of the wrong form";
+    NOT_BUILT = "A0106", "something that is not built yet";
+    DUPLICATE_KEY = "A0107", "a key that stands twice";
+    YAML_FEATURE = "A0108", "a part of YAML that a project does not use";
+    TOO_LARGE = "A0109", "a file that is too large or nested too deep";
+    UNKNOWN_FILE = "A0110", "a file or folder that has no place in a project";
+    UNREADABLE = "A0111", "a file that cannot be read";
+    NO_PROJECT = "A0112", "a folder that is no project";
+    FORMAT = "A0113", "a format that this Andon does not read";
+    FILE_NAME = "A0114", "a file whose name does not fit what it holds";
+    UNKNOWN_CLASS = "A0115", "a class that is not declared";
+    UNKNOWN_SITE = "A0116", "a site that is not declared";
+    UNKNOWN_TEAM = "A0117", "a team that is not declared";
+    UNKNOWN_ASSET = "A0118", "an asset that is not declared";
+    UNKNOWN_SIGNAL = "A0119", "a signal that is not declared";
+    DUPLICATE_ASSET = "A0120", "an asset that is declared twice";
+    UNKNOWN_PARAMETER = "A0121", "a parameter that the class does not have";
+    PARAMETER = "A0122", "a parameter that is none, or has no value";
+    TIME_ZONE = "A0123", "a time zone that does not exist";
+    SIGNAL_RANGE = "A0124", "a range that ends before it begins";
+    UNIT = "A0125", "a unit that is not UCUM";
+    SECRET = "A0126", "a secret that stands in the project";
+    ADDRESS = "A0127", "an address that cannot be used";
+    NO_INSTANCE = "A0128", "a project without an instance";
+    ZONE = "A0129", "an instance in a zone without a site";
+    NO_OWNER = "A0130", "a project without owners";
+    OWNERSHIP_ORDER = "A0131", "ownership that does not end with everything";
+    TEAM_UNREACHABLE = "A0132", "a team that cannot be reached";
+    UNKNOWN_DOMAIN = "A0133", "a domain that no capability has";
+
+    UNKNOWN_SOURCE = "A1101", "a source that is not declared";
+    TOPIC = "A1102", "a topic that cannot be used";
+    CAPTURE = "A1103", "places of a topic that do not work";
+    TEMPLATE = "A1104", "a text with places that nobody knows";
+    TOPIC_COVERED = "A1105", "a topic that never matches";
+    POINTER = "A1106", "a pointer that is no JSON pointer";
+    QOS = "A1107", "a quality of service that does not exist";
+    SESSION = "A1108", "a session whose length is not ours to say";
+    REDELIVERY = "A1109", "samples that a redelivery stores again";
+    NO_TOPIC = "A1110", "a source that reads nothing";
+    SAME_ADDRESS = "A1111", "two assets that a source cannot tell apart";
+    KEEP_ALIVE = "A1112", "a keep-alive that cannot be sent";
+
+    RULE_ON = "A2101", "a rule that stands on nothing";
+    SIGNAL_KIND = "A2102", "limits of a signal that is no number";
+    LIMIT_ORDER = "A2103", "limits that are not in order";
+    DEADBAND = "A2104", "a deadband that swallows the limits";
+    SET_TWICE = "A2105", "a key that is set in the rule and in the class";
+    NO_LIMIT = "A2106", "a limit rule without limit";
+    SEVERITY = "A2107", "a severity that is missing or none";
+    DELAY = "A2108", "a delay that means nothing";
+    IDLE_RULE = "A2109", "a rule that watches nothing";
+    IDLE_PARAMETER = "A2110", "a parameter that no rule reads";
+    UNKNOWN_EVENT = "A2111", "a type of event that does not exist";
+
+    DSL_VERSION = "A3101", "a workflow in another version of the DSL";
+    EXPRESSION = "A3102", "an expression that does not compile";
+    NOT_AN_EXPRESSION = "A3103", "a text that is no expression";
+    NO_SUCH_PATH = "A3104", "an expression that reads what is not there";
+    TASK = "A3105", "a task that is none";
+    DUPLICATE_TASK = "A3106", "a task that stands twice";
+    UNKNOWN_TASK = "A3107", "a flow that leads to no task";
+    UNREACHABLE = "A3108", "a task that is never reached";
+    NOT_SUPPORTED = "A3109", "a part of the DSL that does not run";
+    UNKNOWN_CAPABILITY = "A3110", "a capability that is not declared";
+    NO_ROUTE = "A3111", "a call that nobody answers";
+    INPUT = "A3112", "an input that does not fit its schema";
+    CATCH_VARIABLE = "A3113", "a name that an error cannot have";
+    RETRY_POLICY = "A3114", "a repetition that makes no sense";
+
+    API_ADDRESS = "A4101", "an address that cannot be listened on";
+    API_OPEN = "A4102", "an API that is open to the network";
+
+    UNKNOWN_SYSTEM = "A6101", "a system that is not declared";
+    UNKNOWN_OPERATION = "A6102", "an operation that is not declared";
+    ROUTE_TARGET = "A6103", "a route that leads to the wrong operation";
+    ROUTE_REASON = "A6104", "a route to nobody without a reason";
+    ROUTE_DATE = "A6105", "a first day that is no day";
+    ROUTE_COVERED = "A6106", "a route that is never taken";
+    IDEMPOTENCY = "A6107", "an operation whose repeats are not described";
+    KEY_NOT_SENT = "A6108", "a reference that is not sent";
+    RETRY = "A6109", "a retry that makes no sense";
+    CONCURRENT = "A6110", "a number of attempts that makes no sense";
+    CREDENTIALS = "A6111", "credentials that are none, or several";
+    REQUEST = "A6112", "a request that cannot be made";
+    OUTPUT = "A6113", "an output that is not what the capability promises";
+    NO_IDENTIFIER = "A6114", "a thing that a system has no name for";
+    VALUE_MAP = "A6115", "a value map that is missing";
+    UNKNOWN_SCHEMA = "A6116", "a schema that does not exist";
+    SCHEMA = "A6117", "a schema that cannot be used";
+    CAPABILITY = "A6118", "a capability that does not say what it is";
+}

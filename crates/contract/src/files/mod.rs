@@ -1,0 +1,17 @@
+//! The types of the files people write: one module per folder. Their fields' docs become the JSON Schemas that editors
+//! read; keys they do not name are refused.
+
+pub(crate) mod assets;
+pub(crate) mod capabilities;
+pub(crate) mod classes;
+pub(crate) mod identifiers;
+pub(crate) mod not_built;
+pub(crate) mod ownership;
+pub(crate) mod project;
+pub(crate) mod routes;
+pub(crate) mod rules;
+pub(crate) mod sources;
+pub(crate) mod subscribers;
+pub(crate) mod systems;
+pub(crate) mod words;
+pub(crate) mod workflows;

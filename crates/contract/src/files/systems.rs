@@ -1,0 +1,220 @@
+//! `systems/<system>.yaml`: systems of record and what they can do.
+
+use super::{
+    sources::UserPasswordFile,
+    words::{Duration, Named},
+};
+use crate::read::{At, Entries, Raw};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A system of record.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "systems/<system>.yaml")]
+pub(crate) struct SystemFile {
+    /// What it speaks: `rest`.
+    #[expect(dead_code, reason = "there is one protocol; the key is read so that others are refused")]
+    pub(crate) protocol: At<ProtocolWord>,
+    /// Where it stands.
+    pub(crate) zone: At<Named>,
+    /// The base of its addresses: `https://host/path`, or `env:NAME else https://host/path`.
+    pub(crate) base: At<String>,
+    /// How we identify ourselves; without it not at all.
+    #[serde(default)]
+    pub(crate) credentials: Option<At<CredentialsFile>>,
+    /// An attempt that takes longer has an unknown outcome; default 30 s.
+    #[serde(default)]
+    pub(crate) timeout: Option<At<Duration>>,
+    /// When failed attempts are repeated.
+    #[serde(default)]
+    pub(crate) retry: Option<RetryFile>,
+    /// What the system can bear.
+    #[serde(default)]
+    pub(crate) limits: Option<LimitsFile>,
+    /// What it can do, by name.
+    pub(crate) operations: Entries<Named, OperationFile>,
+}
+
+/// What a system speaks.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ProtocolWord {
+    /// JSON over HTTP.
+    Rest,
+}
+
+/// One of these ways to identify ourselves.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CredentialsFile {
+    /// `Authorization: Bearer`: `env:NAME` or `file:PATH`.
+    #[serde(default)]
+    pub(crate) bearer: Option<At<String>>,
+    /// `Authorization: Basic`.
+    #[serde(default)]
+    pub(crate) basic: Option<UserPasswordFile>,
+    /// A header with a key.
+    #[serde(default, rename = "api-key")]
+    pub(crate) api_key: Option<ApiKeyFile>,
+}
+
+/// A header with a key.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApiKeyFile {
+    /// The header's name.
+    pub(crate) header: At<String>,
+    /// The key: `env:NAME` or `file:PATH`.
+    pub(crate) key: At<String>,
+}
+
+/// When failed attempts are repeated: after `first`, then longer by `factor`, never longer than `max`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RetryFile {
+    /// The first pause; default 1 s.
+    #[serde(default)]
+    pub(crate) first: Option<At<Duration>>,
+    /// How much longer each pause is; default 2.
+    #[serde(default)]
+    pub(crate) factor: Option<At<f64>>,
+    /// The longest pause; default 5 min.
+    #[serde(default)]
+    pub(crate) max: Option<At<Duration>>,
+    /// After this long the call is given up; default 24 h.
+    #[serde(default)]
+    pub(crate) within: Option<At<Duration>>,
+}
+
+/// What the system can bear.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitsFile {
+    /// Attempts under way at once; default 4.
+    #[serde(default)]
+    pub(crate) concurrent: Option<At<u32>>,
+}
+
+/// What a system can do, bound to a capability.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OperationFile {
+    /// The capability it implements.
+    pub(crate) implements: At<String>,
+    /// What repeats do: `key`, `upsert`, `none` or `lookup: { ... }`; an operation that only reads needs none.
+    #[serde(default)]
+    #[schemars(with = "IdempotencyWord")]
+    pub(crate) idempotency: Option<Raw>,
+    /// The request.
+    pub(crate) request: RequestFile,
+    /// How the answer is read.
+    pub(crate) response: ResponseFile,
+}
+
+/// The words of idempotency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClassWord {
+    /// It only reads.
+    Read,
+    /// The system takes our key.
+    Key,
+    /// A natural key: repeats write the same.
+    Upsert,
+    /// Repeats do it again; an unknown outcome needs a person.
+    None,
+}
+
+/// `lookup` with its settings.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LookupClass {
+    /// How the system is searched by our reference.
+    pub(crate) lookup: LookupFile,
+}
+
+/// How a system is searched by our reference.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LookupFile {
+    /// The field that holds the reference.
+    pub(crate) by: At<String>,
+    /// How long the system may need until the search sees what was sent; default 60 s.
+    #[serde(default)]
+    pub(crate) settle: Option<At<Duration>>,
+    /// The request that searches.
+    pub(crate) request: RequestFile,
+    /// Over the answer: the document found, or null.
+    pub(crate) found: At<String>,
+}
+
+/// A word, or `lookup` with its settings.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used; the values are read by hand, for better messages")]
+enum IdempotencyWord {
+    /// A class without settings.
+    Word(ClassWord),
+    /// Search by our reference.
+    Lookup(LookupClass),
+}
+
+/// A request; texts `${ ... }` are expressions over the capability's input and `$key`, `$reference`, `$site`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RequestFile {
+    /// The method.
+    pub(crate) method: At<MethodWord>,
+    /// The path below the base; each `${ ... }` in it becomes one segment.
+    pub(crate) path: At<String>,
+    /// The query: names and values.
+    #[serde(default)]
+    pub(crate) query: Entries<String, Raw>,
+    /// Headers: names and values.
+    #[serde(default)]
+    pub(crate) headers: Entries<String, Raw>,
+    /// The JSON body.
+    #[serde(default)]
+    pub(crate) body: Option<Raw>,
+}
+
+/// A method of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum MethodWord {
+    /// GET.
+    Get,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+}
+
+impl MethodWord {
+    /// As it stands in a request.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// How an answer is read; texts `${ ... }` are expressions over its body.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResponseFile {
+    /// The number of the document; none for reads.
+    #[serde(default)]
+    pub(crate) document: Option<At<String>>,
+    /// The capability's output.
+    pub(crate) output: Raw,
+}

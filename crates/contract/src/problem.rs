@@ -1,0 +1,373 @@
+//! Problems: what is wrong with a project, where it stands, what was expected and what helps.
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, SourceSpan};
+use serde::Serialize;
+use std::{cell::RefCell, cmp::Reverse, collections::BTreeSet, fmt, ops::Range};
+
+use crate::tree::{NodeId, Tree};
+
+/// Problems told at most; a project with more is wrong in one way a thousand times.
+pub const PROBLEMS_MAX: usize = 1_000;
+/// Characters shown of a line at most.
+const LINE_MAX: usize = 160;
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The project is refused.
+    Error,
+    /// The project is accepted; somebody should know.
+    Warning,
+}
+
+/// Something wrong with a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// `A` and four digits; its page is `docs/errors/<code>.md`.
+    pub code: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file, relative to the project's folder.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The column behind the last wrong character of the line.
+    pub end_column: usize,
+    /// The line itself, cut to 160 characters around the column.
+    pub source_line: String,
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// What was expected there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// The nearest known name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
+    /// What to do.
+    pub help: String,
+    /// Where the marked text stands in `source_line`, in characters.
+    #[serde(skip)]
+    mark: Range<usize>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        writeln!(f, "{}:{}:{}: {severity}[{}]: {}", self.file, self.line, self.column, self.code, self.message)?;
+        let number = self.line.to_string();
+        let margin = " ".repeat(number.len());
+        if !self.source_line.is_empty() {
+            let (before, caret) = (" ".repeat(self.mark.start), "^".repeat(self.mark.len().max(1)));
+            writeln!(f, " {number} | {}", self.source_line)?;
+            writeln!(f, " {margin} | {before}{caret}")?;
+        }
+        if let Some(expected) = &self.expected {
+            writeln!(f, " {margin} = expected: {expected}")?;
+        }
+        if let Some(suggestion) = &self.suggestion {
+            writeln!(f, " {margin} = did you mean `{suggestion}`?")?;
+        }
+        if !self.help.is_empty() {
+            writeln!(f, " {margin} = help: {}", self.help)?;
+        }
+        write!(f, " {margin} = see docs/errors/{}.md", self.code)
+    }
+}
+
+impl Problem {
+    /// The problem for people: with colours and frames for a terminal, or as [`fmt::Display`] prints it.
+    pub fn render(&self, colour: bool) -> String {
+        if !colour {
+            return self.to_string();
+        }
+        let mut help: Vec<String> = Vec::new();
+        help.extend(self.expected.as_ref().map(|e| format!("expected: {e}")));
+        help.extend(self.suggestion.as_ref().map(|s| format!("did you mean `{s}`?")));
+        help.extend((!self.help.is_empty()).then(|| self.help.clone()));
+        help.push(format!("see docs/errors/{}.md", self.code));
+        let severity = match self.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        };
+        let mut diagnostic =
+            MietteDiagnostic::new(format!("{}:{}:{}: {}", self.file, self.line, self.column, self.message))
+                .with_code(self.code)
+                .with_severity(severity)
+                .with_help(help.join("\n"));
+        let byte = |chars: usize| self.source_line.chars().take(chars).map(char::len_utf8).sum::<usize>();
+        // The frame numbers lines from the start of its text, so the lines before stand there empty.
+        let before = "\n".repeat(self.line.saturating_sub(1));
+        if !self.source_line.is_empty() {
+            let start = before.len() + byte(self.mark.start);
+            let length = byte(self.mark.end.max(self.mark.start + 1)) + before.len() - start;
+            diagnostic = diagnostic.with_label(LabeledSpan::new_with_span(None, SourceSpan::new(start.into(), length)));
+        }
+        let source = NamedSource::new(&self.file, format!("{before}{}\n", self.source_line));
+        let report = Report::new(diagnostic).with_source_code(source);
+        let mut text = String::new();
+        let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode()).with_context_lines(0);
+        match handler.render_report(&mut text, report.as_ref()) {
+            Ok(()) => text,
+            Err(fmt::Error) => self.to_string(),
+        }
+    }
+}
+
+/// A place in the project: a node of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Spot {
+    pub(crate) file: u32,
+    pub(crate) node: NodeId,
+}
+
+/// Where a finding stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Where {
+    /// At a node.
+    Node(Spot),
+    /// At these bytes of a file.
+    Bytes(u32, Range<usize>),
+    /// At the beginning of a file.
+    File(u32),
+    /// At a file or folder that is not among the read ones.
+    Path(String),
+}
+
+impl From<Spot> for Where {
+    fn from(spot: Spot) -> Self {
+        Self::Node(spot)
+    }
+}
+
+/// A problem before its place is looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) code: &'static str,
+    pub(crate) severity: Severity,
+    pub(crate) at: Where,
+    pub(crate) message: String,
+    pub(crate) expected: Option<String>,
+    pub(crate) suggestion: Option<String>,
+    pub(crate) help: String,
+}
+
+impl Finding {
+    pub(crate) fn error(code: &'static str, at: impl Into<Where>, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: Severity::Error,
+            at: at.into(),
+            message: message.into(),
+            expected: None,
+            suggestion: None,
+            help: String::new(),
+        }
+    }
+
+    pub(crate) fn warning(code: &'static str, at: impl Into<Where>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, at, message) }
+    }
+
+    pub(crate) fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.expected = Some(expected.into());
+        self
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = help.into();
+        self
+    }
+
+    /// What is known, and the nearest of it to what was written.
+    pub(crate) fn known<'a>(mut self, written: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let known: Vec<&str> = known.into_iter().collect();
+        self.suggestion = nearest(written, &known);
+        self.expected = Some(one_of(&known));
+        self
+    }
+}
+
+/// Names shown of a long list.
+const SHOWN_MAX: usize = 12;
+
+/// A list of names in words.
+pub(crate) fn one_of(known: &[&str]) -> String {
+    match known {
+        [] => "nothing: none is declared".to_owned(),
+        [one] => format!("`{one}`"),
+        _ => {
+            let shown: Vec<String> = known.iter().take(SHOWN_MAX).map(|name| format!("`{name}`")).collect();
+            let more = known.len().saturating_sub(SHOWN_MAX);
+            let end = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("one of {}{end}", shown.join(", "))
+        }
+    }
+}
+
+/// The known name that was probably meant.
+pub(crate) fn nearest(written: &str, known: &[&str]) -> Option<String> {
+    let lower = written.to_lowercase();
+    let best = known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), *name))
+        .min_by_key(|(distance, name)| (*distance, Reverse(*name)))?;
+    let allowed = (written.chars().count().max(best.1.chars().count()) / 3).max(1);
+    (best.0 <= allowed).then(|| best.1.to_owned())
+}
+
+/// A file of the project.
+#[derive(Debug)]
+pub(crate) struct File {
+    pub(crate) path: String,
+    pub(crate) text: String,
+    pub(crate) tree: Option<Tree>,
+}
+
+/// All files, and what was found in them.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) files: Vec<File>,
+    list: RefCell<Vec<Finding>>,
+}
+
+impl Findings {
+    pub(crate) fn new(files: Vec<File>) -> Self {
+        Self { files, list: RefCell::default() }
+    }
+
+    /// Keeps a finding, once.
+    pub(crate) fn push(&self, finding: Finding) {
+        let mut list = self.list.borrow_mut();
+        if list.len() < PROBLEMS_MAX && !list.contains(&finding) {
+            list.push(finding);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.borrow().len()
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.list.borrow().iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    pub(crate) fn path(&self, file: u32) -> &str {
+        self.files.get(file as usize).map_or("", |file| &file.path)
+    }
+
+    pub(crate) fn tree(&self, file: u32) -> Option<&Tree> {
+        self.files.get(file as usize)?.tree.as_ref()
+    }
+
+    /// `file:line` of a node.
+    pub(crate) fn line_of(&self, spot: Spot) -> String {
+        let (file, at) = self.place(&Where::Node(spot));
+        format!("{}:{}", self.path(file), self.line(file, at.start))
+    }
+
+    /// The line of a node, from 1.
+    pub(crate) fn line_number(&self, spot: Spot) -> usize {
+        let (file, at) = self.place(&Where::Node(spot));
+        self.line(file, at.start)
+    }
+
+    fn line(&self, file: u32, byte: usize) -> usize {
+        let text = self.files.get(file as usize).map_or("", |file| &file.text);
+        1 + text.as_bytes().iter().take(byte).filter(|b| **b == b'\n').count()
+    }
+
+    fn place(&self, at: &Where) -> (u32, Range<usize>) {
+        match at {
+            Where::Node(spot) => (spot.file, self.tree(spot.file).map_or(0..0, |tree| tree.node(spot.node).at.clone())),
+            Where::Bytes(file, range) => (*file, range.clone()),
+            Where::File(file) => (*file, 0..0),
+            Where::Path(_) => (u32::MAX, 0..0),
+        }
+    }
+
+    /// The findings as problems, by file and line.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = self.list.borrow().iter().map(|finding| self.problem(finding)).collect();
+        problems.sort_by(|a, b| {
+            (&a.file, a.line, a.column, a.severity, a.code).cmp(&(&b.file, b.line, b.column, b.severity, b.code))
+        });
+        let mut seen = BTreeSet::new();
+        problems.retain(|p| seen.insert((p.file.clone(), p.line, p.column, p.code, p.message.clone())));
+        problems
+    }
+
+    fn problem(&self, finding: &Finding) -> Problem {
+        let (file, at) = self.place(&finding.at);
+        let text = self.files.get(file as usize).map_or("", |file| file.text.as_str());
+        let start = floor(text, at.start);
+        let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |at| at + 1);
+        let line = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        let column = text.get(line_start..start).map_or(0, |t| t.chars().count());
+        let width = text
+            .get(start..floor(text, at.end).max(start))
+            .and_then(|marked| marked.lines().next())
+            .map_or(1, |marked| marked.trim_end().chars().count().max(1));
+        let (source_line, mark) = cut(line, column, width);
+        let path = match &finding.at {
+            Where::Path(path) => path.clone(),
+            _ => self.path(file).to_owned(),
+        };
+        Problem {
+            code: finding.code,
+            severity: finding.severity,
+            line: self.line(file, start),
+            column: column + 1,
+            end_column: column + 1 + width,
+            file: path,
+            source_line,
+            message: finding.message.clone(),
+            expected: finding.expected.clone(),
+            suggestion: finding.suggestion.clone(),
+            help: finding.help.clone(),
+            mark,
+        }
+    }
+}
+
+/// The last border of a character at or before a byte.
+fn floor(text: &str, at: usize) -> usize {
+    let at = at.min(text.len());
+    (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// A line cut around its mark, control characters replaced; and where the mark then stands.
+fn cut(line: &str, column: usize, width: usize) -> (String, Range<usize>) {
+    let from = if column + width > LINE_MAX { column.saturating_sub(LINE_MAX / 2) } else { 0 };
+    let shown: String = line.chars().skip(from).take(LINE_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let length = shown.chars().count();
+    let start = (column - from).min(length);
+    (shown, start..(start + width).min(length.max(start + 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        assert_eq!(nearest("temprature", &["temperature", "pressure"]).as_deref(), Some("temperature"));
+        assert_eq!(nearest("High", &["high"]).as_deref(), Some("high"));
+        assert_eq!(nearest("xyz", &["temperature"]), None);
+        assert_eq!(nearest("x", &[]), None);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_its_mark() {
+        let line = format!("{}wrong{}", "x".repeat(300), "y".repeat(300));
+        let (shown, mark) = cut(&line, 300, 5);
+        assert_eq!(shown.chars().skip(mark.start).take(mark.len()).collect::<String>(), "wrong");
+        assert_eq!(shown.chars().count(), LINE_MAX);
+        assert_eq!(cut("a\tb", 1, 9), ("a b".to_owned(), 1..3));
+    }
+}

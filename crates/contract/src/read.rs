@@ -1,0 +1,696 @@
+//! Reads the types of `files` from a tree: every entry of a list or mapping by itself, so that one wrong entry spoils
+//! itself only, and every error at the innermost place it knows.
+
+use crate::{
+    codes,
+    files::not_built,
+    problem::{Finding, Findings, Spot, nearest, one_of},
+    tree::{Kind, NodeId, Plain, Style, Tree},
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeSeed, Error as _, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor},
+};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeSet, fmt, marker::PhantomData, ops::Deref};
+
+/// Times a file is read again to find what the first wrong value of an entry hid.
+const PASSES_MAX: usize = 8;
+
+const AT: &str = "andon:at";
+const RAW: &str = "andon:raw";
+const ENTRIES: &str = "andon:entries";
+const ITEMS: &str = "andon:items";
+
+/// Reads a value from a node; what is wrong is told to the findings.
+pub(crate) fn read<T: de::DeserializeOwned>(findings: &Findings, spot: Spot) -> Option<T> {
+    let tree = findings.tree(spot.file)?;
+    let context = Context { tree, file: spot.file, findings, deferred: RefCell::default() };
+    let mut value = None;
+    for _ in 0..PASSES_MAX {
+        let before = context.deferred.borrow().len();
+        value = match T::deserialize(Reader { context: &context, node: spot.node }) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                context.tell(error, spot.node);
+                None
+            }
+        };
+        if context.deferred.borrow().len() == before {
+            break;
+        }
+    }
+    value
+}
+
+struct Context<'a> {
+    tree: &'a Tree,
+    file: u32,
+    findings: &'a Findings,
+    /// Values that were wrong; they are read after their neighbours, so that those are looked at too.
+    deferred: RefCell<BTreeSet<NodeId>>,
+}
+
+impl Context<'_> {
+    fn tell(&self, error: Shape, fallback: NodeId) {
+        if error.told {
+            return;
+        }
+        let spot = Spot { file: self.file, node: error.node.unwrap_or(fallback) };
+        self.findings.push(Finding {
+            expected: error.expected,
+            suggestion: error.suggestion,
+            ..Finding::error(error.code, spot, error.message).help(error.help)
+        });
+    }
+}
+
+/// What is wrong with the shape of a value.
+#[derive(Debug)]
+struct Shape {
+    code: &'static str,
+    message: String,
+    expected: Option<String>,
+    suggestion: Option<String>,
+    help: String,
+    node: Option<NodeId>,
+    /// Already among the findings.
+    told: bool,
+}
+
+impl Shape {
+    fn new(code: &'static str, message: String) -> Self {
+        Self { code, message, expected: None, suggestion: None, help: String::new(), node: None, told: false }
+    }
+
+    fn told() -> Self {
+        Self { told: true, ..Self::new(codes::WRONG_FORM, String::new()) }
+    }
+
+    fn wrong_type(tree: &Tree, node: NodeId, expected: &str, help: &str) -> Self {
+        Self {
+            expected: Some(expected.to_owned()),
+            help: help.to_owned(),
+            node: Some(node),
+            ..Self::new(codes::WRONG_TYPE, format!("found {} where something else belongs", tree.told(node)))
+        }
+    }
+
+    fn at(mut self, node: NodeId) -> Self {
+        self.node.get_or_insert(node);
+        self
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Shape {}
+
+impl de::Error for Shape {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        let message = message.to_string();
+        let parts = message.strip_prefix("expected ").and_then(|rest| rest.rsplit_once(", found "));
+        match parts {
+            Some((expected, found)) => Self {
+                expected: Some(expected.to_owned()),
+                ..Self::new(codes::WRONG_FORM, format!("{found} is not of the form that is expected here"))
+            },
+            None => Self::new(codes::WRONG_FORM, message),
+        }
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self {
+            expected: Some(in_words(&expected.to_string())),
+            ..Self::new(codes::WRONG_FORM, format!("{found} is not accepted here"))
+        }
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self { code: codes::WRONG_TYPE, ..Self::invalid_value(found, expected) }
+    }
+
+    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
+        Self {
+            expected: Some(expected.to_string()),
+            ..Self::new(codes::WRONG_FORM, format!("the list has {length} entries"))
+        }
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self {
+            help: format!("add `{field}: ...`"),
+            ..Self::new(codes::MISSING_KEY, format!("the key `{field}` is missing"))
+        }
+    }
+}
+
+/// Rust's names of number types in words.
+fn in_words(expected: &str) -> String {
+    match expected {
+        "u8" => "a whole number from 0 to 255".to_owned(),
+        "u16" => "a whole number from 0 to 65535".to_owned(),
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        other => other.to_owned(),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Reader<'c, 'a> {
+    context: &'c Context<'a>,
+    node: NodeId,
+}
+
+impl<'c, 'a> Reader<'c, 'a> {
+    fn tree(self) -> &'a Tree {
+        self.context.tree
+    }
+
+    fn to(self, node: NodeId) -> Self {
+        Self { node, ..self }
+    }
+
+    fn wrong<T>(self, expected: &str, help: &str) -> Result<T, Shape> {
+        Err(Shape::wrong_type(self.tree(), self.node, expected, help))
+    }
+
+    /// The text of a scalar; a number or truth value is its own text.
+    fn text(self) -> Result<&'a str, Shape> {
+        match self.tree().scalar(self.node) {
+            Some(Plain::Null) => self.wrong("a text", "write the text behind the colon"),
+            Some(_) => Ok(self.tree().text(self.node).unwrap_or_default()),
+            None => self.wrong("a text", ""),
+        }
+    }
+
+    fn quoted(self) -> &'static str {
+        let quotes = matches!(
+            self.tree().node(self.node).kind,
+            Kind::Scalar { style: Style::SingleQuoted | Style::DoubleQuoted, .. }
+        );
+        if quotes { "leave the quotes out" } else { "" }
+    }
+
+    fn integer<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        match self.tree().scalar(self.node) {
+            Some(Plain::Int(n)) => u64::try_from(n).map_or_else(|_| Err(n), Ok).map_or_else(
+                |n| Err(Shape::invalid_value(Unexpected::Signed(n), &"a whole number from 0")),
+                |n| visitor.visit_u64(n),
+            ),
+            _ => self.wrong("a whole number", self.quoted()),
+        }
+        .map_err(|error| error.at(self.node))
+    }
+
+    fn number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        match self.tree().scalar(self.node) {
+            #[expect(clippy::cast_precision_loss, reason = "settings are numbers of people, far below 2^53")]
+            Some(Plain::Int(n)) => visitor.visit_f64(n as f64),
+            Some(Plain::Float(x)) => visitor.visit_f64(x),
+            _ => self.wrong("a number", self.quoted()),
+        }
+        .map_err(|error: Shape| error.at(self.node))
+    }
+
+    /// Tells of keys that a struct does not have and leaves them out.
+    fn known_entries(self, name: &str, fields: &[&'static str]) -> Vec<(NodeId, NodeId)> {
+        let (tree, context) = (self.tree(), self.context);
+        let mut entries = Vec::new();
+        for (key, value) in tree.entries(self.node) {
+            let text = tree.text(*key).unwrap_or_default();
+            if fields.contains(&text) {
+                entries.push((*key, *value));
+                continue;
+            }
+            let spot = Spot { file: context.file, node: *key };
+            let finding = match not_built::key(name, text) {
+                Some(help) => {
+                    Finding::error(codes::NOT_BUILT, spot, format!("the key `{text}` is not built yet")).help(help)
+                }
+                None => Finding::error(codes::UNKNOWN_KEY, spot, format!("nobody knows the key `{text}` here"))
+                    .known(text, fields.iter().copied())
+                    .help("correct the key or leave it out; a key that nobody knows would be ignored"),
+            };
+            context.findings.push(finding);
+        }
+        let deferred = context.deferred.borrow();
+        // Entries of entries first: what a wrong value hides is then little.
+        entries.sort_by_key(|(_, value)| (deferred.contains(value), tree.scalar(*value).is_some()));
+        entries
+    }
+}
+
+macro_rules! integers {
+    ($($method:ident)+) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+            self.integer(visitor)
+        })+
+    };
+}
+
+impl<'de> Deserializer<'de> for Reader<'_, '_> {
+    type Error = Shape;
+
+    integers! { deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 }
+    integers! { deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        match &self.tree().node(self.node).kind {
+            Kind::List(_) => self.deserialize_seq(visitor),
+            Kind::Map(_) => self.deserialize_map(visitor),
+            Kind::Scalar { text, .. } => match self.tree().scalar(self.node).unwrap_or(Plain::Text) {
+                Plain::Null => visitor.visit_unit(),
+                Plain::Bool(b) => visitor.visit_bool(b),
+                Plain::Int(n) => visitor.visit_i64(n),
+                Plain::Float(x) => visitor.visit_f64(x),
+                Plain::Text => visitor.visit_str(text),
+            }
+            .map_err(|error: Shape| error.at(self.node)),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        match self.tree().scalar(self.node) {
+            Some(Plain::Bool(b)) => visitor.visit_bool(b),
+            _ => self.wrong("`true` or `false`", self.quoted()),
+        }
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        self.number(visitor)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        self.number(visitor)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        visitor.visit_str(self.text()?).map_err(|error: Shape| error.at(self.node))
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        if self.tree().scalar(self.node) == Some(Plain::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Shape> {
+        match name {
+            AT | RAW => visitor.visit_seq(Placed { reader: self, step: 0 }),
+            ENTRIES => match &self.tree().node(self.node).kind {
+                Kind::Map(entries) => visitor.visit_map(Entry::new(self, entries.clone(), true)),
+                _ if self.tree().scalar(self.node) == Some(Plain::Null) => {
+                    visitor.visit_map(Entry::new(self, Vec::new(), true))
+                }
+                _ => self.wrong("a mapping (`key: value`)", ""),
+            },
+            ITEMS => match &self.tree().node(self.node).kind {
+                Kind::List(items) => visitor.visit_seq(Item { reader: self, items: items.clone(), next: 0, own: true }),
+                _ if self.tree().scalar(self.node) == Some(Plain::Null) => {
+                    visitor.visit_seq(Item { reader: self, items: Vec::new(), next: 0, own: true })
+                }
+                _ => self.wrong("a list (`- ...` or `[...]`)", "put `[` and `]` around it"),
+            },
+            _ => visitor.visit_newtype_struct(self),
+        }
+        .map_err(|error: Shape| error.at(self.node))
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        match &self.tree().node(self.node).kind {
+            Kind::List(items) => visitor
+                .visit_seq(Item { reader: self, items: items.clone(), next: 0, own: false })
+                .map_err(|error: Shape| error.at(self.node)),
+            _ => self.wrong("a list (`- ...` or `[...]`)", "put `[` and `]` around it"),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, Shape> {
+        match &self.tree().node(self.node).kind {
+            Kind::List(items) if items.len() > length => {
+                Err(Shape::invalid_length(items.len(), &&*format!("{length} entries")).at(self.node))
+            }
+            _ => self.deserialize_seq(visitor),
+        }
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        match &self.tree().node(self.node).kind {
+            Kind::Map(entries) => {
+                visitor.visit_map(Entry::new(self, entries.clone(), false)).map_err(|error: Shape| error.at(self.node))
+            }
+            _ => self.wrong("a mapping (`key: value`)", ""),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Shape> {
+        if !matches!(self.tree().node(self.node).kind, Kind::Map(_)) {
+            let keys = one_of(fields);
+            return self.wrong(&format!("a mapping with the keys {}", keys.trim_start_matches("one of ")), "");
+        }
+        visitor
+            .visit_map(Entry::new(self, self.known_entries(name, fields), false))
+            .map_err(|error: Shape| error.at(self.node))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Shape> {
+        let Some(text) = self.tree().text(self.node) else { return self.wrong(&one_of(variants), "") };
+        if !variants.contains(&text) {
+            return Err(Shape {
+                expected: Some(one_of(variants)),
+                suggestion: nearest(text, variants),
+                node: Some(self.node),
+                ..Shape::new(codes::WRONG_FORM, format!("`{text}` is not known here"))
+            });
+        }
+        let variant: de::value::StrDeserializer<'_, Shape> = text.into_deserializer();
+        visitor.visit_enum(variant).map_err(|error| error.at(self.node))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! { char bytes byte_buf unit unit_struct tuple_struct }
+}
+
+/// File, node, value: what [`At`] and [`Raw`] read.
+struct Placed<'c, 'a> {
+    reader: Reader<'c, 'a>,
+    step: u8,
+}
+
+impl<'de> SeqAccess<'de> for Placed<'_, '_> {
+    type Error = Shape;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Shape> {
+        self.step += 1;
+        match self.step {
+            1 => seed.deserialize(self.reader.context.file.into_deserializer()).map(Some),
+            2 => seed.deserialize(self.reader.node.0.into_deserializer()).map(Some),
+            3 => seed.deserialize(self.reader).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The entries of a mapping. With `own` each is read by itself: a wrong one is told and answered with an error that
+/// the reader of [`Entries`] passes over.
+struct Entry<'c, 'a> {
+    reader: Reader<'c, 'a>,
+    entries: Vec<(NodeId, NodeId)>,
+    next: usize,
+    own: bool,
+}
+
+impl<'c, 'a> Entry<'c, 'a> {
+    fn new(reader: Reader<'c, 'a>, entries: Vec<(NodeId, NodeId)>, own: bool) -> Self {
+        Self { reader, entries, next: 0, own }
+    }
+
+    fn failed(&self, error: Shape, node: NodeId) -> Shape {
+        let error = error.at(node);
+        if !self.own {
+            return error;
+        }
+        self.reader.context.tell(error, node);
+        Shape::told()
+    }
+}
+
+impl<'de> MapAccess<'de> for Entry<'_, '_> {
+    type Error = Shape;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Shape> {
+        let Some((key, _)) = self.entries.get(self.next).copied() else { return Ok(None) };
+        self.next += 1;
+        seed.deserialize(self.reader.to(key)).map(Some).map_err(|error| self.failed(error, key))
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Shape> {
+        let value = self.next.checked_sub(1).and_then(|at| self.entries.get(at)).map(|(_, value)| *value);
+        let value = value.ok_or_else(Shape::told)?;
+        seed.deserialize(self.reader.to(value)).map_err(|error| {
+            if !self.own {
+                self.reader.context.deferred.borrow_mut().insert(value);
+            }
+            self.failed(error, value)
+        })
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.entries.len().saturating_sub(self.next))
+    }
+}
+
+/// The items of a list; `own` as for entries.
+struct Item<'c, 'a> {
+    reader: Reader<'c, 'a>,
+    items: Vec<NodeId>,
+    next: usize,
+    own: bool,
+}
+
+impl<'de> SeqAccess<'de> for Item<'_, '_> {
+    type Error = Shape;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Shape> {
+        let Some(item) = self.items.get(self.next).copied() else { return Ok(None) };
+        self.next += 1;
+        seed.deserialize(self.reader.to(item)).map(Some).map_err(|error| {
+            let error = error.at(item);
+            if !self.own {
+                return error;
+            }
+            self.reader.context.tell(error, item);
+            Shape::told()
+        })
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.len().saturating_sub(self.next))
+    }
+}
+
+/// A value that knows its place.
+#[derive(Debug, Clone)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) spot: Spot,
+}
+
+impl<T> Deref for At<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for At<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct V<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for V<T> {
+            type Value = At<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value of a project's file")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<At<T>, A::Error> {
+                let spot = spot(&mut seq)?;
+                let value = seq.next_element()?.ok_or_else(|| A::Error::custom("no value"))?;
+                Ok(At { value, spot })
+            }
+        }
+        from.deserialize_newtype_struct(AT, V(PhantomData))
+    }
+}
+
+fn spot<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Spot, A::Error> {
+    match (seq.next_element()?, seq.next_element()?) {
+        (Some(file), Some(node)) => Ok(Spot { file, node: NodeId(node) }),
+        _ => Err(A::Error::custom("no place")),
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A part of the tree as it stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Raw {
+    pub(crate) spot: Spot,
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Raw;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value of a project's file")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
+                Ok(Raw { spot: spot(&mut seq)? })
+            }
+        }
+        from.deserialize_newtype_struct(RAW, V)
+    }
+}
+
+impl JsonSchema for Raw {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Any".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        true.into()
+    }
+}
+
+/// A mapping whose entries are read one by one.
+#[derive(Debug, Clone)]
+pub(crate) struct Entries<K, T> {
+    /// The entries that could be read, in the order of the file.
+    pub(crate) good: Vec<(At<K>, T)>,
+    /// The keys of the others; they are declared, so nobody else is told that they are missing.
+    pub(crate) spoilt: Vec<K>,
+}
+
+impl<K, T> Default for Entries<K, T> {
+    fn default() -> Self {
+        Self { good: Vec::new(), spoilt: Vec::new() }
+    }
+}
+
+impl<'de, K: Deserialize<'de>, T: Deserialize<'de>> Deserialize<'de> for Entries<K, T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct V<K, T>(PhantomData<(K, T)>);
+        impl<'de, K: Deserialize<'de>, T: Deserialize<'de>> Visitor<'de> for V<K, T> {
+            type Value = Entries<K, T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<K, T>, A::Error> {
+                let mut entries = Entries::default();
+                loop {
+                    match map.next_key::<At<K>>() {
+                        Ok(None) => return Ok(entries),
+                        Ok(Some(key)) => match map.next_value() {
+                            Ok(value) => entries.good.push((key, value)),
+                            Err(_) => entries.spoilt.push(key.value),
+                        },
+                        Err(_) => {}
+                    }
+                }
+            }
+        }
+        from.deserialize_newtype_struct(ENTRIES, V(PhantomData))
+    }
+}
+
+impl<K, T: JsonSchema> JsonSchema for Entries<K, T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("Entries_of_{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = generator.subschema_for::<T>();
+        schemars::json_schema!({ "type": "object", "additionalProperties": value })
+    }
+}
+
+/// A list whose items are read one by one.
+#[derive(Debug, Clone)]
+pub(crate) struct Items<T> {
+    /// The items that could be read, with their places in the list.
+    pub(crate) good: Vec<(usize, T)>,
+    /// How many others there are.
+    pub(crate) spoilt: usize,
+}
+
+impl<T> Default for Items<T> {
+    fn default() -> Self {
+        Self { good: Vec::new(), spoilt: 0 }
+    }
+}
+
+impl<T> Items<T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.good.iter().map(|(_, item)| item)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct V<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for V<T> {
+            type Value = Items<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Items<T>, A::Error> {
+                let mut items = Items::default();
+                for number in 0.. {
+                    match seq.next_element() {
+                        Ok(None) => break,
+                        Ok(Some(item)) => items.good.push((number, item)),
+                        Err(_) => items.spoilt += 1,
+                    }
+                }
+                Ok(items)
+            }
+        }
+        from.deserialize_newtype_struct(ITEMS, V(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Items<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("Items_of_{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = generator.subschema_for::<T>();
+        schemars::json_schema!({ "type": "array", "items": value })
+    }
+}
