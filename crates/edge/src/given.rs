@@ -1,0 +1,110 @@
+//! What a loop is given by its caller: the clock, chance, the environment; and what is read with them.
+
+use crate::mqtt::Ended;
+use andon_contract::contract::{Broker, Secret, UserPassword};
+use andon_model::Time;
+use std::{sync::Arc, time::Duration};
+
+/// The clock of the caller.
+pub trait Clock: Send + Sync {
+    /// UTC.
+    fn now(&self) -> Time;
+    /// Time that only goes on, since some moment of the process.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The environment of the caller: the value of a variable.
+pub type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Chance of the caller: fills bytes.
+pub type Chance = Box<dyn FnMut(&mut [u8]) + Send>;
+
+/// A number by chance.
+pub(crate) fn draw(chance: &mut Chance) -> u64 {
+    let mut bytes = [0; 8];
+    chance(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+/// A key for a window of duplicates, by chance.
+pub(crate) fn draw_key(chance: &mut Chance) -> [u64; 4] {
+    std::array::from_fn(|_| draw(chance))
+}
+
+/// The largest file that holds a secret.
+const SECRET_MAX: usize = 64 << 10;
+
+/// Reads a secret where its reference points.
+pub(crate) fn secret(secret: &Secret, env: &Env) -> Result<String, Ended> {
+    match secret {
+        Secret::Env(name) => env(name).ok_or_else(|| {
+            Ended::new(format!("the environment variable {name} is not set"), "set it to the secret and start again")
+        }),
+        Secret::File(path) => {
+            let cannot = |e: &dyn std::fmt::Display| {
+                Ended::new(format!("the secret in {path} cannot be read: {e}"), "check the path and its permissions")
+            };
+            let text = std::fs::read_to_string(path).map_err(|e| cannot(&e))?;
+            if text.len() > SECRET_MAX { Err(cannot(&"more than 64 KiB")) } else { Ok(text.trim().to_owned()) }
+        }
+    }
+}
+
+/// User and password of a broker, read where their reference points.
+pub(crate) fn credentials(broker: &Broker, env: &Env) -> Result<Option<(String, Vec<u8>)>, Ended> {
+    let Some(UserPassword { user, password }) = &broker.credentials else { return Ok(None) };
+    Ok(Some((user.clone(), secret(password, env)?.into_bytes())))
+}
+
+/// Keep-alive in whole seconds, as far as MQTT can tell it.
+pub(crate) fn keep_alive(broker: &Broker) -> u16 {
+    u16::try_from(broker.keep_alive.std().as_secs()).unwrap_or(u16::MAX)
+}
+
+/// Pauses between attempts to connect: longer each time, with jitter, short again after a connection that lasted.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// The first pause at most.
+    const FIRST: Duration = Duration::from_millis(250);
+    /// The longest pause.
+    const LONGEST: Duration = Duration::from_secs(30);
+    /// A connection that lasted this long was a good one.
+    const LASTED: Duration = Duration::from_secs(10);
+
+    /// The next pause, after a connection that stood this long.
+    pub(crate) fn pause(&mut self, stood: Duration, chance: u64) -> Duration {
+        if stood >= Self::LASTED {
+            self.failures = 0;
+        }
+        let full = Self::FIRST.saturating_mul(1 << self.failures.min(10)).min(Self::LONGEST);
+        self.failures = self.failures.saturating_add(1);
+        let jitter = u32::try_from(chance % 1_000).unwrap_or(0);
+        full / 2 + full / 2 * jitter / 1_000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit_and_begin_again() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<u128> = (0..12).map(|_| backoff.pause(Duration::ZERO, 999).as_millis()).collect();
+        assert!(pauses.is_sorted() && pauses.first().is_some_and(|p| *p < 250), "{pauses:?}");
+        assert!(pauses.last().is_some_and(|p| (15_000..=30_000).contains(p)), "{pauses:?}");
+        assert!(backoff.pause(Duration::from_secs(11), 0) <= Duration::from_millis(125));
+    }
+
+    #[test]
+    fn a_secret_is_read_where_it_points() {
+        let env: Env = Arc::new(|name| (name == "PLANT").then(|| "pw".to_owned()));
+        assert_eq!(secret(&Secret::Env("PLANT".into()), &env).unwrap(), "pw");
+        assert!(secret(&Secret::Env("OTHER".into()), &env).unwrap_err().reason.contains("OTHER"));
+        assert!(secret(&Secret::File("/nonexistent/x".into()), &env).unwrap_err().reason.contains("/nonexistent/x"));
+    }
+}

@@ -1,0 +1,433 @@
+//! From topics and payloads to samples: the compiled table of a source's topics, with a cache of what
+//! each topic means.
+
+use crate::{
+    payload::{DEPTH_MAX, Leaf, PAYLOAD_MAX, Places},
+    problem::{Problem, quote},
+    value::{self, Moment, Wrong},
+};
+use andon_contract::contract::{Contract, Level, MqttSource, Source, Template, TimeForm, TopicMapping};
+use andon_model::span::Span;
+use andon_model::{
+    AssetName, Name, Quality, Sample, SignalName, SignalNo, SiteName, Time, Value, time::Zone, value::Kind,
+};
+use andon_store::StoreError;
+use std::collections::HashMap;
+
+/// Topics whose meaning is remembered; one more, and all are looked up anew.
+pub const TOPICS_MAX: usize = 100_000;
+/// Topics without meaning that are remembered; one more, and all are looked up anew.
+pub const UNKNOWN_TOPICS_MAX: usize = 10_000;
+/// Places of a payload that are read without asking for memory.
+const LEAVES_INLINE: usize = 8;
+
+/// Gives a signal its number in the data folder.
+pub type Numbers<'a> = dyn FnMut(&AssetName, &SignalName) -> Result<SignalNo, StoreError> + 'a;
+
+/// The topics of one source.
+pub struct TopicTable {
+    mappings: Vec<Mapping>,
+    /// Assets by what the source calls them.
+    assets: HashMap<String, AssetName>,
+    sites: Vec<SiteName>,
+    home: usize,
+    known: HashMap<Box<str>, usize, ahash::RandomState>,
+    bindings: Vec<Binding>,
+    unknown: HashMap<Box<str>, Problem, ahash::RandomState>,
+    zone: Zone,
+    ahead: Span,
+}
+
+struct Mapping {
+    levels: Vec<Level>,
+    filter: String,
+    asset: Template,
+    signals: Vec<SignalPlan>,
+    places: Places,
+    /// The payload itself is the value of every signal.
+    plain: bool,
+}
+
+struct SignalPlan {
+    signal: Template,
+    value: usize,
+    time: Option<(usize, TimeForm)>,
+    quality: Option<usize>,
+}
+
+/// What one topic means.
+struct Binding {
+    mapping: usize,
+    site: usize,
+    signals: Vec<BoundSignal>,
+}
+
+struct BoundSignal {
+    no: SignalNo,
+    name: SignalName,
+    kind: Kind,
+    range: Option<(f64, f64)>,
+}
+
+/// A sample that was read, before it is compared with the window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read {
+    /// The sample.
+    pub sample: Sample,
+    /// The time by which a repeat is known; `None`: its source gives none.
+    pub claimed: Option<Time>,
+}
+
+/// What came with a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its payload.
+    pub payload: &'a [u8],
+    /// Whether the broker had kept it.
+    pub retained: bool,
+    /// When it came.
+    pub received: Time,
+}
+
+impl TopicTable {
+    /// The table of an MQTT source of a contract.
+    pub fn new(contract: &Contract, name: &Name, source: &Source, mqtt: &MqttSource) -> Self {
+        let mut assets = HashMap::new();
+        for (asset, is) in &contract.assets {
+            let called = is.addresses.get(name).map_or(asset.as_str(), String::as_str);
+            assets.insert(called.to_owned(), asset.clone());
+        }
+        let sites: Vec<SiteName> = contract.sites.keys().cloned().collect();
+        let first = contract.assets.values().find(|asset| asset.addresses.contains_key(name));
+        let home_site = first.or_else(|| contract.assets.values().next()).map(|asset| &asset.site);
+        let home = home_site.and_then(|site| sites.iter().position(|s| s == site)).unwrap_or(0);
+        Self {
+            mappings: mqtt.topics.iter().map(Mapping::new).collect(),
+            assets,
+            sites,
+            home,
+            known: HashMap::default(),
+            bindings: Vec::new(),
+            unknown: HashMap::default(),
+            zone: source.zone.clone(),
+            ahead: source.ahead,
+        }
+    }
+
+    /// The sites of the contract; a message belongs to one of them by its number.
+    pub fn sites(&self) -> &[SiteName] {
+        &self.sites
+    }
+
+    /// The site that marks and messages without a known asset are counted for.
+    pub fn home(&self) -> usize {
+        self.home
+    }
+
+    /// Reads a message: `sample` is called with the site and each sample, `problem` with the site, where it is
+    /// known, and each problem. A message that is set aside as a whole is one problem.
+    pub fn read(
+        &mut self,
+        contract: &Contract,
+        message: Incoming<'_>,
+        numbers: &mut Numbers<'_>,
+        sample: &mut dyn FnMut(usize, Read),
+        problem: &mut dyn FnMut(Option<usize>, Problem),
+    ) -> Result<(), StoreError> {
+        let index = match self.known.get(message.topic) {
+            Some(index) => *index,
+            None => match self.look_up(contract, message.topic, numbers)? {
+                Ok(index) => index,
+                Err(unknown) => {
+                    problem(None, unknown);
+                    return Ok(());
+                }
+            },
+        };
+        let Some(binding) = self.bindings.get(index) else { return Ok(()) };
+        let Some(mapping) = self.mappings.get(binding.mapping) else { return Ok(()) };
+        let reader = Reader { mapping, binding, message, zone: &self.zone, ahead: self.ahead };
+        let mut inline: [Leaf<'_>; LEAVES_INLINE] = std::array::from_fn(|_| Leaf::Absent);
+        let mut many = Vec::new();
+        let leaves = if let Some(leaves) = inline.get_mut(..mapping.places.len()) {
+            leaves
+        } else {
+            many.resize(mapping.places.len(), Leaf::Absent);
+            many.as_mut_slice()
+        };
+        reader.read(leaves, sample, problem);
+        Ok(())
+    }
+
+    fn look_up(
+        &mut self,
+        contract: &Contract,
+        topic: &str,
+        numbers: &mut Numbers<'_>,
+    ) -> Result<Result<usize, Problem>, StoreError> {
+        if let Some(problem) = self.unknown.get(topic) {
+            return Ok(Err(problem.clone()));
+        }
+        match self.bind(contract, topic, numbers)? {
+            Ok(binding) => {
+                if self.known.len() >= TOPICS_MAX {
+                    self.known.clear();
+                    self.bindings.clear();
+                }
+                self.bindings.push(binding);
+                self.known.insert(topic.into(), self.bindings.len() - 1);
+                Ok(Ok(self.bindings.len() - 1))
+            }
+            Err(problem) => {
+                if self.unknown.len() >= UNKNOWN_TOPICS_MAX {
+                    self.unknown.clear();
+                }
+                self.unknown.insert(topic.into(), problem.clone());
+                Ok(Err(problem))
+            }
+        }
+    }
+
+    fn bind(
+        &self,
+        contract: &Contract,
+        topic: &str,
+        numbers: &mut Numbers<'_>,
+    ) -> Result<Result<Binding, Problem>, StoreError> {
+        let found = self.mappings.iter().enumerate().find_map(|(at, m)| Some((at, m, captures(&m.levels, topic)?)));
+        let Some((at, mapping, captured)) = found else {
+            return Ok(Err(Problem {
+                code: "unknown-topic",
+                place: String::new(),
+                cause: "no topic of the source matches".into(),
+                detail: format!("topic {}", quote(topic)),
+                remedy: "add the topic to the source, or end the subscription that an earlier version of it left at \
+                         the broker by removing the session there"
+                    .into(),
+            }));
+        };
+        let known = |place: &str| captured.iter().find(|(name, _)| *name == place).map(|(_, text)| *text);
+        let unknown = |code, cause: String, remedy: &str| {
+            let detail = format!("topic {}", quote(topic));
+            Problem { code, place: mapping.filter.clone(), cause, detail, remedy: remedy.into() }
+        };
+        let no_place = |place| {
+            unknown("unknown-place", format!("`{{{place}}}` is no level of the topic"), "name a capture of the topic")
+        };
+        let called = match mapping.asset.fill(&known) {
+            Ok(called) => called,
+            Err(place) => return Ok(Err(no_place(place))),
+        };
+        let asset = self.assets.get(&called).and_then(|name| contract.assets.get(name).map(|asset| (name, asset)));
+        let Some((name, asset)) = asset else {
+            let cause = "no asset has this name in the source";
+            let mut problem = unknown(
+                "unknown-asset",
+                cause.into(),
+                "declare the asset, or give an asset this address in the source",
+            );
+            problem.detail = format!("{}, asset {}", problem.detail, quote(&called));
+            return Ok(Err(problem));
+        };
+        let class = contract.classes.get(&asset.class);
+        let mut signals = Vec::with_capacity(mapping.signals.len());
+        for plan in &mapping.signals {
+            let text = match plan.signal.fill(&known) {
+                Ok(text) => text,
+                Err(place) => return Ok(Err(no_place(place))),
+            };
+            let signal = class.and_then(|class| class.signals.get_key_value(text.as_str()));
+            let Some((signal_name, signal)) = signal else {
+                let cause = format!("the class `{}` has no such signal", asset.class);
+                let mut problem = unknown("unknown-signal", cause, "add the signal to the class, or correct the topic");
+                problem.detail = format!("{}, signal {}", problem.detail, quote(&text));
+                return Ok(Err(problem));
+            };
+            let no = numbers(name, signal_name)?;
+            signals.push(BoundSignal { no, name: signal_name.clone(), kind: signal.kind, range: signal.range });
+        }
+        let site = self.sites.iter().position(|s| *s == asset.site).unwrap_or(self.home);
+        Ok(Ok(Binding { mapping: at, site, signals }))
+    }
+}
+
+impl Mapping {
+    fn new(topic: &TopicMapping) -> Self {
+        let mut places = Places::default();
+        let signals = topic
+            .signals
+            .iter()
+            .map(|signal| SignalPlan {
+                signal: signal.signal.clone(),
+                value: places.add(&signal.value),
+                time: signal.time.as_ref().map(|time| (places.add(&time.at), time.form)),
+                quality: signal.quality.as_ref().map(|quality| places.add(quality)),
+            })
+            .collect();
+        let plain = topic.signals.iter().all(|s| s.value.tokens.is_empty() && s.time.is_none() && s.quality.is_none());
+        Self {
+            levels: topic.levels.clone(),
+            filter: topic.filter(),
+            asset: topic.asset.clone(),
+            signals,
+            places,
+            plain,
+        }
+    }
+}
+
+/// The captures of a topic that matches, by name.
+fn captures<'a>(levels: &'a [Level], topic: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
+    let mut captured = Vec::new();
+    let mut parts = topic.split('/');
+    for level in levels {
+        let part = parts.next()?;
+        match level {
+            Level::Text(text) if text == part => {}
+            Level::Text(_) => return None,
+            Level::Capture(name) => captured.push((name.as_str(), part)),
+        }
+    }
+    parts.next().is_none().then_some(captured)
+}
+
+/// Reads one message by its binding.
+struct Reader<'a> {
+    mapping: &'a Mapping,
+    binding: &'a Binding,
+    message: Incoming<'a>,
+    zone: &'a Zone,
+    ahead: Span,
+}
+
+impl<'a> Reader<'a> {
+    fn read(
+        &self,
+        leaves: &mut [Leaf<'a>],
+        sample: &mut dyn FnMut(usize, Read),
+        problem: &mut dyn FnMut(Option<usize>, Problem),
+    ) {
+        let site = self.binding.site;
+        let payload = self.message.payload;
+        if payload.len() > PAYLOAD_MAX {
+            let wrong = Wrong {
+                code: "too-large",
+                cause: "the payload is larger than 1 MiB".into(),
+                found: format!("{} bytes", payload.len()),
+                remedy: "send less at once".into(),
+            };
+            return problem(Some(site), self.problem(wrong, ""));
+        }
+        if self.mapping.plain {
+            for bound in &self.binding.signals {
+                match self.plain(bound) {
+                    Ok(read) => sample(site, read),
+                    Err(wrong) => problem(Some(site), self.problem(wrong, "")),
+                }
+            }
+            return;
+        }
+        if let Err(not) = self.mapping.places.read(payload, leaves) {
+            let remedy = match not.code {
+                "not-finite" => "send null or leave the value out where there is none".to_owned(),
+                "too-deep" => format!("send JSON of at most {DEPTH_MAX} levels"),
+                "empty" => "clear no retained topic that the source reads".to_owned(),
+                _ => "correct what the machine sends, or map the payload as a whole with an empty pointer".to_owned(),
+            };
+            let wrong = Wrong { code: not.code, cause: not.cause.into(), found: not.detail, remedy };
+            return problem(Some(site), self.problem(wrong, ""));
+        }
+        let several = self.binding.signals.len() > 1;
+        let mut absent = 0;
+        for (plan, bound) in self.mapping.signals.iter().zip(&self.binding.signals) {
+            if matches!(leaves.get(plan.value), Some(Leaf::Absent)) && several {
+                // A message may bring only some of the signals of its topic, but not none.
+                absent += 1;
+                continue;
+            }
+            match self.json(plan, bound, leaves) {
+                Ok(read) => sample(site, read),
+                Err((wrong, at)) => problem(Some(site), self.problem(wrong, &self.mapping.places.text(at))),
+            }
+        }
+        if absent > 0 && absent == self.binding.signals.len() {
+            problem(Some(site), self.problem(nothing_there("any of the signals' pointers"), ""));
+        }
+    }
+
+    fn plain(&self, bound: &BoundSignal) -> Result<Read, Wrong> {
+        let value = value::value_of_payload(self.message.payload, bound.kind)?;
+        let moment = value::moment(None, self.received(), self.ahead, self.message.retained)?;
+        Ok(self.finish(bound, value, Quality::GOOD, moment))
+    }
+
+    fn json(&self, plan: &SignalPlan, bound: &BoundSignal, leaves: &mut [Leaf<'a>]) -> Result<Read, (Wrong, usize)> {
+        let claimed = match plan.time {
+            None => None,
+            Some((at, form)) => {
+                let leaf = leaves.get(at).unwrap_or(&Leaf::Absent);
+                Some(value::time_of(leaf, form, self.zone).map_err(|wrong| (wrong, at))?)
+            }
+        };
+        let time_at = plan.time.map_or(plan.value, |(at, _)| at);
+        let moment = value::moment(claimed, self.received(), self.ahead, self.message.retained)
+            .map_err(|wrong| (wrong, time_at))?;
+        let quality = match plan.quality {
+            None => Quality::GOOD,
+            Some(at) => value::quality_of(leaves.get(at).unwrap_or(&Leaf::Absent)).map_err(|wrong| (wrong, at))?,
+        };
+        let leaf = leaves.get(plan.value).cloned().unwrap_or(Leaf::Absent);
+        if leaf == Leaf::Absent {
+            return Err((nothing_there("its pointer"), plan.value));
+        }
+        let value = value::value_of(leaf, bound.kind).map_err(|wrong| (wrong, plan.value))?;
+        Ok(self.finish(bound, value, quality, moment))
+    }
+
+    /// Receive times are whole milliseconds.
+    fn received(&self) -> Time {
+        Time::from_millis(self.message.received.millis())
+    }
+
+    fn finish(&self, bound: &BoundSignal, value: Value, quality: Quality, moment: Moment) -> Read {
+        let quality = value::doubted(quality, &value, bound.range, moment.doubtful);
+        let Moment { time, origin, claimed, .. } = moment;
+        Read { sample: Sample { signal: bound.no, time, received: self.received(), quality, value, origin }, claimed }
+    }
+
+    fn problem(&self, wrong: Wrong, pointer: &str) -> Problem {
+        let signals: Vec<&str> = self.binding.signals.iter().map(|s| s.name.as_str()).collect();
+        let at = if pointer.is_empty() { String::new() } else { format!(" at {pointer}") };
+        Problem {
+            code: wrong.code,
+            place: format!("{}{pointer}", self.mapping.filter),
+            cause: wrong.cause,
+            detail: format!(
+                "topic {}{at} (signal {}): found {}",
+                quote(self.message.topic),
+                signals.join(", "),
+                wrong.found
+            ),
+            remedy: wrong.remedy,
+        }
+    }
+}
+
+fn nothing_there(what: &str) -> Wrong {
+    Wrong {
+        code: "no-value",
+        cause: format!("nothing stands at {what}"),
+        found: "nothing".into(),
+        remedy: "correct the pointer of the signal, or what the machine sends".into(),
+    }
+}
+
+impl TopicTable {
+    /// The filter that a topic belongs to; empty where none matches.
+    pub fn filter_of(&self, topic: &str) -> &str {
+        let found = self.mappings.iter().find(|mapping| captures(&mapping.levels, topic).is_some());
+        found.map_or("", |mapping| mapping.filter.as_str())
+    }
+}

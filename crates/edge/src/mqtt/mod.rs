@@ -1,0 +1,10 @@
+//! MQTT 3.1.1 and 5 as a client: the conversation without I/O ([`client`]), what codes mean
+//! ([`codes`]) and the socket it runs over ([`transport`]).
+
+pub mod client;
+pub mod codes;
+mod frame;
+pub mod transport;
+
+pub use client::{Client, Ended, Happened, Message, Settings};
+pub use transport::{BrokerAddress, Link, Waker};

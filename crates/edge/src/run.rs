@@ -1,0 +1,629 @@
+//! The loop of an MQTT source, in a thread of its own: connects, reads, makes durable, acknowledges, and
+//! begins again when the connection or the disk fails.
+
+use crate::{
+    duplicates::{Duplicates, WINDOW},
+    given::{self, Backoff, Chance, Clock, Env, draw, draw_key},
+    mapping::Incoming,
+    mqtt::{
+        BrokerAddress, Client, Ended, Happened, Link, Settings, Waker,
+        client::Ack,
+        codes::Explained,
+        transport::{Bytes, PACE, PACED_FOR},
+    },
+    source::{self, Before, Group, SourceCore},
+};
+use andon_contract::contract::{Broker, Contract, MqttSource};
+use andon_model::{
+    Entry, Mark, Name, Position, Time,
+    sample::{Batch, Counts, Part},
+};
+use andon_store::{
+    Store, StoreError,
+    rows::{SourceRow, Write},
+};
+use std::{
+    io, mem,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// At QoS 0 nobody waits for durability: groups are collected at least this long.
+pub const COALESCE: Duration = Duration::from_millis(10);
+/// How often a full disk is looked at again.
+const RETRY_STORE: Duration = Duration::from_secs(1);
+/// How long a stop waits for what is under way.
+const STOP_MAX: Duration = Duration::from_secs(5);
+/// Entries of the log that are read at most to fill the window of duplicates.
+const REBUILD_ENTRIES_MAX: u64 = 4_194_304;
+/// Reads between two looks at what became durable.
+const READS_AT_ONCE: usize = 8;
+
+/// The condition of a running source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceStatus {
+    /// Connected and subscribed.
+    pub connected: bool,
+    /// Since when.
+    pub since: Time,
+    /// Why not, or what is odd; empty when all is well.
+    pub reason: String,
+    /// Messages that were received and are durable, since the loop began.
+    pub messages: u64,
+    /// What became of their samples, since the loop began.
+    pub counts: Counts,
+}
+
+/// A running source; dropping it stops it.
+#[derive(Debug)]
+pub struct SourceHandle {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SourceHandle {
+    /// The condition at the moment.
+    pub fn status(&self) -> SourceStatus {
+        self.shared.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the loop: what was received becomes durable and is acknowledged, then the broker is told. Returns when
+    /// it is over.
+    pub fn stop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.waker.wake();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of a source ended by a defect");
+        }
+    }
+}
+
+impl Drop for SourceHandle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    waker: Waker,
+    stop: AtomicBool,
+    /// The thread blocks and must be woken when a part is durable.
+    blocked: AtomicBool,
+    /// Parts that are over, with the number of their flight.
+    done: Mutex<Vec<(u64, Result<(), StoreError>)>>,
+    status: Mutex<SourceStatus>,
+}
+
+impl Shared {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    fn part_done(&self, flight: u64, result: Result<Arc<Batch>, StoreError>) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).push((flight, result.map(drop)));
+        if self.blocked.load(Ordering::SeqCst) {
+            self.waker.wake();
+        }
+    }
+}
+
+/// Starts the loop of an MQTT source. Errors are those of the operating system (threads, files), and a name
+/// that is no MQTT source of the contract.
+pub fn start_mqtt(
+    contract: &Arc<Contract>,
+    name: &Name,
+    store: Store,
+    env: Env,
+    clock: Arc<dyn Clock>,
+    mut chance: Chance,
+) -> io::Result<SourceHandle> {
+    let no_source = || io::Error::new(io::ErrorKind::NotFound, format!("`{name}` is no MQTT source of the project"));
+    let window = Duplicates::new(draw_key(&mut chance));
+    let core = SourceCore::new(Arc::clone(contract), name, window).ok_or_else(no_source)?;
+    let (_, mqtt) = source::mqtt_source(contract, name).ok_or_else(no_source)?;
+    let mqtt = mqtt.clone();
+    let shared = Arc::new(Shared {
+        waker: Waker::new()?,
+        stop: AtomicBool::new(false),
+        blocked: AtomicBool::new(false),
+        done: Mutex::default(),
+        status: Mutex::new(SourceStatus { since: clock.now(), reason: "starting".into(), ..SourceStatus::default() }),
+    });
+    let filters = filters(&mqtt);
+    let source_loop = Loop {
+        name: name.clone(),
+        mqtt,
+        filters,
+        store,
+        env,
+        clock,
+        chance,
+        shared: Arc::clone(&shared),
+        core,
+        flight: None,
+        flights: 0,
+        submitted: Duration::ZERO,
+        heard: Duration::ZERO,
+        handled: Vec::new(),
+        marked: false,
+        session_present: false,
+        row: None,
+        last_received: None,
+    };
+    let thread = thread::Builder::new().name(format!("source {name}")).spawn(move || source_loop.run())?;
+    Ok(SourceHandle { shared, thread: Some(thread) })
+}
+
+/// The filters of a source, each once, at the highest QoS asked for.
+fn filters(mqtt: &MqttSource) -> Vec<(String, u8)> {
+    let mut filters: Vec<(String, u8)> = Vec::new();
+    for topic in &mqtt.topics {
+        let filter = topic.filter();
+        match filters.iter_mut().find(|(known, _)| *known == filter) {
+            Some((_, qos)) => *qos = topic.qos.max(*qos),
+            None => filters.push((filter, topic.qos)),
+        }
+    }
+    filters
+}
+
+/// A group on its way to the disk.
+struct Flight {
+    number: u64,
+    /// Parts that are not over.
+    parts: usize,
+    acks: Vec<Ack>,
+    messages: u64,
+    counts: Counts,
+}
+
+/// Why a conversation is over.
+enum End {
+    /// The handle asked for it.
+    Stopped,
+    /// The broker or the network.
+    Ended(Ended),
+    /// The disk.
+    Store(StoreError),
+}
+
+impl From<Ended> for End {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+struct Loop {
+    name: Name,
+    mqtt: MqttSource,
+    filters: Vec<(String, u8)>,
+    store: Store,
+    env: Env,
+    clock: Arc<dyn Clock>,
+    chance: Chance,
+    shared: Arc<Shared>,
+    core: SourceCore,
+    flight: Option<Flight>,
+    flights: u64,
+    submitted: Duration,
+    /// When bytes came last.
+    heard: Duration,
+    /// Packet ids of QoS 2 whose message is durable and whose release has not come.
+    handled: Vec<u16>,
+    /// The log says that we are connected.
+    marked: bool,
+    session_present: bool,
+    row: Option<SourceRow>,
+    last_received: Option<Time>,
+}
+
+impl Loop {
+    fn run(mut self) {
+        self.remember();
+        let mut backoff = Backoff::default();
+        while !self.shared.stopped() {
+            let began = self.clock.monotonic();
+            let end = self.conversation();
+            self.settle(&end);
+            let End::Ended(_) = end else { continue };
+            let pause = backoff.pause(self.clock.monotonic().saturating_sub(began), draw(&mut self.chance));
+            let until = self.clock.monotonic() + pause;
+            while !self.shared.stopped() && self.clock.monotonic() < until {
+                self.shared.waker.wait(Some(until.saturating_sub(self.clock.monotonic())));
+            }
+        }
+        if self.marked {
+            self.settle(&End::Stopped);
+        }
+    }
+
+    /// Reads from the log what is known of the source, until that succeeds.
+    fn remember(&mut self) {
+        loop {
+            let key = draw_key(&mut self.chance);
+            let read = history(&self.store, &self.name, key).and_then(|history| {
+                let row = self.store.source_rows()?.into_iter().find(|row| row.source == self.name);
+                Ok((history, row))
+            });
+            match read {
+                Ok(((window, last_received), row)) => {
+                    self.core.reset(window);
+                    self.last_received = last_received;
+                    self.row = row;
+                    return;
+                }
+                Err(error) => self.tell(false, error.to_string()),
+            }
+            if self.shared.stopped() {
+                return;
+            }
+            self.shared.waker.wait(Some(RETRY_STORE));
+        }
+    }
+
+    fn settings(&self, broker: &Broker) -> Result<(BrokerAddress, Settings), Ended> {
+        let address = broker.address.resolve(&|name| (self.env)(name));
+        let address = BrokerAddress::parse(&address)
+            .map_err(|reason| Ended::new(reason, "correct `broker` of the source, or the variable it names"))?;
+        let settings = Settings {
+            client_id: format!("andon-{}-{}", self.store.instance(), self.name),
+            version: broker.version,
+            clean_start: false,
+            session_expiry: u32::try_from(self.mqtt.session_expiry.std().as_secs()).unwrap_or(u32::MAX),
+            keep_alive: given::keep_alive(broker),
+            credentials: given::credentials(broker, &self.env)?,
+            window: 0,
+        };
+        Ok((address, settings))
+    }
+
+    /// One connection from its beginning to its end.
+    fn conversation(&mut self) -> End {
+        let prepared = self.settings(&self.mqtt.broker).and_then(|(address, settings)| {
+            let shared = &self.shared;
+            let link = Link::connect(&address, &shared.waker, &|| shared.stopped())?;
+            let mut client = Client::new(settings, mem::take(&mut self.handled));
+            client.connect(self.clock.monotonic())?;
+            Ok((link, client))
+        });
+        let (mut link, mut client) = match prepared {
+            Ok(both) => both,
+            Err(_) if self.shared.stopped() => return End::Stopped,
+            Err(ended) => return End::Ended(ended),
+        };
+        let end = loop {
+            if self.shared.stopped() {
+                break End::Stopped;
+            }
+            if let Err(end) = self.turn(&mut link, &mut client) {
+                break end;
+            }
+        };
+        let end = match self.finish(&mut client) {
+            Err(error) => End::Store(error),
+            Ok(()) => end,
+        };
+        if matches!(end, End::Stopped | End::Store(_)) {
+            client.disconnect(self.clock.monotonic());
+        }
+        link.close(mem::take(client.output()));
+        self.handled = client.handled();
+        if let End::Store(_) = end {
+            let lost: Vec<u16> = self.unstored().map(|ack| ack.id).collect();
+            self.handled.retain(|id| !lost.contains(id));
+            self.flight = None;
+        }
+        end
+    }
+
+    /// Acknowledgements of messages that are not durable.
+    fn unstored(&self) -> impl Iterator<Item = &Ack> {
+        self.flight.iter().flat_map(|flight| &flight.acks).chain(&self.core.group().acks)
+    }
+
+    /// One turn: what became durable is acknowledged, what came is read and sent on its way.
+    fn turn(&mut self, link: &mut Link, client: &mut Client) -> Result<(), End> {
+        self.landed(client)?;
+        client.tick(self.clock.monotonic())?;
+        for _ in 0..READS_AT_ONCE {
+            if self.core.group().is_full() {
+                break;
+            }
+            let Bytes::Some(bytes, more) = link.read()? else { break };
+            self.heard = self.clock.monotonic();
+            let mut happened = Vec::new();
+            let result = client.receive(bytes, self.heard, &mut happened);
+            let received = self.clock.now();
+            for what in happened {
+                self.happened(what, client, received)?;
+            }
+            result?;
+            if !more {
+                break;
+            }
+        }
+        self.send_group()?;
+        link.write(client.output())?;
+        self.pause(link, client);
+        Ok(())
+    }
+
+    /// Leaves the socket alone for a moment while much happens, and blocks while nothing does.
+    fn pause(&mut self, link: &Link, client: &mut Client) {
+        let now = self.clock.monotonic();
+        if self.core.group().is_full() && self.flight.is_some() {
+            self.block(|waker| waker.wait(Some(PACED_FOR)));
+            return;
+        }
+        if now.saturating_sub(self.heard) < PACED_FOR && client.is_connected() {
+            thread::sleep(PACE);
+            return;
+        }
+        let due = (self.flight.is_none() && !self.core.group().is_empty()).then(|| self.submitted + COALESCE);
+        let timeout = [due, client.deadline()].into_iter().flatten().min().map(|at| at.saturating_sub(now));
+        let to_write = !client.output().is_empty();
+        self.block(|waker| {
+            link.wait(waker, to_write, timeout);
+        });
+    }
+
+    /// Waits such that a part that becomes durable, or a stop, ends the wait.
+    fn block(&self, wait: impl FnOnce(&Waker)) {
+        self.shared.blocked.store(true, Ordering::SeqCst);
+        let nothing_done = self.shared.done.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if nothing_done && !self.shared.stopped() {
+            wait(&self.shared.waker);
+        }
+        self.shared.blocked.store(false, Ordering::SeqCst);
+    }
+
+    fn happened(&mut self, what: Happened, client: &mut Client, received: Time) -> Result<(), End> {
+        match what {
+            Happened::Connected { session_present } => {
+                self.session_present = session_present;
+                client.subscribe(&self.filters, self.clock.monotonic())?;
+            }
+            Happened::Subscribed { refused } => self.subscribed(&refused, received)?,
+            Happened::Message(message) => {
+                self.mark_connected();
+                let store = &self.store;
+                let incoming = Incoming {
+                    topic: message.topic(),
+                    payload: message.payload(),
+                    retained: message.retained(),
+                    received,
+                };
+                self.core.message(incoming, message.ack(), &mut |asset, signal| store.signal(asset, signal))?;
+            }
+            Happened::TooLarge { topic, size, head, ack } => {
+                self.mark_connected();
+                self.core.too_large(&topic, size, &head, ack, received);
+            }
+            Happened::Published { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn mark_connected(&mut self) {
+        if !self.marked {
+            self.marked = true;
+            self.core.mark(Mark::Connected);
+        }
+    }
+
+    fn subscribed(&mut self, refused: &[(String, u8, Explained)], now: Time) -> Result<(), End> {
+        let reasons: Vec<String> = refused
+            .iter()
+            .map(|(filter, code, why)| {
+                format!("the broker refused {filter}: {} (0x{code:02X}); {}", why.cause, why.remedy)
+            })
+            .collect();
+        let reason = reasons.join("; ");
+        if refused.len() == self.filters.len() {
+            return Err(End::Ended(Ended::new(reason, "the subscription is tried again")));
+        }
+        self.mark_connected();
+        let at_most_once = self.filters.iter().any(|(_, qos)| *qos == 0);
+        let before = Before { row: self.row.as_ref(), last_received: self.last_received };
+        let gap = source::gap(&self.name, before, now, self.session_present, at_most_once);
+        let row = SourceRow { source: self.name.clone(), connected: true, since: now, reason: reason.clone() };
+        self.store.commit(gap.map(Write::Gap).into_iter().chain([Write::Source(row.clone())]).collect())?;
+        self.row = Some(row);
+        self.tell(true, reason);
+        Ok(())
+    }
+
+    /// Sends the group on its way, when the last one is durable and somebody waits for it, or long enough has passed.
+    fn send_group(&mut self) -> Result<(), StoreError> {
+        let group = self.core.group();
+        let now = self.clock.monotonic();
+        let early = group.acks.is_empty() && !group.is_full() && now < self.submitted + COALESCE;
+        if self.flight.is_some() || group.is_empty() || early {
+            return Ok(());
+        }
+        self.submit(now)
+    }
+
+    fn submit(&mut self, now: Duration) -> Result<(), StoreError> {
+        let group = self.core.take_group();
+        let counts = group.counts();
+        let Group { parts, quarantine, acks, messages, .. } = group;
+        self.submitted = now;
+        self.flights += 1;
+        let number = self.flights;
+        self.flight = Some(Flight { number, parts: parts.len(), acks, messages, counts });
+        if !quarantine.is_empty() {
+            self.store.commit(quarantine.into_writes())?;
+        }
+        for part in parts {
+            let shared = Arc::clone(&self.shared);
+            self.store.submit(part, Box::new(move |result| shared.part_done(number, result)));
+        }
+        Ok(())
+    }
+
+    /// Acknowledges the group on its way once all of it is durable.
+    fn landed(&mut self, client: &mut Client) -> Result<(), End> {
+        let done = mem::take(&mut *self.shared.done.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(flight) = &mut self.flight else { return Ok(()) };
+        for (number, result) in done {
+            if number == flight.number {
+                result?;
+                flight.parts = flight.parts.saturating_sub(1);
+            }
+        }
+        if flight.parts > 0 {
+            return Ok(());
+        }
+        let Some(flight) = self.flight.take() else { return Ok(()) };
+        let now = self.clock.monotonic();
+        {
+            let mut status = self.shared.status.lock().unwrap_or_else(PoisonError::into_inner);
+            status.messages += flight.messages;
+            status.counts.add(&flight.counts);
+        }
+        for ack in flight.acks {
+            client.acknowledge(ack, now)?;
+        }
+        Ok(())
+    }
+
+    /// Makes durable what was received before the end of a conversation.
+    fn finish(&mut self, client: &mut Client) -> Result<(), StoreError> {
+        let until = self.clock.monotonic() + STOP_MAX;
+        loop {
+            // A conversation that is over takes no acknowledgement; that is no matter any more.
+            if let Err(End::Store(error)) = self.landed(client) {
+                return Err(error);
+            }
+            if self.flight.is_none() {
+                if self.core.group().is_empty() {
+                    return Ok(());
+                }
+                self.submit(self.clock.monotonic())?;
+                continue;
+            }
+            if self.shared.stopped() && self.clock.monotonic() > until {
+                return Ok(());
+            }
+            self.block_briefly();
+        }
+    }
+
+    fn block_briefly(&self) {
+        self.shared.blocked.store(true, Ordering::SeqCst);
+        if self.shared.done.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            self.shared.waker.wait(Some(PACED_FOR));
+        }
+        self.shared.blocked.store(false, Ordering::SeqCst);
+    }
+
+    /// Records the end of a conversation; after a failure of the disk returns only once it takes data again.
+    fn settle(&mut self, end: &End) {
+        let reason = match end {
+            End::Stopped => "stopped".to_owned(),
+            End::Ended(ended) => ended.to_string(),
+            End::Store(error) => error.to_string(),
+        };
+        self.tell(false, reason.clone());
+        let mut failed = matches!(end, End::Store(_));
+        loop {
+            match self.record_disconnected(&reason) {
+                Ok(()) => break,
+                Err(error) => {
+                    failed = true;
+                    self.tell(false, error.to_string());
+                    tracing::warn!(source = %self.name, %error, "the end of a connection cannot be recorded");
+                }
+            }
+            if self.shared.stopped() {
+                return;
+            }
+            self.shared.waker.wait(Some(RETRY_STORE));
+        }
+        if failed && !self.shared.stopped() {
+            // What the log holds decides which samples are known.
+            self.shared.waker.wait(Some(RETRY_STORE));
+            self.remember();
+        }
+    }
+
+    fn record_disconnected(&mut self, reason: &str) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        if self.marked {
+            let mut part = Part::new(self.core.home(), self.name.clone());
+            part.entries.push(Entry::Mark(Mark::Disconnected(reason.to_owned())));
+            self.store.append(vec![part])?;
+            self.marked = false;
+        }
+        let since = self.row.as_ref().filter(|row| !row.connected).map_or(now, |row| row.since);
+        let row = SourceRow { source: self.name.clone(), connected: false, since, reason: reason.to_owned() };
+        if self.row.as_ref() != Some(&row) {
+            self.store.commit(vec![Write::Source(row.clone())])?;
+            self.row = Some(row);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, connected: bool, reason: String) {
+        let mut status = self.shared.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.connected != connected || status.reason != reason {
+            if connected {
+                tracing::info!(source = %self.name, %reason, "connected and subscribed");
+            } else {
+                tracing::warn!(source = %self.name, %reason, "not connected");
+            }
+        }
+        if status.connected != connected {
+            status.since = self.clock.now();
+        }
+        status.connected = connected;
+        status.reason = reason;
+    }
+}
+
+/// The window of duplicates and the newest receive time of a source, from the end of the log.
+fn history(store: &Store, source: &Name, key: [u64; 4]) -> Result<(Duplicates, Option<Time>), StoreError> {
+    let (start, end) = (store.log_start(), store.log_end());
+    let mut span = WINDOW as u64;
+    loop {
+        let from = Position { epoch: end.epoch, offset: end.offset.saturating_sub(span).max(start.offset) };
+        let mut window = Duplicates::new(key);
+        let mut last = None;
+        let mut at = from;
+        while let Some(batch) = store.read(at)? {
+            if batch.part.source == *source {
+                window.remember_batch(&batch);
+                last = batch.part.entries.iter().filter_map(received).chain(last).max();
+            }
+            if batch.end() <= at {
+                break;
+            }
+            at = batch.end();
+        }
+        if window.len() >= WINDOW || from.offset <= start.offset || span >= REBUILD_ENTRIES_MAX {
+            return Ok((window, last));
+        }
+        span *= 4;
+    }
+}
+
+fn received(entry: &Entry) -> Option<Time> {
+    match entry {
+        Entry::Sample(sample) => Some(sample.received),
+        Entry::Mark(_) => None,
+    }
+}

@@ -1,0 +1,6 @@
+//! The edge against real and hostile brokers, each with a port and a folder of its own.
+
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod sources;
