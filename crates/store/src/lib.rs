@@ -36,6 +36,7 @@ pub mod rows;
 mod change;
 mod db;
 mod error;
+mod fault;
 mod folder;
 mod log;
 mod states;
@@ -43,6 +44,7 @@ mod store;
 
 pub use db::{Committed, Page, Query};
 pub use error::StoreError;
+pub use fault::Fault;
 pub use folder::announced;
 pub use log::{PART_BYTES_MAX, fuzz};
 pub use rows::*;

@@ -4,6 +4,7 @@ use crate::{
     Committed, Page, Query, StoreError,
     change::Change,
     db::{self, Db},
+    fault::{Fault, Faults},
     folder::{FIRST_EPOCH, Folder},
     log::Log,
     rows::{
@@ -41,7 +42,7 @@ struct Inner {
 /// Where the store is. The last field of the store, so that the lock goes last.
 enum Place {
     /// In memory; there is no file for the states of rules.
-    Memory(Mutex<Vec<RuleStateRow>>),
+    Memory(Mutex<Vec<RuleStateRow>>, Faults),
     /// In a folder of ours.
     Folder(Arc<Folder>),
     /// In a folder of somebody else.
@@ -117,8 +118,23 @@ impl Store {
             db: Db::memory().expect("a database in memory can be made"),
             change: counter,
             signals: RwLock::default(),
-            place: Place::Memory(Mutex::default()),
+            place: Place::Memory(Mutex::default(), Faults::default()),
         }))
+    }
+
+    /// In memory, for tests and simulations: the commit, append or writing of states after `skipped` further ones
+    /// fails. Other providers fail by themselves.
+    pub fn plan_fault(&self, skipped: u64, fault: Fault) {
+        if let Place::Memory(_, faults) = &self.0.place {
+            faults.plan(skipped, fault);
+        }
+    }
+
+    fn faulty<T>(&self, write: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match &self.0.place {
+            Place::Memory(_, faults) => faults.write(write),
+            Place::Folder(_) | Place::Look(_) => write(),
+        }
     }
 
     /// The instance; drawn when the data folder was made.
@@ -134,7 +150,7 @@ impl Store {
     /// The data folder; `None` in memory.
     pub fn dir(&self) -> Option<&Path> {
         match &self.0.place {
-            Place::Memory(_) => None,
+            Place::Memory(..) => None,
             Place::Folder(folder) => Some(&folder.dir),
             Place::Look(dir) => Some(dir),
         }
@@ -144,7 +160,7 @@ impl Store {
     /// with the lock. [`announced`](crate::announced) reads it.
     pub fn announce(&self, text: &str) -> Result<(), StoreError> {
         match &self.0.place {
-            Place::Memory(_) => Ok(()),
+            Place::Memory(..) => Ok(()),
             Place::Folder(folder) => folder.announce(text),
             Place::Look(_) => Err(looking()),
         }
@@ -153,7 +169,7 @@ impl Store {
     /// Applies the writes in order, all or nothing; returns when they are durable. Commits of several threads share
     /// one sync, and one that fails fails alone.
     pub fn commit(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
-        let committed = self.0.db.commit(writes)?;
+        let committed = self.faulty(|| self.0.db.commit(writes))?;
         if matches!(self.0.db, Db::Memory(_)) {
             self.0.change.rise();
         }
@@ -312,7 +328,7 @@ impl Store {
 
     /// Appends parts in order as one group; returns with their places when they are durable.
     pub fn append(&self, parts: Vec<Part>) -> Result<Vec<Arc<Batch>>, StoreError> {
-        self.0.log.append(parts)
+        self.faulty(|| self.0.log.append(parts))
     }
 
     /// The same for a loop that does not wait: all parts that wait become one group. `done` is called from the writing
@@ -346,10 +362,10 @@ impl Store {
     /// Keeps all rule states in a file beside the log, replacing those before as a whole; durable when it returns.
     pub fn write_states(&self, states: &[RuleStateRow]) -> Result<(), StoreError> {
         match &self.0.place {
-            Place::Memory(kept) => {
+            Place::Memory(kept, faults) => faults.write(|| {
                 *kept.lock().unwrap_or_else(PoisonError::into_inner) = states.to_vec();
                 Ok(())
-            }
+            }),
             Place::Folder(folder) => match states::write(&folder.dir.join("states"), states) {
                 // The states are a control write: the reserve is there for them.
                 Err(error) if error.is_full() && folder.room.exhausted() => {
@@ -364,7 +380,7 @@ impl Store {
     /// The rule states kept last; none where there are none.
     pub fn read_states(&self) -> Result<Vec<RuleStateRow>, StoreError> {
         match &self.0.place {
-            Place::Memory(kept) => Ok(kept.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            Place::Memory(kept, _) => Ok(kept.lock().unwrap_or_else(PoisonError::into_inner).clone()),
             Place::Folder(folder) => states::read(&folder.dir.join("states")),
             Place::Look(dir) => states::read(&dir.join("states")),
         }
