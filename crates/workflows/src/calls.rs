@@ -42,6 +42,9 @@ pub struct CallMemory {
     /// Whether somebody was told that nobody answers.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub told: bool,
+    /// It could not be read back: what was known of earlier attempts is gone.
+    #[serde(skip)]
+    pub damaged: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -119,6 +122,12 @@ pub struct Answered<'a> {
 
 /// What is to be done next for a call by the contract in force.
 pub fn decide(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Time) -> Decision {
+    if memory.damaged && call.attempts > 0 {
+        return Decision::Park(format!(
+            "what was remembered of its {} attempts cannot be read, so that one of them may have had its effect",
+            call.attempts
+        ));
+    }
     if let Some(doubt) = &memory.doubt {
         match settle_doubt(contract, doubt, now) {
             Ok(()) => {}

@@ -107,12 +107,16 @@ pub(crate) fn refused(contract: &Contract, call: &CallRow, fault: &Fault, now: T
         }
         _ => format!("bring {system} back; the call was repeated until its time was up and surely had no effect"),
     };
+    let cause = match &call.system {
+        Some(system) => format!("{} was refused by {system} ({class}), and its run has ended", call.capability),
+        None => format!("{} was not called: its input is wrong, and its run has ended", call.capability),
+    };
     let told = Told {
         kind,
         owner: owner(contract, kind, Some(&call.capability), Some(&call.site)),
         site: Some(&call.site),
         fingerprint: format!("refused/{}/{}/{system}/{class}/{}", call.site, call.capability, shape(&detail)),
-        cause: format!("{} was refused by {system} ({class}), and its run has ended", call.capability),
+        cause,
         detail: format!("{detail}; reference {}, task {}", call.reference, call.pointer),
         remedy,
     };

@@ -20,9 +20,13 @@
 
 pub mod calls;
 pub mod fault;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod machine;
 pub mod run;
 
 mod exceptions;
+#[cfg(test)]
+mod testing;
 
 pub use run::{Loop, Progress, Ready};

@@ -10,6 +10,10 @@ mod batch;
 mod events;
 mod lines;
 mod pins;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
 
 use crate::calls::CallMemory;
 use crate::machine::memory::Memory;
@@ -94,6 +98,10 @@ pub struct Loop {
     given_out: HashMap<CallId, u32>,
     ready: Vec<Ready>,
     arrived: Vec<(CallId, u32, Outcome)>,
+
+    /// After so many commits the process of a test ends.
+    #[cfg(test)]
+    ends_after: Option<u32>,
 }
 
 /// A run that has not ended, with what is pinned to it.
@@ -138,6 +146,8 @@ impl Loop {
             given_out: HashMap::new(),
             ready: Vec::new(),
             arrived: Vec::new(),
+            #[cfg(test)]
+            ends_after: None,
         }
     }
 
@@ -205,6 +215,8 @@ impl Loop {
         for writes in [first, second] {
             if !writes.is_empty() {
                 self.store.commit(writes)?;
+                #[cfg(test)]
+                self.end_of_process()?;
             }
         }
         for ready in self.next.drain(..) {
@@ -212,6 +224,13 @@ impl Loop {
             self.ready.push(ready);
         }
         Ok(worked)
+    }
+
+    #[cfg(test)]
+    fn end_of_process(&mut self) -> Result<(), StoreError> {
+        let Some(left) = &mut self.ends_after else { return Ok(()) };
+        *left = left.saturating_sub(1);
+        if *left == 0 { Err(StoreError::Stopped("the process of the test ends here".into())) } else { Ok(()) }
     }
 
     /// After a failed commit nobody knows what of it is durable: everything is read again.

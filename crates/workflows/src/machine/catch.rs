@@ -16,7 +16,7 @@ enum Answer {
     Outwards,
 }
 
-impl<'a> Machine<'a> {
+impl Machine<'_> {
     /// An error came from the current task: the innermost `try` that takes it goes on, otherwise the run faults.
     pub(super) fn raise(&mut self, fault: Fault) {
         let definition = self.given.definition;

@@ -98,7 +98,7 @@ impl<'a> Scene<'a> {
         let when = |name: &str, value: &dyn Fn() -> Json| if source.contains(name) { value() } else { Json::Null };
         let frame = self.depth.and_then(|depth| self.memory.frames.get(depth));
         let mut vars = vec![
-            when("$context", &|| self.depth.map_or(Json::Null, |_| self.memory.context.clone())),
+            when("$context", &|| self.memory.context.clone()),
             when("$input", &|| frame.map_or(Json::Null, |frame| frame.input().clone())),
             when("$output", &|| self.output.cloned().unwrap_or(Json::Null)),
             when("$task", &|| self.task_json()),

@@ -12,6 +12,8 @@
 mod catch;
 mod eval;
 pub mod memory;
+#[cfg(test)]
+mod tests;
 
 use crate::fault::{Fault, Standard};
 use andon_contract::expr::Lookup;

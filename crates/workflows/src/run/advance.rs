@@ -29,15 +29,15 @@ impl Loop {
         if open.memory.waiting() != Waiting::Call {
             return self.advance(open, Input::Turn, None, now);
         }
-        match self.find_result(&open)? {
-            Some((called, call)) => self.advance(open, Input::Called(called), Some(call), now),
-            None => {
-                let mut open = open;
-                open.row.state = RunState::Waiting;
-                self.save_run(open, now);
-                Ok(())
-            }
+        if let Some((called, call)) = self.find_result(&open)? {
+            return self.advance(open, Input::Called(called), Some(call), now);
         }
+        // It was waiting for its contract, and still waits for its call.
+        let mut open = open;
+        open.row.state = RunState::Waiting;
+        open.row.wake = None;
+        self.save_run(open, now);
+        Ok(())
     }
 
     /// A call of a run is finished.
@@ -276,10 +276,10 @@ impl Loop {
 }
 
 impl Held {
-    /// A call from its row; a memory that cannot be read begins anew, which repeats nothing: doubts of
-    /// operations that harm when repeated stand in their attempts as well, and those calls are parked or searched.
+    /// A call from its row. One whose memory cannot be read is parked before anything is sent again.
     pub(super) fn read(row: CallRow) -> Self {
-        let memory = serde_json::from_value(row.memory.clone()).unwrap_or_default();
+        let memory = serde_json::from_value(row.memory.clone())
+            .unwrap_or_else(|_| CallMemory { damaged: true, ..CallMemory::default() });
         Self { row, memory }
     }
 }

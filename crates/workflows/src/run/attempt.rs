@@ -248,5 +248,5 @@ fn describe(attempt: &mut AttemptRow, prepared: &Prepared) {
     attempt.hash = prepared.hash();
     attempt.request = format!("{} {}", prepared.method, prepared.url);
     let end = prepared.body.floor_char_boundary(BODY_MAX_BYTES);
-    attempt.body = prepared.body.get(..end).unwrap_or_default().to_owned();
+    prepared.body.get(..end).unwrap_or_default().clone_into(&mut attempt.body);
 }

@@ -1,27 +1,57 @@
-//! The writes of a step, each row once.
+//! The writes of a step, each row once, in the order in which they came about.
 
 use andon_model::{CallId, Event, RunId};
 use andon_store::rows::{AttemptRow, CallRow, ExceptionRow, RunRow, TaskRow, Write};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::Hash;
 
 /// What a step wants to have durable, as one commit.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// Rows of runs with whether they are new; the last one counts.
-    runs: BTreeMap<RunId, (bool, RunRow)>,
+    /// Rows of runs with whether they are new.
+    runs: Rows<RunId, (bool, RunRow)>,
     tasks: Vec<TaskRow>,
-    calls: BTreeMap<CallId, CallRow>,
-    attempts: BTreeMap<(CallId, u32), AttemptRow>,
+    calls: Rows<CallId, CallRow>,
+    attempts: Rows<(CallId, u32), AttemptRow>,
     events: Vec<Event>,
     exceptions: Vec<ExceptionRow>,
     cursor: Option<u64>,
+}
+
+/// Rows of which the last version counts, at the place of the first.
+#[derive(Debug)]
+struct Rows<K, R> {
+    places: HashMap<K, usize>,
+    rows: Vec<R>,
+}
+
+impl<K, R> Default for Rows<K, R> {
+    fn default() -> Self {
+        Self { places: HashMap::new(), rows: Vec::new() }
+    }
+}
+
+impl<K: Hash + Eq, R> Rows<K, R> {
+    fn get(&self, key: &K) -> Option<&R> {
+        self.rows.get(*self.places.get(key)?)
+    }
+
+    fn put(&mut self, key: K, row: R) {
+        match self.places.get(&key).and_then(|place| self.rows.get_mut(*place)) {
+            Some(old) => *old = row,
+            None => {
+                self.places.insert(key, self.rows.len());
+                self.rows.push(row);
+            }
+        }
+    }
 }
 
 impl Batch {
     /// A run as it stands now.
     pub(crate) fn run(&mut self, row: RunRow, is_new: bool) {
         let was_new = self.runs.get(&row.id).is_some_and(|(new, _)| *new);
-        self.runs.insert(row.id, (is_new || was_new, row));
+        self.runs.put(row.id, (is_new || was_new, row));
     }
 
     /// A completed task.
@@ -31,7 +61,7 @@ impl Batch {
 
     /// A call as it stands now.
     pub(crate) fn call(&mut self, row: CallRow) {
-        self.calls.insert(row.id, row);
+        self.calls.put(row.id, row);
     }
 
     /// A call of this step.
@@ -41,7 +71,7 @@ impl Batch {
 
     /// An attempt as it stands now.
     pub(crate) fn attempt(&mut self, row: AttemptRow) {
-        self.attempts.insert((row.call, row.number), row);
+        self.attempts.put((row.call, row.number), row);
     }
 
     /// An emitted event.
@@ -63,11 +93,12 @@ impl Batch {
     pub(crate) fn writes(self, cursor: &str) -> Vec<Write> {
         let runs = self
             .runs
-            .into_values()
+            .rows
+            .into_iter()
             .map(|(is_new, row)| if is_new { Write::StartRun(Box::new(row)) } else { Write::Run(Box::new(row)) });
         runs.chain(self.tasks.into_iter().map(|row| Write::Task(Box::new(row))))
-            .chain(self.calls.into_values().map(|row| Write::Call(Box::new(row))))
-            .chain(self.attempts.into_values().map(|row| Write::Attempt(Box::new(row))))
+            .chain(self.calls.rows.into_iter().map(|row| Write::Call(Box::new(row))))
+            .chain(self.attempts.rows.into_iter().map(|row| Write::Attempt(Box::new(row))))
             .chain(self.events.into_iter().map(|event| Write::Event(Box::new(event), None)))
             .chain(self.exceptions.into_iter().map(|row| Write::Exception(Box::new(row))))
             .chain(self.cursor.map(|place| Write::Cursor(cursor.to_owned(), place)))

@@ -185,7 +185,7 @@ impl Loop {
     /// A call takes its place in the lines.
     pub(super) fn join(&mut self, held: &Held, now: Time) {
         let Held { row, memory } = held;
-        let place = Place { created: row.created, place: memory.place, id: row.id };
+        let place = Place { created: row.created, number: memory.place, id: row.id };
         let (system, lane) = self.line_of(held, now);
         self.lines.join(place, row.due.unwrap_or(now), lane, system, now);
     }

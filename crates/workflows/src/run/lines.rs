@@ -13,7 +13,7 @@ pub(crate) struct Place {
     /// When it was made.
     pub(crate) created: Time,
     /// The order number of its event, among those made at the same moment.
-    pub(crate) place: u64,
+    pub(crate) number: u64,
     /// Its id, among those of the same event.
     pub(crate) id: CallId,
 }
@@ -68,10 +68,10 @@ impl Lines {
         self.leave(place.id, now);
         let mut first = true;
         if let Some(lane) = &lane {
-            let line = self.lanes.entry(lane.clone()).or_default();
-            let before = line.first().copied();
-            line.insert(place);
-            first = line.first() == Some(&place);
+            let queue = self.lanes.entry(lane.clone()).or_default();
+            let before = queue.first().copied();
+            queue.insert(place);
+            first = queue.first() == Some(&place);
             // An older call that comes back goes before the one that was first, unless that one is under way.
             if first && let Some(before) = before {
                 match self.waiters.get(&before.id).map(|waiter| waiter.standing) {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     fn place(number: u64) -> Place {
-        Place { created: Time(1), place: number, id: CallId::derived(&[&number.to_le_bytes()]) }
+        Place { created: Time(1), number, id: CallId::derived(&[&number.to_le_bytes()]) }
     }
 
     fn lane(key: &str) -> Option<Lane> {
