@@ -91,7 +91,7 @@ impl Engine {
             touched: false,
         };
         let index = u32::try_from(self.states.len()).unwrap_or(NONE);
-        let mut edited = false;
+        let (mut edited, mut replaced) = (false, false);
         // Also an empty state goes on where the one before it ended: nothing is read twice.
         slot.position = row.as_ref().map_or(slot.position, |row| slot.position.max(row.position));
         if let Some(row) = row.filter(|row| !row.state.is_null()) {
@@ -105,10 +105,16 @@ impl Engine {
                             slot.source = saved.source.as_ref().map_or(NONE, |source| self.source(source));
                             edited = !same_version;
                         }
-                        None => self.end_saved(instance, &row, saved, "now reads something else", now, out),
+                        None => {
+                            self.end_saved(instance, &row, saved, "now reads something else", now, out);
+                            replaced = true;
+                        }
                     }
                 }
-                Err(cause) => out.push(birth::unreadable(&self.contract, &row, &cause, &site, now)),
+                Err(cause) => {
+                    out.push(birth::unreadable(&self.contract, &row, &cause, &site, now));
+                    replaced = true;
+                }
             }
         }
         if edited {
@@ -124,7 +130,7 @@ impl Engine {
             asset.states.push(index);
         }
         self.states.push(slot);
-        if edited {
+        if edited || replaced {
             self.touch(index);
             self.bear(index, now, out);
         }
