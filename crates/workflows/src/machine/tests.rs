@@ -156,16 +156,16 @@ fn colors(last: &Json) -> Json {
         {"red": {"when": ".color == \"red\"", "then": "setRed"}},
         {"green": {"when": ".color == \"green\"", "then": "setGreen"}},
     ]);
-    let mut list = vec![
+    let mut tasks = vec![
         json!({"setRed": {"set": {"colors": "${ .colors + [ \"red\" ] }"}, "then": "end"}}),
         json!({"setGreen": {"set": {"colors": "${ .colors + [ \"green\" ] }"}, "then": "end"}}),
     ];
     if let Some(last) = last.as_object() {
         cases.as_array_mut().unwrap().push(json!({"other": {"then": "setCustomColor"}}));
-        list.push(json!({"setCustomColor": last}));
+        tasks.push(json!({"setCustomColor": last}));
     }
-    list.insert(0, json!({"switchColor": {"switch": cases, "then": "end"}}));
-    json!({"do": list})
+    tasks.insert(0, json!({"switchColor": {"switch": cases, "then": "end"}}));
+    json!({"do": tasks})
 }
 
 #[test]

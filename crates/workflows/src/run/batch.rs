@@ -37,12 +37,11 @@ impl<K: Hash + Eq, R> Rows<K, R> {
     }
 
     fn put(&mut self, key: K, row: R) {
-        match self.places.get(&key).and_then(|place| self.rows.get_mut(*place)) {
-            Some(old) => *old = row,
-            None => {
-                self.places.insert(key, self.rows.len());
-                self.rows.push(row);
-            }
+        if let Some(old) = self.places.get(&key).and_then(|place| self.rows.get_mut(*place)) {
+            *old = row;
+        } else {
+            self.places.insert(key, self.rows.len());
+            self.rows.push(row);
         }
     }
 }

@@ -205,16 +205,16 @@ mod tests {
         Place { created: Time(1), number, id: CallId::derived(&[&number.to_le_bytes()]) }
     }
 
-    fn lane(key: &str) -> Option<Lane> {
-        Some((name("eam"), key.to_owned()))
+    fn lane(key: &str) -> Lane {
+        (name("eam"), key.to_owned())
     }
 
     #[test]
     fn a_key_keeps_its_order_while_others_pass() {
         let (mut lines, now) = (Lines::default(), Time(10));
-        lines.join(place(1), now, lane("a"), name("eam"), now);
-        lines.join(place(2), now, lane("a"), name("eam"), now);
-        lines.join(place(3), now, lane("b"), name("eam"), now);
+        lines.join(place(1), now, Some(lane("a")), name("eam"), now);
+        lines.join(place(2), now, Some(lane("a")), name("eam"), now);
+        lines.join(place(3), now, Some(lane("b")), name("eam"), now);
         assert_eq!(lines.next(&name("eam")), Some(place(1).id));
         lines.fly(place(1).id, &name("eam"));
         assert_eq!(lines.under_way(&name("eam")), 1);
@@ -232,11 +232,11 @@ mod tests {
     #[test]
     fn an_older_call_that_comes_back_goes_first_but_not_over_one_under_way() {
         let (mut lines, now) = (Lines::default(), Time(10));
-        lines.join(place(2), now, lane("a"), name("eam"), now);
-        lines.join(place(1), now, lane("a"), name("eam"), now);
+        lines.join(place(2), now, Some(lane("a")), name("eam"), now);
+        lines.join(place(1), now, Some(lane("a")), name("eam"), now);
         assert_eq!(lines.next(&name("eam")), Some(place(1).id));
         lines.fly(place(1).id, &name("eam"));
-        lines.join(place(0), now, lane("a"), name("eam"), now);
+        lines.join(place(0), now, Some(lane("a")), name("eam"), now);
         assert_eq!(lines.next(&name("eam")), None);
         lines.leave(place(1).id, now);
         assert_eq!(lines.next(&name("eam")), Some(place(0).id));

@@ -8,9 +8,10 @@ use andon_model::call::Step;
 use andon_model::{OutcomeClass, span::Span};
 use andon_store::rows::{CallState, ExceptionKind, ExceptionRow, RunState};
 use serde_json::{Value as Json, json};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-fn on_alarm(tasks: Json) -> Json {
+fn on_alarm(tasks: &Json) -> Json {
     json!({
         "schedule": {"on": {"one": {"with": {"type": "asset.alarm", "data": "${ .change == \"activated\" }"}}}},
         "input": {"from": "${ .[0] }"},
@@ -27,7 +28,7 @@ fn call(capability: &str) -> Json {
 fn story() -> Contract {
     contract(&[(
         "story",
-        on_alarm(json!([
+        on_alarm(&json!([
             {"search": call("work.lookup")},
             {"keyed": call("work.key")},
             {"pause": {"wait": "1 s"}},
@@ -39,7 +40,7 @@ fn story() -> Contract {
 }
 
 fn one_call(class: &str) -> World {
-    World::new(contract(&[("story", on_alarm(json!([{"ask": call(&format!("work.{class}"))}])))]))
+    World::new(contract(&[("story", on_alarm(&json!([{"ask": call(&format!("work.{class}"))}])))]))
 }
 
 fn activated(n: u64) -> Json {
@@ -55,19 +56,13 @@ fn first(world: &mut World) -> Ready {
 }
 
 fn told(rows: &[ExceptionRow]) -> String {
-    rows.iter()
-        .map(|row| {
-            format!(
-                "{} {} {}\ncause: {}\ndetail: {}\nremedy: {}\n",
-                row.kind.word(),
-                row.owner,
-                row.count,
-                row.cause,
-                row.detail,
-                row.remedy
-            )
-        })
-        .collect()
+    let mut text = String::new();
+    for row in rows {
+        let (kind, cause, detail, remedy) = (row.kind.word(), &row.cause, &row.detail, &row.remedy);
+        writeln!(text, "{kind} {} {}", row.owner, row.count).unwrap();
+        writeln!(text, "cause: {cause}\ndetail: {detail}\nremedy: {remedy}").unwrap();
+    }
+    text
 }
 
 #[test]
@@ -289,7 +284,7 @@ fn a_definite_failure_faults_the_run_and_is_told_by_cause() {
 fn a_failure_that_is_caught_is_nobodys_exception() {
     let guarded = json!([{"guard": {"try": [{"ask": call("work.lookup")}],
         "catch": {"as": "e", "do": [{"note": {"set": {"status": "${ $e.status }", "type": "${ $e.type }"}}}]}}}]);
-    let mut world = World::new(contract(&[("story", on_alarm(guarded))]));
+    let mut world = World::new(contract(&[("story", on_alarm(&guarded))]));
     let sent = first(&mut world);
     world.reply(&sent, answer(OutcomeClass::NotFound, true, Some(404), "no such asset"));
     world.finish();
@@ -302,7 +297,7 @@ fn a_block_repeated_by_retry_makes_the_same_calls() {
     let guarded = json!([{"guard": {
         "try": [{"one": call("work.none")}, {"two": call("work.lookup")}],
         "catch": {"retry": {"delay": "10 s", "limit": {"attempt": {"count": 3}}}}}}]);
-    let mut world = World::new(contract(&[("story", on_alarm(guarded))]));
+    let mut world = World::new(contract(&[("story", on_alarm(&guarded))]));
     let sent = first(&mut world);
     world.serve(&[sent]);
     let second = world.settle();
@@ -317,7 +312,7 @@ fn a_block_repeated_by_retry_makes_the_same_calls() {
 #[test]
 fn a_fallback_is_asked_only_when_certainly_nothing_happened() {
     let with_fallback = || {
-        let mut world = contract(&[("story", on_alarm(json!([{"ask": call("work.lookup")}])))]);
+        let mut world = contract(&[("story", on_alarm(&json!([{"ask": call("work.lookup")}])))]);
         world.routes = vec![route("work.lookup", "eam.lookup", &["second.lookup"])];
         World::new(world)
     };
@@ -381,7 +376,7 @@ fn repeats_grow_apart_keep_the_floor_and_end_with_the_time_of_the_call() {
 #[test]
 fn what_nobody_answers_for_is_skipped_with_its_reason() {
     let mut plant =
-        contract(&[("story", on_alarm(json!([{"ask": call("work.none")}, {"after": {"set": {"got": "${ . }"}}}])))]);
+        contract(&[("story", on_alarm(&json!([{"ask": call("work.none")}, {"after": {"set": {"got": "${ . }"}}}])))]);
     plant.routes = vec![route("work.none", "none", &[])];
     let mut world = World::new(plant);
     world.event(1, "m-1", activated(1));
@@ -416,7 +411,7 @@ fn calls_wait_for_a_route_that_an_edit_removed_and_go_when_it_is_back() {
 
 #[test]
 fn a_run_keeps_its_definition_while_routes_are_live() {
-    let steps = |what: &str| on_alarm(json!([{"ask": call("work.key")}, {"name": {"set": {"by": what}}}]));
+    let steps = |what: &str| on_alarm(&json!([{"ask": call("work.key")}, {"name": {"set": {"by": what}}}]));
     let mut world = World::new(contract(&[("story", steps("old"))]));
     let sent = first(&mut world);
     world.reply(&sent, answer(OutcomeClass::Transient, false, None, "connection refused"));
@@ -507,9 +502,9 @@ fn an_answer_that_is_not_what_was_declared_is_drift_and_the_call_stays_delivered
 
 #[test]
 fn a_filter_that_fails_is_told_once_and_others_go_on() {
-    let mut bad = on_alarm(json!([{"x": {"set": {"a": 1}}}]));
+    let mut bad = on_alarm(&json!([{"x": {"set": {"a": 1}}}]));
     bad["schedule"]["on"]["one"]["with"]["data"] = json!("${ .change.level > 3 }");
-    let good = on_alarm(json!([{"x": {"set": {"a": 1}}}]));
+    let good = on_alarm(&json!([{"x": {"set": {"a": 1}}}]));
     let mut world = World::new(contract(&[("bad", bad), ("good", good)]));
     for n in 1..=3 {
         world.event(n, "m-1", activated(n));
@@ -523,7 +518,7 @@ fn a_filter_that_fails_is_told_once_and_others_go_on() {
 fn an_error_that_no_call_is_to_blame_for_is_a_decision() {
     let raise = json!([{"stop": {"raise": {"error": {
         "type": "https://example.com/errors/halt", "status": 500, "title": "Halt", "detail": "order 4711 is closed"}}}}]);
-    let mut world = World::new(contract(&[("story", on_alarm(raise))]));
+    let mut world = World::new(contract(&[("story", on_alarm(&raise))]));
     world.event(1, "m-1", activated(1));
     world.finish();
     assert_eq!(world.runs()[0].state, RunState::Faulted);

@@ -182,8 +182,7 @@ impl World {
                 continue;
             };
             match progress.wake {
-                Some(wake) if wake > self.now => self.now = wake,
-                Some(_) => {}
+                Some(wake) => self.now = wake.max(self.now),
                 None if !progress.worked => return,
                 None => {}
             }
