@@ -24,3 +24,10 @@ mod names;
 pub mod rest;
 
 pub use connectors::{Connectors, Env};
+
+/// Installs the one crypto provider of the process, ring, unless it is there already. Whoever makes an HTTP client
+/// calls it before; the connectors do so themselves.
+pub fn install_crypto() {
+    // `Err` says that somebody was faster.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

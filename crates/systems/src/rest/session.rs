@@ -46,8 +46,7 @@ pub(super) enum Failure {
 
 /// A client for a system whose attempts take at most `limit`.
 pub(super) fn client(limit: Span, tls: bool) -> Result<Client, String> {
-    // Whoever comes first installs it; the one provider of the tree is ring.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::install_crypto();
     let mut builder = Client::builder()
         .user_agent(concat!("andon/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
