@@ -60,10 +60,13 @@ pub fn from_files(files: BTreeMap<String, String>) -> Result<Loaded, Vec<Problem
 
 fn check(files: BTreeMap<String, String>, refused: Vec<Finding>) -> Result<Loaded, Vec<Problem>> {
     let project = Project::read(&files, refused);
-    let contract = checks::resolve(&project, &revision(&files), &files);
+    let contract = checks::resolve(&project);
     let problems = project.findings.problems();
     match contract {
-        Some(contract) if !project.findings.has_errors() => Ok(Loaded { contract, warnings: problems }),
+        Some(contract) if !project.findings.has_errors() => {
+            let contract = Contract { revision: revision(&files), files, ..contract };
+            Ok(Loaded { contract, warnings: problems })
+        }
         _ => Err(problems),
     }
 }
@@ -227,7 +230,7 @@ impl Project {
         let mut found = Vec::new();
         let mut faults = Vec::new();
         for (number, (path, text)) in (0_u32..).zip(files) {
-            let is_yaml = path.ends_with(".yaml");
+            let is_yaml = has_ending(path, "yaml");
             let tree = match is_yaml.then(|| parse(text)) {
                 Some(Ok(tree)) => Some(tree),
                 Some(Err(list)) => {
@@ -310,8 +313,8 @@ fn place(findings: &Findings, number: u32, path: &str) {
     let is_known = match folder {
         "" => path == "andon.yaml" || path == "routes.yaml",
         "policies" => file == "ownership.yaml",
-        "schemas" => file.ends_with(".json") || file.ends_with(".yaml"),
-        _ => holds.is_some() && file.ends_with(".yaml"),
+        "schemas" => has_ending(file, "json") || has_ending(file, "yaml"),
+        _ => holds.is_some() && has_ending(file, "yaml"),
     };
     if is_known && !file.contains('/') {
         return;
@@ -325,6 +328,11 @@ fn place(findings: &Findings, number: u32, path: &str) {
             .help("rename it, move it out of the project, or into the folder `data`, which nobody reads"),
         None => finding.known(folder, folders).help("rename the folder, or move it out of the project"),
     });
+}
+
+/// Whether a file's name ends so; endings are lower-case.
+pub(crate) fn has_ending(path: &str, ending: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, found)| found == ending)
 }
 
 fn root(findings: &Findings, file: u32) -> Option<crate::problem::Spot> {

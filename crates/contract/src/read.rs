@@ -53,6 +53,7 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn tell(&self, error: Shape, fallback: NodeId) {
+        let error = *error.0;
         if error.told {
             return;
         }
@@ -65,9 +66,12 @@ impl Context<'_> {
     }
 }
 
-/// What is wrong with the shape of a value.
+/// What is wrong with the shape of a value; boxed, because it is the error of every function here.
 #[derive(Debug)]
-struct Shape {
+struct Shape(Box<Wrong>);
+
+#[derive(Debug)]
+struct Wrong {
     code: &'static str,
     message: String,
     expected: Option<String>,
@@ -80,31 +84,40 @@ struct Shape {
 
 impl Shape {
     fn new(code: &'static str, message: String) -> Self {
-        Self { code, message, expected: None, suggestion: None, help: String::new(), node: None, told: false }
+        let (expected, suggestion, help, node) = (None, None, String::new(), None);
+        Self(Box::new(Wrong { code, message, expected, suggestion, help, node, told: false }))
     }
 
     fn told() -> Self {
-        Self { told: true, ..Self::new(codes::WRONG_FORM, String::new()) }
+        let mut shape = Self::new(codes::WRONG_FORM, String::new());
+        shape.0.told = true;
+        shape
     }
 
     fn wrong_type(tree: &Tree, node: NodeId, expected: &str, help: &str) -> Self {
-        Self {
-            expected: Some(expected.to_owned()),
-            help: help.to_owned(),
-            node: Some(node),
-            ..Self::new(codes::WRONG_TYPE, format!("found {} where something else belongs", tree.told(node)))
-        }
+        let message = format!("found {} where something else belongs", tree.told(node));
+        Self::new(codes::WRONG_TYPE, message).expected(expected).help(help).at(node)
+    }
+
+    fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.0.expected = Some(expected.into());
+        self
+    }
+
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.0.help = help.into();
+        self
     }
 
     fn at(mut self, node: NodeId) -> Self {
-        self.node.get_or_insert(node);
+        self.0.node.get_or_insert(node);
         self
     }
 }
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
@@ -113,39 +126,33 @@ impl std::error::Error for Shape {}
 impl de::Error for Shape {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let message = message.to_string();
-        let parts = message.strip_prefix("expected ").and_then(|rest| rest.rsplit_once(", found "));
-        match parts {
-            Some((expected, found)) => Self {
-                expected: Some(expected.to_owned()),
-                ..Self::new(codes::WRONG_FORM, format!("{found} is not of the form that is expected here"))
-            },
+        match message.strip_prefix("expected ").and_then(|rest| rest.rsplit_once(", found ")) {
+            Some((expected, found)) => {
+                let message = format!("{found} is not of the form that is expected here");
+                Self::new(codes::WRONG_FORM, message).expected(expected).help("correct the value")
+            }
             None => Self::new(codes::WRONG_FORM, message),
         }
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self {
-            expected: Some(in_words(&expected.to_string())),
-            ..Self::new(codes::WRONG_FORM, format!("{found} is not accepted here"))
-        }
+        let message = format!("{found} is not accepted here");
+        Self::new(codes::WRONG_FORM, message).expected(in_words(&expected.to_string())).help("correct the value")
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self { code: codes::WRONG_TYPE, ..Self::invalid_value(found, expected) }
+        let mut shape = Self::invalid_value(found, expected);
+        shape.0.code = codes::WRONG_TYPE;
+        shape
     }
 
     fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
-        Self {
-            expected: Some(expected.to_string()),
-            ..Self::new(codes::WRONG_FORM, format!("the list has {length} entries"))
-        }
+        let message = format!("the list has {length} entries");
+        Self::new(codes::WRONG_FORM, message).expected(expected.to_string()).help("correct the list")
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self {
-            help: format!("add `{field}: ...`"),
-            ..Self::new(codes::MISSING_KEY, format!("the key `{field}` is missing"))
-        }
+        Self::new(codes::MISSING_KEY, format!("the key `{field}` is missing")).help(format!("add `{field}: ...`"))
     }
 }
 
@@ -165,7 +172,7 @@ struct Reader<'c, 'a> {
     node: NodeId,
 }
 
-impl<'c, 'a> Reader<'c, 'a> {
+impl<'a> Reader<'_, 'a> {
     fn tree(self) -> &'a Tree {
         self.context.tree
     }
@@ -376,12 +383,10 @@ impl<'de> Deserializer<'de> for Reader<'_, '_> {
     ) -> Result<V::Value, Shape> {
         let Some(text) = self.tree().text(self.node) else { return self.wrong(&one_of(variants), "") };
         if !variants.contains(&text) {
-            return Err(Shape {
-                expected: Some(one_of(variants)),
-                suggestion: nearest(text, variants),
-                node: Some(self.node),
-                ..Shape::new(codes::WRONG_FORM, format!("`{text}` is not known here"))
-            });
+            let message = format!("`{text}` is not known here");
+            let mut shape = Shape::new(codes::WRONG_FORM, message).expected(one_of(variants)).help("correct the word");
+            shape.0.suggestion = nearest(text, variants);
+            return Err(shape.at(self.node));
         }
         let variant: de::value::StrDeserializer<'_, Shape> = text.into_deserializer();
         visitor.visit_enum(variant).map_err(|error| error.at(self.node))

@@ -318,16 +318,17 @@ impl<'a> Build<'a> {
                 self.root.get_or_insert(id);
             }
             Some(Open::List(_, items)) => items.push(id),
-            Some(Open::Map(_, entries, key)) => match key.take() {
-                Some(key) => entries.push((key, id)),
-                None => {
+            Some(Open::Map(_, entries, key)) => {
+                if let Some(key) = key.take() {
+                    entries.push((key, id));
+                } else {
                     *key = Some(id);
                     if !is_scalar {
                         let help = "write the key as a plain text; a text that begins with `{` or `[` stands in quotes";
                         self.fault(codes::YAML_FEATURE, at, "a key must be a text", help);
                     }
                 }
-            },
+            }
         }
         Some(id)
     }
@@ -432,22 +433,20 @@ fn aligned(source: &str, text: &str, range: &Range<usize>, quoted: bool) -> Opti
     Some(start..last.max(start))
 }
 
-/// Line by line: a line of the text is the end of its line of the source.
+/// Line by line: a line of the text is the end of its line of the source, which begins with the first line that is
+/// not empty.
 fn literal(source: &str, text: &str, range: &Range<usize>) -> Option<Range<usize>> {
+    let empty = text.len() - text.trim_start_matches('\n').len();
+    let text = text.get(empty..)?;
     let place = |offset: usize| -> Option<usize> {
-        let before = text.get(..offset)?;
-        let line = before.matches('\n').count();
+        let before = text.get(..offset.saturating_sub(empty))?;
+        let number = before.matches('\n').count();
         let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
-        let content = text.split('\n').nth(line)?;
-        let header = source.find('\n')? + 1;
-        let mut start = header;
-        for _ in 0..line {
-            start += source.get(start..)?.find('\n')? + 1;
-        }
-        let rest = source.get(start..)?;
-        let have = rest.split('\n').next()?.trim_end_matches('\r');
-        let indent = have.len().checked_sub(content.len())?;
-        have.ends_with(content).then_some(start + indent + column)
+        let content = text.split('\n').nth(number)?;
+        let start: usize = source.split_inclusive('\n').take(number).map(str::len).sum();
+        let line = source.get(start..)?.lines().next().unwrap_or_default();
+        let indent = line.len().checked_sub(content.len())?;
+        line.ends_with(content).then_some(start + indent + column)
     };
     Some(place(range.start)?..place(range.end)?)
 }

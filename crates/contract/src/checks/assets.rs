@@ -20,6 +20,7 @@ use andon_model::{AssetName, Name, SiteName, time::Zone};
 use std::collections::BTreeMap;
 
 /// All sites and assets.
+#[expect(clippy::struct_field_names, reason = "sites and assets are what it has")]
 pub(crate) struct Assets {
     pub(crate) sites: BTreeMap<SiteName, SiteInfo>,
     pub(crate) known_sites: Known,

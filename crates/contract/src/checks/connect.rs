@@ -156,10 +156,7 @@ pub(crate) fn broker(project: &Project, parts: &BrokerParts<'_>) -> Option<Broke
             Finding::error(codes::KEEP_ALIVE, span.spot, format!("a keep-alive of {keep_alive} cannot be sent"));
         project.push(finding.expected("1 s to 65535 s").help("correct the duration"));
     }
-    let credentials = match parts.credentials {
-        None => None,
-        Some(file) => Some(user_password(project, file)),
-    };
+    let credentials = parts.credentials.map(|file| user_password(project, file));
     let address = address(project, parts.broker, &MQTT)?;
     let version = match parts.version.map(|version| version.value) {
         Some(VersionWord::Three) => MqttVersion::V3,

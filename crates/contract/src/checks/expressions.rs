@@ -100,14 +100,12 @@ pub(crate) struct Told;
 
 /// A text that must be an expression `${ ... }`.
 pub(crate) fn expression(project: &Project, text: &At<String>, vars: &[&str]) -> Option<Expr> {
-    match of_text(project, text.spot, text, vars) {
-        Some(found) => found.ok(),
-        None => {
-            let finding = Finding::error(codes::NOT_AN_EXPRESSION, text.spot, "an expression is needed here");
-            project.push(finding.expected(format!("`${{ {} }}`", text.value)).help("put `${` and `}` around it"));
-            None
-        }
+    if let Some(found) = of_text(project, text.spot, text, vars) {
+        return found.ok();
     }
+    let finding = Finding::error(codes::NOT_AN_EXPRESSION, text.spot, "an expression is needed here");
+    project.push(finding.expected(format!("`${{ {} }}`", text.value)).help("put `${` and `}` around it"));
+    None
 }
 
 /// A call of `id` or `value` whose system stands in it as a text.

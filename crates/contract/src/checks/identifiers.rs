@@ -104,20 +104,17 @@ pub(crate) fn check_uses(project: &Project, names: &Names, systems: &Systems, ro
         if names.spoilt.has(system) {
             continue;
         }
-        match &call.map {
-            Some(map) => {
-                let maps = names.all.values.get(system);
-                if !maps.is_some_and(|maps| maps.contains_key(map)) {
-                    let known: Vec<&str> = maps.map(|m| m.keys().map(String::as_str).collect()).unwrap_or_default();
-                    let message = format!("the system `{system}` has no value map `{map}`");
-                    let finding = Finding::error(codes::VALUE_MAP, at, message).known(map, known);
-                    project.push(finding.help(format!("add it under `values` in identifiers/{system}.yaml")));
-                }
+        if let Some(map) = &call.map {
+            let maps = names.all.values.get(system);
+            if !maps.is_some_and(|maps| maps.contains_key(map)) {
+                let known: Vec<&str> = maps.map(|m| m.keys().map(String::as_str).collect()).unwrap_or_default();
+                let message = format!("the system `{system}` has no value map `{map}`");
+                let finding = Finding::error(codes::VALUE_MAP, at, message).known(map, known);
+                project.push(finding.help(format!("add it under `values` in identifiers/{system}.yaml")));
             }
-            None => {
-                let sites = routes.sites_of(&used.system, &used.operation, assets);
-                missing_names(project, names, (system, &call.argument), &sites, assets);
-            }
+        } else {
+            let sites = routes.sites_of(&used.system, &used.operation, assets);
+            missing_names(project, names, (system, &call.argument), &sites, assets);
         }
     }
 }

@@ -29,8 +29,9 @@ use crate::{
 use andon_model::Name;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All checks. `None` where a part could not be read at all; the findings say why.
-pub(crate) fn resolve(project: &Project, revision: &str, files: &BTreeMap<String, String>) -> Option<Contract> {
+/// All checks. `None` where a part could not be read at all; the findings say why. The files and their revision are
+/// added by the caller.
+pub(crate) fn resolve(project: &Project) -> Option<Contract> {
     let ownership = ownership::resolve(project);
     let classes = classes::resolve(project);
     let sources_known = Known::stems(&project.sources);
@@ -50,8 +51,8 @@ pub(crate) fn resolve(project: &Project, revision: &str, files: &BTreeMap<String
     identifiers::check_uses(project, &identifiers, &systems, &routes, &assets);
     let (name, instances) = instances?;
     Some(Contract {
-        revision: revision.to_owned(),
-        files: files.clone(),
+        revision: String::new(),
+        files: BTreeMap::new(),
         name,
         instances,
         sites: assets.sites.into_iter().map(|(name, site)| (name, site.site)).collect(),

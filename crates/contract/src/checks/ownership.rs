@@ -85,7 +85,7 @@ fn lines(project: &Project, file: &OwnershipFile, number: u32, owners: &mut Owne
         let matches_all = line.domain.is_none() && line.site.is_none() && line.kind.is_none();
         rest = rest.or(matches_all.then_some(line.spot));
         owners.all.lines.push(OwnershipLine {
-            domain: line.domain.as_ref().map(|domain| domain.to_string()),
+            domain: line.domain.as_ref().map(ToString::to_string),
             site: line.site.as_ref().and_then(|site| SiteName::new(site.as_str()).ok()),
             kind: line.kind.as_ref().map(|kind| kind.word().to_owned()),
             owner: line.owner.0.clone(),

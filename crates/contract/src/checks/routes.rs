@@ -1,7 +1,9 @@
 //! Routes: they lead from a capability to an operation that implements it, can be reached, and exist for every site
 //! whose events can start a workflow that calls.
 
-use super::{Known, assets::Assets, capabilities::Capabilities, systems::Systems, workflows::Workflows};
+use super::{
+    Known, assets::Assets, capabilities::Capabilities, expressions::Told, systems::Systems, workflows::Workflows,
+};
 use crate::{
     codes,
     contract::{OperationRef, Route, Target},
@@ -76,7 +78,7 @@ impl Scope<'_> {
             None => Some(None),
             Some(text) => self.day(text).map(Some),
         };
-        let (Some((name, _)), Some(site), Some(target), Some(from)) = (capability, site, target, from) else {
+        let (Some((name, _)), Ok(site), Some(target), Some(from)) = (capability, site, target, from) else {
             return Vec::new();
         };
         let make = |site: Option<SiteName>, from: Option<Time>| Route {
@@ -103,16 +105,16 @@ impl Scope<'_> {
         routes
     }
 
-    /// `Some(None)` stands for every site.
-    fn site(&self) -> Option<Option<SiteName>> {
+    /// The site; none stands for every site.
+    fn site(&self) -> Result<Option<SiteName>, Told> {
         let site = &self.line.site;
         if site.value == "*" {
-            return Some(None);
+            return Ok(None);
         }
         if !self.assets.known_sites.expect(self.project, codes::UNKNOWN_SITE, site.spot, "site", site) {
-            return None;
+            return Err(Told);
         }
-        SiteName::new(site).ok().map(Some)
+        SiteName::new(site).map(Some).map_err(|_| Told)
     }
 
     fn target(&self, capability: Option<&str>) -> Option<Target> {
@@ -129,15 +131,12 @@ impl Scope<'_> {
                 Finding::error(codes::ROUTE_REASON, fallback.spot, "where nobody answers there is no fallback");
             project.push(finding.help("leave the fallback out"));
         }
-        match line.reason.as_ref().filter(|reason| !reason.trim().is_empty()) {
-            Some(reason) => Some(Target::None { reason: reason.value.clone() }),
-            None => {
-                let finding =
-                    Finding::error(codes::ROUTE_REASON, line.target.spot, "nothing says why nobody answers here");
-                project.push(finding.expected("`reason: ...`").help("add the reason; lineage shows it with each call"));
-                None
-            }
+        if let Some(reason) = line.reason.as_ref().filter(|reason| !reason.trim().is_empty()) {
+            return Some(Target::None { reason: reason.value.clone() });
         }
+        let finding = Finding::error(codes::ROUTE_REASON, line.target.spot, "nothing says why nobody answers here");
+        project.push(finding.expected("`reason: ...`").help("add the reason; lineage shows it with each call"));
+        None
     }
 
     fn operation(&self, text: &At<String>, capability: Option<&str>) -> Option<OperationRef> {

@@ -3,7 +3,7 @@
 use super::Known;
 use crate::{
     codes,
-    load::{Doc, Project},
+    load::{Doc, Project, has_ending},
     problem::{Finding, Where},
 };
 use andon_model::Schemas;
@@ -86,7 +86,7 @@ fn json(project: &Project, doc: &Doc<()>) -> Option<Json> {
         return Some(tree.json(tree.root()));
     }
     let text = &project.findings.files.get(doc.file as usize)?.text;
-    if project.findings.path(doc.file).ends_with(".yaml") {
+    if has_ending(project.findings.path(doc.file), "yaml") {
         return None;
     }
     match serde_json::from_str(text) {

@@ -64,10 +64,7 @@ fn subscriber(project: &Project, file: &SubscriberFile, schemas: &SchemaSet) -> 
             );
         }
     }
-    let payload = match &file.payload {
-        None => None,
-        Some(text) => Some(expression(project, text, &[])),
-    };
+    let payload = file.payload.as_ref().map(|text| expression(project, text, &[]));
     Some(Subscriber {
         broker: broker?,
         types: file.types.iter().map(|kind| kind.value.clone()).collect(),

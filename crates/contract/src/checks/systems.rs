@@ -222,10 +222,7 @@ impl Scope<'_> {
                     .push(finding.help("content and connection are set by Andon, credentials by `credentials`"));
             }
         }
-        let body = match &file.body {
-            None => None,
-            Some(raw) => Some(fields(self.project, *raw, &VARIABLES, found)),
-        };
+        let body = file.body.map(|raw| fields(self.project, raw, &VARIABLES, found));
         if let Some(raw) = file.body.filter(|_| file.method.word() == "GET") {
             let finding = Finding::error(codes::REQUEST, raw.spot, "a GET has no body");
             self.project.push(finding.help("put the values into `query`, or use another method"));
@@ -379,10 +376,7 @@ impl Scope<'_> {
         found: &mut Vec<Expr>,
     ) -> Option<Response> {
         let project = self.project;
-        let document = match &file.document {
-            None => None,
-            Some(text) => Some(expression(project, text, &VARIABLES)),
-        };
+        let document = file.document.as_ref().map(|text| expression(project, text, &VARIABLES));
         let output = fields(project, file.output, &VARIABLES, found)?;
         if let (Some(capability), Some(given)) = (capability, keys(&output)) {
             self.output(capability, &given, file.output.spot);

@@ -80,7 +80,7 @@ pub(crate) enum StaleWord {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LevelSeverities {
-    /// Of HighHigh.
+    /// Of `HighHigh`.
     #[serde(default, rename = "HighHigh")]
     pub(crate) high_high: Option<At<u16>>,
     /// Of High.

@@ -157,7 +157,7 @@ enum IdempotencyWord {
     /// A class without settings.
     Word(ClassWord),
     /// Search by our reference.
-    Lookup(LookupClass),
+    Lookup(Box<LookupClass>),
 }
 
 /// A request; texts `${ ... }` are expressions over the capability's input and `$key`, `$reference`, `$site`.

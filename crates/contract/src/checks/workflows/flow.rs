@@ -52,7 +52,9 @@ impl Scope<'_> {
             match &task.kind {
                 TaskKind::Raise(_) => {}
                 TaskKind::Switch(cases) => {
-                    cases.iter().for_each(|case| go(&case.then));
+                    for case in cases {
+                        go(&case.then);
+                    }
                     if cases.iter().all(|case| case.when.is_some()) {
                         go(&task.then);
                     }

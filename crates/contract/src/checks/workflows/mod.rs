@@ -95,10 +95,7 @@ fn workflow(
     calls: &mut Vec<Call>,
 ) -> Option<Definition> {
     head(project, doc, file);
-    let schedule = match &file.schedule {
-        None => None,
-        Some(schedule) => Some(self::schedule(project, schedule, schemas)),
-    };
+    let schedule = file.schedule.as_ref().map(|schedule| self::schedule(project, schedule, schemas));
     let trigger = file.schedule.as_ref().map(|schedule| schedule.on.one.with.kind.value.clone());
     let mut scope = Scope { project, capabilities, schemas, trigger, calls, exprs: Vec::new() };
     let mut inputs = Vec::new();

@@ -2,7 +2,10 @@
 
 use super::{Call, Scope, flow::DIRECTIVES};
 use crate::{
-    checks::{expressions::expression, mappings::mapping},
+    checks::{
+        expressions::{Told, expression},
+        mappings::mapping,
+    },
     codes,
     expr::Program,
     files::{
@@ -114,27 +117,27 @@ impl Scope<'_> {
         Some(Task {
             name: entry.name.clone(),
             pointer: entry.pointer.clone(),
-            condition: condition?,
-            input: input?,
-            output: output?,
-            export: export?,
+            condition: condition.ok()?,
+            input: input.ok()?,
+            output: output.ok()?,
+            export: export.ok()?,
             then: then?,
             kind: kind?,
         })
     }
 
-    /// An expression that may be missing; the outer `None` where it is wrong.
-    fn condition(&mut self, text: Option<&At<String>>, vars: &[&str]) -> Option<Option<Program>> {
-        let Some(text) = text else { return Some(None) };
-        let expr = expression(self.project, text, vars)?;
+    /// An expression that may be missing.
+    fn condition(&mut self, text: Option<&At<String>>, vars: &[&str]) -> Result<Option<Program>, Told> {
+        let Some(text) = text else { return Ok(None) };
+        let expr = expression(self.project, text, vars).ok_or(Told)?;
         self.exprs.push(expr.clone());
-        Some(Some(expr.program))
+        Ok(Some(expr.program))
     }
 
-    /// A mapping that may be missing; the outer `None` where it is wrong.
-    fn filter(&mut self, raw: Option<Raw>, vars: &[&str]) -> Option<Option<Mapping>> {
-        let Some(raw) = raw else { return Some(None) };
-        mapping(self.project, raw, vars, &mut self.exprs).map(Some)
+    /// A mapping that may be missing.
+    fn filter(&mut self, raw: Option<Raw>, vars: &[&str]) -> Result<Option<Mapping>, Told> {
+        let Some(raw) = raw else { return Ok(None) };
+        mapping(self.project, raw, vars, &mut self.exprs).map(Some).ok_or(Told)
     }
 
     /// What a task does, by the key that says so.
@@ -245,7 +248,7 @@ impl Scope<'_> {
         }
         let vars: Vec<&str> = vars.iter().map(String::as_str).collect();
         let subject = self.filter(with.subject, &vars);
-        let emit = Emit { kind: with.kind.value.clone(), subject: subject?, data: data? };
+        let emit = Emit { kind: with.kind.value.clone(), subject: subject.ok()?, data: data? };
         is_known.then_some(TaskKind::Emit(emit))
     }
 
@@ -293,7 +296,7 @@ impl Scope<'_> {
             let when = self.condition(body.when.as_ref(), &vars);
             let then = self.then(Some(&body.then), names);
             match (when, then) {
-                (Some(when), Some(then)) => all.push(Case { name: name.value.clone(), when, then }),
+                (Ok(when), Some(then)) => all.push(Case { name: name.value.clone(), when, then }),
                 _ => whole = false,
             }
         }
@@ -332,8 +335,8 @@ impl Scope<'_> {
             tasks: tasks?,
             errors,
             variable: variable?,
-            when: when?,
-            except_when: except_when?,
+            when: when.ok()?,
+            except_when: except_when.ok()?,
             retry: retry?,
             handler: handler?,
         })))
@@ -380,8 +383,8 @@ impl Scope<'_> {
             Some(raw) => self.duration(raw).map(Some),
         };
         Some(RetryPolicy {
-            when: when?,
-            except_when: except_when?,
+            when: when.ok()?,
+            except_when: except_when.ok()?,
             delay: delay?,
             backoff: backoff?,
             attempts: count.map(|count| count.value),
