@@ -257,7 +257,10 @@ impl Backend for StoreBackend {
             })
             .collect();
         if let Some(running) = &self.running {
-            for missing in running.waiting_for().into_iter().filter(|m| !findings.iter().any(|f| m.contains(&f.subject))) {
+            for missing in running.waiting_for() {
+                if findings.iter().any(|f| missing.contains(&f.subject)) {
+                    continue;
+                }
                 findings.push(Finding {
                     level: "error".to_owned(),
                     subject: "instance".to_owned(),

@@ -21,6 +21,7 @@ pub mod backend;
 mod calls;
 pub mod clock;
 mod drive;
+mod ingest;
 
 pub use assemble::{Node, Options, StartError};
 pub use backend::look;
@@ -40,4 +41,16 @@ pub fn http_client() -> reqwest::Client {
         .timeout(std::time::Duration::from_secs(30))
         .build()
         .expect("a client without proxy and certificates can be made")
+}
+
+/// Returns when the process is asked to stop: SIGTERM or Ctrl-C.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
 }

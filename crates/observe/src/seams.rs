@@ -42,7 +42,8 @@ pub fn subscriber_cursor(name: &str) -> String {
 /// The seams of an instance, from its rows.
 pub fn seams(store: &Store, contract: &Contract) -> Result<Vec<Seam>, StoreError> {
     let mut seams = Vec::new();
-    for (source, counts) in store.source_counts() {
+    let of_project = |(source, _): &(andon_model::Name, _)| contract.sources.contains_key(source);
+    for (source, counts) in store.source_counts().into_iter().filter(of_project) {
         seams.push(seam(
             format!("source -> historian ({source})"),
             ("received", counts.received),
@@ -63,6 +64,7 @@ pub fn seams(store: &Store, contract: &Contract) -> Result<Vec<Seam>, StoreError
     ));
     let counts = store.counts()?;
     let of = |name: &str| counts.get(name).copied().unwrap_or(0);
+    let made = counts.iter().filter(|(name, _)| name.starts_with("calls.")).map(|(_, count)| count).sum();
     let parts = [
         ("delivered", of("calls.delivered")),
         ("refused", of("calls.refused")),
@@ -71,7 +73,7 @@ pub fn seams(store: &Store, contract: &Contract) -> Result<Vec<Seam>, StoreError
         ("in flight", of("calls.in-flight")),
         ("waiting", of("calls.waiting")),
     ];
-    seams.push(seam("task -> system", ("made", of("calls")), &parts));
+    seams.push(seam("task -> system", ("made", made), &parts));
     for name in contract.subscribers.keys() {
         let read = store.cursor(&subscriber_cursor(name.as_str()))?.unwrap_or(0).min(last);
         seams.push(seam(

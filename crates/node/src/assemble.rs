@@ -1,0 +1,391 @@
+//! How the product fits together, from top to bottom.
+
+use crate::{
+    backend::{Running, StoreBackend},
+    calls::Sender,
+    clock,
+    drive::{Turn, Worker},
+};
+use andon_api::{Accepted, Backend, Ingest, Problem};
+use andon_contract::{
+    Contract, Problem as ProjectProblem,
+    contract::{Instance, SourceKind},
+};
+use andon_edge::{
+    run::{SourceHandle, start_mqtt},
+    subscriber::{SubscriberHandle, start_subscriber},
+};
+use andon_model::{Name, Time};
+use andon_store::{
+    Store, StoreError,
+    rows::{ContractRow, Write},
+};
+use andon_systems::Connectors;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Threads of the shell that serves HTTP and sends calls.
+const SHELL_THREADS: usize = 2;
+
+/// What an instance is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder of the project.
+    pub project: PathBuf,
+    /// The data folder; made where there is none.
+    pub data: PathBuf,
+    /// Address of the API instead of the project's.
+    pub api: Option<String>,
+    /// Which instance of the project, where it has several.
+    pub instance: Option<String>,
+}
+
+/// Why an instance does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The project is refused.
+    #[error("the project is refused: {} problems", .0.len())]
+    Project(Vec<ProjectProblem>),
+    /// Which instance is not clear.
+    #[error("{0}")]
+    Instance(String),
+    /// The data folder cannot be used.
+    #[error("the data folder {}: {cause}", dir.display())]
+    Store {
+        /// The folder.
+        dir: PathBuf,
+        /// What the store said.
+        cause: StoreError,
+    },
+    /// Rules cannot be taken up.
+    #[error("rules cannot be taken up: {0}")]
+    Rules(andon_events::run::StartError),
+    /// The API cannot listen.
+    #[error("the API cannot listen at {address}: {cause}")]
+    Api {
+        /// The address.
+        address: String,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+impl StartError {
+    /// 1: the answer is no; 2: usage.
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Instance(_)) { 2 } else { 1 }
+    }
+
+    /// What to do next.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Project(_) => "andon check".to_owned(),
+            Self::Instance(_) => "name one with --instance".to_owned(),
+            Self::Store { cause: StoreError::Locked { .. }, .. } => {
+                "stop the instance that holds it, or name another folder with --data".to_owned()
+            }
+            Self::Api { .. } => "name a free loopback address with --api, for example --api 127.0.0.1:0".to_owned(),
+            Self::Store { .. } | Self::Rules(_) | Self::Thread(_) => String::new(),
+        }
+    }
+}
+
+/// A running instance. It goes on until [`Node::stop`].
+pub struct Node {
+    api: SocketAddr,
+    store: Store,
+    shared: Arc<Shared>,
+    runtime: tokio::runtime::Runtime,
+    closing: CancellationToken,
+}
+
+/// What the API asks while the instance runs.
+struct Shared {
+    contract: Arc<Contract>,
+    store: Store,
+    workers: Mutex<Vec<Worker>>,
+    sources: Mutex<Vec<(Name, SourceHandle)>>,
+    subscribers: Mutex<Vec<SubscriberHandle>>,
+    started: OnceLock<()>,
+}
+
+impl Node {
+    /// Starts an instance: everything below in this order, each part only when what it needs is there.
+    pub fn start(options: &Options) -> Result<Self, StartError> {
+        // 1. The contract. What exists is valid.
+        let loaded = andon_contract::load(&options.project).map_err(StartError::Project)?;
+        for warning in &loaded.warnings {
+            tracing::warn!(code = %warning.code, file = %warning.file, line = warning.line, "{}", warning.message);
+        }
+        let contract = Arc::new(loaded.contract);
+        let (name, instance) = choose(&contract, options.instance.as_deref())?;
+
+        // 2. The store, and in it the contract, kept whole under its revision.
+        let on_store = |cause| StartError::Store { dir: options.data.clone(), cause };
+        let store = Store::open(&options.data, &mut chance).map_err(on_store)?;
+        activate(&store, &contract).map_err(on_store)?;
+
+        // 3. The shell: HTTP in and out.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(SHELL_THREADS)
+            .thread_name("shell")
+            .enable_all()
+            .build()
+            .map_err(StartError::Thread)?;
+        let shared = Arc::new(Shared {
+            contract: contract.clone(),
+            store: store.clone(),
+            workers: Mutex::default(),
+            sources: Mutex::default(),
+            subscribers: Mutex::default(),
+            started: OnceLock::new(),
+        });
+
+        // 4. Layer 3 first, then layer 2, then layer 1: whoever is to be fed is there before the food.
+        let connectors = Arc::new(Connectors::new(contract.clone(), |name| std::env::var(name).ok()));
+        let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
+        shared.add(workflows(&store, &contract, connectors, sender)?);
+        shared.add(rules(&store, &contract)?);
+        for subscriber in contract.subscribers.keys() {
+            let handle = start_subscriber(contract.clone(), subscriber, store.clone(), env(), Arc::new(Real), Box::new(chance));
+            lock(&shared.subscribers).push(handle.map_err(StartError::Thread)?);
+        }
+        for (source, settings) in &contract.sources {
+            if matches!(settings.kind, SourceKind::Mqtt(_)) {
+                let handle = start_mqtt(&contract, source, store.clone(), env(), Arc::new(Real), Box::new(chance));
+                lock(&shared.sources).push((source.clone(), handle.map_err(StartError::Thread)?));
+            }
+        }
+
+        // 5. Layer 4 over layer 5: the API, announced in the data folder for the commands.
+        let backend = StoreBackend::running(store.clone(), contract.clone(), shared.clone());
+        let closing = CancellationToken::new();
+        let address = options.api.as_deref().unwrap_or(&instance.api);
+        let api = serve(&runtime, address, Arc::new(backend), closing.clone())?;
+        store.announce(&api.to_string()).map_err(on_store)?;
+        let _ = shared.started.set(());
+        tracing::info!(
+            project = %contract.name, instance = %name, data = %options.data.display(), revision = %contract.revision,
+            "started"
+        );
+        let node = Self { api, store, shared, runtime, closing };
+        node.tell_when_ready();
+        Ok(node)
+    }
+
+    /// Address of the API.
+    pub fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// Stops cleanly: nothing new is taken, what is under way is written down, states are saved.
+    pub fn stop(self) {
+        self.closing.cancel();
+        for (_, mut source) in lock(&self.shared.sources).drain(..) {
+            source.stop();
+        }
+        for mut subscriber in lock(&self.shared.subscribers).drain(..) {
+            subscriber.stop();
+        }
+        let workers: Vec<Worker> = lock(&self.shared.workers).drain(..).collect();
+        workers.iter().for_each(Worker::ask_to_stop);
+        self.store.wake();
+        workers.into_iter().for_each(Worker::join);
+        self.runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+        tracing::info!("stopped");
+    }
+
+    /// One log line when all sources are subscribed; those who wait for it need not ask.
+    fn tell_when_ready(&self) {
+        let shared = self.shared.clone();
+        let api = self.api;
+        let closing = self.closing.clone();
+        self.runtime.spawn(async move {
+            let mut told = Vec::new();
+            loop {
+                let missing = shared.waiting_for();
+                if missing.is_empty() {
+                    tracing::info!(api = %api, "ready");
+                    return;
+                }
+                if missing != told {
+                    tracing::info!(waiting_for = %missing.join("; "), "not ready yet");
+                    told = missing;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {}
+                    () = closing.cancelled() => return,
+                }
+            }
+        });
+    }
+}
+
+impl Shared {
+    fn add(&self, worker: Worker) {
+        lock(&self.workers).push(worker);
+    }
+}
+
+impl Running for Shared {
+    fn waiting_for(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        if self.started.get().is_none() {
+            missing.push("the instance is starting".to_owned());
+        }
+        for worker in lock(&self.workers).iter().filter(|w| !w.is_alive()) {
+            missing.push(format!("the loop {} has ended by a fault: restart the instance", worker.name()));
+        }
+        for (name, source) in lock(&self.sources).iter() {
+            let status = source.status();
+            if !status.connected {
+                missing.push(format!("source {name} is not connected: {}", status.reason));
+            }
+        }
+        missing
+    }
+
+    fn ingest(&self, ingest: Ingest) -> Result<Accepted, Problem> {
+        crate::ingest::take(&self.contract, &self.store, &ingest)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Random bytes from the operating system.
+fn chance(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system gives random bytes");
+}
+
+/// The environment.
+fn env() -> andon_edge::given::Env {
+    Arc::new(|name| std::env::var(name).ok())
+}
+
+/// The real clock, as the loops of layer 1 take it.
+struct Real;
+
+impl andon_edge::given::Clock for Real {
+    fn now(&self) -> Time {
+        clock::now()
+    }
+
+    fn monotonic(&self) -> std::time::Duration {
+        clock::monotonic().std()
+    }
+}
+
+fn choose<'a>(contract: &'a Contract, wanted: Option<&str>) -> Result<(&'a Name, &'a Instance), StartError> {
+    let names = || contract.instances.keys().map(Name::as_str).collect::<Vec<_>>().join(", ");
+    match wanted {
+        Some(wanted) => contract
+            .instances
+            .get_key_value(wanted)
+            .ok_or_else(|| StartError::Instance(format!("the project has no instance {wanted:?}, only: {}", names()))),
+        None if contract.instances.len() == 1 => Ok(contract.instances.first_key_value().expect("there is one")),
+        None => Err(StartError::Instance(format!("the project has several instances: {}", names()))),
+    }
+}
+
+/// Keeps the contract in the data folder, unless it is the active one already.
+fn activate(store: &Store, contract: &Contract) -> Result<(), StoreError> {
+    if store.active_contract()?.is_some_and(|row| row.revision == contract.revision) {
+        return Ok(());
+    }
+    let row = ContractRow {
+        revision: contract.revision.clone(),
+        activated: clock::now(),
+        files: contract.files.clone(),
+    };
+    store.commit(vec![Write::Contract(Box::new(row))]).map(drop)
+}
+
+/// Layer 2: reads the log, commits events.
+fn rules(store: &Store, contract: &Arc<Contract>) -> Result<Worker, StartError> {
+    let rules = andon_events::run::Loop::new(store.clone(), contract.clone(), clock::now()).map_err(StartError::Rules)?;
+    let rules = Arc::new(Mutex::new(rules));
+    let ending = rules.clone();
+    Worker::start(
+        "rules",
+        store.clone(),
+        move || {
+            Ok(match lock(&rules).step(clock::now(), clock::monotonic())? {
+                andon_events::run::Progress::Worked => Turn::Worked,
+                andon_events::run::Progress::Idle { until } => Turn::Idle(until),
+            })
+        },
+        move || {
+            if let Err(error) = lock(&ending).stop() {
+                tracing::warn!(%error, "the states of rules were not saved; the next start repeats some work");
+            }
+        },
+    )
+    .map_err(StartError::Thread)
+}
+
+/// Layer 3: reads events, drives runs and calls; attempts go out by the sender and come back.
+fn workflows(
+    store: &Store,
+    contract: &Arc<Contract>,
+    connectors: Arc<Connectors>,
+    sender: Sender,
+) -> Result<Worker, StartError> {
+    let pinned = Box::new(|files: &BTreeMap<String, String>| match andon_contract::from_files(files.clone()) {
+        Ok(loaded) => Ok(loaded.contract),
+        Err(problems) => Err(problems.first().map_or_else(String::new, ToString::to_string)),
+    });
+    let mut runs = andon_workflows::run::Loop::new(store.clone(), contract.clone(), connectors, pinned);
+    Worker::start(
+        "workflows",
+        store.clone(),
+        move || {
+            for done in sender.take_done() {
+                runs.complete(done.request.call, done.request.attempt, done.outcome);
+            }
+            let progress = runs.step(clock::now())?;
+            for ready in runs.take_requests() {
+                sender.send(ready.request, ready.prepared);
+            }
+            Ok(if progress.worked {
+                Turn::Worked
+            } else {
+                Turn::Idle(progress.wake.map(|wake| wake.since(clock::now())))
+            })
+        },
+        || {},
+    )
+    .map_err(StartError::Thread)
+}
+
+/// Layer 4: the API on loopback.
+fn serve(
+    runtime: &tokio::runtime::Runtime,
+    address: &str,
+    backend: Arc<dyn Backend>,
+    closing: CancellationToken,
+) -> Result<SocketAddr, StartError> {
+    let failed = |cause| StartError::Api { address: address.to_owned(), cause };
+    let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).map_err(failed)?;
+    let api = listener.local_addr().map_err(failed)?;
+    if !api.ip().is_loopback() {
+        let cause = "only loopback is served until the API has keys and roles";
+        return Err(failed(std::io::Error::new(std::io::ErrorKind::PermissionDenied, cause)));
+    }
+    runtime.spawn(async move {
+        let served = axum::serve(listener, andon_api::routes::router(backend)).with_graceful_shutdown(closing.cancelled_owned());
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the API ended");
+        }
+    });
+    Ok(api)
+}

@@ -1,0 +1,45 @@
+//! Carries attempts from the workflows to the connectors and their outcomes back, so that neither knows the other.
+
+use andon_model::{Outcome, call::{CallRequest, Prepared}};
+use andon_store::Store;
+use andon_systems::Connectors;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Handle;
+
+/// An attempt's outcome, on its way back.
+pub(crate) struct Done {
+    pub(crate) request: CallRequest,
+    pub(crate) outcome: Outcome,
+}
+
+/// Sends attempts and collects outcomes. As many are under way as the workflows let out: the
+/// limit of each system is theirs.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    connectors: Arc<Connectors>,
+    runtime: Handle,
+    store: Store,
+    done: Arc<Mutex<Vec<Done>>>,
+}
+
+impl Sender {
+    pub(crate) fn new(connectors: Arc<Connectors>, runtime: Handle, store: Store) -> Self {
+        Self { connectors, runtime, store, done: Arc::default() }
+    }
+
+    /// Sends an attempt whose row is durable.
+    pub(crate) fn send(&self, request: CallRequest, prepared: Prepared) {
+        let this = self.clone();
+        self.runtime.spawn(async move {
+            let outcome = this.connectors.send(&request, &prepared).await;
+            tracing::debug!(call = %request.call, attempt = request.attempt, class = %outcome.class, "attempt ended");
+            this.done.lock().unwrap_or_else(PoisonError::into_inner).push(Done { request, outcome });
+            this.store.wake();
+        });
+    }
+
+    /// The outcomes that have come since.
+    pub(crate) fn take_done(&self) -> Vec<Done> {
+        std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

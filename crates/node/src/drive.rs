@@ -1,0 +1,99 @@
+//! Drives a loop on a thread of its own: step after step while there is work, asleep until the store changes otherwise.
+
+use andon_model::span::Span;
+use andon_store::{Store, StoreError};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// The longest sleep of a loop: so late does it notice what nobody told it.
+const SLEEP_MAX: Duration = Duration::from_secs(5);
+/// The pause after a failed step; it is then tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a step did.
+pub(crate) enum Turn {
+    /// Something; there may be more at once.
+    Worked,
+    /// Nothing; there may be something after this span although the store does not change.
+    Idle(Option<Span>),
+}
+
+/// A loop at work.
+pub(crate) struct Worker {
+    name: &'static str,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    /// Starts a loop. `step` is repeated; `end` runs once after the last step of a clean stop.
+    pub(crate) fn start(
+        name: &'static str,
+        store: Store,
+        step: impl FnMut() -> Result<Turn, StoreError> + Send + 'static,
+        end: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let mut step = step;
+            let mut failing = false;
+            while !stopped.load(Ordering::Acquire) {
+                let seen = store.change();
+                let (sleep, failed) = match step() {
+                    Ok(Turn::Worked) => (None, false),
+                    Ok(Turn::Idle(until)) => (Some(until.map_or(SLEEP_MAX, |s| s.std().min(SLEEP_MAX))), false),
+                    Err(error) => {
+                        // The same failure every second is told once.
+                        if !failing {
+                            tracing::error!(part = name, error = %error, "a step failed and is tried again");
+                        }
+                        (Some(PAUSE), true)
+                    }
+                };
+                if failing && !failed {
+                    tracing::info!(part = name, "works again");
+                }
+                failing = failed;
+                match sleep {
+                    None => {}
+                    Some(pause) if failed => thread::park_timeout(pause),
+                    Some(sleep) => {
+                        store.wait_change(seen, sleep);
+                    }
+                }
+            }
+            end();
+        })?;
+        Ok(Self { name, stop, thread })
+    }
+
+    /// Whether its thread is alive. A loop ends only by a stop or by a fault of ours.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
+    /// What it does.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Asks it to stop after the step it is in; [`Store::wake`] must follow.
+    pub(crate) fn ask_to_stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!(part = self.name, "ended by a fault");
+        }
+    }
+}
