@@ -1,5 +1,7 @@
 //! What only files can show: another start, torn ends, damage, killed processes, two at once.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
 use andon_model::{Name, Position, sample::Batch};
 use andon_store::{
     Limits, RuleStateRow, Store, StoreError, Write, announced,
@@ -560,7 +562,9 @@ fn write_version_1() {
     let dir = tempfile::tempdir().unwrap();
     let limits = Limits { segment_bytes: 1 << 10, ring_bytes: 0 };
     let store = Store::open_with(dir.path(), &limits, &mut chance).unwrap();
-    v1_parts().into_iter().for_each(|part| drop(store.append(vec![part]).unwrap()));
+    for part in v1_parts() {
+        store.append(vec![part]).unwrap();
+    }
     store.commit((0..7).map(insert).chain([Write::RuleState(state(12))]).collect()).unwrap();
     store.signal(&"cartoner-07".parse().unwrap(), &"temp".parse().unwrap()).unwrap();
     store.write_states(&[state(11)]).unwrap();

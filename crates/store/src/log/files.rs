@@ -167,7 +167,9 @@ impl Active {
     fn encode(&self, buffer: &mut Vec<u8>, group: &[Arc<Batch>]) {
         buffer.clear();
         let durable = u32::try_from(self.at).expect("a segment is far smaller than 4 GiB");
-        group.iter().for_each(|batch| frame::write(buffer, batch, durable));
+        for batch in group {
+            frame::write(buffer, batch, durable);
+        }
     }
 
     /// Removes what a failed or torn write left behind, and makes room ahead, so that a sync need not change the
@@ -298,24 +300,21 @@ impl Open {
             let first = firsts.get(behind.saturating_sub(1)).copied();
             first.map(|first| (first, firsts.get(behind.max(1)).copied()))
         };
-        match find(&self.firsts) {
-            Some((first, Some(next))) => Ok((first, Some(next))),
-            // The last one that is known may not be the last any more.
-            _ => {
-                self.firsts = segment::list(log)?;
-                find(&self.firsts).ok_or_else(|| StoreError::corrupt(log, 0, "the segments of the log are gone"))
-            }
+        if let Some((first, Some(next))) = find(&self.firsts) {
+            return Ok((first, Some(next)));
         }
+        // The last one that is known may not be the last any more.
+        self.firsts = segment::list(log)?;
+        find(&self.firsts).ok_or_else(|| StoreError::corrupt(log, 0, "the segments of the log are gone"))
     }
 
     fn reader(&mut self, log: &Path, first: Offset) -> Result<&mut Reader, StoreError> {
-        let reader = match self.readers.iter().position(|reader| reader.first == first) {
-            Some(at) => self.readers.remove(at),
-            None => {
-                let segment = Segment::open(log, first, false)?;
-                let points = vec![(first, segment.begin)];
-                Reader { first, segment, points, stops: VecDeque::new() }
-            }
+        let reader = if let Some(at) = self.readers.iter().position(|reader| reader.first == first) {
+            self.readers.remove(at)
+        } else {
+            let segment = Segment::open(log, first, false)?;
+            let points = vec![(first, segment.begin)];
+            Reader { first, segment, points, stops: VecDeque::new() }
         };
         // The one used last stands last; the first one goes.
         if self.readers.len() >= OPEN_MAX {

@@ -319,3 +319,63 @@ pub fn fuzz(data: &[u8]) {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::part;
+    use andon_model::sample::Batch;
+    use proptest::prelude::*;
+
+    fn header() -> Header {
+        let counts = Counts { received: 300, stored: 299, duplicate: 1, ..Counts::default() };
+        Header {
+            instance: InstanceId::from_bits([3; 10]),
+            first: Position { epoch: 2, offset: 70_000 },
+            counts: BTreeMap::from([(Name::new("line-1").unwrap(), counts)]),
+        }
+    }
+
+    /// A segment with some frames.
+    fn bytes() -> Vec<u8> {
+        let mut bytes = header().write();
+        let mut first = header().first;
+        for seed in 0..9 {
+            let batch = Batch { first, part: part("line-1", seed, seed) };
+            first = batch.end();
+            let durable = u32::try_from(bytes.len()).unwrap();
+            frame::write(&mut bytes, &batch, durable);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_header_reads_back_and_refuses_every_flipped_bit() {
+        let good = header().write();
+        assert_eq!(Header::read(&good), Ok((header(), good.len())));
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[at] ^= 1u8 << bit;
+                assert!(Header::read(&bad).is_err(), "bit {bit} of byte {at}");
+            }
+        }
+        assert_eq!(Header::read(&[]), Err(NotAHeader::Damaged("its header is cut short")));
+    }
+
+    proptest! {
+        #[test]
+        fn changed_bytes_never_panic(
+            changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..8),
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let mut bytes = bytes();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(cut.index(bytes.len() + 1));
+            fuzz(&bytes);
+        }
+    }
+}

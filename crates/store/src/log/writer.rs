@@ -135,7 +135,9 @@ impl Drop for Closing {
             std::mem::take(&mut waiting.jobs)
         };
         self.0.room.notify_all();
-        jobs.into_iter().for_each(|job| (job.reply)(Err(ended())));
+        for job in jobs {
+            (job.reply)(Err(ended()));
+        }
     }
 }
 
@@ -155,7 +157,9 @@ fn serve(mut active: Active, queue: &Queue, known: &Mutex<Known>, folder: &Folde
         match outcome {
             Ok(done) => {
                 change.rise();
-                done.into_iter().for_each(|(reply, batches)| reply(Ok(batches)));
+                for (reply, batches) in done {
+                    reply(Ok(batches));
+                }
             }
             Err((error, replies)) => {
                 if error.is_full() {
@@ -163,7 +167,9 @@ fn serve(mut active: Active, queue: &Queue, known: &Mutex<Known>, folder: &Folde
                 } else if let StoreError::Stopped(why) = &error {
                     stopped = Some(why.clone());
                 }
-                replies.into_iter().for_each(|reply| reply(Err(error.clone())));
+                for reply in replies {
+                    reply(Err(error.clone()));
+                }
             }
         }
     }
