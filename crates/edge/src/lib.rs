@@ -26,6 +26,8 @@ pub mod mqtt;
 pub mod payload;
 pub mod problem;
 pub mod publish;
+pub mod render;
 pub mod run;
 pub mod source;
+pub mod subscriber;
 pub mod value;

@@ -67,6 +67,9 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Lets a broker write every change to its disk at once, so that it knows everything again after a kill.
+pub(crate) const REMEMBERS: &str = "autosave_interval 1\nautosave_on_changes true";
+
 /// A mosquitto of our own.
 pub(crate) struct Mosquitto {
     pub(crate) port: u16,
@@ -81,7 +84,7 @@ impl Mosquitto {
         let config = dir.join("mosquitto.conf");
         let text = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\npersistence_location {}/\n\
-             autosave_interval 1\nautosave_on_changes true\nmax_inflight_messages 1000\nmax_queued_messages 0\n\
+             max_inflight_messages 1000\nmax_queued_messages 0\n\
              log_dest none\n{extra}\n",
             dir.display()
         );

@@ -4,3 +4,5 @@
 mod common;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
+mod subscribers;

@@ -91,7 +91,7 @@ fn wrong_credentials_are_told_with_code_and_remedy() {
 #[test]
 fn a_broker_that_is_killed_loses_nothing_at_qos_1() {
     let dir = tempfile::tempdir().unwrap();
-    let mut broker = Mosquitto::start(dir.path(), "");
+    let mut broker = Mosquitto::start(dir.path(), REMEMBERS);
     let store = Store::memory(&mut chance(3));
     let mut source = start(contract(&broker.address(), MqttVersion::V5, 1, 1), &store);
     until("connected", || source.status().connected);

@@ -1,0 +1,210 @@
+//! Subscribers against a real broker.
+
+use crate::common::*;
+use andon_contract::contract::{Contract, MqttVersion, Subscriber};
+use andon_edge::mqtt::{BrokerAddress, Client, Happened, Link, Settings, Waker, transport::Bytes};
+use andon_edge::subscriber::{SubscriberHandle, start_subscriber};
+use andon_model::{Event, EventId, SiteName, Time};
+use andon_store::{Query, Store, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+fn event(n: u64) -> Event {
+    let id = EventId::derived(&[b"test", &n.to_le_bytes()]);
+    Event {
+        id,
+        kind: "asset.alarm".into(),
+        source: "/home/rules/temperature".into(),
+        time: Time(1_764_000_000_000_000_000),
+        subject: "machine-000".into(),
+        schema: "andon:asset.alarm/1.0".into(),
+        site: SiteName::new("home").expect("a name"),
+        key: "machine-000".into(),
+        correlation: id,
+        causation: None,
+        recorded: Time(1_764_000_000_000_000_000),
+        data: serde_json::json!({ "n": n }),
+    }
+}
+
+fn with_subscriber(address: &str, version: MqttVersion, qos: u8, topic: &str) -> Arc<Contract> {
+    let mut contract = contract(address, version, 1, 1);
+    let subscriber = Subscriber {
+        broker: broker(address, version),
+        types: vec!["asset.alarm".into()],
+        qos,
+        topic: template(topic),
+        payload: None,
+    };
+    contract.subscribers.insert(name("alarms"), subscriber);
+    Arc::new(contract)
+}
+
+fn start(contract: Arc<Contract>, store: &Store) -> SubscriberHandle {
+    let (env, clock) = (no_env(), Machine::clock());
+    start_subscriber(contract, &name("alarms"), store.clone(), env, clock, chance(5)).expect("it starts")
+}
+
+/// Listens to everything under `andon/`; what comes is told by topic and payload.
+struct Listener {
+    messages: mpsc::Receiver<(String, Vec<u8>)>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Listener {
+    fn start(port: u16) -> Self {
+        let (tell, messages) = mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (ready, wait) = mpsc::channel();
+        let stopped = Arc::clone(&stop);
+        std::thread::spawn(move || listen(port, &tell, &ready, &stopped));
+        wait.recv().expect("it subscribes");
+        Self { messages, stop }
+    }
+
+    /// The next `count` different numbers of events from `first` on, in the order of their first arrival.
+    fn numbers(&self, first: u64, count: usize) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        while numbers.len() < count {
+            let (_, payload) = self.messages.recv_timeout(Duration::from_secs(30)).expect("events come");
+            let json: serde_json::Value = serde_json::from_slice(&payload).expect("an event is JSON");
+            let n = json["data"]["n"].as_u64().expect("a number");
+            if n >= first && !numbers.contains(&n) {
+                numbers.push(n);
+            }
+        }
+        numbers
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn listen(port: u16, tell: &mpsc::Sender<(String, Vec<u8>)>, ready: &mpsc::Sender<()>, stop: &AtomicBool) {
+    let clock = Machine::clock();
+    let waker = Waker::new().expect("an eventfd");
+    while !stop.load(Ordering::Relaxed) {
+        let address = BrokerAddress { host: "127.0.0.1".into(), port };
+        let settings = Settings {
+            client_id: "listener".into(),
+            version: MqttVersion::V5,
+            clean_start: false,
+            session_expiry: 600,
+            keep_alive: 0,
+            credentials: None,
+            window: 1,
+        };
+        let Ok(mut link) = Link::connect(&address, &waker, &|| false) else {
+            std::thread::sleep(Duration::from_millis(20));
+            continue;
+        };
+        let mut client = Client::new(settings, []);
+        client.connect(clock.monotonic()).expect("a connect");
+        'conversation: while !stop.load(Ordering::Relaxed) {
+            if link.write(client.output()).is_err() {
+                break;
+            }
+            link.wait(&waker, false, Some(Duration::from_millis(20)));
+            loop {
+                let bytes = match link.read() {
+                    Ok(Bytes::Some(bytes, _)) => bytes,
+                    Ok(Bytes::None) => break,
+                    Err(_) => break 'conversation,
+                };
+                let mut happened = Vec::new();
+                client.receive(bytes, clock.monotonic(), &mut happened).expect("a broker that keeps to the protocol");
+                for what in happened {
+                    match what {
+                        Happened::Connected { .. } => {
+                            client.subscribe(&[("andon/#".into(), 1)], clock.monotonic()).expect("a subscription");
+                        }
+                        Happened::Subscribed { .. } => ready.send(()).unwrap_or_default(),
+                        Happened::Message(message) => {
+                            tell.send((message.topic().to_owned(), message.payload().to_vec())).unwrap_or_default();
+                            if let Some(ack) = message.ack() {
+                                client.acknowledge(ack, clock.monotonic()).expect("an acknowledgement");
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn add(store: &Store, numbers: std::ops::Range<u64>) {
+    let writes = numbers.map(|n| Write::Event(Box::new(event(n)), None)).collect();
+    store.commit(writes).expect("a commit");
+}
+
+#[test]
+fn events_arrive_in_order_and_the_cursor_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::start(dir.path(), "");
+    let listener = Listener::start(broker.port);
+    for (version, qos) in [(MqttVersion::V3, 1), (MqttVersion::V5, 1), (MqttVersion::V5, 0)] {
+        let store = Store::memory(&mut chance(3));
+        let contract = with_subscriber(&broker.address(), version, qos, "andon/v1/{site}/{area}/{type}/{asset}");
+        let mut subscriber = start(contract, &store);
+        for n in 0..5 {
+            add(&store, n * 500..(n + 1) * 500);
+        }
+        assert_eq!(listener.numbers(0, 2_500), (0..2_500).collect::<Vec<_>>(), "{version:?} {qos}");
+        until("the cursor", || store.cursor("subscriber/alarms").unwrap() == Some(2_500));
+        subscriber.stop();
+        assert_eq!(subscriber.status().delivered, 2_500);
+    }
+}
+
+#[test]
+fn a_broker_that_was_away_gets_the_backlog() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = Mosquitto::start(dir.path(), REMEMBERS);
+    let listener = Listener::start(broker.port);
+    let store = Store::memory(&mut chance(3));
+    let contract = with_subscriber(&broker.address(), MqttVersion::V5, 1, "andon/v1/{site}/events/{type}/{asset}");
+    let subscriber = start(Arc::clone(&contract), &store);
+    add(&store, 0..100);
+    assert_eq!(listener.numbers(0, 100).len(), 100);
+    until("the cursor", || subscriber.status().cursor == 100);
+    broker.kill();
+    until("it is away", || !subscriber.status().connected);
+    add(&store, 100..300);
+    drop(subscriber);
+    // A new loop begins where the cursor stands.
+    let again = start(contract, &store);
+    broker.begin();
+    let numbers = listener.numbers(100, 200);
+    assert_eq!(numbers, (100..300).collect::<Vec<_>>());
+    until("the cursor", || again.status().cursor == 300);
+}
+
+#[test]
+fn what_cannot_be_published_is_an_exception_and_the_next_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::start(dir.path(), "");
+    let listener = Listener::start(broker.port);
+    let store = Store::memory(&mut chance(3));
+    let mut contract = with_subscriber(&broker.address(), MqttVersion::V5, 1, "andon/{line}/{asset}");
+    {
+        let contract = Arc::get_mut(&mut contract).expect("nobody else has it");
+        let program =
+            andon_contract::expr::Program::compile("{n: .data.n, data: {n: (100 / (.data.n - 1) | floor)}}", &[]);
+        contract.subscribers.get_mut("alarms").expect("it is there").payload = Some(program.expect("an expression"));
+    }
+    let subscriber = start(contract, &store);
+    add(&store, 1..5);
+    assert_eq!(listener.numbers(0, 3), [100, 50, 33]);
+    until("the cursor", || subscriber.status().cursor == 4);
+    let status = subscriber.status();
+    assert_eq!((status.delivered, status.parked), (3, 1));
+    let rows = store.list("exceptions", &Query { limit: 5, ..Query::default() }).unwrap().rows;
+    let text = serde_json::to_string(&rows).unwrap();
+    assert!(text.contains("expression fails") && text.contains("plant"), "{text}");
+}
