@@ -99,9 +99,17 @@ pub struct Loop {
     ready: Vec<Ready>,
     arrived: Vec<(CallId, u32, Outcome)>,
 
-    /// After so many commits the process of a test ends.
+    /// At this commit the process of a test ends: before it is durable, or after.
     #[cfg(test)]
-    ends_after: Option<u32>,
+    ends: Option<(u32, End)>,
+}
+
+/// Where the process of a test ends.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Before,
+    After,
 }
 
 /// A run that has not ended, with what is pinned to it.
@@ -147,7 +155,7 @@ impl Loop {
             ready: Vec::new(),
             arrived: Vec::new(),
             #[cfg(test)]
-            ends_after: None,
+            ends: None,
         }
     }
 
@@ -214,9 +222,11 @@ impl Loop {
         let worked = !first.is_empty() || !second.is_empty();
         for writes in [first, second] {
             if !writes.is_empty() {
+                #[cfg(test)]
+                self.end_of_process(End::Before)?;
                 self.store.commit(writes)?;
                 #[cfg(test)]
-                self.end_of_process()?;
+                self.end_of_process(End::After)?;
             }
         }
         for ready in self.next.drain(..) {
@@ -227,10 +237,13 @@ impl Loop {
     }
 
     #[cfg(test)]
-    fn end_of_process(&mut self) -> Result<(), StoreError> {
-        let Some(left) = &mut self.ends_after else { return Ok(()) };
-        *left = left.saturating_sub(1);
-        if *left == 0 { Err(StoreError::Stopped("the process of the test ends here".into())) } else { Ok(()) }
+    fn end_of_process(&mut self, here: End) -> Result<(), StoreError> {
+        let Some((left, end)) = &mut self.ends else { return Ok(()) };
+        if here == End::Before {
+            *left = left.saturating_sub(1);
+        }
+        let ends = *left == 0 && *end == here;
+        if ends { Err(StoreError::Stopped("the process of the test ends here".into())) } else { Ok(()) }
     }
 
     /// After a failed commit nobody knows what of it is durable: everything is read again.

@@ -1,7 +1,7 @@
 //! Stories of whole runs: exactly once in effect whatever is lost, and what people are told.
 
 use super::world::{World, answer, no_load};
-use super::{Loop, Ready};
+use super::{End, Loop, Ready};
 use crate::testing::plant::{contract, route};
 use andon_contract::Contract;
 use andon_model::call::Step;
@@ -86,24 +86,25 @@ fn a_run_goes_from_its_event_to_its_end() {
 
 #[test]
 fn exactly_once_when_the_process_ends_after_any_commit() {
-    let mut commits = 0;
-    for seed in 0..4 {
+    let (mut commits, mut searches) = (0, 0);
+    for (seed, side) in (0..4).flat_map(|seed| [(seed, End::Before), (seed, End::After)]) {
         for end in 1.. {
             let mut world = World::new(story());
             world.chance = seed;
             world.event(1, "m-1", activated(1));
             world.event(2, "m-2", activated(2));
-            world.runner.ends_after = Some(end);
+            world.runner.ends = Some((end, side));
             world.finish();
-            world.assert_exactly_once(2, 6, &format!("seed {seed}, end after commit {end}"));
+            world.assert_exactly_once(2, 6, &format!("seed {seed}, end {side:?} commit {end}"));
             assert_eq!(world.store.events_after(0, 10).unwrap().len(), 4, "each event is emitted once");
+            searches += world.office.seen.iter().filter(|(_, step)| *step == Step::Search).count();
             commits = end;
             if world.crashes == 0 {
                 break;
             }
         }
     }
-    assert!(commits > 6, "there were only {commits} commits");
+    assert!(commits > 6 && searches > 0, "there were only {commits} commits, {searches} searches");
 }
 
 #[test]
