@@ -47,7 +47,7 @@ impl Running {
 fn client() -> Client {
     // Another test may have installed it before.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().no_proxy().build().unwrap()
+    Client::builder().no_proxy().timeout(Duration::from_mins(1)).build().unwrap()
 }
 
 fn request(reference: &str) -> Json {
@@ -143,7 +143,7 @@ fn failures_have_no_effect_and_end_when_they_are_used_up() {
 fn late_has_its_effect_before_its_answer_and_hang_neither() {
     let office = Running::start(tempfile::tempdir().unwrap());
     Runtime::new().unwrap().block_on(async {
-        fault(&office.base, json!({ "next": 1, "kind": "late", "ms": 3_600_000 })).await;
+        fault(&office.base, json!({ "next": 1, "kind": "late", "ms": 3_600_000, "method": "POST" })).await;
         let base = office.base.clone();
         let late = tokio::spawn(async move { post(&base, &request("R1")).await });
         while get(format!("{}/requests?reference=R1", office.base)).await["total"] == 0 {}
