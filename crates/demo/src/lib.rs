@@ -21,6 +21,7 @@
 //! The state machines by calling them; the shell by a real HTTP client on a free port; the file by reading it, and by
 //! tearing it as a crash would; the recording by comparing it with the one that is checked in.
 
+pub mod broker;
 pub mod eam;
 pub mod faults;
 pub mod machine;
