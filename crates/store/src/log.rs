@@ -98,7 +98,7 @@ impl Log {
             Place::Files { writer, .. } => {
                 let (reply, outcome) = sync_channel(1);
                 // Nobody but this function waits for the reply.
-                writer.submit(Job::new(parts, Box::new(move |batches| drop(reply.send(batches)))));
+                writer.submit(Job::many(parts, Box::new(move |batches| drop(reply.send(batches)))));
                 outcome.recv().unwrap_or_else(|_| Err(ended()))
             }
             Place::Look { .. } => Err(crate::store::looking()),
@@ -107,13 +107,15 @@ impl Log {
 
     /// Appends a part; `done` is called once it is durable.
     pub(crate) fn submit(&self, part: Part, done: Done) {
-        let one = |batches: Vec<Arc<Batch>>| batches.into_iter().next().expect("one part makes one batch");
         match &self.place {
             Place::Files { writer, .. } => match check(std::slice::from_ref(&part)) {
-                Ok(()) => writer.submit(Job::new(vec![part], Box::new(move |batches| done(batches.map(one))))),
+                Ok(()) => writer.submit(Job::one(part, done)),
                 Err(error) => done(Err(error)),
             },
-            Place::Memory(_) | Place::Look { .. } => done(self.append(vec![part]).map(one)),
+            Place::Memory(_) | Place::Look { .. } => {
+                let batch = self.append(vec![part]);
+                done(batch.map(|batches| batches.into_iter().next().expect("one part makes one batch")));
+            }
         }
     }
 

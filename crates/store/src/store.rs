@@ -333,7 +333,7 @@ impl Store {
 
     /// The same for a loop that does not wait: all parts that wait become one group. `done` is called from the writing
     /// thread once the part is durable, in the order of submission; in memory it is called at once. Blocks while the
-    /// queue is full.
+    /// queue is full; therefore `done` must not append or submit itself.
     pub fn submit(&self, part: Part, done: Box<dyn FnOnce(Result<Arc<Batch>, StoreError>) + Send>) {
         self.0.log.submit(part, done);
     }

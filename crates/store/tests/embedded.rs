@@ -233,6 +233,26 @@ fn a_state_that_has_read_further_than_the_log_refuses_the_start() {
 }
 
 #[test]
+fn a_raised_epoch_gives_new_places_and_keeps_the_old_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let old = store.append(vec![part("line-1", 5, 1)]).unwrap();
+    let counts = store.source_counts();
+    drop(store);
+    let format = fs::read_to_string(dir.path().join("format")).unwrap();
+    fs::write(dir.path().join("format"), format.replace("\"epoch\": 1", "\"epoch\": 2")).unwrap();
+    let store = open(dir.path()).unwrap();
+    assert_eq!((store.epoch(), store.source_counts()), (2, counts));
+    assert_eq!(store.log_end(), Position { epoch: 2, offset: old[0].end().offset });
+    let new = store.append(vec![part("line-1", 2, 2)]).unwrap();
+    assert_eq!(read_all(&store, start(&store)), [old, new].concat());
+    drop(store);
+    fs::write(dir.path().join("format"), format).unwrap();
+    let refused = open(dir.path()).err().unwrap();
+    assert!(refused.to_string().contains("do not belong together"), "{refused}");
+}
+
+#[test]
 fn newer_and_damaged_files_are_refused_with_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).unwrap());
@@ -392,7 +412,12 @@ fn what_was_acknowledged_survives_kill_9() {
             assert!(killed, "the writer ended by itself");
             writer.wait().unwrap();
 
+            let look = Store::look(dir.path()).unwrap();
+            let seen = read_all(&look, start(&look));
+            assert!(events.iter().all(|n| look.event(event(*n).id).unwrap().is_some()), "a look sees what is durable");
+            drop(look);
             let store = open(dir.path()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            assert_eq!(read_all(&store, start(&store)), seen);
             let batches = read_all(&store, start(&store));
             let mut place = 0;
             for batch in &batches {

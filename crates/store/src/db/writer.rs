@@ -11,6 +11,7 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 /// Commits that may wait for the writer; further ones block their callers.
@@ -18,6 +19,9 @@ const WAITING_MAX: usize = 1_024;
 
 /// Commits that share one transaction at most.
 const GROUP_MAX: usize = 256;
+
+/// How long cutting back the write-ahead log waits for readers.
+const CUT_WAIT: Duration = Duration::from_millis(50);
 
 /// What is asked of the writer.
 pub(crate) enum Work {
@@ -120,10 +124,15 @@ fn retried(
     works.iter().zip(outcomes).map(again).collect()
 }
 
-/// Cuts the write-ahead log back when a reader kept `SQLite` from doing so itself.
+/// Cuts the write-ahead log back when readers kept `SQLite` from doing so itself.
 fn bound(connection: &Connection, wal: &Path) {
     if std::fs::metadata(wal).is_ok_and(|file| file.len() > super::WAL_BYTES_MAX) {
-        let cut = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        // Commits wait meanwhile: a reader that stays longer is asked again after the next group.
+        let cut = connection
+            .busy_timeout(CUT_WAIT)
+            .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)));
+        let again = connection.busy_timeout(super::BUSY);
+        debug_assert!(again.is_ok(), "a time is always accepted");
         if !matches!(cut, Ok(0)) {
             tracing::warn!(?cut, "the write-ahead log of the database is over its limit; a long reader keeps it");
         }

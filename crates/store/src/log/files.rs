@@ -90,7 +90,13 @@ impl Active {
             buffer: Vec::new(),
             folder,
         };
+        if active.end.epoch > epoch {
+            let what =
+                format!("it is of epoch {}, the folder of {epoch}: they do not belong together", active.end.epoch);
+            return Err(StoreError::corrupt(&active.path, 36, what));
+        }
         if active.end.epoch != epoch {
+            // A restore has raised the epoch: its entries have places of their own from here on.
             active.end.epoch = epoch;
             active.roll(&tail.counts)?;
         }

@@ -1,6 +1,6 @@
 //! The thread that writes the log: all parts that wait become one group and share one sync.
 
-use super::{Known, ended, files::Active, frame, placed};
+use super::{Done, Known, ended, files::Active, frame, placed};
 use crate::{StoreError, change::Change, folder::Folder};
 use andon_model::sample::{Batch, Part};
 use std::{
@@ -15,20 +15,46 @@ const WAITING_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a group, by the same estimate; one job is never divided.
 const GROUP_BYTES_MAX: usize = 4 << 20;
 
-/// What is called with the batches of a job.
-type Reply = Box<dyn FnOnce(Result<Vec<Arc<Batch>>, StoreError>) + Send>;
+/// What is called with the batches of an append.
+pub(crate) type Reply = Box<dyn FnOnce(Result<Vec<Arc<Batch>>, StoreError>) + Send>;
 
-/// Parts that become durable together.
+/// Parts that become durable together, and who is told. One part alone is the common case and takes no list.
 pub(crate) struct Job {
-    parts: Vec<Part>,
+    parts: Parts,
     bytes: usize,
-    reply: Reply,
+}
+
+enum Parts {
+    One(Part, Done),
+    Many(Vec<Part>, Reply),
 }
 
 impl Job {
-    pub(crate) fn new(parts: Vec<Part>, reply: Reply) -> Self {
+    /// One part.
+    pub(crate) fn one(part: Part, done: Done) -> Self {
+        let bytes = frame::estimate(&part);
+        Self { parts: Parts::One(part, done), bytes }
+    }
+
+    /// Several parts that follow each other.
+    pub(crate) fn many(parts: Vec<Part>, reply: Reply) -> Self {
         let bytes = parts.iter().map(frame::estimate).sum();
-        Self { parts, bytes, reply }
+        Self { parts: Parts::Many(parts, reply), bytes }
+    }
+}
+
+/// Who is told of a job.
+enum Told {
+    One(Done),
+    Many(Reply, usize),
+}
+
+impl Told {
+    fn failed(self, error: StoreError) {
+        match self {
+            Self::One(done) => done(Err(error)),
+            Self::Many(reply, _) => reply(Err(error)),
+        }
     }
 }
 
@@ -102,7 +128,7 @@ impl Writer {
         let mut waiting = self.queue.room.wait_while(self.queue.lock(), full).unwrap_or_else(PoisonError::into_inner);
         if waiting.closed {
             drop(waiting);
-            return (job.reply)(Err(ended()));
+            return taken(vec![job], &mut Vec::new()).into_iter().for_each(|told| told.failed(ended()));
         }
         waiting.bytes += job.bytes;
         waiting.jobs.push_back(job);
@@ -135,40 +161,54 @@ impl Drop for Closing {
             std::mem::take(&mut waiting.jobs)
         };
         self.0.room.notify_all();
-        for job in jobs {
-            (job.reply)(Err(ended()));
+        for told in taken(jobs, &mut Vec::new()) {
+            told.failed(ended());
         }
     }
 }
 
+/// Takes the parts out of jobs, in order.
+fn taken(jobs: impl IntoIterator<Item = Job>, parts: &mut Vec<Part>) -> Vec<Told> {
+    let take = |job: Job| match job.parts {
+        Parts::One(part, done) => {
+            parts.push(part);
+            Told::One(done)
+        }
+        Parts::Many(many, reply) => {
+            let count = many.len();
+            parts.extend(many);
+            Told::Many(reply, count)
+        }
+    };
+    jobs.into_iter().map(take).collect()
+}
+
 fn serve(mut active: Active, queue: &Queue, known: &Mutex<Known>, folder: &Folder, change: &Change) {
-    let mut stopped = None;
+    let mut stopped: Option<String> = None;
     loop {
         let jobs = queue.take();
         if jobs.is_empty() {
             break;
         }
-        let outcome = match &stopped {
-            None => write(&mut active, jobs, known),
-            Some(why) => {
-                Err((StoreError::Stopped(String::clone(why)), jobs.into_iter().map(|job| job.reply).collect()))
-            }
+        let mut parts = Vec::with_capacity(jobs.len());
+        let told = taken(jobs, &mut parts);
+        let written = match &stopped {
+            None => write(&mut active, parts, known),
+            Some(why) => Err(StoreError::Stopped(why.clone())),
         };
-        match outcome {
-            Ok(done) => {
+        match written {
+            Ok(batches) => {
                 change.rise();
-                for (reply, batches) in done {
-                    reply(Ok(batches));
-                }
+                answer(told, batches);
             }
-            Err((error, replies)) => {
+            Err(error) => {
                 if error.is_full() {
                     folder.room.exhausted();
                 } else if let StoreError::Stopped(why) = &error {
                     stopped = Some(why.clone());
                 }
-                for reply in replies {
-                    reply(Err(error.clone()));
+                for told in told {
+                    told.failed(error.clone());
                 }
             }
         }
@@ -180,25 +220,23 @@ fn serve(mut active: Active, queue: &Queue, known: &Mutex<Known>, folder: &Folde
     }
 }
 
-type Written = Vec<(Reply, Vec<Arc<Batch>>)>;
-
-/// Writes jobs as one group: all of them are durable, or none is there.
-fn write(active: &mut Active, jobs: Vec<Job>, known: &Mutex<Known>) -> Result<Written, (StoreError, Vec<Reply>)> {
+/// Writes parts as one group: all of them are durable, or none is there.
+fn write(active: &mut Active, parts: Vec<Part>, known: &Mutex<Known>) -> Result<Vec<Arc<Batch>>, StoreError> {
     let known = || known.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut parts = Vec::new();
-    let mut replies = Vec::new();
-    for job in jobs {
-        replies.push((job.reply, job.parts.len()));
-        parts.extend(job.parts);
-    }
     // Only this thread changes the end and the counts.
     let batches = placed(parts, known().end);
-    match active.write(&batches, || known().counts.clone()) {
-        Ok(()) => {
-            known().keep(&batches);
-            let mut batches = batches.into_iter();
-            Ok(replies.into_iter().map(|(reply, count)| (reply, batches.by_ref().take(count).collect())).collect())
+    active.write(&batches, || known().counts.clone())?;
+    known().keep(&batches);
+    Ok(batches)
+}
+
+/// Gives everybody the batches of their parts.
+fn answer(told: Vec<Told>, batches: Vec<Arc<Batch>>) {
+    let mut batches = batches.into_iter();
+    for told in told {
+        match told {
+            Told::One(done) => done(Ok(batches.next().expect("one part makes one batch"))),
+            Told::Many(reply, count) => reply(Ok(batches.by_ref().take(count).collect())),
         }
-        Err(error) => Err((error, replies.into_iter().map(|(reply, _)| reply).collect())),
     }
 }
