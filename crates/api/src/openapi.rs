@@ -73,7 +73,10 @@ pub fn document() -> Json {
             json!({"get": {
                 "summary": about, "operationId": word, "parameters": [id],
                 "responses": {
-                    "200": {"description": "The answer.", "content": {"application/json": {"schema": {"type": "object"}}}},
+                    "200": {
+                        "description": "The answer.",
+                        "content": {"application/json": {"schema": {"type": "object"}}}
+                    },
                     "default": problem()
                 }
             }}),
@@ -120,7 +123,10 @@ fn list(word: &str, about: &str, schema: &str) -> Json {
                 &json!({"type": "array", "items": {"type": "string"}})),
             parameter("after", "query", "`next` of the page before.", &json!({"type": "integer", "minimum": 0})),
             parameter("limit", "query", "Rows at most.",
-                &json!({"type": "integer", "minimum": 1, "maximum": backend::LIMIT_MAX, "default": backend::LIMIT_DEFAULT})),
+                &json!({
+                    "type": "integer", "minimum": 1,
+                    "maximum": backend::LIMIT_MAX, "default": backend::LIMIT_DEFAULT
+                })),
             parameter("order", "query", "Newest or oldest first.",
                 &json!({"type": "string", "enum": ["asc", "desc"], "default": "desc"})),
         ],
@@ -144,7 +150,10 @@ fn samples() -> Json {
             "asset": {"type": "string", "description": "Our name of the asset, or its address in this source."},
             "signal": {"type": "string"},
             "value": {"type": ["boolean", "number", "string"]},
-            "time": {"type": "string", "description": "RFC 3339, or naive in the zone of the source; absent: the receive time."},
+            "time": {
+                "type": "string",
+                "description": "RFC 3339, or naive in the zone of the source; absent: the receive time."
+            },
             "quality": {"type": "integer", "description": "OPC UA StatusCode; absent: good."}
         }
     });

@@ -85,12 +85,12 @@ async fn readyz(State(backend): State<Shared>) -> Result<Response, Problem> {
 }
 
 async fn metrics(State(backend): State<Shared>) -> Result<Response, Problem> {
-    let text = ask(backend, |b| b.metrics()).await?;
+    let text = ask(backend, <dyn Backend>::metrics).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
 async fn status(State(backend): State<Shared>) -> Result<Response, Problem> {
-    Ok(Json(ask(backend, |b| b.status()).await?).into_response())
+    Ok(Json(ask(backend, <dyn Backend>::status).await?).into_response())
 }
 
 async fn explain(State(backend): State<Shared>, Path(id): Path<String>) -> Result<Response, Problem> {

@@ -24,7 +24,8 @@ fn whatever_a_machine_sends_is_counted_and_the_others_go_on() {
         assert!(sent.success());
     };
     let topic = "machines/machine-01/temperature";
-    let deep = format!("{{\"value\": {}1{}, \"timestamp\": \"2026-03-02 08:00:00\"}}", "[".repeat(500), "]".repeat(500));
+    let deep =
+        format!("{{\"value\": {}1{}, \"timestamp\": \"2026-03-02 08:00:00\"}}", "[".repeat(500), "]".repeat(500));
     let huge = format!("{{\"value\": 1, \"pad\": \"{}\"}}", "x".repeat(2 << 20));
     let wrong: Vec<(&str, Vec<u8>)> = vec![
         (topic, b"".to_vec()),

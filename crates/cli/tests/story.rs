@@ -80,9 +80,9 @@ impl Plant {
     fn wait_done(&self, rows: usize, activations: usize) {
         wait_until("all samples are stored", || {
             let sources = self.world.list("sources", &self.data, &[]);
-            sources.first().is_some_and(|s| {
-                s["stored"].as_u64().unwrap() + s["duplicate"].as_u64().unwrap() >= rows as u64
-            })
+            sources
+                .first()
+                .is_some_and(|s| s["stored"].as_u64().unwrap() + s["duplicate"].as_u64().unwrap() >= rows as u64)
         });
         wait_until("all calls are delivered", || {
             self.world.list("calls", &self.data, &["state=delivered"]).len() >= activations
@@ -103,8 +103,7 @@ impl Plant {
         assert_eq!(requests.len(), expected.activations, "one request per activation: {requests:#?}");
         assert_eq!(references.len(), requests.len(), "each with a reference of its own");
         for reference in references {
-            let explained =
-                self.world.ok(&["explain", reference, "--data", self.data.to_str().unwrap(), "--json"]);
+            let explained = self.world.ok(&["explain", reference, "--data", self.data.to_str().unwrap(), "--json"]);
             let lineage: serde_json::Value = serde_json::from_str(&explained).unwrap();
             let events = lineage["events"].as_array().unwrap();
             let activated = events.iter().find(|e| e["event"]["data"]["change"] == "activated").unwrap();

@@ -39,8 +39,7 @@ fn validator(document: &Json, schema: &Json) -> jsonschema::Validator {
 
 fn assert_fits(document: &Json, schema: &Json, value: &Json, what: &str) {
     let validator = validator(document, schema);
-    let problems: Vec<String> =
-        validator.iter_errors(value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    let problems: Vec<String> = validator.iter_errors(value).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(problems.is_empty(), "{what} does not fit the document: {problems:#?}\n{value:#}");
 }
 
@@ -80,7 +79,10 @@ fn every_answer_fits_the_document() {
     let (status, body) = api.request(
         "POST",
         "/v1/sources/posted/samples",
-        Some(r#"[{"asset":"machine-02","signal":"temprature","value":71.5},{"asset":"nobody","signal":"temperature","value":"x"}]"#),
+        Some(
+            r#"[{"asset":"machine-02","signal":"temprature","value":71.5},
+                {"asset":"nobody","signal":"temperature","value":"x"}]"#,
+        ),
     );
     assert_eq!(status, 422, "{body}");
     assert!(body["problems"].as_array().unwrap().len() >= 2, "{body}");
@@ -97,9 +99,7 @@ fn every_answer_fits_the_document() {
     wait_until("both requests are made", || {
         api.get("/v1/calls?where=state=delivered")["rows"].as_array().unwrap().len() == 2
     });
-    wait_until("the broken message is set aside", || {
-        !api.get("/v1/quarantine")["rows"].as_array().unwrap().is_empty()
-    });
+    wait_until("the broken message is set aside", || !api.get("/v1/quarantine")["rows"].as_array().unwrap().is_empty());
     let document = api.get("/openapi.json");
     let mut seen = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -140,9 +140,16 @@ fn commands_say_what_to_do_next() {
     let run = |args: &[&str]| {
         let output = world.run(args);
         let text = |bytes: &[u8]| {
-            String::from_utf8_lossy(bytes).replace(dir.path().to_str().unwrap(), "DIR").replace(env!("CARGO_PKG_VERSION"), "VERSION")
+            String::from_utf8_lossy(bytes)
+                .replace(dir.path().to_str().unwrap(), "DIR")
+                .replace(env!("CARGO_PKG_VERSION"), "VERSION")
         };
-        format!("exit {}\n--- stdout\n{}--- stderr\n{}", output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+        format!(
+            "exit {}\n--- stdout\n{}--- stderr\n{}",
+            output.status.code().unwrap(),
+            text(&output.stdout),
+            text(&output.stderr)
+        )
     };
     insta::assert_snapshot!("help", run(&["--help"]));
     insta::assert_snapshot!("no-folder", run(&["status", "--data", missing.to_str().unwrap()]));

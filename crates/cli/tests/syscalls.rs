@@ -53,7 +53,9 @@ fn call(text: &str) -> Call {
 }
 
 fn is_sync_of(call: &Call, file: &str) -> bool {
-    (call.name == "fdatasync" || call.name == "fsync") && call.text.contains(file) && call.text.trim_end().ends_with("= 0")
+    (call.name == "fdatasync" || call.name == "fsync")
+        && call.text.contains(file)
+        && call.text.trim_end().ends_with("= 0")
 }
 
 fn is_write_to(call: &Call, file: &str) -> bool {
@@ -103,7 +105,15 @@ fn the_segment_is_synced_before_each_puback_and_the_journal_before_each_call() {
     fs::write(&class, text).unwrap();
     let _office = start_office(&world, office_port, &dir.path().join("requests.jsonl"));
     let mut command = Command::new("strace");
-    command.args(["-f", "-yy", "-s", "64", "-e", "trace=write,writev,pwrite64,pwritev,sendto,sendmsg,fdatasync,fsync", "-o"]);
+    command.args([
+        "-f",
+        "-yy",
+        "-s",
+        "64",
+        "-e",
+        "trace=write,writev,pwrite64,pwritev,sendto,sendmsg,fdatasync,fsync",
+        "-o",
+    ]);
     command.arg(&trace).arg(env!("CARGO_BIN_EXE_andon"));
     command.args(["run", project.to_str().unwrap(), "--data", data.to_str().unwrap(), "--api", "127.0.0.1:0"]);
     command.env("ANDON_MQTT", &world.mqtt).env("ANDON_EAM", &world.eam);

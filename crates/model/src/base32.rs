@@ -14,7 +14,7 @@ pub fn encode(bytes: [u8; 10]) -> String {
     (0..LEN)
         .map(|i| {
             let five = (bits >> (5 * (LEN - 1 - i))) & 31;
-            char::from(ALPHABET[usize::try_from(five).unwrap_or(0) & 31])
+            usize::try_from(five).ok().and_then(|place| ALPHABET.get(place)).map_or('0', |letter| char::from(*letter))
         })
         .collect()
 }

@@ -109,7 +109,7 @@ pub struct Prepared {
 impl Prepared {
     /// The hash that the attempt's row keeps: 80 bits over method, address, headers and body.
     pub fn hash(&self) -> String {
-        let headers: String = self.headers.iter().map(|(k, v)| format!("{k}:{v}\n")).collect();
+        let headers = self.headers.iter().fold(String::new(), |all, (name, value)| all + name + ":" + value + "\n");
         base32::encode(derive(&[self.method.as_bytes(), self.url.as_bytes(), headers.as_bytes(), self.body.as_bytes()]))
     }
 }

@@ -18,16 +18,16 @@
 //! Examples and properties beside each type: whatever is printed reads back as the same value.
 
 pub mod base32;
+pub mod call;
+pub mod event;
 pub mod id;
 pub mod name;
-pub mod time;
-pub mod span;
-pub mod value;
 pub mod quantity;
 pub mod sample;
-pub mod event;
 pub mod schema;
-pub mod call;
+pub mod span;
+pub mod time;
+pub mod value;
 
 pub use call::{Key, Outcome, OutcomeClass, Reference};
 pub use event::Event;

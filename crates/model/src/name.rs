@@ -16,8 +16,10 @@ pub struct NotAName {
     pub found: String,
 }
 
-const NAME: &str = "a name of lower-case letters, digits and hyphens, at most 63 characters, beginning with a letter or digit";
-const SIGNAL: &str = "a signal's name of letters, digits, `-`, `_` and `.`, at most 63 characters, beginning with a letter or digit";
+const NAME: &str =
+    "a name of lower-case letters, digits and hyphens, at most 63 characters, beginning with a letter or digit";
+const SIGNAL: &str =
+    "a signal's name of letters, digits, `-`, `_` and `.`, at most 63 characters, beginning with a letter or digit";
 
 fn is_name(text: &str) -> bool {
     let mut chars = text.bytes();

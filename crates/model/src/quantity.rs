@@ -22,7 +22,9 @@ impl Quantity {
     pub fn is_valid(&self) -> bool {
         let digits = self.value.strip_prefix('-').unwrap_or(&self.value);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-        !whole.is_empty() && !fraction.is_empty() && [whole, fraction].iter().all(|p| p.bytes().all(|b| b.is_ascii_digit()))
+        !whole.is_empty()
+            && !fraction.is_empty()
+            && [whole, fraction].iter().all(|p| p.bytes().all(|b| b.is_ascii_digit()))
     }
 }
 

@@ -176,10 +176,7 @@ impl<'de> Deserialize<'de> for Span {
 
 /// Reads a size in bytes: `64 MiB`, `100 kB`, `512 B`, `1 GiB`.
 pub fn parse_size(text: &str) -> Result<u64, NotASpan> {
-    let wrong = || NotASpan {
-        expected: "a size like 64 MiB, 100 kB or 512 B",
-        found: text.chars().take(64).collect(),
-    };
+    let wrong = || NotASpan { expected: "a size like 64 MiB, 100 kB or 512 B", found: text.chars().take(64).collect() };
     let trimmed = text.trim();
     let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(digits);

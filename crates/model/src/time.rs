@@ -76,10 +76,8 @@ impl Time {
 
     /// Reads RFC 3339 with an offset or `Z`.
     pub fn parse(text: &str) -> Result<Self, NotATime> {
-        let wrong = || NotATime {
-            expected: "a time like 2026-11-22T08:05:00.25Z",
-            found: text.chars().take(64).collect(),
-        };
+        let wrong =
+            || NotATime { expected: "a time like 2026-11-22T08:05:00.25Z", found: text.chars().take(64).collect() };
         let stamp: jiff::Timestamp = text.trim().parse().map_err(|_| wrong())?;
         i64::try_from(stamp.as_nanosecond()).map(Self).map_err(|_| wrong())
     }

@@ -69,7 +69,7 @@ impl Value {
             Self::I64(n) => (*n).into(),
             Self::F64(x) => (*x).into(),
             Self::Text(t) => t.as_ref().into(),
-            Self::Bytes(b) => b.iter().map(|b| format!("{b:02X}")).collect::<String>().into(),
+            Self::Bytes(b) => hexadecimal(b).into(),
         }
     }
 }
@@ -84,6 +84,12 @@ impl fmt::Display for Value {
             Self::Bytes(b) => write!(f, "{} bytes", b.len()),
         }
     }
+}
+
+/// Upper-case hexadecimal text of bytes.
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |four: u8| char::from_digit(u32::from(four), 16).unwrap_or('0').to_ascii_uppercase();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The quality of a sample: an OPC UA `StatusCode` (Part 4, 7.39).

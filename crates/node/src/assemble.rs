@@ -5,6 +5,7 @@ use crate::{
     calls::Sender,
     clock,
     drive::{Turn, Worker},
+    ingest::Posts,
 };
 use andon_api::{Accepted, Backend, Ingest, Problem};
 use andon_contract::{
@@ -109,8 +110,7 @@ pub struct Node {
 
 /// What the API asks while the instance runs.
 struct Shared {
-    contract: Arc<Contract>,
-    store: Store,
+    posts: Posts,
     workers: Mutex<Vec<Worker>>,
     sources: Mutex<Vec<(Name, SourceHandle)>>,
     subscribers: Mutex<Vec<SubscriberHandle>>,
@@ -141,8 +141,7 @@ impl Node {
             .build()
             .map_err(StartError::Thread)?;
         let shared = Arc::new(Shared {
-            contract: contract.clone(),
-            store: store.clone(),
+            posts: Posts::new(&contract, &store, env()).map_err(on_store)?,
             workers: Mutex::default(),
             sources: Mutex::default(),
             subscribers: Mutex::default(),
@@ -155,7 +154,8 @@ impl Node {
         shared.add(workflows(&store, &contract, connectors, sender)?);
         shared.add(rules(&store, &contract)?);
         for subscriber in contract.subscribers.keys() {
-            let handle = start_subscriber(contract.clone(), subscriber, store.clone(), env(), Arc::new(Real), Box::new(chance));
+            let handle =
+                start_subscriber(contract.clone(), subscriber, store.clone(), env(), Arc::new(Real), Box::new(chance));
             lock(&shared.subscribers).push(handle.map_err(StartError::Thread)?);
         }
         for (source, settings) in &contract.sources {
@@ -254,7 +254,7 @@ impl Running for Shared {
     }
 
     fn ingest(&self, ingest: Ingest) -> Result<Accepted, Problem> {
-        crate::ingest::take(&self.contract, &self.store, &ingest)
+        self.posts.take(&ingest)
     }
 }
 
@@ -263,7 +263,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Random bytes from the operating system.
-fn chance(bytes: &mut [u8]) {
+pub(crate) fn chance(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system gives random bytes");
 }
 
@@ -302,17 +302,15 @@ fn activate(store: &Store, contract: &Contract) -> Result<(), StoreError> {
     if store.active_contract()?.is_some_and(|row| row.revision == contract.revision) {
         return Ok(());
     }
-    let row = ContractRow {
-        revision: contract.revision.clone(),
-        activated: clock::now(),
-        files: contract.files.clone(),
-    };
+    let row =
+        ContractRow { revision: contract.revision.clone(), activated: clock::now(), files: contract.files.clone() };
     store.commit(vec![Write::Contract(Box::new(row))]).map(drop)
 }
 
 /// Layer 2: reads the log, commits events.
 fn rules(store: &Store, contract: &Arc<Contract>) -> Result<Worker, StartError> {
-    let rules = andon_events::run::Loop::new(store.clone(), contract.clone(), clock::now()).map_err(StartError::Rules)?;
+    let rules =
+        andon_events::run::Loop::new(store.clone(), contract.clone(), clock::now()).map_err(StartError::Rules)?;
     let rules = Arc::new(Mutex::new(rules));
     let ending = rules.clone();
     Worker::start(
@@ -382,7 +380,8 @@ fn serve(
         return Err(failed(std::io::Error::new(std::io::ErrorKind::PermissionDenied, cause)));
     }
     runtime.spawn(async move {
-        let served = axum::serve(listener, andon_api::routes::router(backend)).with_graceful_shutdown(closing.cancelled_owned());
+        let served =
+            axum::serve(listener, andon_api::routes::router(backend)).with_graceful_shutdown(closing.cancelled_owned());
         if let Err(error) = served.await {
             tracing::error!(%error, "the API ended");
         }

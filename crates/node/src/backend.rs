@@ -4,10 +4,7 @@ use andon_api::{
     Accepted, Backend, Ingest, Kind, Page, Problem, Query,
     types::{Finding, Readiness, Seam, Source, Status, Term},
 };
-use andon_contract::{
-    Contract,
-    contract::SourceKind,
-};
+use andon_contract::{Contract, contract::SourceKind};
 use andon_model::{Position, SignalNo, sample::Entry};
 use andon_observe::{health, metrics::metrics, seams};
 use andon_store::{Store, StoreError};
@@ -335,9 +332,9 @@ fn public(kind: Kind, mut row: Json) -> Json {
 fn show(store: &Store, id: &str) -> Result<Option<Json>, StoreError> {
     use andon_model::{CallId, EventId, ExceptionId, Reference, RunId};
     if let Ok(id) = EventId::parse(id) {
-        return Ok(store.event(id)?.map(|(stored, evidence)| {
-            json!({ "event": stored.event.to_json(Some(stored.sequence)), "evidence": evidence })
-        }));
+        return Ok(store.event(id)?.map(
+            |(stored, evidence)| json!({ "event": stored.event.to_json(Some(stored.sequence)), "evidence": evidence }),
+        ));
     }
     if let Ok(id) = RunId::parse(id) {
         let Some(run) = store.run(id)? else { return Ok(None) };

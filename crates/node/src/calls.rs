@@ -1,6 +1,9 @@
 //! Carries attempts from the workflows to the connectors and their outcomes back, so that neither knows the other.
 
-use andon_model::{Outcome, call::{CallRequest, Prepared}};
+use andon_model::{
+    Outcome,
+    call::{CallRequest, Prepared},
+};
 use andon_store::Store;
 use andon_systems::Connectors;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -98,10 +98,10 @@ pub fn explain(store: &Store, asked: &str) -> Result<Option<Lineage>, StoreError
     match origin {
         Origin::Event(event) => {
             for stored in story(store, &event)? {
-                lineage.events.push(node(store, stored)?);
+                lineage.events.push(node(store, &stored)?);
             }
         }
-        Origin::Exception(row) => lineage.exceptions.push(row),
+        Origin::Exception(row) => lineage.exceptions.push(*row),
     }
     let runs = lineage.events.iter().flat_map(|e| &e.runs).map(|r| r.run.id);
     for run in runs.collect::<Vec<_>>() {
@@ -116,7 +116,7 @@ pub fn explain(store: &Store, asked: &str) -> Result<Option<Lineage>, StoreError
 
 enum Origin {
     Event(Box<Event>),
-    Exception(ExceptionRow),
+    Exception(Box<ExceptionRow>),
 }
 
 fn find(store: &Store, asked: &str) -> Result<Option<(Asked, Origin)>, StoreError> {
@@ -136,7 +136,7 @@ fn find(store: &Store, asked: &str) -> Result<Option<(Asked, Origin)>, StoreErro
             Some(run) => of_run(store, run)?,
             None => None,
         };
-        return Ok(Some((Asked::Exception, run.unwrap_or(Origin::Exception(row)))));
+        return Ok(Some((Asked::Exception, run.unwrap_or_else(|| Origin::Exception(Box::new(row))))));
     }
     if let Some(offset) = sample_offset(asked) {
         return Ok(of_sample(store, offset)?.map(|o| (Asked::Sample, o)));
@@ -212,7 +212,7 @@ fn story(store: &Store, event: &Event) -> Result<Vec<StoredEvent>, StoreError> {
     Ok(events)
 }
 
-fn node(store: &Store, stored: StoredEvent) -> Result<EventNode, StoreError> {
+fn node(store: &Store, stored: &StoredEvent) -> Result<EventNode, StoreError> {
     let id = stored.event.id;
     let evidence = store.event(id)?.and_then(|(_, evidence)| evidence);
     let mut runs = Vec::new();

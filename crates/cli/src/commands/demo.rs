@@ -102,7 +102,8 @@ pub(super) fn run(args: &Demo) -> anyhow::Result<ExitCode> {
 
     say(format!("the broker of the plant is {mqtt}"));
     let requests_text = requests.display().to_string();
-    let _office = part(&world, &["office", "eam", "--listen", &office_address, "--file", &requests_text], &folder.path)?;
+    let _office =
+        part(&world, &["office", "eam", "--listen", &office_address, "--file", &requests_text], &folder.path)?;
     say(format!("the maintenance system is http://{office_address}, its file is {requests_text}"));
     let (project_text, data_text) = (project.display().to_string(), data.display().to_string());
     let api = if TcpStream::connect("127.0.0.1:8730").is_ok() { "127.0.0.1:0" } else { "127.0.0.1:8730" };
@@ -117,7 +118,11 @@ pub(super) fn run(args: &Demo) -> anyhow::Result<ExitCode> {
     let feed = ["feed", &recording, "--project", &project_text, "--data", &data_text];
     let fed = command(&world, &feed)?.stdout(Stdio::null()).stderr(feed_output(args.json)).status()?;
     if !fed.success() {
-        return Err(failure(NO, "the recording could not be published", "run it again with --data DIR and look at run.log"));
+        return Err(failure(
+            NO,
+            "the recording could not be published",
+            "run it again with --data DIR and look at run.log",
+        ));
     }
     let delivered = wait_for("the work requests are made", || {
         let calls = rows(&target, Kind::Calls, ("state", "delivered"))?;

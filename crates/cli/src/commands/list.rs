@@ -75,7 +75,9 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Quarantine => &["exception", "received", "source", "topic", "detail"],
         Kind::Samples => &["position", "time", "signal", "value", "quality", "source"],
         Kind::Gaps => &["source", "from", "to", "reason"],
-        Kind::Sources => &["source", "kind", "connected", "received", "stored", "duplicate", "quarantined", "refused", "reason"],
+        Kind::Sources => {
+            &["source", "kind", "connected", "received", "stored", "duplicate", "quarantined", "refused", "reason"]
+        }
         Kind::Contracts => &["revision", "activated"],
     }
 }
