@@ -20,7 +20,11 @@
 //! and restarted, and against a hostile broker.
 
 pub mod duplicates;
+pub mod feed;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod given;
+pub mod http;
 pub mod mapping;
 pub mod mqtt;
 pub mod payload;
@@ -31,3 +35,5 @@ pub mod run;
 pub mod source;
 pub mod subscriber;
 pub mod value;
+
+mod history;

@@ -116,19 +116,24 @@ impl Places {
 
     /// Any JSON, by way of its tree.
     fn read_any(&self, payload: &[u8], leaves: &mut [Leaf<'_>]) -> Result<(), NotJson> {
-        if let Some(at) = too_deep(payload) {
-            return Err(NotJson {
-                code: "too-deep",
-                cause: "the JSON is nested too deeply",
-                detail: format!("more than {DEPTH_MAX} levels at byte {at}"),
-            });
-        }
-        let tree: Json = serde_json::from_slice(payload).map_err(|e| not_json(payload, &e))?;
+        let tree = parse(payload)?;
         for (pointer, leaf) in self.pointers.iter().zip(leaves.iter_mut()) {
             *leaf = find(&tree, pointer).map_or(Leaf::Absent, leaf_of);
         }
         Ok(())
     }
+}
+
+/// The tree of a payload.
+pub(crate) fn parse(payload: &[u8]) -> Result<Json, NotJson> {
+    if let Some(at) = too_deep(payload) {
+        return Err(NotJson {
+            code: "too-deep",
+            cause: "the JSON is nested too deeply",
+            detail: format!("more than {DEPTH_MAX} levels at byte {at}"),
+        });
+    }
+    serde_json::from_slice(payload).map_err(|e| not_json(payload, &e))
 }
 
 /// A pointer as it is written.

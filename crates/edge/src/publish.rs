@@ -90,6 +90,18 @@ impl Publisher {
         Ok(())
     }
 
+    /// Lets time pass, at most this long, while acknowledgements come in and a lost connection is made again.
+    pub fn wait(&mut self, time: Duration, give_up: &mut dyn FnMut(&str) -> bool) -> Result<(), Ended> {
+        let until = self.clock.monotonic() + time;
+        loop {
+            let left = until.saturating_sub(self.clock.monotonic());
+            self.turn(Some(left), give_up)?;
+            if left.is_zero() || give_up("") {
+                return Ok(());
+            }
+        }
+    }
+
     /// Publishes that were acknowledged, refused ones included.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged

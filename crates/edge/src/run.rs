@@ -2,8 +2,9 @@
 //! begins again when the connection or the disk fails.
 
 use crate::{
-    duplicates::{Duplicates, WINDOW},
+    duplicates::Duplicates,
     given::{self, Backoff, Chance, Clock, Env, draw, draw_key},
+    history,
     mapping::Incoming,
     mqtt::{
         BrokerAddress, Client, Ended, Happened, Link, Settings, Waker,
@@ -15,7 +16,7 @@ use crate::{
 };
 use andon_contract::contract::{Broker, Contract, MqttSource};
 use andon_model::{
-    Entry, Mark, Name, Position, Time,
+    Entry, Mark, Name, Time,
     sample::{Batch, Counts, Part},
 };
 use andon_store::{
@@ -38,8 +39,6 @@ pub const COALESCE: Duration = Duration::from_millis(10);
 const RETRY_STORE: Duration = Duration::from_secs(1);
 /// How long a stop waits for what is under way.
 const STOP_MAX: Duration = Duration::from_secs(5);
-/// Entries of the log that are read at most to fill the window of duplicates.
-const REBUILD_ENTRIES_MAX: u64 = 4_194_304;
 /// Reads between two looks at what became durable.
 const READS_AT_ONCE: usize = 8;
 
@@ -254,7 +253,7 @@ impl Loop {
     fn remember(&mut self) {
         loop {
             let key = draw_key(&mut self.chance);
-            let read = history(&self.store, &self.name, key).and_then(|history| {
+            let read = history::read(&self.store, &self.name, key).and_then(|history| {
                 let row = self.store.source_rows()?.into_iter().find(|row| row.source == self.name);
                 Ok((history, row))
             });
@@ -592,38 +591,5 @@ impl Loop {
         }
         status.connected = connected;
         status.reason = reason;
-    }
-}
-
-/// The window of duplicates and the newest receive time of a source, from the end of the log.
-fn history(store: &Store, source: &Name, key: [u64; 4]) -> Result<(Duplicates, Option<Time>), StoreError> {
-    let (start, end) = (store.log_start(), store.log_end());
-    let mut span = WINDOW as u64;
-    loop {
-        let from = Position { epoch: end.epoch, offset: end.offset.saturating_sub(span).max(start.offset) };
-        let mut window = Duplicates::new(key);
-        let mut last = None;
-        let mut at = from;
-        while let Some(batch) = store.read(at)? {
-            if batch.part.source == *source {
-                window.remember_batch(&batch);
-                last = batch.part.entries.iter().filter_map(received).chain(last).max();
-            }
-            if batch.end() <= at {
-                break;
-            }
-            at = batch.end();
-        }
-        if window.len() >= WINDOW || from.offset <= start.offset || span >= REBUILD_ENTRIES_MAX {
-            return Ok((window, last));
-        }
-        span *= 4;
-    }
-}
-
-fn received(entry: &Entry) -> Option<Time> {
-    match entry {
-        Entry::Sample(sample) => Some(sample.received),
-        Entry::Mark(_) => None,
     }
 }
