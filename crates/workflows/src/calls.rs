@@ -394,3 +394,126 @@ fn word(value: &Json) -> &'static str {
         Json::Object(_) => "object",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::plant::{contract, name, route};
+    use andon_model::RunId;
+    use andon_store::rows::CallState;
+    use serde_json::json;
+    use std::fmt::Write as _;
+
+    const NOW: Time = Time(1_800_000_000_000_000_000);
+
+    fn call(class: &str) -> CallRow {
+        let key = Key::of_task(RunId::derived(&[b"r"]), "/do/0/ask", "", 0);
+        CallRow {
+            id: key.call_id(),
+            site: "home".parse().unwrap(),
+            run: RunId::derived(&[b"r"]),
+            pointer: "/do/0/ask".into(),
+            iteration: String::new(),
+            reference: key.reference(),
+            key,
+            capability: format!("work.{class}"),
+            system: None,
+            operation: None,
+            state: CallState::InFlight,
+            input: json!({"n": 1}),
+            output: None,
+            document: None,
+            created: NOW,
+            updated: NOW,
+            due: None,
+            attempts: 1,
+            class: None,
+            detail: None,
+            memory: Json::Null,
+        }
+    }
+
+    fn outcome(class: OutcomeClass, sent: bool) -> Outcome {
+        Outcome { sent, ..Outcome::not_sent(class, "as it came") }
+    }
+
+    /// The verdict in a word, and what comes next.
+    fn judged(class: &str, outcome: &Outcome, lost: bool) -> String {
+        let mut contract = contract(&[]);
+        contract.routes = vec![route(&format!("work.{class}"), &format!("eam.{class}"), &[&format!("second.{class}")])];
+        let (call, mut memory) = (call(class), CallMemory { first: Some(NOW), ..CallMemory::default() });
+        let target = OperationRef { system: name("eam"), operation: name(class) };
+        let answered = Answered { attempt: 1, step: Step::Send, target, outcome, last_byte: NOW, lost };
+        match settle(&contract, &call, &mut memory, &answered, NOW) {
+            Verdict::Deliver => "delivered".into(),
+            Verdict::Refuse(fault) => format!("raised {}", fault.kind.rsplit('/').next().unwrap_or_default()),
+            Verdict::Park(_) => "parked".into(),
+            Verdict::Again(due) => {
+                let when = if due == NOW { "at once" } else { "later" };
+                match decide(&contract, &call, &memory, due) {
+                    Decision::Attempt { step, target, .. } => {
+                        format!("{step:?} {} {when}", target.system).to_lowercase()
+                    }
+                    other => format!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_outcome_means_for_each_class_of_operation() {
+        use OutcomeClass::{Auth, Conflict, Limit, NotFound, Ok, Permission, Transient, Unknown, Validation};
+        let outcomes = [
+            (Ok, true, false),
+            (Auth, true, false),
+            (Permission, true, false),
+            (Conflict, true, false),
+            (Validation, true, false),
+            (NotFound, true, false),
+            (Limit, true, false),
+            (Transient, false, false),
+            (Transient, true, false),
+            (Unknown, true, false),
+            (Unknown, true, true),
+        ];
+        let mut table = String::new();
+        for (class, sent, lost) in outcomes {
+            let how = match (sent, lost) {
+                (false, _) => " (not sent)",
+                (_, true) => " (restart)",
+                _ => "",
+            };
+            write!(table, "{:<22}", format!("{class}{how}")).unwrap();
+            for operation in ["key", "upsert", "lookup", "none", "read"] {
+                write!(table, " | {operation}: {}", judged(operation, &outcome(class, sent), lost)).unwrap();
+            }
+            table.push('\n');
+        }
+        insta::assert_snapshot!(table);
+    }
+
+    #[test]
+    fn an_output_is_compared_with_what_is_declared() {
+        let declared = [("a", "string"), ("b", "integer"), ("c", "array")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let declared = declared.into_iter().collect();
+        assert_eq!(drift(&declared, &json!({"a": "x", "b": 1, "c": [], "more": 1})), None);
+        assert_eq!(
+            drift(&declared, &json!({"a": null, "b": 1.5})).as_deref(),
+            Some(
+                "`a` should be string and is null, `b` should be integer and is number, `c` should be array and is missing"
+            )
+        );
+    }
+
+    #[test]
+    fn pauses_grow_to_the_longest_and_chance_takes_at_most_half() {
+        let retry = Retry { first: Span::from_secs(1), max: Span::from_secs(5), factor: 2.0, within: RETRY.within };
+        for (failures, longest) in [(1, 1), (2, 2), (3, 4), (4, 5), (400, 5)] {
+            assert_eq!(pause(&retry, failures, 1.0), Span::from_secs(longest));
+            assert_eq!(pause(&retry, failures, 0.0), Span::from_millis(longest * 500));
+        }
+        let key = Key::of_task(RunId::derived(&[b"r"]), "/do/0/ask", "", 0);
+        assert!((0.0..=1.0).contains(&chance(&key, 1)));
+        assert!((chance(&key, 1) - chance(&key, 2)).abs() > f64::EPSILON);
+    }
+}

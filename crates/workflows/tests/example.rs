@@ -40,7 +40,7 @@ fn reload() -> Load {
 }
 
 fn alarm() -> Event {
-    let (id, time) = (EventId::derived(&[b"alarm"]), Time::parse("2013-12-16T17:25:00Z").unwrap());
+    let (id, time) = (EventId::derived(&[b"alarm"]), Time::parse("2013-12-16T17:25:00Z").expect("a time"));
     let evidence = json!({"rule": "machine-temperature", "version": "9f2c", "samples": {
         "from": "1:0", "to": "1:12", "count": 13, "hash": "00"}});
     Event {
@@ -50,7 +50,7 @@ fn alarm() -> Event {
         time,
         subject: "machine-1".into(),
         schema: "andon:asset.alarm/1.0".into(),
-        site: SiteName::new("foundry").unwrap(),
+        site: SiteName::new("foundry").expect("a name"),
         key: "machine-1".into(),
         correlation: id,
         causation: None,
@@ -63,14 +63,14 @@ fn alarm() -> Event {
 
 fn rest(runner: &mut Loop, now: Time) -> Vec<Ready> {
     let mut ready = Vec::new();
-    while runner.step(now).unwrap().worked {
+    while runner.step(now).expect("a store in memory").worked {
         ready.extend(runner.take_requests());
     }
     ready
 }
 
 fn run(store: &Store) -> RunRow {
-    let rows = store.runs_of_event(EventId::derived(&[b"alarm"])).unwrap();
+    let rows = store.runs_of_event(EventId::derived(&[b"alarm"])).expect("a store in memory");
     rows.into_iter().next().expect("a run")
 }
 
