@@ -123,6 +123,17 @@ mod tests {
         })
     }
 
+    #[test]
+    fn the_corpus_ends_without_a_panic() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/run_memory");
+        let mut read = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            super::fuzz(&std::fs::read(entry.unwrap().path()).unwrap());
+            read += 1;
+        }
+        assert!(read > 0, "the corpus has seeds");
+    }
+
     proptest! {
         #[test]
         fn a_memory_that_does_not_fit_ends_without_a_panic(data in memory()) {

@@ -20,8 +20,7 @@
 
 pub mod calls;
 pub mod fault;
-#[doc(hidden)]
-pub mod fuzz;
+mod fuzz;
 pub mod machine;
 pub mod run;
 
@@ -29,4 +28,6 @@ mod exceptions;
 #[cfg(test)]
 mod testing;
 
+#[doc(hidden)]
+pub use fuzz::fuzz;
 pub use run::{Loop, Progress, Ready};
