@@ -3,7 +3,8 @@
 use crate::{
     backend::{Running, StoreBackend},
     calls::Sender,
-    clock,
+    clock::{self, Real},
+    given::{chance, env},
     drive::{Turn, Worker},
     ingest::Posts,
 };
@@ -16,7 +17,7 @@ use andon_edge::{
     run::{SourceHandle, start_mqtt},
     subscriber::{SubscriberHandle, start_subscriber},
 };
-use andon_model::{Name, Time};
+use andon_model::Name;
 use andon_store::{
     Store, StoreError,
     rows::{ContractRow, Write},
@@ -260,29 +261,6 @@ impl Running for Shared {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Random bytes from the operating system.
-pub(crate) fn chance(bytes: &mut [u8]) {
-    getrandom::fill(bytes).expect("the operating system gives random bytes");
-}
-
-/// The environment.
-fn env() -> andon_edge::given::Env {
-    Arc::new(|name| std::env::var(name).ok())
-}
-
-/// The real clock, as the loops of layer 1 take it.
-struct Real;
-
-impl andon_edge::given::Clock for Real {
-    fn now(&self) -> Time {
-        clock::now()
-    }
-
-    fn monotonic(&self) -> std::time::Duration {
-        clock::monotonic().std()
-    }
 }
 
 fn choose<'a>(contract: &'a Contract, wanted: Option<&str>) -> Result<(&'a Name, &'a Instance), StartError> {

@@ -25,3 +25,17 @@ pub fn monotonic() -> Span {
     let start = *LazyLock::force(&START);
     Span::from_nanos(i64::try_from(start.elapsed().as_nanos()).unwrap_or(i64::MAX))
 }
+
+/// The real clock, as the loops of layer 1 take it.
+#[derive(Debug, Clone, Copy)]
+pub struct Real;
+
+impl andon_edge::given::Clock for Real {
+    fn now(&self) -> Time {
+        now()
+    }
+
+    fn monotonic(&self) -> std::time::Duration {
+        monotonic().std()
+    }
+}

@@ -1,6 +1,6 @@
 //! Posted samples: read by layer 1, durable before the answer.
 
-use crate::{assemble::chance, clock};
+use crate::{clock, given::chance};
 use andon_api::{Accepted, Ingest, Problem, problem::Placed};
 use andon_contract::{Contract, contract::SourceKind};
 use andon_edge::{

@@ -21,6 +21,7 @@ pub mod backend;
 mod calls;
 pub mod clock;
 mod drive;
+pub mod given;
 mod ingest;
 
 pub use assemble::{Node, Options, StartError};
