@@ -25,13 +25,46 @@ pub mod codes;
 pub mod contract;
 pub mod expr;
 mod files;
+mod init;
 mod load;
 mod problem;
 mod read;
+mod schemas;
+mod summary;
 mod tree;
 pub mod workflow;
 
 pub use contract::Contract;
+pub use init::init_files;
 pub use load::{FILES_MAX, Loaded, PROJECT_MAX_BYTES, from_files, load};
 pub use problem::{PROBLEMS_MAX, Problem, Severity};
+pub use schemas::json_schemas;
+pub use summary::{Guarantee, Summary, summary};
 pub use tree::{DEPTH_MAX, FILE_MAX_BYTES};
+
+/// Reads bytes as the files of a project, for a fuzz target: a line `== path` begins a file. Never panics.
+#[doc(hidden)]
+pub fn fuzz(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut files = std::collections::BTreeMap::new();
+    let mut path = "andon.yaml";
+    let mut body = String::new();
+    for line in text.split_inclusive('\n') {
+        if let Some(next) = line.strip_prefix("== ") {
+            files.insert(path.to_owned(), std::mem::take(&mut body));
+            path = next.trim();
+        } else {
+            body.push_str(line);
+        }
+    }
+    files.insert(path.to_owned(), body);
+    match from_files(files) {
+        Ok(loaded) => drop(summary(&loaded.contract).to_string()),
+        Err(problems) => {
+            for problem in problems.iter().take(20) {
+                drop(problem.render(false));
+                drop(problem.render(true));
+            }
+        }
+    }
+}

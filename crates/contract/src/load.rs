@@ -59,6 +59,9 @@ pub fn from_files(files: BTreeMap<String, String>) -> Result<Loaded, Vec<Problem
 }
 
 fn check(files: BTreeMap<String, String>, refused: Vec<Finding>) -> Result<Loaded, Vec<Problem>> {
+    if !files.contains_key("andon.yaml") {
+        return Err(no_project(refused));
+    }
     let project = Project::read(&files, refused);
     let contract = checks::resolve(&project);
     let problems = project.findings.problems();
@@ -69,6 +72,27 @@ fn check(files: BTreeMap<String, String>, refused: Vec<Finding>) -> Result<Loade
         }
         _ => Err(problems),
     }
+}
+
+fn no_andon_yaml(told: &str) -> Finding {
+    let finding = Finding::error(
+        codes::NO_PROJECT,
+        Where::Path("andon.yaml".to_owned()),
+        format!("there is no `andon.yaml` {told}"),
+    );
+    finding.help("name the folder that holds `andon.yaml`, or make a new project with `andon init DIR`")
+}
+
+/// What is told of files that are no project; nothing else about them would help.
+fn no_project(refused: Vec<Finding>) -> Vec<Problem> {
+    let findings = Findings::new(Vec::new());
+    if refused.is_empty() {
+        findings.push(no_andon_yaml("among these files"));
+    }
+    for finding in refused {
+        findings.push(finding);
+    }
+    findings.problems()
 }
 
 /// SHA-256 over the sorted paths and contents, each with its length.
@@ -107,9 +131,7 @@ impl Folder {
     fn read(&mut self, dir: &Path) {
         let Some(entries) = self.entries(dir, ".") else { return };
         if !entries.iter().any(|(name, is_dir)| name == "andon.yaml" && !is_dir) {
-            let told = dir.display();
-            let help = "name the folder that holds `andon.yaml`, or make a new project with `andon init DIR`";
-            self.refuse(codes::NO_PROJECT, "andon.yaml", format!("there is no `andon.yaml` in {told}"), help);
+            self.refused.push(no_andon_yaml(&format!("in {}", dir.display())));
             return;
         }
         for (name, is_dir) in entries {
@@ -249,16 +271,6 @@ impl Project {
         }
         for (number, path) in (0_u32..).zip(files.keys()) {
             place(&findings, number, path);
-        }
-        if !files.contains_key("andon.yaml") {
-            let finding = Finding::error(
-                codes::NO_PROJECT,
-                Where::Path("andon.yaml".to_owned()),
-                "there is no `andon.yaml` in this folder",
-            );
-            findings.push(
-                finding.help("name the folder that holds `andon.yaml`, or make a new project with `andon init DIR`"),
-            );
         }
         let raw = |folder: &str| docs(&findings, folder, |file| root(&findings, file).map(|spot| Raw { spot }));
         Self {

@@ -155,6 +155,8 @@ pub(crate) struct Finding {
     pub(crate) expected: Option<String>,
     pub(crate) suggestion: Option<String>,
     pub(crate) help: String,
+    /// What stands there must not be printed.
+    pub(crate) secret: bool,
 }
 
 impl Finding {
@@ -167,6 +169,7 @@ impl Finding {
             expected: None,
             suggestion: None,
             help: String::new(),
+            secret: false,
         }
     }
 
@@ -184,9 +187,16 @@ impl Finding {
         self
     }
 
+    /// Keeps what stands there out of everything that is printed.
+    pub(crate) fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
     /// What is known, and the nearest of it to what was written.
     pub(crate) fn known<'a>(mut self, written: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        let known: Vec<&str> = known.into_iter().collect();
+        let mut seen = BTreeSet::new();
+        let known: Vec<&str> = known.into_iter().filter(|name| seen.insert(*name)).collect();
         self.suggestion = nearest(written, &known);
         self.expected = Some(one_of(&known));
         self
@@ -313,7 +323,11 @@ impl Findings {
             .get(start..floor(text, at.end).max(start))
             .and_then(|marked| marked.lines().next())
             .map_or(1, |marked| marked.trim_end().chars().count().max(1));
-        let (source_line, mark) = cut(line, column, width);
+        let mut hidden = masked(line);
+        if finding.secret {
+            hidden = hidden.chars().enumerate().map(|(at, c)| if at < column { c } else { HIDDEN }).collect();
+        }
+        let (source_line, mark) = cut(&hidden, column, width);
         let path = match &finding.at {
             Where::Path(path) => path.clone(),
             _ => self.path(file).to_owned(),
@@ -333,6 +347,34 @@ impl Findings {
             mark,
         }
     }
+}
+
+/// What is printed in place of each character of a secret.
+const HIDDEN: char = '*';
+
+/// A line in which secrets that should not stand there are not readable: passwords and tokens that are no reference,
+/// and users in addresses. Every character stays at its place.
+fn masked(line: &str) -> String {
+    let mut hidden: Vec<Range<usize>> = Vec::new();
+    for key in ["password:", "bearer:", "token:"] {
+        for (at, _) in line.match_indices(key) {
+            let rest = line.get(at + key.len()..).unwrap_or_default();
+            let value = rest.trim_start();
+            let start = line.len() - value.len();
+            let end = value.find([',', '}', '#']).unwrap_or(value.len());
+            let is_reference = value.trim_start_matches(['"', '\'']).starts_with("env:") || value.starts_with("file:");
+            if !is_reference {
+                hidden.push(start..start + end);
+            }
+        }
+    }
+    for (at, _) in line.match_indices("://") {
+        let authority = line.get(at + 3..).and_then(|rest| rest.split(['/', ' ', '"', '\'', ',', '}']).next());
+        if let Some(end) = authority.and_then(|authority| authority.rfind('@')) {
+            hidden.push(at + 3..at + 3 + end);
+        }
+    }
+    line.char_indices().map(|(at, c)| if hidden.iter().any(|range| range.contains(&at)) { HIDDEN } else { c }).collect()
 }
 
 /// The last border of a character at or before a byte.
@@ -360,6 +402,14 @@ mod tests {
         assert_eq!(nearest("High", &["high"]).as_deref(), Some("high"));
         assert_eq!(nearest("xyz", &["temperature"]), None);
         assert_eq!(nearest("x", &[]), None);
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        assert_eq!(masked("credentials: { user: a, password: b c }"), "credentials: { user: a, password: ****}");
+        assert_eq!(masked("  bearer: env:TOKEN # x"), "  bearer: env:TOKEN # x");
+        assert_eq!(masked("base: https://me:pw@host/a"), "base: https://*****@host/a");
+        assert_eq!(masked("base: https://host/a@b"), "base: https://host/a@b");
     }
 
     #[test]

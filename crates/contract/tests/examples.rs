@@ -2,7 +2,7 @@
 
 use andon_contract::{
     contract::{RuleSettings, Setting, SourceKind, Target},
-    load,
+    load, summary,
 };
 use andon_model::span::Span;
 use std::path::Path;
@@ -41,4 +41,79 @@ fn the_machine_is_resolved() {
     assert_eq!(contract.operation(target).unwrap().1.idempotency.word(), "lookup");
     assert_eq!(contract.workflows["request-maintenance"].tasks.len(), 4);
     assert_eq!(contract.owner("output", Some("maintenance"), None).unwrap().as_str(), "maintenance-planning");
+}
+
+#[test]
+fn a_new_project_passes_and_says_what_it_guarantees() {
+    let files = andon_contract::init_files().into_iter().map(|(path, text)| (path.to_owned(), text.to_owned()));
+    let loaded = andon_contract::from_files(files.collect()).unwrap_or_else(|problems| {
+        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))
+    });
+    assert!(loaded.warnings.is_empty(), "{:#?}", loaded.warnings);
+    let mut told = summary(&loaded.contract);
+    told.revision = "(the hash of the files)".to_owned();
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn the_revision_is_that_of_the_files_and_a_comment_changes_no_version() {
+    let project = |comment: &str, limit: &str| {
+        let files = andon_contract::init_files().into_iter().map(|(path, text)| {
+            let text = text.replace("temperature.High: 90", limit);
+            (path.to_owned(), format!("{comment}{text}"))
+        });
+        andon_contract::from_files(files.collect()).unwrap().contract
+    };
+    let version = |contract: &andon_contract::Contract| match &contract.rules["temperature"].assets["machine-01"] {
+        RuleSettings::Limit(settings) => settings.version.clone(),
+        RuleSettings::Stale(_) => panic!("a limit rule"),
+    };
+    let hash = |contract: &andon_contract::Contract| contract.workflows["request-maintenance"].hash.clone();
+    let (a, b) = (project("", "temperature.High: 90"), project("# a comment\n", "temperature.High: 90.0"));
+    assert_ne!(a.revision, b.revision);
+    assert_eq!((version(&a), hash(&a)), (version(&b), hash(&b)));
+    let c = project("", "temperature.High: 91");
+    assert_ne!(version(&a), version(&c));
+    assert_eq!(hash(&a), hash(&c));
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let code = |problems: Vec<andon_contract::Problem>| problems.iter().map(|p| p.code).collect::<Vec<_>>();
+    assert_eq!(code(load(&dir.path().join("nowhere")).unwrap_err()), ["A0111"]);
+    assert_eq!(code(load(dir.path()).unwrap_err()), ["A0112"]);
+    for (path, text) in andon_contract::init_files() {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    for ignored in ["README.md", ".gitignore", "data/andon.db"] {
+        let path = dir.path().join(ignored);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "not ours").unwrap();
+    }
+    load(dir.path()).unwrap();
+    std::fs::create_dir(dir.path().join("aplications")).unwrap();
+    std::fs::write(dir.path().join("rules/latin.yaml"), b"# \xE4\n").unwrap();
+    std::fs::write(dir.path().join("rules/large.yaml"), vec![b'#'; (1 << 20) + 1]).unwrap();
+    let mut codes = code(load(dir.path()).unwrap_err());
+    codes.sort_unstable();
+    assert_eq!(codes, ["A0109", "A0110", "A0111"]);
+}
+
+#[test]
+fn problems_are_drawn_for_a_terminal_and_written_as_json() {
+    let mut files: std::collections::BTreeMap<String, String> =
+        andon_contract::init_files().into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
+    let rule = files["rules/temperature.yaml"].replace("on: machine.temperature", "on: machine.temprature");
+    files.insert("rules/temperature.yaml".into(), rule);
+    let problems = andon_contract::from_files(files).unwrap_err();
+    let drawn = problems[0].render(true);
+    assert!(drawn.contains("\u{1b}[") && drawn.contains("machine.temprature"), "{drawn}");
+    assert!(problems[0].render(false).starts_with("rules/temperature.yaml:3:5: error[A0119]: "));
+    let json = serde_json::to_value(&problems[0]).unwrap();
+    assert_eq!(json["line"], 3);
+    assert_eq!(json["suggestion"], "temperature");
+    assert_eq!(json["severity"], "error");
 }

@@ -59,6 +59,7 @@ pub(crate) fn resolve(project: &Project, classes: &Classes, sources: &Known) -> 
             site_parameters(project, classes, class, set);
         }
         all.known_assets.0.extend(file.assets.spoilt.iter().map(ToString::to_string));
+        all.known_assets.0.extend(file.assets.good.iter().map(|(name, _)| name.to_string()));
         for (asset_name, asset) in &file.assets.good {
             self::asset(project, classes, sources, (&name, file), (asset_name, asset), &mut all);
         }
@@ -75,7 +76,8 @@ fn site(project: &Project, doc: &Doc<AssetsFile>, file: &AssetsFile, all: &mut A
     }
     let zone = match &file.timezone {
         None => Zone::utc(),
-        Some(zone) => self::zone(project, zone)?,
+        // A zone that does not exist is told; the rest of the file is looked at all the same.
+        Some(zone) => self::zone(project, zone).unwrap_or_else(Zone::utc),
     };
     let name = SiteName::new(file.site.as_str()).ok()?;
     all.known_sites.0.insert(name.to_string());
@@ -130,7 +132,6 @@ fn asset(
         project.push(finding.help("a name is unique in the project; name one of the two otherwise"));
         return;
     }
-    all.known_assets.0.insert(name.to_string());
     for (source, _) in &asset.addresses.good {
         sources.expect(project, codes::UNKNOWN_SOURCE, source.spot, "source", source.as_str());
     }

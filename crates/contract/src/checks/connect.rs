@@ -22,7 +22,7 @@ pub(crate) fn secret(project: &Project, text: &At<String>) -> Option<Secret> {
         if is_variable(name) {
             return Some(Secret::Env(name.to_owned()));
         }
-        let finding = Finding::error(codes::SECRET, text.spot, format!("`{name}` cannot be an environment variable"));
+        let finding = Finding::error(codes::SECRET, text.spot, "this cannot be an environment variable");
         project.push(finding.expected("`env:NAME` of letters, digits and `_`").help("correct the name"));
         return None;
     }
@@ -33,7 +33,8 @@ pub(crate) fn secret(project: &Project, text: &At<String>) -> Option<Secret> {
     project.push(
         finding
             .expected("`env:NAME` or `file:PATH`")
-            .help("put the secret into an environment variable or a file, and change it: it has been written down"),
+            .help("put the secret into an environment variable or a file, and change it: it has been written down")
+            .secret(),
     );
     None
 }
@@ -98,6 +99,11 @@ pub(crate) fn address(project: &Project, text: &At<String>, form: &Form) -> Opti
         },
     };
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    if authority.contains('@') {
+        refuse("the address holds a user or a password".into(), "put them under `credentials`, as `env:` or `file:`");
+        return None;
+    }
     if let Some((_, help)) = form.not_built.iter().find(|(name, _)| *name == scheme) {
         let finding = Finding::error(codes::NOT_BUILT, text.spot, format!("`{scheme}://` is not built yet"));
         project.push(finding.help(*help));
@@ -105,11 +111,6 @@ pub(crate) fn address(project: &Project, text: &At<String>, form: &Form) -> Opti
     }
     if !form.schemes.contains(&scheme) {
         refuse(format!("`{url}` is no address that can be used here"), "begin it with the scheme");
-        return None;
-    }
-    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-    if authority.contains('@') {
-        refuse("the address holds a user or a password".into(), "put them under `credentials`, as `env:` or `file:`");
         return None;
     }
     if let Err(cause) = host_and_port(authority) {

@@ -94,7 +94,12 @@ impl Known {
     }
 
     pub(crate) fn unknown(&self, code: &'static str, spot: impl Into<Where>, what: &str, name: &str) -> Finding {
-        Finding::error(code, spot, format!("there is no {what} `{name}`"))
+        self.lacking(code, spot, name, format!("there is no {what} `{name}`"))
+    }
+
+    /// The same, in words of the caller.
+    pub(crate) fn lacking(&self, code: &'static str, spot: impl Into<Where>, name: &str, message: String) -> Finding {
+        Finding::error(code, spot, message)
             .known(name, self.0.iter().map(String::as_str))
             .help("correct the name, or declare it")
     }

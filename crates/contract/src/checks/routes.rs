@@ -151,8 +151,9 @@ impl Scope<'_> {
             return None;
         }
         let known = self.systems.operations.get(system)?;
-        let what = format!("operation of the system `{system}`");
-        if !known.expect(project, codes::UNKNOWN_OPERATION, text.spot, &what, operation) {
+        if !known.has(operation) {
+            let message = format!("the system `{system}` has no operation `{operation}`");
+            project.push(known.lacking(codes::UNKNOWN_OPERATION, text.spot, operation, message));
             return None;
         }
         let found = self.systems.good.get(system)?.operations.get(operation)?;

@@ -21,7 +21,10 @@ use crate::{
 };
 use andon_model::{AssetName, Name, SignalName, span::Span, value::Kind};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// The levels from the highest limit to the lowest.
 const LEVELS: [(LimitLevel, &str); 4] = [
@@ -95,8 +98,8 @@ fn on<'a>(project: &Project, classes: &'a Classes, on: &At<String>) -> Option<On
     }
     let (name, info) = classes.good.get_key_value(class)?;
     if !info.signals.has(signal) {
-        let what = format!("signal of the class `{class}`");
-        project.push(info.signals.unknown(codes::UNKNOWN_SIGNAL, on.spot, &what, signal));
+        let message = format!("the class `{class}` has no signal `{signal}`");
+        project.push(info.signals.lacking(codes::UNKNOWN_SIGNAL, on.spot, signal, message));
         return None;
     }
     let signal = SignalName::new(signal).ok()?;
@@ -176,9 +179,10 @@ fn limit(project: &Project, file: &LimitRuleFile, on: &On<'_>, assets: &Assets) 
             project.push(finding.help("keep one: the parameter, where sites or assets set it; else this one"));
         }
     }
+    let told = RefCell::default();
     let mut rule = Rule { class: on.class.clone(), signal: on.signal.clone(), assets: BTreeMap::new() };
     for (name, info) in on.assets(project, assets) {
-        let settings = Settings { project, on, own: &own, info, name };
+        let settings = Settings { project, on, own: &own, info, name, told: &told };
         if let Some(limits) = settings.limits(&severities, file.severity.spot) {
             rule.assets.insert(name.clone(), RuleSettings::Limit(settings.finish(limits, &signal.unit)));
         }
@@ -199,9 +203,17 @@ struct Settings<'a> {
     own: &'a BTreeMap<&'static str, (Setting, Spot)>,
     info: &'a AssetInfo,
     name: &'a AssetName,
+    /// Settings that were told of another asset; a class's default is wrong once, not for each of its assets.
+    told: &'a RefCell<BTreeSet<Spot>>,
 }
 
 impl Settings<'_> {
+    fn tell(&self, spot: Spot, finding: Finding) {
+        if self.told.borrow_mut().insert(spot) {
+            self.project.push(finding);
+        }
+    }
+
     fn get(&self, key: &str) -> Option<(Setting, Spot)> {
         let parameter = format!("{}.{key}", self.on.signal);
         let of_asset = || Some((self.info.asset.parameters.get(&parameter)?.value, *self.info.places.get(&parameter)?));
@@ -239,7 +251,7 @@ impl Settings<'_> {
                 if value >= limit {
                     let message = format!("{key} ({value}) is not below {higher} ({limit}) for `{name}`");
                     let finding = Finding::error(codes::LIMIT_ORDER, spot, message);
-                    project.push(finding.expected("HighHigh > High > Low > LowLow").help("put the limits in order"));
+                    self.tell(spot, finding.expected("HighHigh > High > Low > LowLow").help("put the limits in order"));
                     return None;
                 }
             }
@@ -262,7 +274,7 @@ impl Settings<'_> {
                 format!("the deadband of {deadband} is as wide as the gap of {gap} between two limits of `{name}`")
             };
             let finding = Finding::error(codes::DEADBAND, spot, message);
-            project.push(finding.expected("0, or more and less than the gap").help("make it smaller"));
+            self.tell(spot, finding.expected("0, or more and less than the gap").help("make it smaller"));
             return None;
         }
         Some(limits)
@@ -276,9 +288,8 @@ impl Settings<'_> {
         if (is_high && value >= highest) || (!is_high && value <= lowest) {
             let message = format!("{key} ({value}) is never passed: the signal's range is {lowest} to {highest}");
             let finding = Finding::error(codes::LIMIT_ORDER, spot, message);
-            self.project.push(
-                finding.help("values outside of the range are uncertain and never judged; change one of the two"),
-            );
+            let help = "values outside of the range are uncertain and never judged; change one of the two";
+            self.tell(spot, finding.help(help));
         }
     }
 

@@ -98,7 +98,7 @@ pub(crate) fn template(project: &Project, text: &At<String>, places: &Known) -> 
             return None;
         };
         if !places.has(name) {
-            project.push(places.unknown(codes::TEMPLATE, text.spot, "place", name));
+            project.push(places.unknown(codes::TEMPLATE, text.spot, "place", name).help("name one of the places"));
             return None;
         }
         if !before.is_empty() {

@@ -1,18 +1,23 @@
 //! Reads the types of `files` from a tree: every entry of a list or mapping by itself, so that one wrong entry spoils
 //! itself only, and every error at the innermost place it knows.
 
+mod parts;
+mod shape;
+
+pub(crate) use parts::{At, Entries, Items, Raw};
+
 use crate::{
     codes,
     files::not_built,
     problem::{Finding, Findings, Spot, nearest, one_of},
     tree::{Kind, NodeId, Plain, Style, Tree},
 };
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{
-    Deserialize, Deserializer,
-    de::{self, DeserializeSeed, Error as _, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor},
+    Deserializer,
+    de::{self, DeserializeSeed, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor},
 };
-use std::{borrow::Cow, cell::RefCell, collections::BTreeSet, fmt, marker::PhantomData, ops::Deref};
+use shape::Shape;
+use std::{cell::RefCell, collections::BTreeSet};
 
 /// Times a file is read again to find what the first wrong value of an entry hid.
 const PASSES_MAX: usize = 8;
@@ -66,106 +71,6 @@ impl Context<'_> {
     }
 }
 
-/// What is wrong with the shape of a value; boxed, because it is the error of every function here.
-#[derive(Debug)]
-struct Shape(Box<Wrong>);
-
-#[derive(Debug)]
-struct Wrong {
-    code: &'static str,
-    message: String,
-    expected: Option<String>,
-    suggestion: Option<String>,
-    help: String,
-    node: Option<NodeId>,
-    /// Already among the findings.
-    told: bool,
-}
-
-impl Shape {
-    fn new(code: &'static str, message: String) -> Self {
-        let (expected, suggestion, help, node) = (None, None, String::new(), None);
-        Self(Box::new(Wrong { code, message, expected, suggestion, help, node, told: false }))
-    }
-
-    fn told() -> Self {
-        let mut shape = Self::new(codes::WRONG_FORM, String::new());
-        shape.0.told = true;
-        shape
-    }
-
-    fn wrong_type(tree: &Tree, node: NodeId, expected: &str, help: &str) -> Self {
-        let message = format!("found {} where something else belongs", tree.told(node));
-        Self::new(codes::WRONG_TYPE, message).expected(expected).help(help).at(node)
-    }
-
-    fn expected(mut self, expected: impl Into<String>) -> Self {
-        self.0.expected = Some(expected.into());
-        self
-    }
-
-    fn help(mut self, help: impl Into<String>) -> Self {
-        self.0.help = help.into();
-        self
-    }
-
-    fn at(mut self, node: NodeId) -> Self {
-        self.0.node.get_or_insert(node);
-        self
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
-    }
-}
-
-impl std::error::Error for Shape {}
-
-impl de::Error for Shape {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        let message = message.to_string();
-        match message.strip_prefix("expected ").and_then(|rest| rest.rsplit_once(", found ")) {
-            Some((expected, found)) => {
-                let message = format!("{found} is not of the form that is expected here");
-                Self::new(codes::WRONG_FORM, message).expected(expected).help("correct the value")
-            }
-            None => Self::new(codes::WRONG_FORM, message),
-        }
-    }
-
-    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let message = format!("{found} is not accepted here");
-        Self::new(codes::WRONG_FORM, message).expected(in_words(&expected.to_string())).help("correct the value")
-    }
-
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let mut shape = Self::invalid_value(found, expected);
-        shape.0.code = codes::WRONG_TYPE;
-        shape
-    }
-
-    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
-        let message = format!("the list has {length} entries");
-        Self::new(codes::WRONG_FORM, message).expected(expected.to_string()).help("correct the list")
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::new(codes::MISSING_KEY, format!("the key `{field}` is missing")).help(format!("add `{field}: ...`"))
-    }
-}
-
-/// Rust's names of number types in words.
-fn in_words(expected: &str) -> String {
-    match expected {
-        "u8" => "a whole number from 0 to 255".to_owned(),
-        "u16" => "a whole number from 0 to 65535".to_owned(),
-        "u32" => format!("a whole number from 0 to {}", u32::MAX),
-        other => other.to_owned(),
-    }
-}
-
 #[derive(Clone, Copy)]
 struct Reader<'c, 'a> {
     context: &'c Context<'a>,
@@ -190,7 +95,7 @@ impl<'a> Reader<'_, 'a> {
         match self.tree().scalar(self.node) {
             Some(Plain::Null) => self.wrong("a text", "write the text behind the colon"),
             Some(_) => Ok(self.tree().text(self.node).unwrap_or_default()),
-            None => self.wrong("a text", ""),
+            None => self.wrong("a text", "write one text in its place"),
         }
     }
 
@@ -199,7 +104,7 @@ impl<'a> Reader<'_, 'a> {
             self.tree().node(self.node).kind,
             Kind::Scalar { style: Style::SingleQuoted | Style::DoubleQuoted, .. }
         );
-        if quotes { "leave the quotes out" } else { "" }
+        if quotes { "leave the quotes out" } else { "correct the value" }
     }
 
     fn integer<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
@@ -221,6 +126,13 @@ impl<'a> Reader<'_, 'a> {
             _ => self.wrong("a number", self.quoted()),
         }
         .map_err(|error: Shape| error.at(self.node))
+    }
+
+    /// Whether another key stands in the place of this one, misspelt or not built yet; it has been told then.
+    fn is_told(self, name: &str, field: &str, fields: &[&'static str]) -> bool {
+        let keys = self.tree().entries(self.node).iter().filter_map(|(key, _)| self.tree().text(*key));
+        keys.filter(|key| !fields.contains(key))
+            .any(|key| not_built::key(name, key).is_some() || nearest(key, fields).as_deref() == Some(field))
     }
 
     /// Tells of keys that a struct does not have and leaves them out.
@@ -319,7 +231,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_> {
                 _ if self.tree().scalar(self.node) == Some(Plain::Null) => {
                     visitor.visit_map(Entry::new(self, Vec::new(), true))
                 }
-                _ => self.wrong("a mapping (`key: value`)", ""),
+                _ => self.wrong("a mapping (`key: value`)", "write `key: value` below it, one a line"),
             },
             ITEMS => match &self.tree().node(self.node).kind {
                 Kind::List(items) => visitor.visit_seq(Item { reader: self, items: items.clone(), next: 0, own: true }),
@@ -356,7 +268,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_> {
             Kind::Map(entries) => {
                 visitor.visit_map(Entry::new(self, entries.clone(), false)).map_err(|error: Shape| error.at(self.node))
             }
-            _ => self.wrong("a mapping (`key: value`)", ""),
+            _ => self.wrong("a mapping (`key: value`)", "write `key: value` below it, one a line"),
         }
     }
 
@@ -368,11 +280,14 @@ impl<'de> Deserializer<'de> for Reader<'_, '_> {
     ) -> Result<V::Value, Shape> {
         if !matches!(self.tree().node(self.node).kind, Kind::Map(_)) {
             let keys = one_of(fields);
-            return self.wrong(&format!("a mapping with the keys {}", keys.trim_start_matches("one of ")), "");
+            let expected = format!("a mapping with the keys {}", keys.trim_start_matches("one of "));
+            return self.wrong(&expected, "write `key: value` below it, one a line");
         }
-        visitor
-            .visit_map(Entry::new(self, self.known_entries(name, fields), false))
-            .map_err(|error: Shape| error.at(self.node))
+        visitor.visit_map(Entry::new(self, self.known_entries(name, fields), false)).map_err(|mut error: Shape| {
+            let missing = error.0.missing.take();
+            error.0.told |= missing.is_some_and(|field| self.is_told(name, field, fields));
+            error.at(self.node)
+        })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -381,7 +296,9 @@ impl<'de> Deserializer<'de> for Reader<'_, '_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Shape> {
-        let Some(text) = self.tree().text(self.node) else { return self.wrong(&one_of(variants), "") };
+        let Some(text) = self.tree().text(self.node) else {
+            return self.wrong(&one_of(variants), "write one word in its place");
+        };
         if !variants.contains(&text) {
             let message = format!("`{text}` is not known here");
             let mut shape = Shape::new(codes::WRONG_FORM, message).expected(one_of(variants)).help("correct the word");
@@ -494,208 +411,5 @@ impl<'de> SeqAccess<'de> for Item<'_, '_> {
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.items.len().saturating_sub(self.next))
-    }
-}
-
-/// A value that knows its place.
-#[derive(Debug, Clone)]
-pub(crate) struct At<T> {
-    pub(crate) value: T,
-    pub(crate) spot: Spot,
-}
-
-impl<T> Deref for At<T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
-
-impl<T: fmt::Display> fmt::Display for At<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.value.fmt(f)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct V<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for V<T> {
-            type Value = At<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value of a project's file")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<At<T>, A::Error> {
-                let spot = spot(&mut seq)?;
-                let value = seq.next_element()?.ok_or_else(|| A::Error::custom("no value"))?;
-                Ok(At { value, spot })
-            }
-        }
-        from.deserialize_newtype_struct(AT, V(PhantomData))
-    }
-}
-
-fn spot<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<Spot, A::Error> {
-    match (seq.next_element()?, seq.next_element()?) {
-        (Some(file), Some(node)) => Ok(Spot { file, node: NodeId(node) }),
-        _ => Err(A::Error::custom("no place")),
-    }
-}
-
-impl<T: JsonSchema> JsonSchema for At<T> {
-    fn inline_schema() -> bool {
-        T::inline_schema()
-    }
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
-}
-
-/// A part of the tree as it stands.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Raw {
-    pub(crate) spot: Spot,
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct V;
-        impl<'de> Visitor<'de> for V {
-            type Value = Raw;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value of a project's file")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
-                Ok(Raw { spot: spot(&mut seq)? })
-            }
-        }
-        from.deserialize_newtype_struct(RAW, V)
-    }
-}
-
-impl JsonSchema for Raw {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Any".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        true.into()
-    }
-}
-
-/// A mapping whose entries are read one by one.
-#[derive(Debug, Clone)]
-pub(crate) struct Entries<K, T> {
-    /// The entries that could be read, in the order of the file.
-    pub(crate) good: Vec<(At<K>, T)>,
-    /// The keys of the others; they are declared, so nobody else is told that they are missing.
-    pub(crate) spoilt: Vec<K>,
-}
-
-impl<K, T> Default for Entries<K, T> {
-    fn default() -> Self {
-        Self { good: Vec::new(), spoilt: Vec::new() }
-    }
-}
-
-impl<'de, K: Deserialize<'de>, T: Deserialize<'de>> Deserialize<'de> for Entries<K, T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct V<K, T>(PhantomData<(K, T)>);
-        impl<'de, K: Deserialize<'de>, T: Deserialize<'de>> Visitor<'de> for V<K, T> {
-            type Value = Entries<K, T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a mapping")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<K, T>, A::Error> {
-                let mut entries = Entries::default();
-                loop {
-                    match map.next_key::<At<K>>() {
-                        Ok(None) => return Ok(entries),
-                        Ok(Some(key)) => match map.next_value() {
-                            Ok(value) => entries.good.push((key, value)),
-                            Err(_) => entries.spoilt.push(key.value),
-                        },
-                        Err(_) => {}
-                    }
-                }
-            }
-        }
-        from.deserialize_newtype_struct(ENTRIES, V(PhantomData))
-    }
-}
-
-impl<K, T: JsonSchema> JsonSchema for Entries<K, T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        format!("Entries_of_{}", T::schema_name()).into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let value = generator.subschema_for::<T>();
-        schemars::json_schema!({ "type": "object", "additionalProperties": value })
-    }
-}
-
-/// A list whose items are read one by one.
-#[derive(Debug, Clone)]
-pub(crate) struct Items<T> {
-    /// The items that could be read, with their places in the list.
-    pub(crate) good: Vec<(usize, T)>,
-    /// How many others there are.
-    pub(crate) spoilt: usize,
-}
-
-impl<T> Default for Items<T> {
-    fn default() -> Self {
-        Self { good: Vec::new(), spoilt: 0 }
-    }
-}
-
-impl<T> Items<T> {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.good.iter().map(|(_, item)| item)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct V<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for V<T> {
-            type Value = Items<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Items<T>, A::Error> {
-                let mut items = Items::default();
-                for number in 0.. {
-                    match seq.next_element() {
-                        Ok(None) => break,
-                        Ok(Some(item)) => items.good.push((number, item)),
-                        Err(_) => items.spoilt += 1,
-                    }
-                }
-                Ok(items)
-            }
-        }
-        from.deserialize_newtype_struct(ITEMS, V(PhantomData))
-    }
-}
-
-impl<T: JsonSchema> JsonSchema for Items<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        format!("Items_of_{}", T::schema_name()).into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let value = generator.subschema_for::<T>();
-        schemars::json_schema!({ "type": "array", "items": value })
     }
 }

@@ -1,0 +1,204 @@
+//! What a contract says in short: how much of everything, and the real guarantee of each source and operation.
+
+use crate::{
+    Contract,
+    contract::{
+        HttpSource, Idempotency, MqttSource, MqttVersion, Operation, RuleSettings, Source, SourceKind, Subscriber,
+        System,
+    },
+};
+use andon_model::span::Span;
+use serde::Serialize;
+use std::{collections::BTreeMap, fmt};
+
+/// A contract in short.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// The project's name.
+    pub name: String,
+    /// The contract's revision.
+    pub revision: String,
+    /// How many there are of everything that has a count, by its word; none that is zero.
+    pub counts: Vec<(&'static str, usize)>,
+    /// What each source really guarantees.
+    pub sources: BTreeMap<String, Guarantee>,
+    /// What each operation really guarantees, as `system.operation`.
+    pub operations: BTreeMap<String, Guarantee>,
+    /// What each subscriber really gets.
+    pub subscribers: BTreeMap<String, Guarantee>,
+}
+
+/// What can be relied on, in words.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Guarantee {
+    /// In one word: `durable`, `may lose`, `lookup`, ...
+    pub word: &'static str,
+    /// In a sentence.
+    pub text: String,
+}
+
+/// The summary of a contract.
+pub fn summary(contract: &Contract) -> Summary {
+    let counts = [
+        ("instances", contract.instances.len()),
+        ("sites", contract.sites.len()),
+        ("assets", contract.assets.len()),
+        ("classes", contract.classes.len()),
+        ("signals", signals(contract)),
+        ("sources", contract.sources.len()),
+        ("rules", contract.rules.len()),
+        ("alarms", alarms(contract)),
+        ("workflows", contract.workflows.len()),
+        ("capabilities", contract.capabilities.len()),
+        ("systems", contract.systems.len()),
+        ("operations", contract.systems.values().map(|system| system.operations.len()).sum()),
+        ("routes", contract.routes.len()),
+        ("teams", contract.ownership.teams.len()),
+        ("subscribers", contract.subscribers.len()),
+    ];
+    let of_source = |(name, source): (&_, &Source)| (ToString::to_string(name), source_guarantee(source));
+    let of_subscriber = |(name, to): (&_, &Subscriber)| (ToString::to_string(name), subscriber_guarantee(to));
+    let operations = contract.systems.iter().flat_map(|(name, system)| {
+        let of =
+            move |(operation, o): (&_, &Operation)| (format!("{name}.{operation}"), operation_guarantee(system, o));
+        system.operations.iter().map(of)
+    });
+    Summary {
+        name: contract.name.clone(),
+        revision: contract.revision.clone(),
+        counts: counts.into_iter().filter(|(_, count)| *count > 0).collect(),
+        sources: contract.sources.iter().map(of_source).collect(),
+        operations: operations.collect(),
+        subscribers: contract.subscribers.iter().map(of_subscriber).collect(),
+    }
+}
+
+/// The signals of all assets.
+fn signals(contract: &Contract) -> usize {
+    contract
+        .assets
+        .values()
+        .filter_map(|asset| contract.classes.get(&asset.class))
+        .map(|class| class.signals.len())
+        .sum()
+}
+
+/// Conditions that are watched: rule x asset, each limit counted.
+fn alarms(contract: &Contract) -> usize {
+    let of = |settings: &RuleSettings| match settings {
+        RuleSettings::Limit(limit) => limit.limits.len(),
+        RuleSettings::Stale(_) => 1,
+    };
+    contract.rules.values().flat_map(|rule| rule.assets.values()).map(of).sum()
+}
+
+fn source_guarantee(source: &Source) -> Guarantee {
+    match &source.kind {
+        SourceKind::Mqtt(mqtt) => mqtt_guarantee(mqtt),
+        SourceKind::Http(HttpSource { token }) => Guarantee {
+            word: "durable",
+            text: format!(
+                "HTTP: answered with 202 only when durable, so a caller that repeats until then loses nothing; {}",
+                if token.is_some() { "callers show a token" } else { "callers are not asked who they are" }
+            ),
+        },
+    }
+}
+
+fn mqtt_guarantee(source: &MqttSource) -> Guarantee {
+    let (lowest, highest) = source
+        .topics
+        .iter()
+        .map(|topic| topic.qos)
+        .fold((u8::MAX, 0), |(lowest, highest), qos| (lowest.min(qos), highest.max(qos)));
+    if highest == 0 {
+        let text = "QoS 0: what the broker or the network drops is lost, and nobody is told".to_owned();
+        return Guarantee { word: "may lose", text };
+    }
+    let session = match source.broker.version {
+        MqttVersion::V3 => "the broker decides how long it keeps messages while we are away (MQTT 3.1.1)".to_owned(),
+        MqttVersion::V5 if source.session_expiry == Span::ZERO => {
+            "the broker keeps nothing while we are away: every interruption is a gap".to_owned()
+        }
+        MqttVersion::V5 => format!(
+            "the broker keeps messages for {} while we are away, as many as its queue holds; after that there is a gap",
+            source.session_expiry
+        ),
+    };
+    let untimed = source.topics.iter().filter(|topic| topic.qos > 0).flat_map(|topic| &topic.signals);
+    let repeats = if untimed.clone().any(|signal| signal.time.is_none()) {
+        "; a message redelivered without its own time is stored again"
+    } else {
+        "; a redelivered message is stored once"
+    };
+    let mixed = if lowest == 0 { ", except for topics at QoS 0, which may lose" } else { "" };
+    let text = format!("QoS {highest}: acknowledged only when durable{mixed}; {session}{repeats}");
+    Guarantee { word: if lowest == 0 { "partly durable" } else { "durable" }, text }
+}
+
+fn operation_guarantee(system: &System, operation: &Operation) -> Guarantee {
+    let text = match &operation.idempotency {
+        Idempotency::Read => "only reads: repeats are free".to_owned(),
+        Idempotency::Key => {
+            "once: the system takes our key, and a repeat does nothing (as the system promises)".to_owned()
+        }
+        Idempotency::Upsert => "once: a repeat writes the same under the same natural key".to_owned(),
+        Idempotency::Lookup(lookup) => format!(
+            "once, assuming that its search by `{}` sees what was sent after {}: an unknown outcome is searched, and sent \
+             again only when nothing is found",
+            lookup.by, lookup.settle
+        ),
+        Idempotency::None => {
+            "at most once by itself: an unknown outcome is not repeated, it needs a person who looks".to_owned()
+        }
+    };
+    let retry = &system.retry;
+    let text = format!(
+        "{text}; an attempt takes at most {}, failed ones are repeated after {} to {} for {}",
+        system.timeout, retry.first, retry.max, retry.within
+    );
+    Guarantee { word: operation.idempotency.word(), text }
+}
+
+fn subscriber_guarantee(subscriber: &Subscriber) -> Guarantee {
+    let what = if subscriber.types.is_empty() { "all events".to_owned() } else { subscriber.types.join(", ") };
+    if subscriber.qos == 0 {
+        let text = format!("{what} at QoS 0: what the broker or the network drops is lost");
+        return Guarantee { word: "may lose", text };
+    }
+    let text = format!("{what} at least once, in order per key, continued where the broker last acknowledged");
+    Guarantee { word: "at least once", text }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short: String = self.revision.chars().take(12).collect();
+        writeln!(f, "{}, revision {short}", self.name)?;
+        let counts: Vec<String> =
+            self.counts.iter().map(|(word, count)| format!("{count} {}", singular(word, *count))).collect();
+        writeln!(f, "  {}", counts.join(", "))?;
+        for (title, all) in
+            [("sources", &self.sources), ("operations", &self.operations), ("subscribers", &self.subscribers)]
+        {
+            if all.is_empty() {
+                continue;
+            }
+            writeln!(f, "\n{title}")?;
+            for (name, guarantee) in all {
+                writeln!(f, "  {name}: {}", guarantee.word)?;
+                writeln!(f, "      {}", guarantee.text)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The word for one of them, where there is one.
+fn singular(word: &str, count: usize) -> String {
+    match (count, word) {
+        (1, "classes") => "class".to_owned(),
+        (1, "capabilities") => "capability".to_owned(),
+        (1, _) => word.trim_end_matches('s').to_owned(),
+        _ => word.to_owned(),
+    }
+}
