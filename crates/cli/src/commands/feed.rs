@@ -8,9 +8,7 @@ use crate::{
 };
 use andon_api::{Kind, Query};
 use andon_contract::load;
-use andon_edge::{
-    feed::{self, Caller, FeedError, Format, Progress, Row, Speed, Wanted, destination},
-};
+use andon_edge::feed::{self, Caller, FeedError, Format, Progress, Row, Speed, Wanted, destination};
 use andon_node::{
     clock::Real,
     given::{chance, env},
@@ -114,10 +112,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-fn rows_of<'a>(
-    file: &'a Path,
-    read: &Arc<AtomicU64>,
-) -> Box<dyn Iterator<Item = Result<Row, FeedError>> + 'a> {
+fn rows_of<'a>(file: &'a Path, read: &Arc<AtomicU64>) -> Box<dyn Iterator<Item = Result<Row, FeedError>> + 'a> {
     let name = file.display().to_string();
     let opened = Format::of_name(&name).and_then(|format| {
         let opened = File::open(file).map_err(|error| FeedError {

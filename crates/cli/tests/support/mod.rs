@@ -13,31 +13,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use andon_demo::broker::Mosquitto;
+pub(crate) use andon_demo::broker::Mosquitto;
 
 /// A condition that does not come within this time is a failure.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace")
 }
 
-pub fn example() -> PathBuf {
+pub(crate) fn example() -> PathBuf {
     root().join("examples/machine-temperature")
 }
 
 /// The recorded series where it is at hand, else `None`: the test says which of the two it used.
-pub fn recorded() -> Option<PathBuf> {
+pub(crate) fn recorded() -> Option<PathBuf> {
     let data = std::env::var_os("ANDON_TESTDATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
     let file = data.join("nab-machine-temperature/machine_temperature_system_failure.csv");
     file.is_file().then_some(file)
 }
 
-pub fn synthetic() -> PathBuf {
+pub(crate) fn synthetic() -> PathBuf {
     example().join("data/machine_temperature_synthetic.csv")
 }
 
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     #[expect(clippy::disallowed_methods, reason = "a test may look at the clock to give up")]
     let start = Instant::now();
     while !condition() {
@@ -46,12 +46,12 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Copies a project, so that a test can change it.
-pub fn copy_project(from: &Path, to: &Path) {
+pub(crate) fn copy_project(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -66,13 +66,13 @@ pub fn copy_project(from: &Path, to: &Path) {
 
 /// The program with the variables of this world.
 #[derive(Clone)]
-pub struct World {
-    pub mqtt: String,
-    pub eam: String,
+pub(crate) struct World {
+    pub(crate) mqtt: String,
+    pub(crate) eam: String,
 }
 
 impl World {
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_andon"));
         command
             .args(args)
@@ -84,12 +84,12 @@ impl World {
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().expect("the program starts")
     }
 
     /// Runs a command that must succeed and gives its stdout.
-    pub fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(
             output.status.success(),
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// Rows of a list.
-    pub fn list(&self, kind: &str, data: &Path, filters: &[&str]) -> Vec<Json> {
+    pub(crate) fn list(&self, kind: &str, data: &Path, filters: &[&str]) -> Vec<Json> {
         let data = data.to_str().unwrap();
         let mut args = vec!["list", kind, "--data", data, "--json", "--oldest"];
         for filter in filters {
@@ -112,7 +112,7 @@ impl World {
     }
 
     /// The times of activated alarms.
-    pub fn activations(&self, data: &Path) -> Vec<String> {
+    pub(crate) fn activations(&self, data: &Path) -> Vec<String> {
         self.list("events", data, &["type=asset.alarm", "data.change=activated"])
             .iter()
             .map(|e| e["time"].as_str().unwrap().to_owned())
@@ -121,13 +121,13 @@ impl World {
 }
 
 /// A child whose stderr is kept; killed with this value.
-pub struct Running {
-    pub child: Child,
-    pub log: Arc<Mutex<Vec<String>>>,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Running {
-    pub fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let log = Arc::new(Mutex::new(Vec::new()));
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -140,18 +140,18 @@ impl Running {
         Self { child, log }
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
 
     /// As a power cut would: no handler runs.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// As an operator would: SIGTERM, and it ends by itself.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").arg(&pid).status().unwrap().success());
         let mut status = None;
@@ -173,7 +173,7 @@ impl Drop for Running {
 }
 
 /// Starts an instance and waits until it is ready. The API takes a free port.
-pub fn start_instance(world: &World, project: &Path, data: &Path) -> Running {
+pub(crate) fn start_instance(world: &World, project: &Path, data: &Path) -> Running {
     let running = Running::start(world.command(&[
         "run",
         project.to_str().unwrap(),
@@ -186,7 +186,7 @@ pub fn start_instance(world: &World, project: &Path, data: &Path) -> Running {
     running
 }
 
-pub fn wait_ready(running: &Running) {
+pub(crate) fn wait_ready(running: &Running) {
     wait_until("the instance is ready", || {
         let text = running.text();
         assert!(!text.contains("error:"), "the instance does not start:\n{text}");
@@ -195,7 +195,7 @@ pub fn wait_ready(running: &Running) {
 }
 
 /// The API's address in the log line that says the instance is ready.
-pub fn api_of(running: &Running) -> String {
+pub(crate) fn api_of(running: &Running) -> String {
     let text = running.text();
     let line = text.lines().find(|l| l.contains("\"ready\"")).expect("a line says ready");
     let json: Json = serde_json::from_str(line).expect("a JSON line");
@@ -203,7 +203,7 @@ pub fn api_of(running: &Running) -> String {
 }
 
 /// Starts the maintenance office at a port.
-pub fn start_office(world: &World, port: u16, file: &Path) -> Running {
+pub(crate) fn start_office(world: &World, port: u16, file: &Path) -> Running {
     let listen = format!("127.0.0.1:{port}");
     let running =
         Running::start(world.command(&["office", "eam", "--listen", &listen, "--file", file.to_str().unwrap()]));
@@ -212,6 +212,6 @@ pub fn start_office(world: &World, port: u16, file: &Path) -> Running {
 }
 
 /// The requests in the office's own file.
-pub fn office_requests(file: &Path) -> Vec<Json> {
+pub(crate) fn office_requests(file: &Path) -> Vec<Json> {
     fs::read_to_string(file).unwrap_or_default().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
 }
