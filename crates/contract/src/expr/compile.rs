@@ -21,7 +21,7 @@ pub const MAX_NESTING: usize = 400;
 /// Brackets nested in each other, counted before anything is parsed.
 const MAX_BRACKETS: usize = 200;
 /// Expressions nested no deeper than this run on the stack of any caller; a level takes at most 12 KiB of it.
-const SHALLOW: usize = 24;
+const SHALLOW: usize = 48;
 /// The stack that parsing takes: every byte of a text may be a level, as in `----1`.
 const COMPILE_STACK: usize = 64 << 20;
 /// The name of the expression among the definitions; nobody else can call it so, for it would be an unknown format.

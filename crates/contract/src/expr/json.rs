@@ -3,6 +3,7 @@
 use super::meter::{ELEMENT, ENTRY, MAX_INPUT_DEPTH};
 use super::num::Num;
 use super::val::{Text, Val};
+use indexmap::IndexMap;
 use serde_json::Value;
 
 /// JSON nested deeper than an expression takes.
@@ -38,11 +39,12 @@ impl Val {
             Self::Str(s) => Value::String(s.to_string()),
             Self::Arr(a) => Value::Array(a.iter().map(|v| v.to_json(size, max)).collect::<Result<_, _>>()?),
             Self::Obj(o) => {
-                let entry = |(k, v): (&Text, &Self)| {
+                let mut map = serde_json::Map::with_capacity(o.len());
+                for (k, v) in o.iter() {
                     *size = size.saturating_add(k.len() + ENTRY - ELEMENT);
-                    Ok((k.to_string(), v.to_json(size, max)?))
-                };
-                Value::Object(o.iter().map(entry).collect::<Result<_, _>>()?)
+                    map.insert(k.to_string(), v.to_json(size, max)?);
+                }
+                Value::Object(map)
             }
         })
     }
@@ -64,11 +66,12 @@ fn read(json: &Value, size: &mut usize, depth: usize) -> Result<Val, TooDeep> {
         }
         Value::Object(o) => {
             let depth = depth.checked_sub(1).ok_or(TooDeep)?;
-            let entry = |(k, v): (&String, &Value)| {
+            let mut map = IndexMap::with_capacity(o.len());
+            for (k, v) in o {
                 *size += k.len() + ENTRY - ELEMENT;
-                Ok((Text::from(k.clone()), read(v, size, depth)?))
-            };
-            Val::object(o.iter().map(entry).collect::<Result<_, _>>()?)
+                map.insert(Text::from(k.clone()), read(v, size, depth)?);
+            }
+            Val::object(map)
         }
     })
 }

@@ -26,7 +26,7 @@ pub const BIG_STACK: usize = 16 << 20;
 /// Of the big stack an evaluation may use so much; the rest is for cleaning up what hangs on it.
 pub(super) const BIG_ROOM: usize = 8 << 20;
 /// Of the stack of the caller an evaluation may use so much before it moves to the big one. With what an expression
-/// that is not nested deep uses until the next look at it, that is less than 512 KiB, also in builds for tests.
+/// that is not nested deep uses until the next look at it, that is less than 1 MiB, also in builds for tests.
 pub(super) const SMALL_ROOM: usize = 192 << 10;
 /// What an element of an array counts, in bytes.
 pub(super) const ELEMENT: usize = 16;

@@ -3,6 +3,8 @@
 //! A [`Program`] is compiled once and evaluated often. It sees its input, the variables it was compiled with and the
 //! names of other systems that a [`Lookup`] gives it, and nothing else: no environment, no clock, no files. Functions
 //! that call themselves are refused, loops are counted, and what is built is bounded; the limits stand in [`limits`].
+//! An evaluation runs on the stack of its caller, of which 1 MiB must be left, and moves to a thread with a stack of
+//! its own where the expression is nested deep; neither changes what it gives.
 //!
 //! Where it differs from the program `jq`: there are no regular expressions; whole numbers up to 64 bits are exact;
 //! dividing by zero, and a result that JSON has no number for, are errors; of several outputs on the right of `|=`,

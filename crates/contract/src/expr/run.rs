@@ -7,17 +7,12 @@ use super::val::Val;
 use super::{Count, EvalError, Inner, Lookup, Missing};
 use jaq_core::{Ctx, Exn, Vars};
 use serde_json::Value;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Characters of a message that an expression makes.
 const MAX_MESSAGE: usize = 500;
-
-thread_local! {
-    /// Whether this thread has the big stack.
-    static IS_BIG: Cell<bool> = const { Cell::new(false) };
-}
 
 pub(super) fn run(
     program: &Inner,
@@ -34,9 +29,6 @@ pub(super) fn run(
         catch_unwind(AssertUnwindSafe(|| run_here(program, input, vars, lookup, max, room)))
             .unwrap_or(Err(EvalError::Internal("a defect of the program")))
     };
-    if IS_BIG.get() {
-        return here(BIG_ROOM / 2);
-    }
     if program.shallow {
         match here(SMALL_ROOM) {
             Err(EvalError::Limit(Limit::Stack)) => {}
@@ -45,10 +37,7 @@ pub(super) fn run(
     }
     std::thread::scope(|scope| {
         let big = std::thread::Builder::new().name("expression".into()).stack_size(BIG_STACK);
-        let thread = big.spawn_scoped(scope, || {
-            IS_BIG.set(true);
-            here(BIG_ROOM)
-        });
+        let thread = big.spawn_scoped(scope, || here(BIG_ROOM));
         match thread.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(done)) => done,
             Ok(Err(_)) => Err(EvalError::Internal("a defect of the program")),

@@ -232,8 +232,6 @@ fn expression() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
-
     #[test]
     fn random_expressions_end(source in expression(), input in value(), var in value()) {
         if let Ok(program) = Program::compile(&source, &["x"]) {

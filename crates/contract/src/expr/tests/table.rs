@@ -2,7 +2,6 @@
 
 use super::{json, outputs};
 use serde_json::Value;
-use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 /// An expression, its input and all its outputs; `!` stands for an error.
@@ -37,7 +36,7 @@ const PLAIN: &[Row] = &[
     (r#"{"a\(.k)": 1, @base64 "b": 2}"#, r#"{"k":"x"}"#, r#"[{"ax":1,"b":2}]"#),
     (". as $x | {$x}", "1", r#"[{"x":1}]"#),
     ("{a:1,b:2,c:3,d:4,e:5,f:6,g:7,h:8,i:9,j:10} | keys | length", "null", "[10]"),
-    ("{(1): 2}", "null", "!"),
+    ("{(.): 2}", "1", "!"),
     ("1 + 2 * 3 - 4 / 2", "null", "[5]"),
     ("10 % 3, -10 % 3", "null", "[1,-1]"),
     ("1 % 0", "null", "!"),
@@ -258,34 +257,22 @@ fn jq_agrees_with_the_plain_rows() {
     if Command::new("jq").arg("--version").stdout(Stdio::null()).status().is_err() {
         return;
     }
+    // One program for all rows, for starting jq takes longer than any of them.
+    let row = |(source, input, _): &Row| format!("({input} | try [{source}\n] catch \"!\")");
+    let all = PLAIN.iter().map(row).collect::<Vec<_>>().join(",\n");
+    let out = Command::new("jq").args(["-n", "-c", &all]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let given: Vec<Value> =
+        serde_json::Deserializer::from_slice(&out.stdout).into_iter().collect::<Result<_, _>>().unwrap();
+    assert_eq!(given.len(), PLAIN.len());
     let mut wrong = Vec::new();
-    for (source, input, expected) in PLAIN {
-        let given = jq(source, input);
-        let same = match &given {
-            None => *expected == "!",
-            Some(all) => *expected != "!" && rounded(&Value::Array(all.clone())) == rounded(&json(expected)),
-        };
+    for ((source, input, expected), given) in PLAIN.iter().zip(given) {
+        let same = if *expected == "!" { given == "!" } else { rounded(&given) == rounded(&json(expected)) };
         if !same {
-            wrong.push(format!("{source}  of  {input}\n  expected {expected}\n  jq gives {given:?}"));
+            wrong.push(format!("{source}  of  {input}\n  expected {expected}\n  jq gives {given}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// All outputs of `jq`, or `None` when it fails.
-fn jq(source: &str, input: &str) -> Option<Vec<Value>> {
-    let mut child = Command::new("jq")
-        .args(["-c", source])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    // A program that jq refuses ends it before it reads.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let out = child.wait_with_output().unwrap();
-    let all = serde_json::Deserializer::from_slice(&out.stdout).into_iter();
-    out.status.success().then(|| all.collect::<Result<_, _>>().unwrap())
 }
 
 /// All numbers as floating point, for `jq` writes 1.0 as it likes.
