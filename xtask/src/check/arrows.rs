@@ -46,6 +46,10 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "andon-api",
             "andon-edge",
             "andon-observe",
+            // Only its tests, which replay the corpus of every fuzz target.
+            "andon-events",
+            "andon-workflows",
+            "andon-systems",
         ],
     ),
     (
