@@ -7,6 +7,14 @@ macro_rules! codes {
 
         /// Code and title of every problem.
         pub const CODES: &[(&str, &str)] = &[$(($code, $title)),+];
+
+        /// The page of a code, as Markdown; `None` for a code that does not exist.
+        pub fn page(code: &str) -> Option<&'static str> {
+            match code {
+                $($code => Some(include_str!(concat!("../../../docs/errors/", $code, ".md"))),)+
+                _ => None,
+            }
+        }
     };
 }
 

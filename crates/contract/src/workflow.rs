@@ -31,7 +31,7 @@ pub struct Definition {
 pub struct Schedule {
     /// The event's type.
     pub kind: String,
-    /// A filter over the event's `data`; `None`: every event of the type.
+    /// A filter over the event's `data`, compiled without variables; `None`: every event of the type.
     pub data: Option<Program>,
 }
 

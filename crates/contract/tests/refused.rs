@@ -2,7 +2,13 @@
 //! `testdata/refused` holds the files that differ from it, and its name begins with the code it is refused with. The
 //! file `REMOVE` names files that are left out, one a line.
 
-use andon_contract::{Problem, codes::CODES, from_files};
+#![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
+
+use andon_contract::{
+    Problem,
+    codes::{CODES, page},
+    from_files,
+};
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// Codes that no file of a project can cause; they are tested where a folder is read.
@@ -82,8 +88,7 @@ fn every_folder_is_refused_as_it_says() {
 #[test]
 fn every_code_has_its_page() {
     for (code, title) in CODES {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/errors/{code}.md"));
-        let page = fs::read_to_string(&path).unwrap_or_else(|_| panic!("there is no page for {code}"));
+        let page = page(code).unwrap();
         assert!(page.starts_with(&format!("# {code}: {title}\n")), "the title of {code} is not `{title}`");
     }
 }

@@ -1,0 +1,159 @@
+//! Systems of record: where they are, what they can do, and how requests and answers are read.
+
+use super::{Address, Secret, UserPassword};
+use crate::expr::Program;
+use andon_model::{Name, span::Span};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+/// A system of record.
+#[derive(Debug, Clone)]
+pub struct System {
+    /// Where it stands.
+    pub zone: Name,
+    /// The base of its addresses: `https://host/path`.
+    pub base: Address,
+    /// How we identify ourselves.
+    pub credentials: Credentials,
+    /// An attempt that takes longer has an unknown outcome; default 30 s.
+    pub timeout: Span,
+    /// When failed attempts are repeated.
+    pub retry: Retry,
+    /// Attempts under way at once; default 4.
+    pub concurrent: u32,
+    /// What it can do.
+    pub operations: BTreeMap<Name, Operation>,
+}
+
+/// How we identify ourselves at a system.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// Not at all.
+    None,
+    /// `Authorization: Bearer`.
+    Bearer(Secret),
+    /// `Authorization: Basic`.
+    Basic(UserPassword),
+    /// A header of this name.
+    ApiKey {
+        /// The header.
+        header: String,
+        /// Its value.
+        key: Secret,
+    },
+}
+
+/// When failed attempts are repeated: `first`, then longer by `factor`, never longer than `max`,
+/// until `within` is used up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// The first pause; default 1 s.
+    pub first: Span,
+    /// The longest pause; default 5 min.
+    pub max: Span,
+    /// How much longer each pause is; default 2.
+    pub factor: f64,
+    /// After this long the call is given up; default 24 h.
+    pub within: Span,
+}
+
+/// What a system can do, bound to a capability.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// The capability it implements.
+    pub implements: String,
+    /// What repeats do.
+    pub idempotency: Idempotency,
+    /// The request that makes the effect.
+    pub request: Request,
+    /// How the answer is read.
+    pub response: Response,
+}
+
+/// The idempotency class of an operation.
+#[derive(Debug, Clone)]
+pub enum Idempotency {
+    /// The operation only reads: repeats are free.
+    Read,
+    /// The system takes our key and repeats do nothing.
+    Key,
+    /// A natural key: repeats write the same.
+    Upsert,
+    /// The system can be searched by our reference.
+    Lookup(Box<Lookup>),
+    /// Repeats do it again; an unknown outcome needs a person.
+    None,
+}
+
+impl Idempotency {
+    /// The word that is shown.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Key => "key",
+            Self::Upsert => "upsert",
+            Self::Lookup(_) => "lookup",
+            Self::None => "none",
+        }
+    }
+}
+
+/// How a system is searched by our reference.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// The field that holds the reference.
+    pub by: String,
+    /// How long the system may need until the search sees what was sent; default 60 s.
+    pub settle: Span,
+    /// The request that searches.
+    pub request: Request,
+    /// From the answer: the document in the shape of the answer to the request itself, or null.
+    pub found: Program,
+}
+
+/// A request as a map of fields. Expressions see the capability's input and the variables
+/// `$key`, `$reference`, `$site`.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// GET, POST, PUT, PATCH, DELETE.
+    pub method: String,
+    /// The path below the base, whose places are percent-encoded into one segment each.
+    pub path: Vec<PathPiece>,
+    /// The query, in order.
+    pub query: Vec<(String, FieldMap)>,
+    /// Headers beside those of the content and the credentials.
+    pub headers: Vec<(String, FieldMap)>,
+    /// The JSON body; `None`: no body.
+    pub body: Option<FieldMap>,
+}
+
+/// A piece of a path.
+#[derive(Debug, Clone)]
+pub enum PathPiece {
+    /// This text.
+    Text(String),
+    /// The result of an expression, percent-encoded.
+    Expression(Program),
+}
+
+/// A JSON value in which some places are expressions (`${ ... }`).
+#[derive(Debug, Clone)]
+pub enum FieldMap {
+    /// As written.
+    Constant(Json),
+    /// The result of an expression; a key whose expression gives null is left out.
+    Expression(Program),
+    /// A list.
+    List(Vec<FieldMap>),
+    /// An object, in order.
+    Object(Vec<(String, FieldMap)>),
+}
+
+/// How an answer is read. Expressions see the answer's body.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The number of the document; `None` for reads.
+    pub document: Option<Program>,
+    /// The capability's output.
+    pub output: FieldMap,
+}
