@@ -145,7 +145,9 @@ impl HttpIngest {
                     part.entries.push(Entry::Sample(sample));
                 }
                 let mut counts = Counts::default();
-                parts.values().for_each(|part| counts.add(&part.counts));
+                for part in parts.values() {
+                    counts.add(&part.counts);
+                }
                 if let Err(error) = store.append(parts.into_values().collect()) {
                     window.forget_newest(fresh);
                     return Err(error);
@@ -165,7 +167,6 @@ fn assets(contract: &Contract, source: &Name) -> HashMap<String, AssetName> {
 }
 
 /// The samples of a body with their sites, or every problem in it.
-#[expect(clippy::type_complexity, reason = "a failure of the store is not one of the body")]
 fn ingest(
     contract: &Contract,
     name: &Name,

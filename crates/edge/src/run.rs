@@ -7,8 +7,7 @@ use crate::{
     history,
     mapping::Incoming,
     mqtt::{
-        BrokerAddress, Client, Ended, Happened, Link, Settings, Waker,
-        client::Ack,
+        Ack, BrokerAddress, Client, Ended, Happened, Link, Settings, Waker,
         codes::Explained,
         transport::{Bytes, PACE, PACED_FOR},
     },

@@ -4,7 +4,7 @@
 use crate::{
     duplicates::Duplicates,
     mapping::{Incoming, Numbers, Read, TopicTable},
-    mqtt::client::Ack,
+    mqtt::Ack,
     problem::{Problem, quote},
 };
 use andon_contract::contract::{Contract, MqttSource, Source, SourceKind};

@@ -175,9 +175,9 @@ fn first_cursor(store: &Store, name: &Name) -> Result<u64, StoreError> {
 
 /// Tells the loop that the store has changed.
 fn bell(store: &Store, shared: &Shared) {
-    let mut seen = store.change();
+    let mut seen = store.change_of_rows();
     while !shared.stopped() {
-        let now = store.wait_change(seen, BELL_MAX);
+        let now = store.wait_rows(seen, BELL_MAX);
         if now == seen {
             continue;
         }

@@ -4,16 +4,15 @@
 use super::{
     codes::{self, Explained},
     frame::{Framer, Oversize, PACKET_MAX, Piece},
+    message::{Ack, Message},
+    packets,
 };
 use andon_contract::contract::MqttVersion;
 use mqtt_protocol_core::mqtt::{
     Connection, Version,
     common::Cursor,
     connection::{ConnectionOptions, Event, TimerKind},
-    packet::{
-        GenericPacketTrait as _, Packet, Property, Qos, RetainHandling, SessionExpiryInterval, SubEntry, SubOpts,
-        v3_1_1 as v3, v5_0 as v5,
-    },
+    packet::{GenericPacketTrait as _, Packet, Property},
     result_code::MqttError,
     role,
 };
@@ -86,63 +85,6 @@ pub enum Happened {
         /// The broker's reason, when it refused it.
         refused: Option<(u8, Explained)>,
     },
-}
-
-/// How a message of QoS 1 or 2 is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ack {
-    /// Its packet id.
-    pub id: u16,
-    /// Whether it is of QoS 2.
-    pub exactly_once: bool,
-}
-
-/// A message that came.
-pub struct Message(Packet);
-
-impl Message {
-    /// Its topic.
-    pub fn topic(&self) -> &str {
-        match &self.0 {
-            Packet::V3_1_1Publish(p) => p.topic_name(),
-            Packet::V5_0Publish(p) => p.topic_name(),
-            _ => "",
-        }
-    }
-
-    /// Its payload.
-    pub fn payload(&self) -> &[u8] {
-        match &self.0 {
-            Packet::V3_1_1Publish(p) => p.payload().as_slice(),
-            Packet::V5_0Publish(p) => p.payload().as_slice(),
-            _ => &[],
-        }
-    }
-
-    /// Whether the broker kept it from before we subscribed.
-    pub fn retained(&self) -> bool {
-        match &self.0 {
-            Packet::V3_1_1Publish(p) => p.retain(),
-            Packet::V5_0Publish(p) => p.retain(),
-            _ => false,
-        }
-    }
-
-    /// How it is acknowledged; `None` at QoS 0.
-    pub fn ack(&self) -> Option<Ack> {
-        let (id, qos) = match &self.0 {
-            Packet::V3_1_1Publish(p) => (p.packet_id(), p.qos()),
-            Packet::V5_0Publish(p) => (p.packet_id(), p.qos()),
-            _ => (None, Qos::AtMostOnce),
-        };
-        id.map(|id| Ack { id, exactly_once: qos == Qos::ExactlyOnce })
-    }
-}
-
-impl std::fmt::Debug for Message {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({} bytes, {:?})", self.topic(), self.payload().len(), self.ack())
-    }
 }
 
 /// Why a conversation ended.
@@ -222,10 +164,9 @@ impl Client {
     pub fn new(settings: Settings, handled: impl IntoIterator<Item = u16>) -> Self {
         let size = u32::try_from(PACKET_MAX).unwrap_or(u32::MAX);
         let options = ConnectionOptions::new().maximum_packet_size_recv(size);
-        let (version, options) = match settings.version {
-            // 3.1.1 cannot tell the broker a number, so none is held against it.
-            MqttVersion::V3 => (Version::V3_1_1, options),
-            MqttVersion::V5 => (Version::V5_0, options.receive_maximum(RECEIVE_MAX)),
+        let version = match settings.version {
+            MqttVersion::V3 => Version::V3_1_1,
+            MqttVersion::V5 => Version::V5_0,
         };
         let mut core = Connection::with_options(version, options);
         core.restore_qos2_publish_handled(handled.into_iter().collect());
@@ -249,46 +190,29 @@ impl Client {
 
     /// Begins the conversation.
     pub fn connect(&mut self, now: Duration) -> Result<(), Ended> {
-        let packet: Result<Packet, MqttError> = match self.settings.version {
-            MqttVersion::V3 => self.connect_v3().map(Into::into),
-            MqttVersion::V5 => self.connect_v5().map(Into::into),
-        };
-        let packet = packet.map_err(|e| {
+        let cannot = |e| {
             Ended::new(
                 format!("the connect cannot be written: {e:?}"),
                 "shorten user, password or the source's name to 64 KiB at most",
             )
-        })?;
+        };
+        let packet = packets::connect(&self.settings, false).map_err(cannot)?;
         self.stage = Stage::Connecting;
         self.answer_by = Some(now + HANDSHAKE_MAX);
-        let events = self.core.send(packet);
-        self.send_events(events, now)
-    }
-
-    fn connect_v3(&self) -> Result<v3::Connect, MqttError> {
-        let mut packet = v3::Connect::builder()
-            .client_id(self.settings.client_id.as_str())?
-            .clean_session(self.settings.clean_start)
-            .keep_alive(self.settings.keep_alive);
-        if let Some((user, password)) = &self.settings.credentials {
-            packet = packet.user_name(user.as_str())?.password(password.clone())?;
+        // The broker is told our receive maximum, the core is not: mosquitto 2.0 exceeds it by a few messages, and
+        // nothing is won by ending the connection over that.
+        let told = packets::connect(&self.settings, true).map_err(cannot)?;
+        for event in self.core.send(packet) {
+            match event {
+                Event::NotifyError(error) => return Err(Ended::protocol(error)),
+                Event::RequestSendPacket { .. } => {
+                    let packet = told.clone();
+                    self.send_event(Event::RequestSendPacket { packet, release_packet_id_if_send_error: None }, now);
+                }
+                other => self.send_event(other, now),
+            }
         }
-        packet.build()
-    }
-
-    fn connect_v5(&self) -> Result<v5::Connect, MqttError> {
-        let mut packet = v5::Connect::builder()
-            .client_id(self.settings.client_id.as_str())?
-            .clean_start(self.settings.clean_start)
-            .keep_alive(self.settings.keep_alive);
-        if let Some((user, password)) = &self.settings.credentials {
-            packet = packet.user_name(user.as_str())?.password(password.clone())?;
-        }
-        if self.settings.session_expiry > 0 {
-            let expiry = SessionExpiryInterval::new(self.settings.session_expiry)?;
-            packet = packet.props(vec![Property::SessionExpiryInterval(expiry)]);
-        }
-        packet.build()
+        Ok(())
     }
 
     /// Whether the broker let us in and the conversation stands.
@@ -301,20 +225,11 @@ impl Client {
         let cannot = |e: MqttError| {
             Ended::new(format!("the subscription cannot be written: {e:?}"), "check the topics of the source")
         };
-        let mut entries = Vec::with_capacity(filters.len());
-        for (filter, qos) in filters {
-            let options = SubOpts::new().set_qos(qos_of(*qos));
-            let options = match self.settings.version {
-                MqttVersion::V3 => options,
-                MqttVersion::V5 => options.set_rh(RetainHandling::SendRetainedIfNotExists),
-            };
-            entries.push(SubEntry::new(filter.as_str(), options).map_err(cannot)?);
+        if self.stage != Stage::Connected {
+            return Ok(());
         }
         let id = self.core.acquire_packet_id().map_err(cannot)?;
-        let packet: Packet = match self.settings.version {
-            MqttVersion::V3 => v3::Subscribe::builder().packet_id(id).entries(entries).build().map_err(cannot)?.into(),
-            MqttVersion::V5 => v5::Subscribe::builder().packet_id(id).entries(entries).build().map_err(cannot)?.into(),
-        };
+        let packet = packets::subscribe(self.settings.version, id, filters).map_err(cannot)?;
         self.filters = filters.iter().map(|(filter, _)| filter.clone()).collect();
         self.subscribing = Some(id);
         self.answer_by = Some(now + HANDSHAKE_MAX);
@@ -512,13 +427,7 @@ impl Client {
         if ack.exactly_once {
             self.owed.remove(&ack.id);
         }
-        let packet: Result<Packet, MqttError> = match (self.settings.version, ack.exactly_once) {
-            (MqttVersion::V3, false) => v3::Puback::builder().packet_id(ack.id).build().map(Into::into),
-            (MqttVersion::V3, true) => v3::Pubrec::builder().packet_id(ack.id).build().map(Into::into),
-            (MqttVersion::V5, false) => v5::Puback::builder().packet_id(ack.id).build().map(Into::into),
-            (MqttVersion::V5, true) => v5::Pubrec::builder().packet_id(ack.id).build().map(Into::into),
-        };
-        let packet = packet.map_err(Ended::protocol)?;
+        let packet = packets::acknowledge(self.settings.version, ack).map_err(Ended::protocol)?;
         let events = self.core.send(packet);
         self.send_events(events, now)
     }
@@ -526,11 +435,8 @@ impl Client {
     /// The second half of QoS 2: a release is answered at once, for its message is durable.
     fn answer_releases(&mut self, now: Duration) -> Result<(), Ended> {
         while let Some(id) = self.unanswered.pop_front() {
-            let packet: Result<Packet, MqttError> = match self.settings.version {
-                MqttVersion::V3 => v3::Pubcomp::builder().packet_id(id).build().map(Into::into),
-                MqttVersion::V5 => v5::Pubcomp::builder().packet_id(id).build().map(Into::into),
-            };
-            let events = self.core.send(packet.map_err(Ended::protocol)?);
+            let packet = packets::complete(self.settings.version, id).map_err(Ended::protocol)?;
+            let events = self.core.send(packet);
             self.send_events(events, now)?;
         }
         Ok(())
@@ -558,22 +464,7 @@ impl Client {
         let impossible =
             |e: MqttError| NotSent::Impossible(format!("the publish to {topic:?} cannot be written: {e:?}"));
         let id = if qos == 0 { None } else { Some(self.core.acquire_packet_id().map_err(|_| NotSent::Full)?) };
-        let packet: Result<Packet, MqttError> = match self.settings.version {
-            MqttVersion::V3 => v3::Publish::builder()
-                .topic_name(topic)
-                .and_then(|p| match id {
-                    Some(id) => p.qos(qos_of(1)).packet_id(id).payload(payload).build(),
-                    None => p.qos(qos_of(0)).payload(payload).build(),
-                })
-                .map(Into::into),
-            MqttVersion::V5 => v5::Publish::builder()
-                .topic_name(topic)
-                .and_then(|p| match id {
-                    Some(id) => p.qos(qos_of(1)).packet_id(id).payload(payload).build(),
-                    None => p.qos(qos_of(0)).payload(payload).build(),
-                })
-                .map(Into::into),
-        };
+        let packet = packets::publish(self.settings.version, id, topic, payload);
         let sent = packet.map_err(impossible).and_then(|packet| {
             let events = self.core.send(packet);
             self.send_events(events, now).map_err(|ended| NotSent::Impossible(ended.reason))
@@ -602,11 +493,7 @@ impl Client {
             self.stage = Stage::Over;
             return;
         }
-        let packet: Result<Packet, MqttError> = match self.settings.version {
-            MqttVersion::V3 => v3::Disconnect::builder().build().map(Into::into),
-            MqttVersion::V5 => v5::Disconnect::builder().build().map(Into::into),
-        };
-        if let Ok(packet) = packet {
+        if let Ok(packet) = packets::disconnect(self.settings.version) {
             for event in self.core.send(packet) {
                 self.send_event(event, now);
             }
@@ -679,14 +566,6 @@ impl Client {
             Event::RequestTimerCancel(TimerKind::PingreqSend) => self.ping_every = Duration::ZERO,
             _ => {}
         }
-    }
-}
-
-fn qos_of(number: u8) -> Qos {
-    match number {
-        0 => Qos::AtMostOnce,
-        1 => Qos::AtLeastOnce,
-        _ => Qos::ExactlyOnce,
     }
 }
 

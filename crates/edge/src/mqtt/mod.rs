@@ -4,7 +4,10 @@
 pub mod client;
 pub mod codes;
 mod frame;
+mod message;
+mod packets;
 pub mod transport;
 
-pub use client::{Client, Ended, Happened, Message, Settings};
+pub use client::{Client, Ended, Happened, Settings};
+pub use message::{Ack, Message};
 pub use transport::{BrokerAddress, Link, Waker};

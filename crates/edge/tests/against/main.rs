@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod sources;
 #[cfg(test)]
 mod subscribers;
+#[cfg(test)]
+mod throughput;

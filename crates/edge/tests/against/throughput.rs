@@ -1,0 +1,62 @@
+//! How many messages pass through a source, and what each costs; printed, not asserted.
+
+use crate::common::*;
+use andon_contract::contract::MqttVersion;
+use andon_edge::run::start_mqtt;
+use andon_store::Store;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+const MESSAGES: u64 = 100_000;
+
+/// CPU time of this process's threads in nanoseconds, by name.
+fn threads() -> BTreeMap<String, u64> {
+    let mut times = BTreeMap::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        let time = read("schedstat").split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        *times.entry(read("comm").trim().to_owned()).or_default() += time;
+    }
+    times
+}
+
+#[test]
+fn a_hundred_thousand_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::start(dir.path(), "");
+    for qos in [0, 1] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &mut chance(u64::from(qos) + 3)).unwrap();
+        let contract = Arc::new(contract(&broker.address(), MqttVersion::V5, qos, 100));
+        let clock = Machine::clock();
+        let source =
+            start_mqtt(&contract, &name("machines"), store.clone(), no_env(), Arc::clone(&clock), chance(1)).unwrap();
+        until("connected", || source.status().connected);
+        let before = threads();
+        let began = clock.monotonic();
+        let port = broker.port;
+        let publishing = std::thread::Builder::new().name("plant".into()).spawn(move || {
+            let mut publisher = publisher(port, "plant", 200);
+            for n in 0..MESSAGES {
+                let topic = format!("machines/machine-{:03}/temperature", n % 100);
+                let payload = format!("{{\"ts\":{},\"v\":{}.5}}", 1_764_000_000_000 + n, n % 90);
+                publisher.publish(&topic, payload.as_bytes(), &mut |_| false).unwrap();
+            }
+            publisher.flush(&mut |_| false).unwrap();
+        });
+        let publishing = publishing.unwrap();
+        until("all of them", || source.status().counts.received >= MESSAGES);
+        let took = clock.monotonic().saturating_sub(began);
+        let after = threads();
+        publishing.join().unwrap();
+        let status = source.status();
+        assert!(status.counts.is_whole() && status.counts.stored == MESSAGES, "{status:?}");
+        let cost = |name: &str, time: &u64| {
+            let used = time.saturating_sub(before.get(name).copied().unwrap_or(0));
+            (used > 1_000_000).then(|| format!("{name} {:.2} us", Duration::from_nanos(used).as_secs_f64() * 1e6 / 1e5))
+        };
+        let costs: Vec<String> = after.iter().filter_map(|(name, time)| cost(name, time)).collect();
+        println!("QoS {qos}: {:.0} messages/s; CPU a message: {}", 1e5 / took.as_secs_f64(), costs.join(", "));
+    }
+}
