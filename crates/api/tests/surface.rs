@@ -23,9 +23,7 @@ impl Backend for Few {
         Ok(Page { rows: vec![json!({"kind": kind.word(), "filters": query.filters.len()})], next: Some(9) })
     }
     fn show(&self, id: &str) -> Result<Json, Problem> {
-        if id == "panic" {
-            panic!("a fault of ours");
-        }
+        assert_ne!(id, "panic", "a fault of ours");
         Err(Problem::not_found(format!("nothing is called {id}")).remedy("andon list events"))
     }
     fn explain(&self, id: &str) -> Result<Json, Problem> {
@@ -47,7 +45,7 @@ async fn ask(method: &str, path: &str, host: &str, body: Vec<u8>) -> (StatusCode
         Request::builder().method(method).uri(path).header("host", host).body(Body::from(body)).expect("a request");
     let response = router(Arc::new(Few)).oneshot(request).await.expect("an answer");
     let status = response.status();
-    let form = response.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+    let form = response.headers().get("content-type").map(|v| v.to_str().expect("text").to_owned()).unwrap_or_default();
     let bytes = to_bytes(response.into_body(), 1 << 24).await.expect("a body");
     let json = serde_json::from_slice(&bytes).unwrap_or_else(|_| Json::String(String::from_utf8_lossy(&bytes).into()));
     (status, form, json)

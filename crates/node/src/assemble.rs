@@ -4,8 +4,8 @@ use crate::{
     backend::{Running, StoreBackend},
     calls::Sender,
     clock::{self, Real},
+    drive::{Reads, Turn, Worker},
     given::{chance, env},
-    drive::{Turn, Worker},
     ingest::Posts,
 };
 use andon_api::{Accepted, Backend, Ingest, Problem};
@@ -293,7 +293,7 @@ fn rules(store: &Store, contract: &Arc<Contract>) -> Result<Worker, StartError> 
     let ending = rules.clone();
     Worker::start(
         "rules",
-        store.clone(),
+        (store.clone(), Reads::Log),
         move || {
             Ok(match lock(&rules).step(clock::now(), clock::monotonic())? {
                 andon_events::run::Progress::Worked => Turn::Worked,
@@ -323,7 +323,7 @@ fn workflows(
     let mut runs = andon_workflows::run::Loop::new(store.clone(), contract.clone(), connectors, pinned);
     Worker::start(
         "workflows",
-        store.clone(),
+        (store.clone(), Reads::Rows),
         move || {
             for done in sender.take_done() {
                 runs.complete(done.request.call, done.request.attempt, done.outcome);

@@ -186,7 +186,8 @@ fn matches(row: &Json, query: &Query) -> bool {
         }
         match value {
             Json::String(text) => text == wanted,
-            other => other.to_string() == *wanted,
+            // A number or a bool is compared as it is written.
+            other => format!("{other}") == *wanted,
         }
     })
 }
@@ -224,7 +225,7 @@ impl Backend for StoreBackend {
             ),
         };
         let page = page.map_err(|e| match e {
-            StoreError::Refused(cause) => Problem::request(cause.to_string()),
+            StoreError::Refused(cause) => Problem::request(cause),
             other => fault(&other),
         })?;
         Ok(Page { rows: page.rows.into_iter().map(|row| public(kind, row)).collect(), next: page.next })

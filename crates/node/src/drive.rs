@@ -16,6 +16,31 @@ const SLEEP_MAX: Duration = Duration::from_secs(5);
 /// The pause after a failed step; it is then tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What a loop reads, and so what wakes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reads {
+    /// The log and rows.
+    Log,
+    /// Rows alone.
+    Rows,
+}
+
+impl Reads {
+    fn seen(self, store: &Store) -> u64 {
+        match self {
+            Self::Log => store.change(),
+            Self::Rows => store.change_of_rows(),
+        }
+    }
+
+    fn wait(self, store: &Store, seen: u64, timeout: Duration) {
+        match self {
+            Self::Log => store.wait_change(seen, timeout),
+            Self::Rows => store.wait_rows(seen, timeout),
+        };
+    }
+}
+
 /// What a step did.
 pub(crate) enum Turn {
     /// Something; there may be more at once.
@@ -35,17 +60,17 @@ impl Worker {
     /// Starts a loop. `step` is repeated; `end` runs once after the last step of a clean stop.
     pub(crate) fn start(
         name: &'static str,
-        store: Store,
+        (store, reads): (Store, Reads),
         step: impl FnMut() -> Result<Turn, StoreError> + Send + 'static,
         end: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
+        let asked = Arc::new(AtomicBool::new(false));
+        let this = asked.clone();
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             let mut step = step;
             let mut failing = false;
-            while !stopped.load(Ordering::Acquire) {
-                let seen = store.change();
+            while !this.load(Ordering::Acquire) {
+                let seen = reads.seen(&store);
                 let (sleep, failed) = match step() {
                     Ok(Turn::Worked) => (None, false),
                     Ok(Turn::Idle(until)) => (Some(until.map_or(SLEEP_MAX, |s| s.std().min(SLEEP_MAX))), false),
@@ -65,13 +90,13 @@ impl Worker {
                     None => {}
                     Some(pause) if failed => thread::park_timeout(pause),
                     Some(sleep) => {
-                        store.wait_change(seen, sleep);
+                        reads.wait(&store, seen, sleep);
                     }
                 }
             }
             end();
         })?;
-        Ok(Self { name, stop, thread })
+        Ok(Self { name, stop: asked, thread })
     }
 
     /// Whether its thread is alive. A loop ends only by a stop or by a fault of ours.

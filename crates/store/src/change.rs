@@ -1,36 +1,65 @@
-//! A counter that rises with every change, and the waiting for it.
+//! Counters that rise with every change, and the waiting for them.
 
 use std::{
-    sync::{Condvar, Mutex, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-/// Rises with every commit and append.
+/// Rises with every commit and append. Those who read rows alone are not woken by the log, which changes a hundred
+/// times as often.
 #[derive(Default)]
 pub(crate) struct Change {
-    count: Mutex<u64>,
-    risen: Condvar,
+    counts: Mutex<Counts>,
+    any_risen: Condvar,
+    rows_risen: Condvar,
+}
+
+#[derive(Default)]
+struct Counts {
+    any: u64,
+    rows: u64,
 }
 
 impl Change {
     /// How often something has changed.
     pub(crate) fn count(&self) -> u64 {
-        *self.count.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock().any
     }
 
-    /// Something has changed.
+    /// How often rows have changed.
+    pub(crate) fn rows(&self) -> u64 {
+        self.lock().rows
+    }
+
+    /// The log has grown.
     pub(crate) fn rise(&self) {
-        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.risen.notify_all();
+        self.lock().any += 1;
+        self.any_risen.notify_all();
     }
 
-    /// Waits until the count is no longer `seen`, at most for `timeout`; the count then.
+    /// Rows have changed.
+    pub(crate) fn rise_rows(&self) {
+        let mut counts = self.lock();
+        counts.any += 1;
+        counts.rows += 1;
+        drop(counts);
+        self.any_risen.notify_all();
+        self.rows_risen.notify_all();
+    }
+
+    /// Waits until [`Change::count`] is no longer `seen`, at most for `timeout`; the count then.
     pub(crate) fn wait(&self, seen: u64, timeout: Duration) -> u64 {
-        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, _) = self
-            .risen
-            .wait_timeout_while(count, timeout, |count| *count == seen)
-            .unwrap_or_else(PoisonError::into_inner);
-        *count
+        let waited = self.any_risen.wait_timeout_while(self.lock(), timeout, |counts| counts.any == seen);
+        waited.unwrap_or_else(PoisonError::into_inner).0.any
+    }
+
+    /// Waits until [`Change::rows`] is no longer `seen`, at most for `timeout`; the count then.
+    pub(crate) fn wait_rows(&self, seen: u64, timeout: Duration) -> u64 {
+        let waited = self.rows_risen.wait_timeout_while(self.lock(), timeout, |counts| counts.rows == seen);
+        waited.unwrap_or_else(PoisonError::into_inner).0.rows
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -171,7 +171,7 @@ impl Store {
     pub fn commit(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
         let committed = self.faulty(|| self.0.db.commit(writes))?;
         if matches!(self.0.db, Db::Memory(_)) {
-            self.0.change.rise();
+            self.0.change.rise_rows();
         }
         Ok(committed)
     }
@@ -414,9 +414,19 @@ impl Store {
         self.0.change.wait(seen, timeout)
     }
 
+    /// A counter that rises with every commit, and not with the log.
+    pub fn change_of_rows(&self) -> u64 {
+        self.0.change.rows()
+    }
+
+    /// Blocks until the counter of rows differs from `seen`, at most for `timeout`; the counter then.
+    pub fn wait_rows(&self, seen: u64, timeout: Duration) -> u64 {
+        self.0.change.wait_rows(seen, timeout)
+    }
+
     /// Wakes everybody who waits, for requests that are not in the store.
     pub fn wake(&self) {
-        self.0.change.rise();
+        self.0.change.rise_rows();
     }
 }
 

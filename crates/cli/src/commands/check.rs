@@ -4,13 +4,19 @@ use crate::{
     args::Check,
     output::{self, NO},
 };
-use andon_contract::{Problem, Severity, load};
+use andon_contract::{Problem, Severity, load, summary};
 use std::process::ExitCode;
 
 pub(super) fn run(args: &Check) -> anyhow::Result<ExitCode> {
     match load(&args.dir) {
         Ok(loaded) => {
             problems(&loaded.warnings, args.json);
+            let summary = summary(&loaded.contract);
+            if args.json {
+                output::line(serde_json::to_string(&summary)?);
+            } else {
+                output::line(summary.to_string().trim_end());
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(found) => {

@@ -100,7 +100,7 @@ fn serve(connection: &Connection, waiting: &Receiver<Job>, wal: &Path, change: &
         if outcomes.iter().any(|outcome| outcome.as_ref().is_err_and(StoreError::is_full)) && full() {
             outcomes = retried(connection, &works, outcomes);
         }
-        change.rise();
+        change.rise_rows();
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // A caller that no longer waits has no use for the answer.
             let _ = reply.send(outcome);

@@ -1,5 +1,4 @@
 //! What the tests of the product share: a broker, an office, an instance, and commands, each as users start them.
-#![allow(dead_code, reason = "each test program uses its part")]
 
 use serde_json::Value as Json;
 use std::{

@@ -1,14 +1,12 @@
 //! From a recorded machine to a work request, as a user runs it: real broker, real processes, real HTTP.
 
-mod support;
-
+use crate::support::*;
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Stdio,
 };
-use support::*;
 
 /// What a series must give under the example's rule.
 struct Expected {

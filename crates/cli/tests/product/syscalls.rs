@@ -3,10 +3,8 @@
 //! The running program is traced with strace. The judge reads the trace alone and knows nothing of the code, and it is
 //! itself tried on traces from which the syncs were removed.
 
-mod support;
-
+use crate::support::*;
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
-use support::*;
 
 /// A system call that has returned.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,8 @@
 //! The API of a running instance, held against the document it serves; and what users see of commands.
 
-mod support;
-
+use crate::support::*;
 use serde_json::{Value as Json, json};
 use std::process::Command;
-use support::*;
 
 struct Api {
     base: String,

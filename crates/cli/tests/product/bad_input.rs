@@ -1,9 +1,7 @@
 //! Bad input is counted, explained and kept; the others go on.
 
-mod support;
-
+use crate::support::*;
 use std::process::Command;
-use support::*;
 
 #[test]
 fn whatever_a_machine_sends_is_counted_and_the_others_go_on() {

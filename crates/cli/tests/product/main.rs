@@ -1,0 +1,8 @@
+//! The product as its users meet it: real processes, a real broker, real HTTP, the kernel's own view.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr, reason = "a test fails where it stands")]
+
+mod bad_input;
+mod story;
+mod support;
+mod surface;
+mod syscalls;
