@@ -99,16 +99,13 @@ impl Engine {
             match decode(&row) {
                 Ok(saved) => {
                     let resumed = Machine::resume(settings, saved.state.clone());
-                    match resumed.filter(|_| saved.signal == rule.signal) {
-                        Some(machine) => {
-                            slot.machine = machine;
-                            slot.source = saved.source.as_ref().map_or(NONE, |source| self.source(source));
-                            edited = !same_version;
-                        }
-                        None => {
-                            self.end_saved(instance, &row, saved, "now reads something else", now, out);
-                            replaced = true;
-                        }
+                    if let Some(machine) = resumed.filter(|_| saved.signal == rule.signal) {
+                        slot.machine = machine;
+                        slot.source = saved.source.as_ref().map_or(NONE, |source| self.source(source));
+                        edited = !same_version;
+                    } else {
+                        self.end_saved(instance, &row, saved, "now reads something else", now, out);
+                        replaced = true;
                     }
                 }
                 Err(cause) => {

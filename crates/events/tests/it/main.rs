@@ -11,4 +11,6 @@ mod nab;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod speed;
+#[cfg(test)]
 mod stale;
