@@ -249,7 +249,8 @@ proptest! {
 
     #[test]
     fn random_texts_are_refused_or_run(
-        text in "([.|,:;$@?\"\\\\(){}\\[\\]a-c0-9 +*/%<=>-]|def |if |then |else |end|as |reduce |\\$x|\\.\\.|//|try |label ){0,24}"
+        text in "([.|,:;$@?\"\\\\(){}\\[\\]a-c0-9 +*/%<=>-]\
+                |def |if |then |else |end|as |reduce |\\$x|\\.\\.|//|try |label ){0,24}"
     ) {
         fuzz(format!("{text}\0[1,{{\"a\":2}}]").as_bytes());
     }
