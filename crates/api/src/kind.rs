@@ -70,7 +70,7 @@ pub const KINDS: [Listed; 11] = [
         kind: Kind::Quarantine,
         word: "quarantine",
         schema: "Quarantine",
-        about: "Messages that were set aside, with their bytes.",
+        about: "Messages that were set aside; `show` of their exception gives the bytes.",
     },
     Listed { kind: Kind::Samples, word: "samples", schema: "Sample", about: "Samples of the hot log." },
     Listed {

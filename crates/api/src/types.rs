@@ -164,10 +164,10 @@ pub struct Run {
     pub wake: Option<String>,
     /// Its input.
     pub input: Json,
-    /// Its output, once completed.
-    pub output: Option<Json>,
-    /// The error it faulted with.
-    pub error: Option<Json>,
+    /// Its output; null until completed.
+    pub output: Json,
+    /// The error it faulted with; null where it did not.
+    pub error: Json,
 }
 
 /// A completed task of a run.
@@ -220,8 +220,8 @@ pub struct Call {
     pub state: String,
     /// The capability's input.
     pub input: Json,
-    /// The capability's output.
-    pub output: Option<Json>,
+    /// The capability's output; null until delivered.
+    pub output: Json,
     /// The number of the document at the system.
     pub document: Option<String>,
     /// When it was made.
@@ -262,8 +262,8 @@ pub struct Attempt {
     pub started: String,
     /// When its outcome was known.
     pub ended: Option<String>,
-    /// Its outcome.
-    pub outcome: Option<Json>,
+    /// Its outcome; null while it is under way, or where a crash left it unknown.
+    pub outcome: Json,
 }
 
 /// Something that needs a person.
@@ -314,8 +314,8 @@ pub struct Quarantine {
     pub source: String,
     /// The topic, path or file it came by.
     pub topic: String,
-    /// Its bytes in base64.
-    pub bytes: String,
+    /// How many bytes it has; `/v1/show/{exception}` gives them.
+    pub size: u64,
     /// What is wrong with it.
     pub detail: String,
 }

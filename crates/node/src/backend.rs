@@ -7,12 +7,16 @@ use andon_api::{
 use andon_contract::{Contract, contract::SourceKind};
 use andon_model::{Position, SignalNo, sample::Entry};
 use andon_observe::{health, metrics::metrics, seams};
-use andon_store::{Store, StoreError};
+use andon_store::{Store, StoreError, rows::QuarantineRow};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value as Json, json};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// Entries of the log looked through for one page of samples.
 const SCAN_MAX: u64 = 5_000_000;
+
+/// Messages shown of an exception, the newest first.
+const MESSAGES_SHOWN: usize = 20;
 
 /// What a running instance adds to the rows.
 pub trait Running: Send + Sync + 'static {
@@ -329,6 +333,19 @@ fn public(kind: Kind, mut row: Json) -> Json {
     row
 }
 
+/// A message that was set aside: its bytes, and its text where it is one.
+fn message(row: &QuarantineRow) -> Json {
+    json!({
+        "received": row.received,
+        "source": row.source,
+        "topic": row.topic,
+        "detail": row.detail,
+        "size": row.bytes.len(),
+        "text": std::str::from_utf8(&row.bytes).ok(),
+        "bytes": BASE64_STANDARD.encode(&row.bytes),
+    })
+}
+
 /// One thing by its id, reference or document number.
 fn show(store: &Store, id: &str) -> Result<Option<Json>, StoreError> {
     use andon_model::{CallId, EventId, ExceptionId, Reference, RunId};
@@ -344,13 +361,7 @@ fn show(store: &Store, id: &str) -> Result<Option<Json>, StoreError> {
     }
     if let Ok(id) = ExceptionId::parse(id) {
         let Some(row) = store.exception(id)? else { return Ok(None) };
-        let query = andon_store::Query {
-            where_: vec![("exception".to_owned(), id.to_string())],
-            after: None,
-            limit: 20,
-            ascending: false,
-        };
-        let quarantine = store.list("quarantine", &query)?.rows;
+        let quarantine: Vec<Json> = store.quarantine(id, MESSAGES_SHOWN)?.iter().map(message).collect();
         return Ok(Some(json!({ "exception": row, "quarantine": quarantine })));
     }
     let call = if let Ok(id) = CallId::parse(id) {

@@ -107,7 +107,7 @@ fn every_answer_fits_the_document() {
         assert_fits(&document, schema, &answer, &path);
         seen += answer["rows"].as_array().map_or(1, Vec::len);
     }
-    assert!(seen > 1000, "the lists are not empty: {seen}");
+    assert!(seen > 100, "the lists are not empty: {seen}");
     let problem = document["components"]["schemas"]["Problem"].clone();
     assert_fits(&document, &problem, &api.request("GET", "/v1/show/nobody", None).1, "a problem");
     let metrics = api.get("/metrics");
