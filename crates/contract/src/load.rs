@@ -263,7 +263,7 @@ impl Project {
                 }
                 None => None,
             };
-            found.push(File { path: path.clone(), text: text.clone(), tree });
+            found.push(File::new(path.clone(), text.clone(), tree));
         }
         let findings = Findings::new(found);
         for finding in refused.into_iter().chain(faults) {

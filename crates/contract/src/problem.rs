@@ -205,6 +205,18 @@ impl Finding {
 
 /// Names shown of a long list.
 const SHOWN_MAX: usize = 12;
+/// Characters of a name that is compared with others.
+const NAME_SHOWN_MAX: usize = 100;
+/// Characters of a message, an expectation or a remedy.
+const TEXT_MAX: usize = 600;
+
+/// A text that is not longer than people read.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(TEXT_MAX) {
+        Some((at, _)) => format!("{} ...", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
 
 /// A list of names in words.
 pub(crate) fn one_of(known: &[&str]) -> String {
@@ -222,13 +234,24 @@ pub(crate) fn one_of(known: &[&str]) -> String {
 
 /// The known name that was probably meant.
 pub(crate) fn nearest(written: &str, known: &[&str]) -> Option<String> {
+    let length = written.chars().count();
+    if length > NAME_SHOWN_MAX {
+        return None;
+    }
     let lower = written.to_lowercase();
-    let best = known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), *name))
-        .min_by_key(|(distance, name)| (*distance, Reverse(*name)))?;
-    let allowed = (written.chars().count().max(best.1.chars().count()) / 3).max(1);
-    (best.0 <= allowed).then(|| best.1.to_owned())
+    let mut best: Option<(usize, &str)> = None;
+    for name in known {
+        let others = name.chars().count();
+        let allowed = (others.max(length) / 3).max(1);
+        if others.abs_diff(length) > allowed {
+            continue;
+        }
+        let distance = strsim::damerau_levenshtein(&lower, &name.to_lowercase());
+        if distance <= allowed && best.is_none_or(|best| (distance, Reverse(*name)) < (best.0, Reverse(best.1))) {
+            best = Some((distance, name));
+        }
+    }
+    best.map(|(_, name)| name.to_owned())
 }
 
 /// A file of the project.
@@ -237,6 +260,16 @@ pub(crate) struct File {
     pub(crate) path: String,
     pub(crate) text: String,
     pub(crate) tree: Option<Tree>,
+    /// Where each line begins, in bytes.
+    lines: Vec<usize>,
+}
+
+impl File {
+    pub(crate) fn new(path: String, text: String, tree: Option<Tree>) -> Self {
+        let starts = text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
+        let lines = std::iter::once(0).chain(starts).collect();
+        Self { path, text, tree, lines }
+    }
 }
 
 /// All files, and what was found in them.
@@ -288,8 +321,7 @@ impl Findings {
     }
 
     fn line(&self, file: u32, byte: usize) -> usize {
-        let text = self.files.get(file as usize).map_or("", |file| &file.text);
-        1 + text.as_bytes().iter().take(byte).filter(|b| **b == b'\n').count()
+        self.files.get(file as usize).map_or(1, |file| file.lines.partition_point(|start| *start <= byte).max(1))
     }
 
     fn place(&self, at: &Where) -> (u32, Range<usize>) {
@@ -340,10 +372,10 @@ impl Findings {
             end_column: column + 1 + width,
             file: path,
             source_line,
-            message: finding.message.clone(),
-            expected: finding.expected.clone(),
+            message: short(&finding.message),
+            expected: finding.expected.as_deref().map(short),
             suggestion: finding.suggestion.clone(),
-            help: finding.help.clone(),
+            help: short(&finding.help),
             mark,
         }
     }

@@ -144,8 +144,8 @@ fn operation_guarantee(system: &System, operation: &Operation) -> Guarantee {
         }
         Idempotency::Upsert => "once: a repeat writes the same under the same natural key".to_owned(),
         Idempotency::Lookup(lookup) => format!(
-            "once, assuming that its search by `{}` sees what was sent after {}: an unknown outcome is searched, and sent \
-             again only when nothing is found",
+            "once, assuming that its search by `{}` sees what was sent after {}: an unknown outcome is searched, and \
+             sent again only when nothing is found",
             lookup.by, lookup.settle
         ),
         Idempotency::None => {

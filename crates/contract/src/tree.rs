@@ -365,7 +365,7 @@ impl<'a> Build<'a> {
                 faults.push((at.clone(), format!("the key `{text}` stands here twice")));
             }
         }
-        for (at, message) in faults {
+        for (at, message) in faults.into_iter().take(FAULTS_MAX) {
             self.fault(codes::DUPLICATE_KEY, at, message, "keep one of the two");
         }
     }

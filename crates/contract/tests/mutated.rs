@@ -19,7 +19,7 @@ fn change() -> impl Strategy<Value = (prop::sample::Index, prop::sample::Index, 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn a_mutated_project_is_answered(changes in prop::collection::vec(change(), 1..6)) {

@@ -75,9 +75,10 @@ fn every_folder_is_refused_as_it_says() {
             }
         }
         covered.push(code.to_owned());
-        insta::with_settings!({ omit_expression => true, snapshot_path => "../testdata/snapshots", prepend_module_to_snapshot => false }, {
-            insta::assert_snapshot!(name, told(&problems));
-        });
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path("../testdata/snapshots");
+        settings.set_prepend_module_to_snapshot(false);
+        settings.bind(|| insta::assert_snapshot!(name, told(&problems)));
     }
     let missing: Vec<&str> =
         CODES.iter().map(|(code, _)| *code).filter(|code| !covered.iter().any(|c| c == code)).collect();

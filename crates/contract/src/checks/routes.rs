@@ -224,7 +224,8 @@ pub(crate) fn check_calls(
             Known(lacking.iter().map(|site| (*site).to_owned()).collect()).0.into_iter().collect::<Vec<_>>().join(", ")
         );
         let help = format!(
-            "add to routes.yaml: - {{ capability: {}, site: {}, use: <system>.<operation> }}, or `use: none` with a reason",
+            "add to routes.yaml: - {{ capability: {}, site: {}, use: <system>.<operation> }}, or `use: none` with a \
+             reason",
             call.capability,
             if lacking.len() == assets.sites.len() { "'*'" } else { lacking.first().copied().unwrap_or("'*'") }
         );
