@@ -122,8 +122,8 @@ fn problems_are_drawn_for_a_terminal_and_written_as_json() {
 fn a_large_plant_is_read_quickly() {
     let mut files: std::collections::BTreeMap<String, String> =
         andon_contract::init_files().into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
-    let assets: String = (2..=10_000).map(|n| format!("  machine-{n}: {{ class: machine }}\n")).collect();
-    let names: String = (2..=10_000).map(|n| format!("machine-{n}: EQ-{n}, ")).collect();
+    let assets = (2..=10_000).map(|n| format!("  machine-{n}: {{ class: machine }}\n")).collect::<Vec<_>>().concat();
+    let names = (2..=10_000).map(|n| format!("machine-{n}: EQ-{n}, ")).collect::<Vec<_>>().concat();
     files.get_mut("assets/plant-1.yaml").unwrap().push_str(&assets);
     let identifiers = files["identifiers/maintenance.yaml"].replace("machine-01:", &format!("{names}machine-01:"));
     files.insert("identifiers/maintenance.yaml".into(), identifiers);
