@@ -100,7 +100,7 @@ fn a_broker_that_is_killed_loses_nothing_at_qos_1() {
         if n % 500 == 250 {
             // The broker writes its queue to disk at each change; what it acknowledged before, it knows.
             publisher.flush(&mut never).unwrap();
-            until("all so far", || source.status().counts.received >= u64::try_from(n).unwrap());
+            until("all so far", || source.status().counts.stored >= u64::try_from(n).unwrap());
             broker.kill();
             until("disconnected", || !source.status().connected);
             broker.begin();
@@ -108,7 +108,7 @@ fn a_broker_that_is_killed_loses_nothing_at_qos_1() {
         publisher.publish("machines/machine-000/temperature", &payload(n), &mut never).unwrap();
     }
     publisher.flush(&mut never).unwrap();
-    until("all samples", || samples(&store).len() == 2_000);
+    until_told("all samples", &source, |s| s.counts.stored == 2_000);
     source.stop();
     assert!(source.status().counts.is_whole());
     let marks = entries(&store).into_iter().filter(|entry| matches!(entry, Entry::Mark(_))).count();
