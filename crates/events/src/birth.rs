@@ -63,34 +63,40 @@ pub(crate) fn dress(contract: &Contract, identity: &Identity, dress: &Dress, cha
             let detail = format!("{}: {mismatch}", event.to_json(None));
             let cause = format!("an event of the rule {} does not fit its schema", identity.rule);
             let remedy = "This is an error of Andon, not of the project: report it with the particulars.";
-            exception(contract, fingerprint, &dress.site, now, cause, detail, remedy)
+            exception(contract, fingerprint, Some(&dress.site), now, cause, detail, remedy)
         }
     }
 }
 
 /// A stored state that cannot be read: its rule starts empty, and a person must know.
-pub(crate) fn unreadable(contract: &Contract, row: &RuleStateRow, cause: &str, site: &SiteName, now: Time) -> Output {
+pub(crate) fn unreadable(
+    contract: &Contract,
+    row: &RuleStateRow,
+    cause: &str,
+    site: Option<&SiteName>,
+    now: Time,
+) -> Output {
     let fingerprint = format!("rules/{}/{}/state", row.rule, row.asset);
     let detail = format!("up to {}: {cause}", row.position);
     let cause = format!("the stored state of the rule {} for {} cannot be read", row.rule, row.asset);
     let remedy =
-        "The rule started empty. Look whether an alarm of this asset was active, and end it where it is shown.";
+        "Its rule goes on without it. Look whether an alarm of this asset was active, and end it where it is shown.";
     exception(contract, fingerprint, site, now, cause, detail, remedy)
 }
 
 fn exception(
     contract: &Contract,
     fingerprint: String,
-    site: &SiteName,
+    site: Option<&SiteName>,
     now: Time,
     cause: String,
     detail: String,
     remedy: &str,
 ) -> Output {
-    let owner = contract.owner(ExceptionKind::Drift.word(), None, Some(site)).cloned();
+    let owner = contract.owner(ExceptionKind::Drift.word(), None, site).cloned();
     Output::Exception(Box::new(ExceptionRow {
         id: ExceptionId::derived(&[fingerprint.as_bytes()]),
-        site: Some(site.clone()),
+        site: site.cloned(),
         kind: ExceptionKind::Drift,
         owner: owner.unwrap_or_else(|| Name::new("nobody").expect("it is a name")),
         fingerprint,

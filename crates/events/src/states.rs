@@ -108,3 +108,69 @@ pub fn fuzz(data: &[u8]) {
     let read = SavedState::deserialize(&again).expect("what was written reads back");
     assert_eq!(encode(&read), again, "a state changes when it is read back");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn row(rule: &str, offset: u64, state: Json) -> RuleStateRow {
+        RuleStateRow {
+            rule: Name::new(rule).unwrap(),
+            asset: AssetName::new("m").unwrap(),
+            version: "v".into(),
+            position: Position { epoch: 1, offset },
+            state,
+        }
+    }
+
+    #[test]
+    fn of_each_state_the_one_that_has_read_further_is_taken() {
+        let clocks = Clocks::default().row(Position { epoch: 1, offset: 10 });
+        let file = vec![row("a", 10, json!("file")), row("b", 10, json!("file")), row("c", 10, json!("file")), clocks];
+        let database = vec![
+            row("a", 9, json!("database")),
+            row("b", 10, json!("database")),
+            row("c", 12, json!("database")),
+            row("gone", 9, json!("database")),
+            row("late", 11, json!("database")),
+        ];
+        let saved = Saved::merge(file, database, Position::default()).unwrap();
+        let found: Vec<String> = saved.rows.values().map(|row| format!("{} {}", row.rule, row.state)).collect();
+        assert_eq!(found, [r#"a "file""#, r#"b "database""#, r#"c "database""#, r#"late "database""#]);
+        assert_eq!(saved.position.offset, 10);
+    }
+
+    #[test]
+    fn a_log_that_was_never_read_is_read_from_its_start() {
+        let start = Position { epoch: 1, offset: 4 };
+        assert_eq!(Saved::merge(Vec::new(), Vec::new(), start).unwrap().position, start);
+        let damaged = RuleStateRow { state: json!(7), ..Clocks::default().row(start) };
+        assert!(Saved::merge(vec![damaged], Vec::new(), start).is_err());
+    }
+
+    #[test]
+    fn whatever_stands_in_a_state_is_read_or_refused() {
+        let good = json!({
+            "signal": "t", "site": "home", "unit": "Cel", "source": "plc",
+            "state": {"kind": "limit", "newest": [1, 2, 3, 4, 0, 5.5], "phase": {"pending": {
+                "level": "High", "since": "2026-11-22T08:00:00Z", "start": {"epoch": 1, "offset": 2},
+                "gather": {"first": [1, 2, 3, 4, 0, null], "rest": null},
+                "tail": {"first": [1, 2, 3, 4, 0, ["0aFF"]], "rest": null}
+            }}}
+        });
+        let text = serde_json::to_vec(&good).unwrap();
+        assert!(SavedState::deserialize(&good).is_ok());
+        fuzz(&text);
+        let mut chance: u64 = 1;
+        for _ in 0..20_000 {
+            let mut bytes = text.clone();
+            for _ in 0..3 {
+                chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let at = usize::try_from(chance >> 33).unwrap() % bytes.len();
+                bytes[at] = b"0123456789.,:[]{}\"-eEnul"[usize::try_from(chance >> 40).unwrap() % 24];
+            }
+            fuzz(&bytes);
+        }
+    }
+}

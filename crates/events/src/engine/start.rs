@@ -109,7 +109,7 @@ impl Engine {
                     }
                 }
                 Err(cause) => {
-                    out.push(birth::unreadable(&self.contract, &row, &cause, &site, now));
+                    out.push(birth::unreadable(&self.contract, &row, &cause, Some(&site), now));
                     replaced = true;
                 }
             }
@@ -138,8 +138,9 @@ impl Engine {
         if row.state.is_null() {
             return;
         }
-        if let Ok(saved) = decode(&row) {
-            self.end_saved(instance, &row, saved, "was removed", now, out);
+        match decode(&row) {
+            Ok(saved) => self.end_saved(instance, &row, saved, "was removed", now, out),
+            Err(cause) => out.push(birth::unreadable(&self.contract, &row, &cause, None, now)),
         }
         let position = self.position.max(row.position);
         self.gone.push(RuleStateRow { state: serde_json::Value::Null, position, ..row });

@@ -52,8 +52,9 @@ impl Engine {
             asset.utc_next = Time::MAX;
             for slot in asset.states.iter().filter_map(|state| self.states.get(*state as usize)) {
                 let Some(deadline) = slot.machine.utc_deadline() else { continue };
-                asset.utc_next = asset.utc_next.min(deadline);
+                // Every state that has heard something knows its source; without one no tick could reach it.
                 let Some(source) = self.sources.get(slot.source as usize) else { continue };
+                asset.utc_next = asset.utc_next.min(deadline);
                 if now > deadline {
                     let clock = asset.clocks.iter().find(|(of, _)| *of == slot.source);
                     let plant = clock.map_or(Time::MIN, |(_, clock)| clock.plant(monotonic));

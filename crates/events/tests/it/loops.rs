@@ -321,3 +321,28 @@ fn another_sources_samples_do_not_move_a_clock() {
     settle(&mut rules, 0, 0);
     assert_eq!(told(&store), ["10 activated High 101"]);
 }
+
+#[test]
+fn a_data_folder_is_taken_up_where_it_was_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Store::open(dir.path(), &mut |bytes| bytes.fill(7)).unwrap();
+    let contract = rules(&high("High 100, OnDelay 10 s"), Clock::Recorded);
+    for (piece, stops) in
+        [("0 90\n1 101", true), ("5 102", false), ("12 103", false), ("13 90", true), ("14 90", false)]
+    {
+        let store = open();
+        store.signal(&asset("m"), &signal("t")).unwrap();
+        store.signal(&asset("m"), &signal("other")).unwrap();
+        let mut rules = Loop::new(store.clone(), Arc::clone(&contract), at(0)).unwrap();
+        feed(&store, piece);
+        settle(&mut rules, 0, 0);
+        if stops {
+            rules.stop().unwrap();
+        }
+    }
+    let store = open();
+    let rules = Loop::new(store.clone(), contract, at(0)).unwrap();
+    assert_eq!(told(&store), ["11 activated High 102", "13 returned High 90"]);
+    let counts = rules.counts();
+    assert_eq!(counts.evaluated + counts.late + rules.waiting().unwrap(), 6);
+}
