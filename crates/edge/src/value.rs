@@ -165,7 +165,7 @@ pub(crate) fn quality_of(leaf: &Leaf<'_>) -> Result<Quality, Wrong> {
 pub(crate) fn time_of(leaf: &Leaf<'_>, form: TimeForm, zone: &Zone) -> Result<Time, Wrong> {
     let does_not_fit = |found: String| {
         let remedy = "check `time.form` of the signal: s, ms, us, ns or text";
-        Wrong::new("no-time", "the time does not fit its unit", found, remedy)
+        Wrong::new("wrong-unit", "the time does not fit its unit: is the unit wrong?", found, remedy)
     };
     match (form, leaf) {
         (TimeForm::Number(unit), Leaf::Int(n)) => Time::from_unit(*n, unit).ok_or_else(|| does_not_fit(n.to_string())),

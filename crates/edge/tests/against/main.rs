@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod cores;
+#[cfg(test)]
+mod feeds;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod sources;
