@@ -258,7 +258,9 @@ impl Outbox {
         // Brokers acknowledge in order: it is nearly always the first one under way.
         let way = self.under_way.iter_mut().find(|way| matches!(way.state, State::Sent(sent) if sent == id))?;
         way.state = State::Over;
-        way.event.take().map(|event| *event)
+        let event = way.event.take();
+        self.advance();
+        event.map(|event| *event)
     }
 
     fn written(&mut self) {

@@ -26,7 +26,7 @@ fn a_file_arrives_whole_and_the_feed_waits_for_the_instance() {
     let mut received = || {
         asked += 1;
         // Away for a while: the feed waits.
-        (asked < 5 || asked > 15).then(|| source.status().counts.received)
+        (!(5..=15).contains(&asked)).then(|| source.status().counts.received)
     };
     let mut progress = |p: Progress| furthest = furthest.max(p.published.saturating_sub(p.received));
     let caller = Caller { received: &mut received, progress: &mut progress, stop: &|| false };

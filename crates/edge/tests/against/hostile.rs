@@ -116,6 +116,30 @@ fn a_message_is_acknowledged_only_when_it_is_durable_and_in_order() {
 }
 
 #[test]
+fn what_cannot_be_stored_is_never_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Store::open(dir.path(), &mut chance(3)).unwrap());
+    // A store that is only looked at refuses everything, as a full disk does.
+    let store = Store::look(dir.path()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut source = start(listener.local_addr().unwrap().port(), MqttVersion::V5, &store);
+    let (mut stream, _) = listener.accept().unwrap();
+    packet(&mut stream).expect("a connect");
+    // A session that is resumed: the message comes with the welcome.
+    let message = publish(MqttVersion::V5, 1, "{\"ts\":1764000000000,\"v\":1}");
+    stream.write_all(&[&[0x20, 3, 1, 0, 0][..], &message].concat()).unwrap();
+    let mut kinds = Vec::new();
+    while let Some((first, _)) = packet(&mut stream) {
+        kinds.push(first);
+    }
+    assert!(!kinds.contains(&0x40), "{kinds:?}");
+    until("the reason", || !source.status().connected && source.status().reason != "starting");
+    source.stop();
+    let status = source.status();
+    assert_eq!(status.counts.received, 0, "{status:?}");
+}
+
+#[test]
 fn no_broker_brings_the_client_down() {
     for version in [MqttVersion::V3, MqttVersion::V5] {
         let hello = connack(version);

@@ -29,7 +29,7 @@ fn event(n: u64) -> Event {
     }
 }
 
-fn with_subscriber(address: &str, version: MqttVersion, qos: u8, topic: &str) -> Arc<Contract> {
+pub(crate) fn with_subscriber(address: &str, version: MqttVersion, qos: u8, topic: &str) -> Arc<Contract> {
     let mut contract = contract(address, version, 1, 1);
     let subscriber = Subscriber {
         broker: broker(address, version),
@@ -138,7 +138,7 @@ fn listen(port: u16, tell: &mpsc::Sender<(String, Vec<u8>)>, ready: &mpsc::Sende
     }
 }
 
-fn add(store: &Store, numbers: std::ops::Range<u64>) {
+pub(crate) fn add(store: &Store, numbers: std::ops::Range<u64>) {
     let writes = numbers.map(|n| Write::Event(Box::new(event(n)), None)).collect();
     store.commit(writes).expect("a commit");
 }
