@@ -394,7 +394,7 @@ impl Loop {
                 self.session_present = session_present;
                 client.subscribe(&self.filters, self.clock.monotonic())?;
             }
-            Happened::Subscribed { refused } => self.subscribed(&refused, received)?,
+            Happened::Subscribed { refused, lowered } => self.subscribed(&refused, &lowered, received)?,
             Happened::Message(message) => {
                 self.mark_connected();
                 let store = &self.store;
@@ -422,19 +422,27 @@ impl Loop {
         }
     }
 
-    fn subscribed(&mut self, refused: &[(String, u8, Explained)], now: Time) -> Result<(), End> {
+    fn subscribed(
+        &mut self,
+        refused: &[(String, u8, Explained)],
+        lowered: &[(String, u8)],
+        now: Time,
+    ) -> Result<(), End> {
         let reasons: Vec<String> = refused
             .iter()
             .map(|(filter, code, why)| {
                 format!("the broker refused {filter}: {} (0x{code:02X}); {}", why.cause, why.remedy)
             })
             .collect();
-        let reason = reasons.join("; ");
+        let lower = lowered.iter().map(|(filter, qos)| {
+            format!("the broker grants only QoS {qos} for {filter}: allow more there, or ask for less in the source")
+        });
+        let reason = reasons.into_iter().chain(lower).collect::<Vec<_>>().join("; ");
         if refused.len() == self.filters.len() {
             return Err(End::Ended(Ended::new(reason, "the subscription is tried again")));
         }
         self.mark_connected();
-        let at_most_once = self.filters.iter().any(|(_, qos)| *qos == 0);
+        let at_most_once = self.filters.iter().chain(lowered).any(|(_, qos)| *qos == 0);
         let before = Before { row: self.row.as_ref(), last_received: self.last_received };
         let gap = source::gap(&self.name, before, now, self.session_present, at_most_once);
         let row = SourceRow { source: self.name.clone(), connected: true, since: now, reason: reason.clone() };

@@ -64,6 +64,8 @@ pub enum Happened {
     Subscribed {
         /// The filters it refused, with code and meaning.
         refused: Vec<(String, u8, Explained)>,
+        /// The filters it grants only a lower QoS than asked for, with that QoS.
+        lowered: Vec<(String, u8)>,
     },
     /// A message came.
     Message(Message),
@@ -145,7 +147,7 @@ pub struct Client {
     stage: Stage,
     framer: Framer,
     output: Vec<u8>,
-    filters: Vec<String>,
+    filters: Vec<(String, u8)>,
     subscribing: Option<u16>,
     unanswered: VecDeque<u16>,
     /// Messages of QoS 2 that came and are not acknowledged yet.
@@ -230,7 +232,7 @@ impl Client {
         }
         let id = self.core.acquire_packet_id().map_err(cannot)?;
         let packet = packets::subscribe(self.settings.version, id, filters).map_err(cannot)?;
-        self.filters = filters.iter().map(|(filter, _)| filter.clone()).collect();
+        self.filters = filters.to_vec();
         self.subscribing = Some(id);
         self.answer_by = Some(now + HANDSHAKE_MAX);
         let events = self.core.send(packet);
@@ -386,9 +388,15 @@ impl Client {
         self.answer_by = None;
         // A broker that answers for fewer filters than we named has refused the rest.
         let codes = codes.iter().copied().chain(std::iter::repeat(0x80));
-        let refused = self.filters.iter().zip(codes).filter(|(_, code)| *code >= 0x80);
-        let refused = refused.map(|(filter, code)| (filter.clone(), code, codes::code_of(code))).collect();
-        happened.push(Happened::Subscribed { refused });
+        let (mut refused, mut lowered) = (Vec::new(), Vec::new());
+        for ((filter, qos), code) in self.filters.iter().zip(codes) {
+            if code >= 0x80 {
+                refused.push((filter.clone(), code, codes::code_of(code)));
+            } else if code < *qos {
+                lowered.push((filter.clone(), code));
+            }
+        }
+        happened.push(Happened::Subscribed { refused, lowered });
     }
 
     fn published(&mut self, id: u16, code: u8, happened: &mut Vec<Happened>) {

@@ -43,6 +43,11 @@ fn connack(version: MqttVersion) -> Vec<u8> {
 
 /// Lets the client in and grants its subscription.
 fn welcome(stream: &mut TcpStream, version: MqttVersion) {
+    welcome_with(stream, version, 1);
+}
+
+/// Lets the client in and answers its subscription with this code.
+fn welcome_with(stream: &mut TcpStream, version: MqttVersion, code: u8) {
     let (first, _) = packet(stream).expect("a connect");
     assert_eq!(first, 0x10);
     stream.write_all(&connack(version)).expect("it reads");
@@ -56,7 +61,7 @@ fn welcome(stream: &mut TcpStream, version: MqttVersion) {
     if version == MqttVersion::V5 {
         suback.push(0);
     }
-    suback.push(1);
+    suback.push(code);
     stream.write_all(&suback).expect("it reads");
 }
 
@@ -112,6 +117,23 @@ fn a_message_is_acknowledged_only_when_it_is_durable_and_in_order() {
         let counts = source.status().counts;
         assert_eq!((counts.received, counts.stored, counts.quarantined), (900, 810, 90));
         assert_eq!(store.source_counts().get("machines").copied(), Some(counts), "the same from the stored batches");
+    }
+}
+
+#[test]
+fn what_a_broker_grants_less_or_not_is_told() {
+    for version in [MqttVersion::V3, MqttVersion::V5] {
+        for (code, words) in
+            [(0, "grants only QoS 0 for machines/+/temperature"), (0x80, "refused machines/+/temperature")]
+        {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let store = Store::memory(&mut chance(3));
+            let source = start(listener.local_addr().unwrap().port(), version, &store);
+            let (mut stream, _) = listener.accept().unwrap();
+            welcome_with(&mut stream, version, code);
+            until(words, || source.status().reason.contains(words));
+            assert_eq!(source.status().connected, code == 0);
+        }
     }
 }
 
