@@ -118,7 +118,10 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
-        fn no_broker_can_make_the_client_panic(flags in any::<u8>(), packets in prop::collection::vec(packet(), 0..12)) {
+        fn no_broker_can_make_the_client_panic(
+            flags in any::<u8>(),
+            packets in prop::collection::vec(packet(), 0..12),
+        ) {
             let mut data = vec![flags];
             if flags & 1 == 0 { data.extend(CONNACK_V3) } else { data.extend(CONNACK_V5) }
             data.extend(packets.concat());

@@ -180,7 +180,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn garbage_is_cut_the_same_way_whatever_its_pieces(stream in prop::collection::vec(any::<u8>(), 0..400), step in 1_usize..50) {
+        fn garbage_is_cut_the_same_way_whatever_its_pieces(
+            stream in prop::collection::vec(any::<u8>(), 0..400),
+            step in 1_usize..50,
+        ) {
             prop_assert_eq!(packets(&stream, step), packets(&stream, stream.len().max(1)));
         }
     }

@@ -223,7 +223,9 @@ fn a_body_is_stored_as_a_whole_or_every_problem_is_told() {
 
 proptest! {
     #[test]
-    fn whatever_comes_nothing_is_lost(payloads in prop::collection::vec(("[a-z/]{0,6}", prop::collection::vec(any::<u8>(), 0..30), 0_i64..4), 0..40)) {
+    fn whatever_comes_nothing_is_lost(
+        payloads in prop::collection::vec(("[a-z/]{0,6}", prop::collection::vec(any::<u8>(), 0..30), 0_i64..4), 0..40),
+    ) {
         let mut core = core(|_| {});
         let mut numbers = |_: &andon_model::AssetName, _: &andon_model::SignalName| Ok(SignalNo(7));
         let total = payloads.len() as u64;

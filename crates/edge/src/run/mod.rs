@@ -1,6 +1,12 @@
 //! The loop of an MQTT source, in a thread of its own: connects, reads, makes durable, acknowledges, and
 //! begins again when the connection or the disk fails.
 
+mod handle;
+
+pub use handle::{SourceHandle, SourceStatus};
+
+use handle::Shared;
+
 use crate::{
     duplicates::Duplicates,
     given::{self, Backoff, Chance, Clock, Env, draw, draw_key},
@@ -16,7 +22,7 @@ use crate::{
 use andon_contract::contract::{Broker, Contract, MqttSource};
 use andon_model::{
     Entry, Mark, Name, Time,
-    sample::{Batch, Counts, Part},
+    sample::{Counts, Part},
 };
 use andon_store::{
     Store, StoreError,
@@ -24,11 +30,8 @@ use andon_store::{
 };
 use std::{
     io, mem,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
+    sync::{Arc, PoisonError, atomic::Ordering},
+    thread,
     time::Duration,
 };
 
@@ -40,77 +43,6 @@ const RETRY_STORE: Duration = Duration::from_secs(1);
 const STOP_MAX: Duration = Duration::from_secs(5);
 /// Reads between two looks at what became durable.
 const READS_AT_ONCE: usize = 8;
-
-/// The condition of a running source.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SourceStatus {
-    /// Connected and subscribed.
-    pub connected: bool,
-    /// Since when.
-    pub since: Time,
-    /// Why not, or what is odd; empty when all is well.
-    pub reason: String,
-    /// Messages that were received and are durable, since the loop began.
-    pub messages: u64,
-    /// What became of their samples, since the loop began.
-    pub counts: Counts,
-}
-
-/// A running source; dropping it stops it.
-#[derive(Debug)]
-pub struct SourceHandle {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl SourceHandle {
-    /// The condition at the moment.
-    pub fn status(&self) -> SourceStatus {
-        self.shared.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Ends the loop: what was received becomes durable and is acknowledged, then the broker is told. Returns when
-    /// it is over.
-    pub fn stop(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
-        self.shared.waker.wake();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread of a source ended by a defect");
-        }
-    }
-}
-
-impl Drop for SourceHandle {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-#[derive(Debug)]
-struct Shared {
-    waker: Waker,
-    stop: AtomicBool,
-    /// The thread blocks and must be woken when a part is durable.
-    blocked: AtomicBool,
-    /// Parts that are over, with the number of their flight.
-    done: Mutex<Vec<(u64, Result<(), StoreError>)>>,
-    status: Mutex<SourceStatus>,
-}
-
-impl Shared {
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
-    }
-
-    fn part_done(&self, flight: u64, result: Result<Arc<Batch>, StoreError>) {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).push((flight, result.map(drop)));
-        if self.blocked.load(Ordering::SeqCst) {
-            self.waker.wake();
-        }
-    }
-}
 
 /// Starts the loop of an MQTT source. Errors are those of the operating system (threads, files), and a name
 /// that is no MQTT source of the contract.
@@ -127,13 +59,7 @@ pub fn start_mqtt(
     let core = SourceCore::new(Arc::clone(contract), name, window).ok_or_else(no_source)?;
     let (_, mqtt) = source::mqtt_source(contract, name).ok_or_else(no_source)?;
     let mqtt = mqtt.clone();
-    let shared = Arc::new(Shared {
-        waker: Waker::new()?,
-        stop: AtomicBool::new(false),
-        blocked: AtomicBool::new(false),
-        done: Mutex::default(),
-        status: Mutex::new(SourceStatus { since: clock.now(), reason: "starting".into(), ..SourceStatus::default() }),
-    });
+    let shared = Arc::new(Shared::new(Waker::new()?, clock.now()));
     let filters = filters(&mqtt);
     let source_loop = Loop {
         name: name.clone(),
