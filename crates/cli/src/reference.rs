@@ -8,7 +8,8 @@ fn page() -> String {
     let mut page = String::from(
         "# Commands\n\n\
          What a command finds goes to stdout, as JSON lines with `--json`; hints, logs and progress go to stderr.\n\
-         Exit codes: 0 done, 1 the answer is no, 2 usage, 3 no instance or not ready. This page is made from the program.\n",
+         Exit codes: 0 done, 1 the answer is no, 2 usage, 3 no instance or not ready.\n\
+         This page is made from the program.\n",
     );
     let root = crate::args::Args::command();
     for command in root.get_subcommands() {

@@ -1,4 +1,4 @@
-//! The HTTP shell of an office: reads requests, keeps the order *decide, write, sync, answer*, and misbehaves on command.
+//! The HTTP shell of an office: reads requests, keeps the order *decide, write, sync, answer*, misbehaves on command.
 
 use crate::{
     OfficeError, OfficeKind,

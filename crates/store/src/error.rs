@@ -19,7 +19,7 @@ pub enum StoreError {
     },
     /// Bytes that were durable once are not what they were.
     #[error(
-        "{} is damaged at byte {place}: {what}. Keep a copy of the folder, then run `andon doctor` on it or restore a backup",
+        "{} is damaged at byte {place}: {what}. Keep a copy of the folder, then put back a copy from before the damage",
         path.display()
     )]
     Corrupt {
@@ -59,7 +59,7 @@ pub enum StoreError {
     /// Something has read further than the log reaches.
     #[error(
         "{what} has read up to {position}, but the log ends at {end}: the log lost its end or the database comes from \
-         elsewhere. Run `andon doctor` on the folder or restore a backup"
+         elsewhere. Put back a copy of the folder in which both belong together"
     )]
     Beyond {
         /// Whose position it is.

@@ -500,7 +500,8 @@ mod tests {
         assert_eq!(
             drift(&declared, &json!({"a": null, "b": 1.5})).as_deref(),
             Some(
-                "`a` should be string and is null, `b` should be integer and is number, `c` should be array and is missing"
+                "`a` should be string and is null, `b` should be integer and is number, \
+                 `c` should be array and is missing"
             )
         );
     }

@@ -1,4 +1,4 @@
-//! Errors of a run in the form of the workflow DSL: a problem with type, status, title, detail and the task it came from.
+//! Errors of a run in the form of the workflow DSL: a problem with type, status, title, detail and its task.
 
 use andon_contract::workflow::ErrorFilter;
 use andon_model::{Outcome, OutcomeClass};

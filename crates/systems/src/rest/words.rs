@@ -216,10 +216,14 @@ mod tests {
 
     #[test]
     fn sap_says_its_message_and_the_details_that_add_to_it() {
-        let body = json!({ "error": { "code": "56/393", "message": { "lang": "en", "value": "Pers.no. 7 is blocked by user X" },
+        let value = "Pers.no. 7 is blocked by user X";
+        let body = json!({ "error": { "code": "56/393", "message": { "lang": "en", "value": value },
             "innererror": { "transactionid": "4A5F", "errordetails": [
                 { "code": "56/393", "message": "Pers.no. 7 is blocked by user X", "severity": "error" },
-                { "code": "Z/1", "message": "Plant 9 does not exist", "propertyref": "to_Item/Plant", "severity": "error" },
+                {
+                    "code": "Z/1", "message": "Plant 9 does not exist",
+                    "propertyref": "to_Item/Plant", "severity": "error"
+                },
                 { "code": "Z/2", "message": "All else is fine", "severity": "info" } ] } } });
         assert_eq!(told(&body), "Pers.no. 7 is blocked by user X; Plant 9 does not exist (to_Item/Plant) (56/393)");
         assert_eq!(of(Some(&body), b"").codes, ["56/393"]);
@@ -227,14 +231,17 @@ mod tests {
 
     #[test]
     fn other_systems_say_theirs() {
-        let v4 = json!({ "error": { "code": "400", "message": "Bad value", "details": [{ "message": "too long", "target": "title" }] } });
+        let details = json!([{ "message": "too long", "target": "title" }]);
+        let v4 = json!({ "error": { "code": "400", "message": "Bad value", "details": details } });
         assert_eq!(told(&v4), "Bad value; too long (title) (400)");
-        let maximo = json!({ "Error": { "reasonCode": "BMXAA8727E", "message": "BMXAA8727E - No asset.", "statusCode": "404" } });
+        let no_asset = "BMXAA8727E - No asset.";
+        let maximo = json!({ "Error": { "reasonCode": "BMXAA8727E", "message": no_asset, "statusCode": "404" } });
         assert_eq!(
             of(Some(&maximo), b""),
             Words { text: "BMXAA8727E - No asset.".into(), codes: vec!["BMXAA8727E".into()] }
         );
-        let salesforce = json!([{ "message": "Required fields are missing", "errorCode": "REQUIRED_FIELD_MISSING", "fields": ["Name"] }]);
+        let (message, code) = ("Required fields are missing", "REQUIRED_FIELD_MISSING");
+        let salesforce = json!([{ "message": message, "errorCode": code, "fields": ["Name"] }]);
         assert_eq!(told(&salesforce), "Required fields are missing (REQUIRED_FIELD_MISSING: Name)");
         let servicenow = json!({ "error": { "message": "Invalid table x", "detail": null }, "status": "failure" });
         assert_eq!(told(&servicenow), "Invalid table x");
@@ -253,7 +260,10 @@ mod tests {
     #[test]
     fn problems_and_plain_messages_are_understood() {
         let problem = json!({ "title": "Unprocessable Content", "status": 422, "detail": "plant is missing",
-            "errors": [{ "pointer": "/plant", "detail": "plant is missing" }, { "pointer": "/x", "detail": "no field" }] });
+            "errors": [
+                { "pointer": "/plant", "detail": "plant is missing" },
+                { "pointer": "/x", "detail": "no field" }
+            ] });
         assert_eq!(told(&problem), "plant is missing; no field (/x)");
         assert_eq!(told(&json!({ "title": "Not Found", "status": 404 })), "Not Found");
         assert_eq!(told(&json!({ "error": "invalid_token", "error_description": "expired" })), "expired");

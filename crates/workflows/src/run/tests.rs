@@ -34,7 +34,9 @@ fn story() -> Contract {
             {"pause": {"wait": "1 s"}},
             {"written": call("work.upsert")},
             {"read": call("work.read")},
-            {"tell": {"emit": {"event": {"with": {"type": "work.done", "data": {"n": "${ $workflow.input[0].data.n }"}}}}}},
+            {"tell": {"emit": {"event": {"with": {
+                "type": "work.done", "data": {"n": "${ $workflow.input[0].data.n }"}
+            }}}}},
         ])),
     )])
 }

@@ -117,7 +117,11 @@ fn a_call_becomes_the_request_of_its_system() {
     assert_eq!(
         request.body,
         format!(
-            r#"{{"reference":"{reference}","description":"too hot","equipment":"EQ-100042","plant":"1010","priority":"high"}}"#
+            concat!(
+                r#"{{"reference":"{reference}","description":"too hot","#,
+                r#""equipment":"EQ-100042","plant":"1010","priority":"high"}}"#
+            ),
+            reference = reference
         )
     );
     assert_eq!(request.hash(), prepared(&create(), Step::Send, good()).unwrap().hash());
