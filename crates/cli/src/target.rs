@@ -6,7 +6,7 @@ use crate::{
 };
 use andon_api::{Backend, Kind, Page, Problem, Query, types::Status};
 use serde_json::Value as Json;
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 /// The API's address where nothing else is said.
 const API_DEFAULT: &str = "127.0.0.1:8730";
@@ -67,7 +67,7 @@ impl Target {
                     path.push_str(&encode(&format!("{field}={value}")));
                 }
                 if let Some(after) = query.after {
-                    path.push_str(&format!("&after={after}"));
+                    let _ = write!(path, "&after={after}");
                 }
                 if query.ascending {
                     path.push_str("&order=asc");
@@ -146,7 +146,7 @@ fn encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

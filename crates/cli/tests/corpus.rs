@@ -10,8 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What a target does with bytes.
+type Entry = fn(&[u8]);
+
 /// The targets of `fuzz/Cargo.toml` with what they call.
-const TARGETS: [(&str, fn(&[u8])); 10] = [
+const TARGETS: [(&str, Entry); 10] = [
     ("project", andon_contract::fuzz),
     ("expression", andon_contract::expr::fuzz::fuzz),
     ("mqtt", andon_edge::fuzz::mqtt),

@@ -189,6 +189,13 @@ impl Loop {
     }
 }
 
+/// What became of the samples of a stopped store, and how many wait: from the saved states and the log.
+pub fn conservation(store: &Store) -> Result<(Counts, u64), StartError> {
+    let saved =
+        Saved::merge(store.read_states()?, store.rule_states()?, store.log_start()).map_err(StartError::States)?;
+    Ok((saved.clocks.counts, waiting(store, saved.position)?))
+}
+
 /// Samples behind a position: what rules have not read yet.
 pub fn waiting(store: &Store, from: Position) -> Result<u64, StoreError> {
     let mut at = from;

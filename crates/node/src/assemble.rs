@@ -113,6 +113,7 @@ pub struct Node {
 struct Shared {
     posts: Posts,
     workers: Mutex<Vec<Worker>>,
+    rules: Arc<Mutex<andon_events::run::Loop>>,
     sources: Mutex<Vec<(Name, SourceHandle)>>,
     subscribers: Mutex<Vec<SubscriberHandle>>,
     started: OnceLock<()>,
@@ -141,7 +142,10 @@ impl Node {
             .enable_all()
             .build()
             .map_err(StartError::Thread)?;
+        let loop_of_rules = andon_events::run::Loop::new(store.clone(), contract.clone(), clock::now());
+        let loop_of_rules = Arc::new(Mutex::new(loop_of_rules.map_err(StartError::Rules)?));
         let shared = Arc::new(Shared {
+            rules: loop_of_rules.clone(),
             posts: Posts::new(&contract, &store, env()).map_err(on_store)?,
             workers: Mutex::default(),
             sources: Mutex::default(),
@@ -153,7 +157,7 @@ impl Node {
         let connectors = Arc::new(Connectors::new(contract.clone(), |name| std::env::var(name).ok()));
         let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
         shared.add(workflows(&store, &contract, connectors, sender)?);
-        shared.add(rules(&store, &contract)?);
+        shared.add(rules(&store, loop_of_rules)?);
         for subscriber in contract.subscribers.keys() {
             let handle =
                 start_subscriber(contract.clone(), subscriber, store.clone(), env(), Arc::new(Real), Box::new(chance));
@@ -254,6 +258,12 @@ impl Running for Shared {
         missing
     }
 
+    fn rules(&self) -> Option<(u64, u64, u64)> {
+        let rules = lock(&self.rules);
+        let counts = rules.counts();
+        Some((counts.evaluated, counts.late, rules.waiting().ok()?))
+    }
+
     fn ingest(&self, ingest: Ingest) -> Result<Accepted, Problem> {
         self.posts.take(&ingest)
     }
@@ -286,10 +296,7 @@ fn activate(store: &Store, contract: &Contract) -> Result<(), StoreError> {
 }
 
 /// Layer 2: reads the log, commits events.
-fn rules(store: &Store, contract: &Arc<Contract>) -> Result<Worker, StartError> {
-    let rules =
-        andon_events::run::Loop::new(store.clone(), contract.clone(), clock::now()).map_err(StartError::Rules)?;
-    let rules = Arc::new(Mutex::new(rules));
+fn rules(store: &Store, rules: Arc<Mutex<andon_events::run::Loop>>) -> Result<Worker, StartError> {
     let ending = rules.clone();
     Worker::start(
         "rules",

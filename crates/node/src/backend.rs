@@ -15,6 +15,9 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 /// Entries of the log looked through for one page of samples.
 const SCAN_MAX: u64 = 5_000_000;
 
+/// How often the samples of rules are counted at most until none came in between.
+const COUNTED_MAX: u32 = 3;
+
 /// Messages shown of an exception, the newest first.
 const MESSAGES_SHOWN: usize = 20;
 
@@ -22,6 +25,8 @@ const MESSAGES_SHOWN: usize = 20;
 pub trait Running: Send + Sync + 'static {
     /// What is missing until it does its work, one sentence each.
     fn waiting_for(&self) -> Vec<String>;
+    /// Samples that rules evaluated, that came late for them, and that wait.
+    fn rules(&self) -> Option<(u64, u64, u64)>;
     /// Takes posted samples.
     fn ingest(&self, ingest: Ingest) -> Result<Accepted, Problem>;
 }
@@ -59,6 +64,31 @@ impl StoreBackend {
     /// Answers for a running instance.
     pub fn running(store: Store, contract: Arc<Contract>, running: Arc<dyn Running>) -> Self {
         Self { store, contract, running: Some(running) }
+    }
+
+    /// The seams in the order of the way of a sample.
+    fn seams(&self) -> Result<Vec<seams::Seam>, StoreError> {
+        let mut seams = seams::seams(&self.store, &self.contract)?;
+        if let Some(rules) = self.rules_seam() {
+            let place = seams.iter().take_while(|s| s.seam.starts_with("source")).count();
+            seams.insert(place, rules);
+        }
+        Ok(seams)
+    }
+
+    /// Samples go on coming while they are counted: only a count during which none came is told.
+    fn rules_seam(&self) -> Option<seams::Seam> {
+        let stored = || self.store.source_counts().values().map(|c| c.stored).sum::<u64>();
+        (0..COUNTED_MAX).find_map(|_| {
+            let before = stored();
+            let (evaluated, late, waiting) = if let Some(running) = &self.running {
+                running.rules()?
+            } else {
+                let (counts, waiting) = andon_events::run::conservation(&self.store).ok()?;
+                (counts.evaluated, counts.late, waiting)
+            };
+            (stored() == before).then(|| seams::rules(before, evaluated, late, waiting))
+        })
     }
 
     fn sources(&self) -> Result<Vec<Source>, StoreError> {
@@ -245,7 +275,7 @@ impl Backend for StoreBackend {
     }
 
     fn status(&self) -> Result<Status, Problem> {
-        let seams = seams::seams(&self.store, &self.contract).map_err(|e| fault(&e))?;
+        let seams = self.seams().map_err(|e| fault(&e))?;
         let running = self.running.is_some();
         let mut findings: Vec<Finding> = health::findings(&self.store, &self.contract, &seams, running)
             .map_err(|e| fault(&e))?
@@ -300,7 +330,7 @@ impl Backend for StoreBackend {
     }
 
     fn metrics(&self) -> Result<String, Problem> {
-        let seams = seams::seams(&self.store, &self.contract).map_err(|e| fault(&e))?;
+        let seams = self.seams().map_err(|e| fault(&e))?;
         let counts = self.store.counts().map_err(|e| fault(&e))?;
         let log = (self.store.log_start().offset, self.store.log_end().offset);
         Ok(metrics(&counts, &seams, log, self.readiness().ready))

@@ -34,6 +34,12 @@ fn seam(name: impl Into<String>, total: (&'static str, u64), parts: &[(&'static 
     }
 }
 
+/// The seam between the log and the rules. What rules have read and what waits is theirs to know.
+pub fn rules(stored: u64, evaluated: u64, late: u64, waiting: u64) -> Seam {
+    let parts = [("evaluated", evaluated), ("late", late), ("waiting", waiting)];
+    seam("historian -> rules", ("stored", stored), &parts)
+}
+
 /// The name of a subscriber's cursor.
 pub fn subscriber_cursor(name: &str) -> String {
     format!("subscriber/{name}")

@@ -115,9 +115,9 @@ pub(super) fn run(args: &Demo) -> anyhow::Result<ExitCode> {
     say(String::new());
     say("the machine publishes ten days of its temperature".to_owned());
     let recording = project.join(RECORDING).display().to_string();
-    let feed = ["feed", &recording, "--project", &project_text, "--data", &data_text];
-    let fed = command(&world, &feed)?.stdout(Stdio::null()).stderr(feed_output(args.json)).status()?;
-    if !fed.success() {
+    let args_of_feed = ["feed", &recording, "--project", &project_text, "--data", &data_text];
+    let published = command(&world, &args_of_feed)?.stdout(Stdio::null()).stderr(feed_output(args.json)).status()?;
+    if !published.success() {
         return Err(failure(
             NO,
             "the recording could not be published",

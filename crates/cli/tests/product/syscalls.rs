@@ -163,7 +163,7 @@ fn the_segment_is_synced_before_each_puback_and_the_journal_before_each_call() {
         });
         wait_until("its call was delivered", || {
             let text = world.ok(&["list", "calls", "--api", &api, "--json", "--where", "state=delivered"]);
-            text.lines().count() as u64 == (i + 1) / 2
+            text.lines().count() as u64 == i.div_ceil(2)
         });
     }
     drop(instance);
