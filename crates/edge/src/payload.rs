@@ -75,7 +75,7 @@ impl Places {
     }
 
     /// A flat object of plain keys and values; `None` for everything else, valid or not.
-    fn read_flat<'a>(&self, payload: &'a [u8], leaves: &mut [Leaf<'a>]) -> Option<()> {
+    pub(crate) fn read_flat<'a>(&self, payload: &'a [u8], leaves: &mut [Leaf<'a>]) -> Option<()> {
         leaves.fill(Leaf::Absent);
         let text = std::str::from_utf8(payload).ok()?;
         let mut scan = Scan { text, at: 0 };
@@ -115,7 +115,7 @@ impl Places {
     }
 
     /// Any JSON, by way of its tree.
-    fn read_any(&self, payload: &[u8], leaves: &mut [Leaf<'_>]) -> Result<(), NotJson> {
+    pub(crate) fn read_any(&self, payload: &[u8], leaves: &mut [Leaf<'_>]) -> Result<(), NotJson> {
         let tree = parse(payload)?;
         for (pointer, leaf) in self.pointers.iter().zip(leaves.iter_mut()) {
             *leaf = find(&tree, pointer).map_or(Leaf::Absent, leaf_of);
