@@ -1,5 +1,6 @@
 //! Drives a loop on a thread of its own: step after step while there is work, asleep until the store changes otherwise.
 
+use crate::clock;
 use andon_model::span::Span;
 use andon_store::{Store, StoreError};
 use std::{
@@ -13,6 +14,9 @@ use std::{
 
 /// The longest sleep of a loop: so late does it notice what nobody told it.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
+/// Steps that find work begin at least this far apart where a loop is paced: what comes meanwhile shares one commit.
+/// The first step after a rest is never held up.
+const PACE: Duration = Duration::from_millis(5);
 /// The pause after a failed step; it is then tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -30,6 +34,14 @@ impl Reads {
         match self {
             Self::Log => store.change(),
             Self::Rows => store.change_of_rows(),
+        }
+    }
+
+    /// Telemetry comes by the thousand a second and each commit costs a sync; rows come one story at a time.
+    fn pace(self) -> Duration {
+        match self {
+            Self::Log => PACE,
+            Self::Rows => Duration::ZERO,
         }
     }
 
@@ -70,6 +82,7 @@ impl Worker {
             let mut step = step;
             let mut failing = false;
             while !this.load(Ordering::Acquire) {
+                let begun = clock::monotonic().std();
                 let seen = reads.seen(&store);
                 let (sleep, failed) = match step() {
                     Ok(Turn::Worked) => (None, false),
@@ -87,7 +100,7 @@ impl Worker {
                 }
                 failing = failed;
                 match sleep {
-                    None => {}
+                    None => thread::sleep((begun + reads.pace()).saturating_sub(clock::monotonic().std())),
                     Some(pause) if failed => thread::park_timeout(pause),
                     Some(sleep) => {
                         reads.wait(&store, seen, sleep);

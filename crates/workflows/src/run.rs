@@ -20,7 +20,7 @@ use crate::machine::memory::Memory;
 use andon_contract::Contract;
 use andon_contract::workflow::Definition;
 use andon_model::call::{CallRequest, Prepare, Prepared};
-use andon_model::{CallId, Outcome, RunId, Time};
+use andon_model::{CallId, Outcome, RunId, Time, span::Span};
 use andon_store::rows::{AttemptRow, CallRow, RunRow};
 use andon_store::{Store, StoreError};
 use batch::Batch;
@@ -37,6 +37,11 @@ pub const EVENTS_STEP_MAX: usize = 256;
 pub const RUNS_STEP_MAX: usize = 512;
 /// Attempts begun in one step at most.
 pub const ATTEMPTS_STEP_MAX: usize = 1_024;
+/// The cursor over events that started nothing is committed after so many of them, or after [`CURSOR_HELD_MAX`]: until
+/// then they are considered again after a crash, and start nothing again.
+pub const CURSOR_EVENTS_MAX: u64 = 1_000;
+/// How long such a cursor waits for something to be committed with.
+pub const CURSOR_HELD_MAX: Span = Span::from_secs(1);
 /// Unfinished calls from which on no new run is started: events wait in their log instead.
 pub const CALLS_UNFINISHED_MAX: usize = 100_000;
 /// Rows of runs, and of calls that wait, kept in memory at most; others are read when needed.
@@ -77,6 +82,9 @@ pub struct Loop {
     // What follows mirrors the store, and is read again after a failed commit.
     stale: bool,
     cursor: u64,
+    /// The cursor in the store, and since when the one here is ahead of it.
+    cursor_durable: u64,
+    cursor_held: Option<Time>,
     open: HashMap<RunId, Open>,
     turns: VecDeque<RunId>,
     wakes: BTreeSet<(Time, RunId)>,
@@ -140,6 +148,8 @@ impl Loop {
             prepare,
             stale: true,
             cursor: 0,
+            cursor_durable: 0,
+            cursor_held: None,
             open: HashMap::new(),
             turns: VecDeque::new(),
             wakes: BTreeSet::new(),
@@ -202,7 +212,7 @@ impl Loop {
         self.take_turns(now)?;
         let more_events = self.read_events(now)?;
         let more_attempts = self.dispatch(now)?;
-        let committed = self.commit()?;
+        let committed = self.commit(now)?;
         self.stale = false;
         for (call, attempt, _) in arrived {
             if self.given_out.get(call) == Some(attempt) && !self.under_way.contains_key(call) {
@@ -211,12 +221,16 @@ impl Loop {
         }
         self.trim();
         let worked = committed || more_events || more_attempts || !self.turns.is_empty();
-        let wakes = [self.wakes.first().map(|(time, _)| *time), self.lines.wake()];
+        let held = self.cursor_held.map(|since| since.plus(CURSOR_HELD_MAX));
+        let wakes = [self.wakes.first().map(|(time, _)| *time), self.lines.wake(), held];
         Ok(Progress { worked, wake: wakes.into_iter().flatten().min() })
     }
 
     /// Makes the step durable, then lets its requests go.
-    fn commit(&mut self) -> Result<bool, StoreError> {
+    fn commit(&mut self, now: Time) -> Result<bool, StoreError> {
+        if self.may_hold_cursor(now) {
+            return Ok(false);
+        }
         let first = std::mem::take(&mut self.batch).writes(CURSOR);
         let second = std::mem::take(&mut self.second).writes(CURSOR);
         let worked = !first.is_empty() || !second.is_empty();
@@ -229,11 +243,23 @@ impl Loop {
                 self.end_of_process(End::After)?;
             }
         }
+        (self.cursor_durable, self.cursor_held) = (self.cursor, None);
         for ready in self.next.drain(..) {
             self.given_out.insert(ready.request.call, ready.request.attempt);
             self.ready.push(ready);
         }
         Ok(worked)
+    }
+
+    /// A cursor alone is not worth a sync: it goes with the next commit, or by itself a little later.
+    fn may_hold_cursor(&mut self, now: Time) -> bool {
+        let alone = self.batch.is_cursor() && self.second.is_empty() && self.next.is_empty();
+        if !alone || self.cursor - self.cursor_durable >= CURSOR_EVENTS_MAX {
+            return false;
+        }
+        let since = *self.cursor_held.get_or_insert(now);
+        // A clock that was set back holds nothing up.
+        since <= now && now.since(since) < CURSOR_HELD_MAX
     }
 
     #[cfg(test)]

@@ -88,6 +88,25 @@ impl Batch {
         self.cursor = Some(place);
     }
 
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.cursor.is_none() && self.has_no_rows()
+    }
+
+    /// Whether there is nothing to write but how far the event log has been read.
+    pub(crate) fn is_cursor(&self) -> bool {
+        self.cursor.is_some() && self.has_no_rows()
+    }
+
+    fn has_no_rows(&self) -> bool {
+        self.runs.rows.is_empty()
+            && self.tasks.is_empty()
+            && self.calls.rows.is_empty()
+            && self.attempts.rows.is_empty()
+            && self.events.is_empty()
+            && self.exceptions.is_empty()
+    }
+
     /// The writes in an order in which what a row belongs to comes first.
     pub(crate) fn writes(self, cursor: &str) -> Vec<Write> {
         let runs = self

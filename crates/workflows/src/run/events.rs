@@ -112,6 +112,7 @@ impl Loop {
     pub(super) fn recover(&mut self, now: Time) -> Result<(), StoreError> {
         self.forget();
         self.cursor = self.store.cursor(CURSOR)?.unwrap_or(0);
+        (self.cursor_durable, self.cursor_held) = (self.cursor, None);
         self.lines = super::lines::Lines::default();
         self.under_way.clear();
         let in_flight = self.store.calls_in_flight()?;
