@@ -1,0 +1,121 @@
+//! A story written to a store in memory is explained from each of its ends.
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+use andon_model::{
+    AssetName, EventId, Name, Outcome, OutcomeClass, Position, SignalName, Time, Value,
+    call::Step,
+    sample::{Entry, Part},
+    span::Span,
+};
+use andon_observe::{explain, narrate::narrate};
+use andon_store::{
+    Store, conformance as given,
+    rows::{AttemptRow, CallState, Evidence, EvidenceSample, Write},
+};
+use serde_json::json;
+
+fn at(second: i64) -> Time {
+    Time::parse("2026-03-02T08:00:00Z").unwrap().plus(Span::from_secs(second))
+}
+
+/// Ten samples, an alarm that was made from them, its run, and the call that became a document.
+fn story() -> Store {
+    let store = Store::memory(&mut |bytes| bytes.fill(7));
+    let signal = store.signal(&AssetName::new("cartoner-07").unwrap(), &SignalName::new("vibration").unwrap()).unwrap();
+    let mut part = Part::new(andon_model::SiteName::new("hamburg").unwrap(), Name::new("machines").unwrap());
+    for second in 0..10 {
+        part.entries.push(Entry::Sample(andon_model::Sample {
+            signal,
+            time: at(second),
+            received: at(second),
+            quality: andon_model::Quality::GOOD,
+            value: Value::I64(second),
+            origin: andon_model::sample::Origin::Live,
+        }));
+    }
+    store.append(vec![part]).unwrap();
+    let mut event = given::event(1);
+    event.time = at(9);
+    let (from, to) = (Position { epoch: 1, offset: 0 }, Position { epoch: 1, offset: 9 });
+    let place = |p: Position| format!("{}/{p}", store.instance());
+    event.data = json!({
+        "change": "activated", "state": "active", "condition": "limit", "limit": "High", "signal": "vibration",
+        "severity": 700, "value": {"value": "9", "unit": "mm/s"}, "setting": {"value": "5", "unit": "mm/s"},
+        "since": at(6),
+        "evidence": {"rule": "vibration", "version": "9f2c9f2c9f2c", "samples": {
+            "from": place(from), "to": place(to), "count": 10, "hash": "ab".repeat(32)
+        }}
+    });
+    let samples = (0..10).map(|second| EvidenceSample {
+        position: Position { epoch: 1, offset: u64::try_from(second).unwrap() },
+        signal: "cartoner-07/vibration".into(),
+        time: at(second),
+        received: at(second),
+        quality: 0,
+        value: json!(second),
+    });
+    let evidence = Evidence { from, to, count: 10, hash: "ab".repeat(32), samples: samples.collect() };
+    let mut run = given::run(1, None);
+    (run.event, run.correlation) = (Some(event.id), Some(event.id));
+    let mut call = given::call(1, CallState::Delivered, None);
+    (call.document, call.attempts) = (Some("MR-000001".into()), 1);
+    let attempt = AttemptRow {
+        call: call.id,
+        number: 1,
+        step: Step::Send,
+        system: Name::new("eam").unwrap(),
+        operation: Name::new("create-request").unwrap(),
+        hash: "0".repeat(16),
+        request: "POST http://eam/requests".into(),
+        body: "{}".into(),
+        started: at(10),
+        ended: Some(at(11)),
+        outcome: Some(Outcome { sent: true, ..Outcome::not_sent(OutcomeClass::Ok, "201 Created: MR-000001") }),
+    };
+    let mut exception = given::exception("something else of this run", 3);
+    exception.run = Some(run.id);
+    store
+        .commit(vec![
+            Write::Event(Box::new(event), Some(Box::new(evidence))),
+            Write::Run(Box::new(run)),
+            Write::Call(Box::new(call)),
+            Write::Attempt(Box::new(attempt)),
+            Write::Exception(Box::new(exception)),
+        ])
+        .unwrap();
+    store
+}
+
+#[test]
+fn each_end_of_a_story_leads_to_the_whole() {
+    let store = story();
+    let event = given::event(1).id.to_string();
+    let call = given::call(1, CallState::Delivered, None);
+    let ends = [
+        event.clone(),
+        given::run(1, None).id.to_string(),
+        call.id.to_string(),
+        call.reference.to_string(),
+        call.reference.to_string().to_lowercase(),
+        "MR-000001".to_owned(),
+        given::exception("something else of this run", 3).id.to_string(),
+        "1/4".to_owned(),
+    ];
+    for end in ends {
+        let lineage = explain(&store, &end).unwrap().unwrap_or_else(|| panic!("nothing is known of {end}"));
+        assert_eq!(lineage.events.len(), 1, "{end}");
+        let node = lineage.events.first().unwrap();
+        assert_eq!(node.event.get("id").unwrap(), &json!(event), "{end}");
+        assert_eq!(node.runs.first().unwrap().calls.first().unwrap().attempts.len(), 1, "{end}");
+        assert_eq!(lineage.exceptions.len(), 1, "{end}");
+    }
+    for nothing in ["1/10", "9/4", "MR-000002", "", &EventId::derived(&[b"nobody"]).to_string()] {
+        assert!(explain(&store, nothing).unwrap().is_none(), "{nothing}");
+    }
+}
+
+#[test]
+fn a_story_reads_well() {
+    let lineage = explain(&story(), "MR-000001").unwrap().unwrap();
+    insta::assert_snapshot!(narrate(&lineage));
+}
