@@ -135,13 +135,15 @@ impl Node {
         let store = Store::open(&options.data, &mut chance).map_err(on_store)?;
         activate(&store, &contract).map_err(on_store)?;
 
-        // 3. The shell: HTTP in and out.
+        // 3. The shell: HTTP in and out. An address that is taken ends the start before anything is touched.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(SHELL_THREADS)
             .thread_name("shell")
             .enable_all()
             .build()
             .map_err(StartError::Thread)?;
+        let address = options.api.as_deref().unwrap_or(&instance.api);
+        let (listener, api) = bind(&runtime, address)?;
         let loop_of_rules = andon_events::run::Loop::new(store.clone(), contract.clone(), clock::now());
         let loop_of_rules = Arc::new(Mutex::new(loop_of_rules.map_err(StartError::Rules)?));
         let shared = Arc::new(Shared {
@@ -153,16 +155,16 @@ impl Node {
             started: OnceLock::new(),
         });
 
-        // 4. Layer 3 first, then layer 2, then layer 1: whoever is to be fed is there before the food.
-        let connectors = Arc::new(Connectors::new(contract.clone(), |name| std::env::var(name).ok()));
-        let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
-        shared.add(workflows(&store, &contract, connectors, sender)?);
-        shared.add(rules(&store, loop_of_rules)?);
+        // 4. Against the way of a sample, from its end to its source: whoever is to be fed is there before the food.
         for subscriber in contract.subscribers.keys() {
             let handle =
                 start_subscriber(contract.clone(), subscriber, store.clone(), env(), Arc::new(Real), Box::new(chance));
             lock(&shared.subscribers).push(handle.map_err(StartError::Thread)?);
         }
+        let connectors = Arc::new(Connectors::new(contract.clone(), |name| std::env::var(name).ok()));
+        let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
+        shared.add(workflows(&store, &contract, connectors, sender)?);
+        shared.add(rules(&store, loop_of_rules)?);
         for (source, settings) in &contract.sources {
             if matches!(settings.kind, SourceKind::Mqtt(_)) {
                 let handle = start_mqtt(&contract, source, store.clone(), env(), Arc::new(Real), Box::new(chance));
@@ -173,8 +175,7 @@ impl Node {
         // 5. Layer 4 over layer 5: the API, announced in the data folder for the commands.
         let backend = StoreBackend::running(store.clone(), contract.clone(), shared.clone());
         let closing = CancellationToken::new();
-        let address = options.api.as_deref().unwrap_or(&instance.api);
-        let api = serve(&runtime, address, Arc::new(backend), closing.clone())?;
+        serve(&runtime, listener, Arc::new(backend), closing.clone());
         store.announce(&api.to_string()).map_err(on_store)?;
         let _ = shared.started.set(());
         tracing::info!(
@@ -350,13 +351,8 @@ fn workflows(
     .map_err(StartError::Thread)
 }
 
-/// Layer 4: the API on loopback.
-fn serve(
-    runtime: &tokio::runtime::Runtime,
-    address: &str,
-    backend: Arc<dyn Backend>,
-    closing: CancellationToken,
-) -> Result<SocketAddr, StartError> {
+/// Takes the address of the API, which must be one of loopback.
+fn bind(runtime: &tokio::runtime::Runtime, address: &str) -> Result<(tokio::net::TcpListener, SocketAddr), StartError> {
     let failed = |cause| StartError::Api { address: address.to_owned(), cause };
     let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).map_err(failed)?;
     let api = listener.local_addr().map_err(failed)?;
@@ -364,12 +360,21 @@ fn serve(
         let cause = "only loopback is served until the API has keys and roles";
         return Err(failed(std::io::Error::new(std::io::ErrorKind::PermissionDenied, cause)));
     }
+    Ok((listener, api))
+}
+
+/// Layer 4: the API.
+fn serve(
+    runtime: &tokio::runtime::Runtime,
+    listener: tokio::net::TcpListener,
+    backend: Arc<dyn Backend>,
+    closing: CancellationToken,
+) {
     runtime.spawn(async move {
-        let served =
-            axum::serve(listener, andon_api::routes::router(backend)).with_graceful_shutdown(closing.cancelled_owned());
+        let routes = andon_api::routes::router(backend);
+        let served = axum::serve(listener, routes).with_graceful_shutdown(closing.cancelled_owned());
         if let Err(error) = served.await {
             tracing::error!(%error, "the API ended");
         }
     });
-    Ok(api)
 }

@@ -1,7 +1,7 @@
 //! Carries attempts from the workflows to the connectors and their outcomes back, so that neither knows the other.
 
 use andon_model::{
-    Outcome,
+    Outcome, OutcomeClass,
     call::{CallRequest, Prepared},
 };
 use andon_store::Store;
@@ -34,7 +34,15 @@ impl Sender {
     pub(crate) fn send(&self, request: CallRequest, prepared: Prepared) {
         let this = self.clone();
         self.runtime.spawn(async move {
-            let outcome = this.connectors.send(&request, &prepared).await;
+            // A connector that ends by a fault of ours leaves an outcome that nobody knows, and never none at all.
+            let sent = {
+                let (connectors, request) = (this.connectors.clone(), request.clone());
+                tokio::spawn(async move { connectors.send(&request, &prepared).await }).await
+            };
+            let outcome = sent.unwrap_or_else(|fault| Outcome {
+                sent: true,
+                ..Outcome::not_sent(OutcomeClass::Unknown, format!("the connector ended by a fault: {fault}"))
+            });
             tracing::debug!(call = %request.call, attempt = request.attempt, class = %outcome.class, "attempt ended");
             this.done.lock().unwrap_or_else(PoisonError::into_inner).push(Done { request, outcome });
             this.store.wake();
