@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 /// What a series must give under the example's rule.
@@ -219,4 +219,27 @@ fn a_broker_that_dies_and_comes_back_loses_nothing() {
     plant.world.ok(&plant.feed_args(&expected.file));
     plant.wait_done(rows(&expected.file), expected.activations);
     plant.check(&expected);
+}
+
+#[test]
+fn an_answer_that_is_lost_is_searched_for_and_nothing_is_requested_twice() {
+    let plant = plant();
+    let expected = Expected { file: synthetic(), activations: 2, without_on_delay: 3, windows: Vec::new() };
+    let _office = start_office(&plant.world, plant.office_port, &plant.requests);
+    let fault = r#"{"next":1,"kind":"lose-answer","method":"POST"}"#;
+    let told = Command::new("curl")
+        .args(["-sf", "-H", "content-type: application/json", "-d", fault])
+        .arg(format!("http://127.0.0.1:{}/office/faults", plant.office_port))
+        .output()
+        .expect("curl is installed");
+    assert!(told.status.success(), "{told:?}");
+    let _instance = start_instance(&plant.world, &plant.project, &plant.data);
+    plant.world.ok(&plant.feed_args(&expected.file));
+    plant.wait_done(rows(&expected.file), expected.activations);
+    plant.check(&expected);
+    let attempts = plant.world.list("attempts", &plant.data, &[]);
+    let of = |step: &str, class: &str| {
+        attempts.iter().filter(|a| a["step"] == step && a["outcome"]["class"] == class).count()
+    };
+    assert_eq!((of("send", "unknown"), of("search", "ok"), of("send", "ok")), (1, 1, 1), "{attempts:#?}");
 }
