@@ -16,9 +16,14 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool { program: "mosquitto", package: "mosquitto", why: "the broker that the tests and the example talk to" },
-    Tool { program: "mosquitto_sub", package: "mosquitto-clients", why: "a second opinion on what the broker has" },
+    Tool {
+        program: "mosquitto_pub",
+        package: "mosquitto-clients",
+        why: "speaks to the broker as a machine of somebody else",
+    },
+    Tool { program: "curl", package: "curl", why: "asks the API and the office as somebody else would" },
     Tool { program: "strace", package: "strace", why: "proves that data is on the disk before it is acknowledged" },
     Tool { program: "gcc", package: "gcc", why: "compiles SQLite and the load generator" },
 ];
@@ -94,9 +99,9 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_its_package() {
-        let missing = missing(|program| (program != "mosquitto_sub").then(|| PathBuf::from("/usr/bin")));
+        let missing = missing(|program| (program != "mosquitto_pub").then(|| PathBuf::from("/usr/bin")));
         let text = remedy(&missing);
-        assert!(text.contains("`mosquitto_sub`"), "{text}");
+        assert!(text.contains("`mosquitto_pub`"), "{text}");
         assert!(text.ends_with("sudo apt-get install mosquitto-clients"), "{text}");
     }
 
