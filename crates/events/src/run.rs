@@ -44,7 +44,7 @@ pub enum StartError {
 /// The loop of layer 2. Dropping it at any moment loses nothing.
 #[derive(Debug)]
 pub struct Loop {
-    store: StoreHandle,
+    store: Store,
     engine: Engine,
     /// Made and not yet committed; committed before anything else.
     outputs: Vec<Output>,
@@ -53,15 +53,6 @@ pub struct Loop {
     live_from: Position,
     states_at: Option<Span>,
     states_position: Position,
-}
-
-/// A store in a struct that can be shown.
-struct StoreHandle(Store);
-
-impl std::fmt::Debug for StoreHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Store")
-    }
 }
 
 impl Loop {
@@ -85,17 +76,9 @@ impl Loop {
         let engine = Engine::new(contract, store.instance(), &signals, saved, now, &mut outputs);
         let live_from = store.log_end();
         let states_position = engine.position();
-        let mut this = Self {
-            store: StoreHandle(store),
-            engine,
-            outputs,
-            writes: Vec::new(),
-            live_from,
-            states_at: None,
-            states_position,
-        };
+        let mut this = Self { store, engine, outputs, writes: Vec::new(), live_from, states_at: None, states_position };
         this.commit()?;
-        this.store.0.write_states(&this.engine.all_rows())?;
+        this.store.write_states(&this.engine.all_rows())?;
         Ok(this)
     }
 
@@ -115,7 +98,7 @@ impl Loop {
             let save = self.states_at.filter(|_| unsaved).map(|at| remaining(at, monotonic));
             return Ok(Progress::Idle { until: [until, save].into_iter().flatten().min() });
         }
-        self.store.0.append(ticks)?;
+        self.store.append(ticks)?;
         Ok(Progress::Worked)
     }
 
@@ -137,15 +120,15 @@ impl Loop {
 
     /// Samples that are stored and not yet read: counted from the log itself.
     pub fn waiting(&self) -> Result<u64, StoreError> {
-        waiting(&self.store.0, self.engine.position())
+        waiting(&self.store, self.engine.position())
     }
 
     fn read(&mut self, now: Time, monotonic: Span) -> Result<bool, StoreError> {
         let mut entries = 0;
         while entries < STEP_ENTRIES_MAX && self.outputs.len() < STEP_OUTPUTS_MAX {
-            let Some(batch) = self.store.0.read(self.engine.position())? else { break };
+            let Some(batch) = self.store.read(self.engine.position())? else { break };
             if !self.engine.knows(&batch) {
-                self.engine.learn(&self.store.0.signals()?);
+                self.engine.learn(&self.store.signals()?);
             }
             let live = batch.first >= self.live_from;
             let moment = Moment { now, monotonic: live.then_some(monotonic) };
@@ -162,7 +145,7 @@ impl Loop {
         if self.writes.is_empty() {
             return Ok(false);
         }
-        self.store.0.commit(self.writes.clone())?;
+        self.store.commit(self.writes.clone())?;
         self.writes.clear();
         Ok(true)
     }
@@ -183,7 +166,7 @@ impl Loop {
     }
 
     fn write_states(&mut self) -> Result<(), StoreError> {
-        self.store.0.write_states(&self.engine.all_rows())?;
+        self.store.write_states(&self.engine.all_rows())?;
         self.states_position = self.engine.position();
         Ok(())
     }

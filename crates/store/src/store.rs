@@ -20,6 +20,7 @@ use andon_model::{
 };
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
@@ -61,6 +62,12 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { segment_bytes: 64 << 20, ring_bytes: 16 << 20 }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("instance", &self.instance()).field("dir", &self.dir()).finish_non_exhaustive()
     }
 }
 
