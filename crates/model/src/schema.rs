@@ -2,7 +2,11 @@
 
 use crate::event::Event;
 use serde_json::Value as Json;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 /// The schemas that come with Andon: name, version, text.
 pub const BUILT_IN: &[(&str, &str, &str)] = &[
@@ -56,7 +60,20 @@ struct Schema {
 
 /// All schemas of a contract. Cheap to clone.
 #[derive(Clone)]
-pub struct Schemas(Arc<BTreeMap<(String, u32), Schema>>);
+pub struct Schemas(Arc<BTreeMap<(String, u32), Arc<Schema>>>);
+
+/// The built-in schemas are compiled once a process: every contract begins with them.
+static COMPILED: LazyLock<Schemas> = LazyLock::new(compile_built_in);
+
+fn compile_built_in() -> Schemas {
+    let mut all = BTreeMap::new();
+    for (name, version, text) in BUILT_IN {
+        let json = serde_json::from_str(text).expect("a built-in schema is JSON");
+        let schema = compile(name, version, json).expect("a built-in schema is a schema");
+        all.insert(((*name).to_owned(), schema.version.0), Arc::new(schema));
+    }
+    Schemas(Arc::new(all))
+}
 
 impl fmt::Debug for Schemas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,22 +84,15 @@ impl fmt::Debug for Schemas {
 impl Schemas {
     /// The schemas that come with Andon.
     pub fn built_in() -> Self {
-        let mut all = BTreeMap::new();
-        for (name, version, text) in BUILT_IN {
-            let json = serde_json::from_str(text).expect("a built-in schema is JSON");
-            let schema = compile(name, version, json).expect("a built-in schema is a schema");
-            all.insert(((*name).to_owned(), schema.version.0), schema);
-        }
-        Self(Arc::new(all))
+        COMPILED.clone()
     }
 
     /// These schemas and those of a project: name, `major.minor`, schema.
     pub fn with(extra: Vec<(String, String, Json)>) -> Result<Self, SchemaError> {
-        let built_in = Self::built_in();
-        let mut all = Arc::into_inner(built_in.0).expect("nobody else has seen it yet");
+        let mut all = (*COMPILED.0).clone();
         for (name, version, json) in extra {
             let schema = compile(&name, &version, json)?;
-            all.insert((name, schema.version.0), schema);
+            all.insert((name, schema.version.0), Arc::new(schema));
         }
         Ok(Self(Arc::new(all)))
     }
@@ -106,7 +116,7 @@ impl Schemas {
         let plain = reference.strip_prefix("andon:").unwrap_or(reference);
         let (name, version) = plain.split_once('/').unwrap_or((plain, "1"));
         let major = version.split('.').next()?.parse().ok()?;
-        self.0.get(&(name.to_owned(), major))
+        self.0.get(&(name.to_owned(), major)).map(|schema| &**schema)
     }
 
     /// Checks a value against `name` or `name/major`.
