@@ -265,6 +265,10 @@ fn succeed(
         let Idempotency::Lookup(lookup) = &operation.idempotency else {
             return Err("the operation has no lookup any more".into());
         };
+        // An empty list says that nothing is there; an answer without any body says nothing at all, unless by its code.
+        if body.is_null() && outcome.status != Some(204) {
+            return Err("a search is answered with a body, and it is empty".into());
+        }
         found = search(lookup, request, names, body).map_err(told)?;
         if found.is_null() {
             outcome.class = OutcomeClass::Ok;
@@ -284,6 +288,10 @@ fn succeed(
             return Err(format!("response.document: a number of more than {DOCUMENT_MAX_CHARS} characters"));
         }
         outcome.document = Some(number);
+    }
+    // An outcome without both would say that nothing was found, and the call would be made a second time.
+    if request.step == Step::Search && output.is_null() && outcome.document.is_none() {
+        return Err("response.output: gives nothing for what the search has found".into());
     }
     outcome.class = OutcomeClass::Ok;
     outcome.output = output;

@@ -240,6 +240,17 @@ fn a_search_finds_the_document_or_nothing() {
 }
 
 #[test]
+fn a_search_never_says_nothing_by_accident() {
+    let mut without_number = create();
+    without_number.response = Response { document: None, output: field(".result") };
+    let found = outcome_of(&without_number, Step::Search, &answer(200, r#"{"requests":[{"number":"MR-1"}]}"#));
+    assert_eq!(found.class, OutcomeClass::Transient, "it is there, so it must not be sent again");
+    assert!(found.detail.contains("response.output"), "{}", found.detail);
+    assert_eq!(searched(200, "").class, OutcomeClass::Transient, "no answer at all is not `nothing`");
+    assert_eq!(searched(204, "").class, OutcomeClass::Ok);
+}
+
+#[test]
 fn a_failure_speaks_in_the_words_of_the_system() {
     let refused = sent(422, r#"{"title":"Unprocessable Content","status":422,"detail":"plant is missing"}"#);
     assert_eq!(refused.class, OutcomeClass::Validation);
