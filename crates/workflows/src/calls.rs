@@ -220,6 +220,12 @@ fn settle_search(
             if let Some(doubt) = &mut memory.doubt {
                 doubt.not_found = Some(now);
             }
+            // A system that swallows every sending would otherwise be asked for ever, and nobody told.
+            if now >= end_of(retry_of(known), memory, now) {
+                let last = memory.doubt.as_ref().map_or("", |doubt| doubt.detail.as_str());
+                let detail = format!("nothing of it is there, and time is up; the last attempt: {last}");
+                return Verdict::Refuse(Fault::of_outcome(&Outcome::not_sent(OutcomeClass::Transient, detail)));
+            }
             // Certainly nothing happened, so the route is asked from its beginning again.
             memory.target = 0;
             Verdict::Again(now)
@@ -338,7 +344,7 @@ fn retry_of<'c>(known: Option<(&'c System, &'c Operation)>) -> &'c Retry {
 
 /// The moment of the next attempt; `None` when the time of the call is used up.
 fn again(retry: &Retry, call: &CallRow, memory: &mut CallMemory, answered: &Answered<'_>, now: Time) -> Option<Time> {
-    let end = memory.first.unwrap_or(now).plus(retry.within);
+    let end = end_of(retry, memory, now);
     if now >= end {
         return None;
     }
@@ -346,6 +352,11 @@ fn again(retry: &Retry, call: &CallRow, memory: &mut CallMemory, answered: &Answ
     let pause = now.plus(pause(retry, memory.failures, chance(&call.key, answered.attempt))).min(end);
     let floor = now.plus(answered.outcome.retry_after.unwrap_or(Span::ZERO));
     (floor <= end).then(|| pause.max(floor))
+}
+
+/// When the time of a call is used up.
+fn end_of(retry: &Retry, memory: &CallMemory, now: Time) -> Time {
+    memory.first.unwrap_or(now).plus(retry.within)
 }
 
 /// The pause after so many failures in a row: it grows up to the longest, and chance (0 to 1) takes up to half of it.

@@ -7,7 +7,7 @@ use crate::exceptions;
 use andon_contract::contract::OperationRef;
 use andon_model::call::{CallRequest, Prepared, Step};
 use andon_model::span::Span;
-use andon_model::{CallId, Name, Outcome, Time};
+use andon_model::{CallId, Name, Outcome, OutcomeClass, Time};
 use andon_store::StoreError;
 use andon_store::rows::{AttemptRow, CallRow, CallState};
 use serde_json::Value as Json;
@@ -165,6 +165,11 @@ impl Loop {
             }
             Verdict::Refuse(fault) => {
                 let fault = fault.at(&held.row.pointer);
+                if outcome.class == OutcomeClass::Ok {
+                    // A search went well and found nothing; what failed is the call.
+                    held.row.class = Some(OutcomeClass::Transient);
+                    held.row.detail.clone_from(&fault.detail);
+                }
                 held.row.state = CallState::Refused;
                 held.row.due = None;
                 held.memory.error = Some(fault.clone());

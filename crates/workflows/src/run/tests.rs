@@ -219,6 +219,31 @@ fn a_resend_that_is_held_up_for_longer_than_settle_is_searched_again() {
 }
 
 #[test]
+fn a_system_that_swallows_every_sending_is_told_when_time_is_up() {
+    let mut world = one_call("lookup");
+    let mut sent = first(&mut world);
+    let start = world.now;
+    for _ in 0..200 {
+        world.reply(&sent, answer(OutcomeClass::Unknown, true, Some(500), "failed"));
+        world.settle();
+        world.pass(Span::from_secs(60));
+        let search = world.settle();
+        world.serve(&search);
+        let mut again = world.settle();
+        if again.is_empty() {
+            break;
+        }
+        sent = again.remove(0);
+    }
+    assert_eq!(world.now.since(start), Span::from_secs(3600), "the time of its system's `within`");
+    let run = &world.runs()[0];
+    assert_eq!((run.state, &run.error.as_ref().unwrap()["status"]), (RunState::Faulted, &json!(503)));
+    let call = world.store.call(sent.request.call).unwrap().unwrap();
+    assert_eq!((call.state, call.class), (CallState::Refused, Some(OutcomeClass::Transient)));
+    assert!(world.exceptions()[0].detail.contains("nothing of it is there"), "{}", told(&world.exceptions()));
+}
+
+#[test]
 fn after_a_restart_settle_counts_from_the_attempt() {
     let mut world = one_call("lookup");
     let sent = first(&mut world);
