@@ -203,9 +203,10 @@ impl TopicTable {
                 place: String::new(),
                 cause: "no topic of the source matches".into(),
                 detail: format!("topic {}", quote(topic)),
-                remedy: "add the topic to the source, or end the subscription that an earlier version of it left at \
-                         the broker by removing the session there"
-                    .into(),
+                remedy:
+                    "add the topic to the source; where an edit removed it, these waited at the broker from before, \
+                         and none come after them"
+                        .into(),
             }));
         };
         let known = |place: &str| captured.iter().find(|(name, _)| *name == place).map(|(_, text)| *text);

@@ -444,7 +444,10 @@ impl Loop {
                 }
             }
             Happened::Published { id, refused: Some((code, why)) } => self.refused(id, code, why)?,
-            Happened::Subscribed { .. } | Happened::Message(_) | Happened::TooLarge { .. } => {}
+            Happened::Subscribed { .. }
+            | Happened::Unsubscribed { .. }
+            | Happened::Message(_)
+            | Happened::TooLarge { .. } => {}
         }
         Ok(())
     }

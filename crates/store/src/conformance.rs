@@ -365,8 +365,8 @@ fn rows_are_found_by_what_names_them(store: &Store) {
             Write::Exception(Box::new(failed.clone())),
             Write::RuleState(rule_state(1)),
             Write::RuleState(rule_state(2)),
-            Write::Source(SourceRow { source: name("line-1"), connected: false, since: Time(1), reason: "off".into() }),
-            Write::Source(SourceRow { source: name("line-1"), connected: true, since: Time(2), reason: String::new() }),
+            Write::Source(source_row(false, 1, "off")),
+            Write::Source(source_row(true, 2, "")),
             Write::Gap(GapRow { source: name("line-1"), from: Time(1), to: Time(2), reason: "off".into() }),
         ])
         .unwrap();
@@ -381,8 +381,13 @@ fn rows_are_found_by_what_names_them(store: &Store) {
     assert_eq!(store.runs_of_event(event(1).id).unwrap(), [run(1, None)]);
     assert_eq!(store.exceptions_of_run(id).unwrap(), [failed]);
     assert_eq!(store.rule_states().unwrap(), [rule_state(2)]);
-    assert!(store.source_rows().unwrap()[0].connected);
+    assert_eq!(store.source_rows().unwrap(), [source_row(true, 2, "")]);
     assert_eq!(store.counts().unwrap()["attempts.transient"], 1);
+}
+
+fn source_row(connected: bool, since: i64, reason: &str) -> SourceRow {
+    let filters = vec!["plant/+/state".to_owned()];
+    SourceRow { source: name("line-1"), connected, since: Time(since), reason: reason.into(), filters }
 }
 
 fn rule_state(offset: u64) -> RuleStateRow {

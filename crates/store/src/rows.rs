@@ -430,6 +430,9 @@ pub struct SourceRow {
     pub since: Time,
     /// Why not, or what is odd.
     pub reason: String,
+    /// The topic filters that a broker may hold for it: a session outlives an edit of the project.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<String>,
 }
 
 /// The newest value of a signal.

@@ -1,8 +1,10 @@
 //! One MQTT conversation as a client, without I/O and without a clock: bytes and moments go in,
 //! bytes to send and what happened come out. A new connection is a new [`Client`].
 
+pub use super::told::{Ended, Happened, NotSent};
+
 use super::{
-    codes::{self, Explained},
+    codes,
     frame::{Framer, Oversize, PACKET_MAX, Piece},
     message::{Ack, Message},
     packets,
@@ -52,86 +54,6 @@ pub struct Settings {
     pub window: u16,
 }
 
-/// What happened in a conversation.
-#[derive(Debug)]
-pub enum Happened {
-    /// The broker let us in.
-    Connected {
-        /// It remembers us: subscriptions are in force and missed messages follow.
-        session_present: bool,
-    },
-    /// The broker answered the subscription.
-    Subscribed {
-        /// The filters it refused, with code and meaning.
-        refused: Vec<(String, u8, Explained)>,
-        /// The filters it grants only a lower QoS than asked for, with that QoS.
-        lowered: Vec<(String, u8)>,
-    },
-    /// A message came.
-    Message(Message),
-    /// A message came that was too large to be read.
-    TooLarge {
-        /// Its topic, where it could be read.
-        topic: String,
-        /// Its size in bytes.
-        size: usize,
-        /// The first bytes of its payload.
-        head: Vec<u8>,
-        /// How it is acknowledged.
-        ack: Option<Ack>,
-    },
-    /// A publish of ours was acknowledged.
-    Published {
-        /// Its packet id.
-        id: u16,
-        /// The broker's reason, when it refused it.
-        refused: Option<(u8, Explained)>,
-    },
-}
-
-/// Why a conversation ended.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}; {remedy}")]
-pub struct Ended {
-    /// What happened.
-    pub reason: String,
-    /// What to do about it.
-    pub remedy: String,
-}
-
-impl Ended {
-    /// An end with its reason and remedy.
-    pub fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { reason: reason.into(), remedy: remedy.into() }
-    }
-
-    fn explained(before: &str, code: u8, explained: Explained, said: &str) -> Self {
-        let said = if said.is_empty() { String::new() } else { format!(", in its words: {said}") };
-        Self::new(format!("{before}: {} (0x{code:02X}{said})", explained.cause), explained.remedy)
-    }
-
-    fn protocol(error: MqttError) -> Self {
-        Self::new(
-            format!("the broker sent what the protocol does not allow: {error:?}"),
-            "check that the address is that of an MQTT broker; if it is one, report it with name and version",
-        )
-    }
-}
-
-/// A publish that was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotSent {
-    /// The window or the output is full; try again after an acknowledgement.
-    #[error("too many publishes wait for their acknowledgement")]
-    Full,
-    /// The conversation does not stand.
-    #[error("not connected")]
-    NotConnected,
-    /// It can never be sent like this.
-    #[error("{0}")]
-    Impossible(String),
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     New,
@@ -149,6 +71,8 @@ pub struct Client {
     output: Vec<u8>,
     filters: Vec<(String, u8)>,
     subscribing: Option<u16>,
+    /// Filters whose end the broker has not confirmed, with the packet id of the request.
+    unsubscribing: Option<(u16, Vec<String>)>,
     unanswered: VecDeque<u16>,
     /// Messages of QoS 2 that came and are not acknowledged yet.
     owed: HashSet<u16>,
@@ -180,6 +104,7 @@ impl Client {
             output: Vec::new(),
             filters: Vec::new(),
             subscribing: None,
+            unsubscribing: None,
             unanswered: VecDeque::new(),
             owed: HashSet::new(),
             in_flight: 0,
@@ -234,6 +159,25 @@ impl Client {
         let packet = packets::subscribe(self.settings.version, id, filters).map_err(cannot)?;
         self.filters = filters.to_vec();
         self.subscribing = Some(id);
+        self.answer_by = Some(now + HANDSHAKE_MAX);
+        let events = self.core.send(packet);
+        self.send_events(events, now)
+    }
+
+    /// Ends the subscription to filters that the session still has from earlier.
+    pub fn unsubscribe(&mut self, filters: Vec<String>, now: Duration) -> Result<(), Ended> {
+        let cannot = |e: MqttError| {
+            Ended::new(
+                format!("the end of a subscription cannot be written: {e:?}"),
+                "remove the session at the broker",
+            )
+        };
+        if self.stage != Stage::Connected {
+            return Ok(());
+        }
+        let id = self.core.acquire_packet_id().map_err(cannot)?;
+        let packet = packets::unsubscribe(self.settings.version, id, &filters).map_err(cannot)?;
+        self.unsubscribing = Some((id, filters));
         self.answer_by = Some(now + HANDSHAKE_MAX);
         let events = self.core.send(packet);
         self.send_events(events, now)
@@ -359,6 +303,12 @@ impl Client {
                 let codes: Vec<u8> = p.reason_codes().into_iter().map(|code| code as u8).collect();
                 self.subscribed(p.packet_id(), &codes, happened);
             }
+            // 3.1.1 knows no refusal here.
+            Packet::V3_1_1Unsuback(p) => self.unsubscribed(p.packet_id(), &[], happened),
+            Packet::V5_0Unsuback(p) => {
+                let codes: Vec<u8> = p.reason_codes().into_iter().map(|code| code as u8).collect();
+                self.unsubscribed(p.packet_id(), &codes, happened);
+            }
             Packet::V5_0Disconnect(p) => {
                 let code = p.reason_code().map_or(0, |code| code as u8);
                 let said = reason_string(p.props().as_deref().unwrap_or(&[]));
@@ -397,6 +347,14 @@ impl Client {
             }
         }
         happened.push(Happened::Subscribed { refused, lowered });
+    }
+
+    fn unsubscribed(&mut self, id: u16, codes: &[u8], happened: &mut Vec<Happened>) {
+        let Some((_, filters)) = self.unsubscribing.take_if(|(asked, _)| *asked == id) else { return };
+        self.answer_by = None;
+        let answered = filters.into_iter().zip(codes).filter(|(_, code)| **code >= 0x80);
+        let refused = answered.map(|(filter, code)| (filter, *code, codes::code_of(*code))).collect();
+        happened.push(Happened::Unsubscribed { refused });
     }
 
     fn published(&mut self, id: u16, code: u8, happened: &mut Vec<Happened>) {

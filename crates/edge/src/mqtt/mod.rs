@@ -6,6 +6,7 @@ pub mod codes;
 mod frame;
 mod message;
 mod packets;
+mod told;
 pub mod transport;
 
 pub use client::{Client, Ended, Happened, Settings};

@@ -65,6 +65,14 @@ pub(super) fn subscribe(version: MqttVersion, id: u16, filters: &[(String, u8)])
     }
 }
 
+pub(super) fn unsubscribe(version: MqttVersion, id: u16, filters: &[String]) -> Result<Packet, MqttError> {
+    let filters = filters.iter().map(String::as_str);
+    match version {
+        MqttVersion::V3 => v3::Unsubscribe::builder().packet_id(id).entries(filters)?.build().map(Into::into),
+        MqttVersion::V5 => v5::Unsubscribe::builder().packet_id(id).entries(filters)?.build().map(Into::into),
+    }
+}
+
 /// PUBACK, or PUBREC.
 pub(super) fn acknowledge(version: MqttVersion, ack: Ack) -> Result<Packet, MqttError> {
     match (version, ack.exactly_once) {

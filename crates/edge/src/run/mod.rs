@@ -79,6 +79,8 @@ pub fn start_mqtt(
         marked: false,
         session_present: false,
         row: None,
+        held: Vec::new(),
+        kept: String::new(),
         last_received: None,
     };
     let thread = thread::Builder::new().name(format!("source {name}")).spawn(move || source_loop.run())?;
@@ -151,6 +153,10 @@ struct Loop {
     marked: bool,
     session_present: bool,
     row: Option<SourceRow>,
+    /// The filters that the session at the broker may have; the stored row never names fewer.
+    held: Vec<String>,
+    /// What the broker said when it did not let go of filters.
+    kept: String,
     last_received: Option<Time>,
 }
 
@@ -186,6 +192,7 @@ impl Loop {
                 Ok(((window, last_received), row)) => {
                     self.core.reset(window);
                     self.last_received = last_received;
+                    self.held = row.as_ref().map_or_else(Vec::new, |row| row.filters.clone());
                     self.row = row;
                     return;
                 }
@@ -318,6 +325,17 @@ impl Loop {
         match what {
             Happened::Connected { session_present } => {
                 self.session_present = session_present;
+                self.kept.clear();
+                let unwanted = self.unwanted(received)?;
+                let now = self.clock.monotonic();
+                if unwanted.is_empty() {
+                    client.subscribe(&self.filters, now)?;
+                } else {
+                    client.unsubscribe(unwanted, now)?;
+                }
+            }
+            Happened::Unsubscribed { refused } => {
+                self.unsubscribed(&refused);
                 client.subscribe(&self.filters, self.clock.monotonic())?;
             }
             Happened::Subscribed { refused, lowered } => self.subscribed(&refused, &lowered, received)?,
@@ -348,6 +366,46 @@ impl Loop {
         }
     }
 
+    fn wants(&self, filter: &str) -> bool {
+        self.filters.iter().any(|(wanted, _)| wanted == filter)
+    }
+
+    /// The filters that the session has from an earlier edit of the project. What the broker is going to hold is
+    /// durable before it is asked for, so that a crash in between forgets nothing.
+    fn unwanted(&mut self, now: Time) -> Result<Vec<String>, StoreError> {
+        let stored = mem::take(&mut self.held);
+        if self.session_present {
+            self.held.clone_from(&stored);
+        }
+        for (filter, _) in &self.filters {
+            if !self.held.contains(filter) {
+                self.held.push(filter.clone());
+            }
+        }
+        if !self.held.iter().all(|filter| stored.contains(filter)) {
+            let row = self.row.clone().unwrap_or_else(|| self.row(false, now, "subscribing".into()));
+            self.store.commit(vec![Write::Source(SourceRow { filters: self.held.clone(), ..row })])?;
+        }
+        Ok(self.held.iter().filter(|filter| !self.wants(filter)).cloned().collect())
+    }
+
+    fn unsubscribed(&mut self, refused: &[(String, u8, Explained)]) {
+        let mut held = mem::take(&mut self.held);
+        held.retain(|filter| self.wants(filter) || refused.iter().any(|(kept, ..)| kept == filter));
+        self.held = held;
+        let said = refused.iter().map(|(filter, code, why)| {
+            format!(
+                "the broker goes on to send {filter}, which the source names no more: {} (0x{code:02X}); {}",
+                why.cause, why.remedy
+            )
+        });
+        self.kept = said.collect::<Vec<_>>().join("; ");
+    }
+
+    fn row(&self, connected: bool, since: Time, reason: String) -> SourceRow {
+        SourceRow { source: self.name.clone(), connected, since, reason, filters: self.held.clone() }
+    }
+
     fn subscribed(
         &mut self,
         refused: &[(String, u8, Explained)],
@@ -363,7 +421,8 @@ impl Loop {
         let lower = lowered.iter().map(|(filter, qos)| {
             format!("the broker grants only QoS {qos} for {filter}: allow more there, or ask for less in the source")
         });
-        let reason = reasons.into_iter().chain(lower).collect::<Vec<_>>().join("; ");
+        let kept = Some(self.kept.clone()).filter(|kept| !kept.is_empty());
+        let reason = reasons.into_iter().chain(lower).chain(kept).collect::<Vec<_>>().join("; ");
         if refused.len() == self.filters.len() {
             return Err(End::Ended(Ended::new(reason, "the subscription is tried again")));
         }
@@ -371,7 +430,7 @@ impl Loop {
         let at_most_once = self.filters.iter().chain(lowered).any(|(_, qos)| *qos == 0);
         let before = Before { row: self.row.as_ref(), last_received: self.last_received };
         let gap = source::gap(&self.name, before, now, self.session_present, at_most_once);
-        let row = SourceRow { source: self.name.clone(), connected: true, since: now, reason: reason.clone() };
+        let row = self.row(true, now, reason.clone());
         self.store.commit(gap.map(Write::Gap).into_iter().chain([Write::Source(row.clone())]).collect())?;
         self.row = Some(row);
         self.tell(true, reason);
@@ -502,7 +561,7 @@ impl Loop {
             self.marked = false;
         }
         let since = self.row.as_ref().filter(|row| !row.connected).map_or(now, |row| row.since);
-        let row = SourceRow { source: self.name.clone(), connected: false, since, reason: reason.to_owned() };
+        let row = self.row(false, since, reason.to_owned());
         if self.row.as_ref() != Some(&row) {
             self.store.commit(vec![Write::Source(row.clone())])?;
             self.row = Some(row);

@@ -169,7 +169,13 @@ fn marks_keep_their_place_between_samples() {
 
 #[test]
 fn a_gap_is_told_where_the_broker_kept_nothing() {
-    let row = |connected| SourceRow { source: name("machines"), connected, since: Time(100), reason: String::new() };
+    let row = |connected| SourceRow {
+        source: name("machines"),
+        connected,
+        since: Time(100),
+        reason: String::new(),
+        filters: Vec::new(),
+    };
     let told = |row: Option<&SourceRow>, last, session, zero| {
         gap(&name("machines"), Before { row, last_received: last }, Time(900), session, zero)
             .map(|g| (g.from.0, g.to.0))

@@ -1,10 +1,10 @@
 //! A source against a real broker: every version and quality of service, refusals, restarts, bad payloads.
 
 use crate::common::*;
-use andon_contract::contract::{MqttVersion, Secret, SourceKind, UserPassword};
+use andon_contract::contract::{Level, MqttVersion, Secret, SourceKind, UserPassword};
 use andon_edge::run::{SourceHandle, SourceStatus, start_mqtt};
 use andon_model::{Entry, Mark, Value};
-use andon_store::{Query, Store};
+use andon_store::{Query, Store, Write};
 use std::sync::Arc;
 
 fn start(contract: andon_contract::Contract, store: &Store) -> SourceHandle {
@@ -174,4 +174,67 @@ fn bad_payloads_are_set_aside_and_the_others_go_on() {
     for word in ["NaN and Infinity", "no JSON", "no asset", "unit wrong", "1 MiB"] {
         assert!(text.contains(word), "{word}: {text}");
     }
+}
+
+/// The contract after an edit: its one topic begins with this level instead of `machines`.
+fn under(first: &str, broker: &Mosquitto, version: MqttVersion) -> andon_contract::Contract {
+    let mut contract = contract(&broker.address(), version, 1, 1);
+    let SourceKind::Mqtt(mqtt) = &mut contract.sources.get_mut("machines").unwrap().kind else { panic!() };
+    mqtt.topics[0].levels[0] = Level::Text(first.into());
+    contract
+}
+
+#[test]
+fn a_topic_that_an_edit_removed_comes_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::start(dir.path(), "");
+    for version in [MqttVersion::V3, MqttVersion::V5] {
+        let store = Store::memory(&mut chance(3));
+        let filters = |store: &Store| store.source_rows().unwrap().remove(0).filters;
+        let mut source = start(under("old", &broker, version), &store);
+        until("connected", || source.status().connected);
+        source.stop();
+        assert_eq!(filters(&store), ["old/+/temperature"]);
+        let mut publisher = publisher(broker.port, "pub", 20);
+        // This one waits at the broker: it was asked for, and nothing that was asked for is lost.
+        publisher.publish("old/machine-000/temperature", &payload(0), &mut never).unwrap();
+        publisher.flush(&mut never).unwrap();
+        let mut source = start(under("new", &broker, version), &store);
+        until_told("connected", &source, |s| s.connected);
+        assert_eq!(filters(&store), ["new/+/temperature"]);
+        for n in 1..=20 {
+            publisher.publish("old/machine-000/temperature", &payload(n), &mut never).unwrap();
+            publisher.publish("new/machine-000/temperature", &payload(n), &mut never).unwrap();
+        }
+        publisher.flush(&mut never).unwrap();
+        until_told("the new topic", &source, |s| s.counts.stored == 20);
+        source.stop();
+        let counts = source.status().counts;
+        assert_eq!((counts.received, counts.quarantined), (21, 1), "{version:?} {counts:?}");
+        assert_eq!(filters(&store), ["new/+/temperature"]);
+    }
+}
+
+#[test]
+fn a_subscription_that_was_asked_for_before_a_crash_is_ended_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::start(dir.path(), "");
+    let store = Store::memory(&mut chance(3));
+    // The rows as they stand when the process ends after the broker took `old` and before that was recorded.
+    let mut source = start(under("old", &broker, MqttVersion::V5), &store);
+    until("connected", || source.status().connected);
+    source.stop();
+    let mut row = store.source_rows().unwrap().remove(0);
+    row.filters = vec!["older/+/temperature".into(), "old/+/temperature".into()];
+    store.commit(vec![Write::Source(row)]).unwrap();
+    let mut source = start(under("new", &broker, MqttVersion::V5), &store);
+    until_told("connected", &source, |s| s.connected && s.reason.is_empty());
+    let mut publisher = publisher(broker.port, "pub", 20);
+    publisher.publish("old/machine-000/temperature", &payload(1), &mut never).unwrap();
+    publisher.publish("new/machine-000/temperature", &payload(2), &mut never).unwrap();
+    publisher.flush(&mut never).unwrap();
+    until_told("the new topic", &source, |s| s.counts.stored == 1);
+    source.stop();
+    assert_eq!(source.status().counts.received, 1);
+    assert_eq!(store.source_rows().unwrap().remove(0).filters, ["new/+/temperature"]);
 }

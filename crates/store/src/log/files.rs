@@ -244,7 +244,7 @@ fn reserve(file: &File, path: &Path, limit: u64) -> Result<(), StoreError> {
 /// Follows the last segment to its end. A torn end, which nobody was told of, is left out; damage before it is not.
 fn whole(segment: &mut Segment) -> Result<Tail, StoreError> {
     let (tail, stop) = segment.follow(segment.tail())?;
-    if let Some(proof) = segment.proof_behind(tail.at)? {
+    if let Some(proof) = segment.proof_behind(&tail)? {
         let what = format!("{} here, yet byte {proof} proves that this place was durable", stop.0);
         return Err(StoreError::corrupt(&segment.path, tail.at, what));
     }

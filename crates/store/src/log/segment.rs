@@ -240,10 +240,10 @@ impl Segment {
         Tail { at: self.begin, end: self.header.first, counts: self.header.counts.clone() }
     }
 
-    /// Searches behind a byte at which no frame begins for one that proves that this byte was durable: then something
-    /// is damaged, and it is not the torn end of a write that nobody was told of.
-    pub(crate) fn proof_behind(&mut self, at: u64) -> Result<Option<u64>, StoreError> {
-        let mut from = at + 1;
+    /// Searches behind the tail, where no frame begins, for one that proves that this place was durable: then
+    /// something is damaged, and it is not the torn end of a write that nobody was told of.
+    pub(crate) fn proof_behind(&mut self, tail: &Tail) -> Result<Option<u64>, StoreError> {
+        let mut from = tail.at + 1;
         loop {
             let bytes = self.bytes(from, WINDOW_BYTES)?;
             let Some(found) = memchr::memmem::find(bytes, &MAGIC) else {
@@ -256,7 +256,7 @@ impl Segment {
             };
             from += found as u64;
             if let Ok(head) = self.head(from)?
-                && u64::from(head.durable) > at
+                && u64::from(head.durable) > tail.at
                 && self.frame(from, &head)?.is_ok()
             {
                 return Ok(Some(from));
@@ -264,6 +264,14 @@ impl Segment {
             from += 1;
         }
     }
+}
+
+/// Whether a head at a byte can be one of this segment behind the tail, and proves the tail's end. A sample may hold
+/// whole frames as bytes, of another log or made up: those say nothing of this one, and are not even summed.
+fn could_follow(head: &Head, at: u64, tail: &Tail) -> bool {
+    let durable = u64::from(head.durable);
+    let ours = head.first.epoch == tail.end.epoch && head.first.offset >= tail.end.offset;
+    ours && durable > tail.at && durable <= at
 }
 
 /// How far a segment was followed.
