@@ -1,6 +1,6 @@
 //! Lineage: from any id to the whole story it belongs to, samples first, documents last.
 
-use andon_model::{CallId, Event, EventId, ExceptionId, Reference, RunId};
+use andon_model::{CallId, Event, EventId, ExceptionId, Position, Reference, RunId, sample::Entry};
 use andon_store::{
     Query, Store, StoreError,
     rows::{AttemptRow, CallRow, Evidence, ExceptionRow, RunRow, StoredEvent, TaskRow},
@@ -181,6 +181,7 @@ fn of_sample(store: &Store, (epoch, offset): (u32, u64)) -> Result<Option<Origin
             if let (Some(from), Some(to)) = (end("from"), end("to"))
                 && from <= (epoch, offset)
                 && (epoch, offset) <= to
+                && is_evidence(store, stored.event.id, (epoch, offset))?
             {
                 return Ok(Some(Origin::Event(Box::new(stored.event.clone()))));
             }
@@ -190,6 +191,22 @@ fn of_sample(store: &Store, (epoch, offset): (u32, u64)) -> Result<Option<Origin
         }
     }
     Ok(None)
+}
+
+/// Whether a sample in the range of an event's evidence is part of it: signals share the log, so the range holds
+/// samples of others too.
+fn is_evidence(store: &Store, event: EventId, (epoch, offset): (u32, u64)) -> Result<bool, StoreError> {
+    let Some((_, Some(evidence))) = store.event(event)? else { return Ok(false) };
+    let place = Position { epoch, offset };
+    if evidence.samples.iter().any(|sample| sample.position == place) {
+        return Ok(true);
+    }
+    let Some(batch) = store.read(place)?.filter(|batch| batch.first.epoch == epoch) else { return Ok(false) };
+    let entry = offset.checked_sub(batch.first.offset).and_then(|at| batch.part.entries.get(usize::try_from(at).ok()?));
+    let Some(Entry::Sample(sample)) = entry else { return Ok(false) };
+    let signals = store.signals()?;
+    let name = signals.iter().find(|(number, ..)| *number == sample.signal).map(|(_, asset, s)| format!("{asset}/{s}"));
+    Ok(name.is_some_and(|name| evidence.samples.iter().any(|copied| copied.signal == name)))
 }
 
 /// The events of the story an event belongs to, in their order.

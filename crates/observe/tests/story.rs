@@ -20,12 +20,19 @@ fn at(second: i64) -> Time {
 
 /// Ten samples, an alarm that was made from them, its run, and the call that became a document.
 fn story() -> Store {
+    story_beside(&[])
+}
+
+/// The same, where some of the ten are samples of another machine that came in between, and some of the others were
+/// not copied.
+fn story_beside(foreign: &[i64]) -> Store {
     let store = Store::memory(&mut |bytes| bytes.fill(7));
     let signal = store.signal(&AssetName::new("cartoner-07").unwrap(), &SignalName::new("vibration").unwrap()).unwrap();
+    let other = store.signal(&AssetName::new("filler-01").unwrap(), &SignalName::new("vibration").unwrap()).unwrap();
     let mut part = Part::new(andon_model::SiteName::new("hamburg").unwrap(), Name::new("machines").unwrap());
     for second in 0..10 {
         part.entries.push(Entry::Sample(andon_model::Sample {
-            signal,
+            signal: if foreign.contains(&second) { other } else { signal },
             time: at(second),
             received: at(second),
             quality: andon_model::Quality::GOOD,
@@ -46,7 +53,8 @@ fn story() -> Store {
             "from": place(from), "to": place(to), "count": 10, "hash": "ab".repeat(32)
         }}
     });
-    let samples = (0..10).map(|second| EvidenceSample {
+    let is_copied = |second: &i64| foreign.is_empty() || !(1..9).contains(second);
+    let samples = (0..10).filter(is_copied).map(|second| EvidenceSample {
         position: Position { epoch: 1, offset: u64::try_from(second).unwrap() },
         signal: "cartoner-07/vibration".into(),
         time: at(second),
@@ -111,6 +119,15 @@ fn each_end_of_a_story_leads_to_the_whole() {
     }
     for nothing in ["1/10", "9/4", "MR-000002", "", &EventId::derived(&[b"nobody"]).to_string()] {
         assert!(explain(&store, nothing).unwrap().is_none(), "{nothing}");
+    }
+}
+
+#[test]
+fn a_sample_of_another_machine_in_the_same_range_is_no_evidence() {
+    let store = story_beside(&[4]);
+    assert!(explain(&store, "1/4").unwrap().is_none(), "it came from another machine");
+    for own in ["1/0", "1/5", "1/9"] {
+        assert!(explain(&store, own).unwrap().is_some(), "{own} is evidence, copied or not");
     }
 }
 
