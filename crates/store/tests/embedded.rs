@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use andon_model::{Name, Position, sample::Batch};
+use andon_model::{Entry, Name, Position, Value, sample::Batch};
 use andon_store::{
     Limits, RuleStateRow, Store, StoreError, Write, announced,
     conformance::{event, part, read_all},
@@ -158,6 +158,39 @@ fn a_torn_group_is_left_out_as_a_whole() {
     fs::write(&segments(dir.path())[0], &bytes).unwrap();
     let store = open(dir.path()).unwrap();
     assert_eq!(read_all(&store, start(&store)), batches);
+}
+
+#[test]
+fn a_frame_within_a_sample_proves_nothing() {
+    // A frame of another log: its group began far behind the first bytes of a segment.
+    let other = tempfile::tempdir().unwrap();
+    let store = open(other.path()).unwrap();
+    for n in 0..40 {
+        store.append(vec![part("line-1", 1, n)]).unwrap();
+    }
+    let bytes = fs::read(&segments(other.path())[0]).unwrap();
+    let foreign = &bytes[frames(&bytes)[30].clone()];
+
+    for (before, padding) in [(0, 0), (70, 4_096)] {
+        let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = open(dir.path()).unwrap();
+        let kept = store.append(vec![part("line-1", before, 1)]).unwrap();
+        let mut payload = part("line-1", 1, 2);
+        let Some(Entry::Sample(sample)) = payload.entries.last_mut() else { panic!("it is a sample") };
+        let value = [vec![0; padding], foreign.to_vec(), vec![1; 9]].concat();
+        sample.value = Value::Bytes(value.into());
+        store.append(vec![payload]).unwrap();
+        // The last byte of the last group does not reach the disk.
+        let path = &segments(dir.path())[0];
+        let mut torn = fs::read(path).unwrap();
+        let last = torn.iter().rposition(|byte| *byte != 0).unwrap();
+        torn.truncate(last);
+        fs::create_dir(copy.path().join("log")).unwrap();
+        fs::copy(dir.path().join("format"), copy.path().join("format")).unwrap();
+        fs::write(copy.path().join("log").join(path.file_name().unwrap()), &torn).unwrap();
+        let again = open(copy.path()).unwrap();
+        assert_eq!(again.log_end(), kept[0].end(), "{before} entries before, {padding} bytes of padding");
+    }
 }
 
 #[test]

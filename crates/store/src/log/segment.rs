@@ -256,7 +256,7 @@ impl Segment {
             };
             from += found as u64;
             if let Ok(head) = self.head(from)?
-                && u64::from(head.durable) > tail.at
+                && could_follow(&head, from, tail)
                 && self.frame(from, &head)?.is_ok()
             {
                 return Ok(Some(from));
