@@ -161,6 +161,21 @@ fn a_torn_group_is_left_out_as_a_whole() {
 }
 
 #[test]
+fn what_a_crash_left_unnamed_is_removed_and_other_files_are_left_alone() {
+    let (dir, batches, _) = crashed();
+    let log = dir.path().join("log");
+    let left = log.join("00000000000000000099.seg.new");
+    let foreign = ["+0000000000000000001.seg", "notes.seg", "notes.seg.new"].map(|name| log.join(name));
+    for file in foreign.iter().chain([&left]) {
+        fs::write(file, "not a segment").unwrap();
+    }
+    let store = open(dir.path()).unwrap();
+    assert_eq!(read_all(&store, start(&store)), batches);
+    assert!(!left.exists(), "it would take the room of a segment for ever");
+    assert!(foreign.iter().all(|file| file.exists()));
+}
+
+#[test]
 fn a_frame_within_a_sample_proves_nothing() {
     // A frame of another log: its group began far behind the first bytes of a segment.
     let other = tempfile::tempdir().unwrap();

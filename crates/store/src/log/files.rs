@@ -63,6 +63,7 @@ impl Active {
     pub(crate) fn open(log: &Path, limit: u64, folder: Arc<Folder>) -> Result<Opened, StoreError> {
         let (instance, epoch) = (folder.format.instance, folder.format.epoch);
         std::fs::create_dir_all(log).map_err(|e| StoreError::io(log, "make", e))?;
+        segment::tidy(log)?;
         let firsts = segment::list(log)?;
         let Some((&oldest, &newest)) = firsts.first().zip(firsts.last()) else {
             let end = Position { epoch, offset: 0 };

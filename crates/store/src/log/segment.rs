@@ -125,13 +125,27 @@ pub(crate) fn list(log: &Path) -> Result<Vec<Offset>, StoreError> {
     for file in std::fs::read_dir(log).map_err(|e| StoreError::io(log, "list", e))? {
         let file = file.map_err(|e| StoreError::io(log, "list", e))?;
         let name = file.file_name();
-        let digits = name.to_str().and_then(|name| name.strip_suffix(".seg"));
-        if let Some(first) = digits.filter(|digits| digits.len() == 20).and_then(|digits| digits.parse().ok()) {
-            firsts.push(first);
-        }
+        firsts.extend(name.to_str().and_then(|name| offset(name.strip_suffix(".seg")?)));
     }
     firsts.sort_unstable();
     Ok(firsts)
+}
+
+/// Removes segments that a crash left before they had their name: each takes the room of a whole one.
+pub(crate) fn tidy(log: &Path) -> Result<(), StoreError> {
+    for file in std::fs::read_dir(log).map_err(|e| StoreError::io(log, "list", e))? {
+        let file = file.map_err(|e| StoreError::io(log, "list", e))?;
+        if file.file_name().to_str().and_then(|name| offset(name.strip_suffix(".seg.new")?)).is_some() {
+            std::fs::remove_file(file.path()).map_err(|e| StoreError::io(&file.path(), "remove", e))?;
+        }
+    }
+    Ok(())
+}
+
+/// The offset in the name of a segment: 20 digits, and not the sign that a number may have besides.
+fn offset(digits: &str) -> Option<Offset> {
+    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
 }
 
 /// A segment that is read.
