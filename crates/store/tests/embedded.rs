@@ -161,6 +161,17 @@ fn a_torn_group_is_left_out_as_a_whole() {
 }
 
 #[test]
+fn a_start_cuts_a_torn_end_off_before_anybody_reads() {
+    let (dir, batches, bytes) = crashed();
+    let [.., last] = &frames(&bytes)[..] else { panic!("there are frames") };
+    let segment = &segments(dir.path())[0];
+    fs::write(segment, &bytes[..last.end - 1]).unwrap();
+    let store = open(dir.path()).unwrap();
+    assert_eq!(fs::metadata(segment).unwrap().len(), last.start as u64);
+    assert_eq!(store.log_end(), batches[3].first);
+}
+
+#[test]
 fn what_a_crash_left_unnamed_is_removed_and_other_files_are_left_alone() {
     let (dir, batches, _) = crashed();
     let log = dir.path().join("log");

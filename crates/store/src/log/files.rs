@@ -63,6 +63,7 @@ impl Active {
     pub(crate) fn open(log: &Path, limit: u64, folder: Arc<Folder>) -> Result<Opened, StoreError> {
         let (instance, epoch) = (folder.format.instance, folder.format.epoch);
         std::fs::create_dir_all(log).map_err(|e| StoreError::io(log, "make", e))?;
+        log.parent().map_or(Ok(()), crate::folder::sync_dir)?;
         segment::tidy(log)?;
         let firsts = segment::list(log)?;
         let Some((&oldest, &newest)) = firsts.first().zip(firsts.last()) else {
@@ -96,6 +97,7 @@ impl Active {
                 format!("it is of epoch {}, the folder of {epoch}: they do not belong together", active.end.epoch);
             return Err(StoreError::corrupt(&active.path, 36, what));
         }
+        active.settle()?;
         if active.end.epoch != epoch {
             // A restore has raised the epoch: its entries have places of their own from here on.
             active.end.epoch = epoch;
@@ -188,6 +190,15 @@ impl Active {
             self.dirty = false;
         }
         Ok(())
+    }
+
+    /// Makes durable what a start has found, before anybody reads it: a process that was killed between writing and
+    /// syncing leaves whole frames that the disk has not seen yet, and the loss of power would still take them from
+    /// under the positions of those who had read them.
+    fn settle(&self) -> Result<(), StoreError> {
+        self.cut()?;
+        self.file.sync_all().map_err(|e| StoreError::io(&self.path, "sync", e))?;
+        crate::folder::sync_dir(&self.log)
     }
 
     fn cut(&self) -> Result<(), StoreError> {
