@@ -160,19 +160,23 @@ impl Folder {
     fn entries(&mut self, dir: &Path, told: &str) -> Option<Vec<(String, bool)>> {
         let read = || -> std::io::Result<Vec<(String, bool)>> {
             let mut entries = Vec::new();
-            for entry in std::fs::read_dir(dir)?.take(FILES_MAX) {
+            for entry in std::fs::read_dir(dir)? {
                 let entry = entry?;
                 let name = entry.file_name().to_string_lossy().into_owned();
-                entries.push((name, std::fs::metadata(entry.path())?.is_dir()));
+                if name.starts_with('.') || name.starts_with("README") {
+                    continue;
+                }
+                // A link that leads nowhere is told when it is read as a file.
+                entries.push((name, entry.path().is_dir()));
+                if entries.len() > FILES_MAX {
+                    break;
+                }
             }
             entries.sort();
             Ok(entries)
         };
         match read() {
-            Ok(mut entries) => {
-                entries.retain(|(name, _)| !name.starts_with('.') && !name.starts_with("README"));
-                Some(entries)
-            }
+            Ok(entries) => Some(entries),
             Err(error) => {
                 let message = format!("the folder {} cannot be read: {error}", dir.display());
                 self.refuse(codes::UNREADABLE, told, message, "name a folder that exists and that you may read");
@@ -183,7 +187,12 @@ impl Folder {
 
     fn file(&mut self, root: &Path, path: &str) {
         let full = root.join(path);
-        let size = std::fs::metadata(&full).map_or(0, |meta| usize::try_from(meta.len()).unwrap_or(usize::MAX));
+        let meta = std::fs::metadata(&full);
+        if meta.as_ref().is_ok_and(|meta| !meta.is_file()) {
+            let message = "a pipe, a socket or a device is no file of a project".to_owned();
+            return self.refuse(codes::UNREADABLE, path, message, "put a plain file there, or move it elsewhere");
+        }
+        let size = meta.map_or(0, |meta| usize::try_from(meta.len()).unwrap_or(usize::MAX));
         if size > tree::FILE_MAX_BYTES {
             let message = format!("the file has {size} bytes; {} is the limit", tree::FILE_MAX_BYTES);
             return self.refuse(codes::TOO_LARGE, path, message, "split it, or keep data out of the project");
@@ -203,7 +212,8 @@ impl Folder {
             }
             Err(error) => {
                 let message = format!("the file cannot be read: {error}");
-                self.refuse(codes::UNREADABLE, path, message, "let it be readable for this user");
+                let help = "let it be readable for this user; remove a link that leads nowhere";
+                self.refuse(codes::UNREADABLE, path, message, help);
             }
         }
     }

@@ -93,7 +93,19 @@ fn a_folder_that_cannot_be_read_is_told() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, "not ours").unwrap();
     }
+    // An editor marks a file that is being edited with a hidden link that leads nowhere.
+    let nowhere = |path: &str| std::os::unix::fs::symlink("me@desk.4711", dir.path().join(path)).unwrap();
+    nowhere("rules/.#temperature.yaml");
     load(dir.path()).unwrap();
+    nowhere("rules/link.yaml");
+    let problems = load(dir.path()).unwrap_err();
+    assert_eq!((problems.len(), problems[0].code, problems[0].file.as_str()), (1, "A0111", "rules/link.yaml"));
+    std::fs::remove_file(dir.path().join("rules/link.yaml")).unwrap();
+    let pipe = dir.path().join("rules/pipe.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let problems = load(dir.path()).unwrap_err();
+    assert!(problems[0].message.contains("pipe"), "{problems:?}");
+    std::fs::remove_file(&pipe).unwrap();
     std::fs::create_dir(dir.path().join("aplications")).unwrap();
     std::fs::write(dir.path().join("rules/latin.yaml"), b"# \xE4\n").unwrap();
     std::fs::write(dir.path().join("rules/large.yaml"), vec![b'#'; (1 << 20) + 1]).unwrap();
