@@ -284,11 +284,19 @@ impl Findings {
         Self { files, list: RefCell::default() }
     }
 
-    /// Keeps a finding, once.
+    /// Keeps a finding, once. Where there is no room an error takes the place of a warning: warnings alone would let
+    /// the project pass.
     pub(crate) fn push(&self, finding: Finding) {
         let mut list = self.list.borrow_mut();
-        if list.len() < PROBLEMS_MAX && !list.contains(&finding) {
+        if list.contains(&finding) {
+            return;
+        }
+        if list.len() < PROBLEMS_MAX {
             list.push(finding);
+        } else if finding.severity == Severity::Error
+            && let Some(warning) = list.iter_mut().rfind(|kept| kept.severity == Severity::Warning)
+        {
+            *warning = finding;
         }
     }
 
@@ -434,6 +442,17 @@ mod tests {
         assert_eq!(nearest("High", &["high"]).as_deref(), Some("high"));
         assert_eq!(nearest("xyz", &["temperature"]), None);
         assert_eq!(nearest("x", &[]), None);
+    }
+
+    #[test]
+    fn an_error_is_told_however_many_warnings_came_before() {
+        let findings = Findings::new(Vec::new());
+        let at = |n: usize| Where::Path(format!("classes/c{n}.yaml"));
+        (0..PROBLEMS_MAX + 5).for_each(|n| findings.push(Finding::warning("A1105", at(n), "a warning")));
+        assert!(!findings.has_errors());
+        findings.push(Finding::error("A1101", at(0), "an error"));
+        assert!(findings.has_errors());
+        assert_eq!(findings.len(), PROBLEMS_MAX);
     }
 
     #[test]
