@@ -20,6 +20,8 @@ use std::{collections::HashMap, sync::Arc};
 
 /// Entries of a group; nothing more is read until it is on its way.
 pub const GROUP_ENTRIES_MAX: usize = 20_000;
+/// Messages of a group, also those that bring no entry and no byte; nothing more is read until it is on its way.
+pub const GROUP_MESSAGES_MAX: u64 = 20_000;
 /// Bytes of payloads and quarantined messages of a group; nothing more is read until it is on its way.
 pub const GROUP_BYTES_MAX: usize = 8 << 20;
 
@@ -46,7 +48,7 @@ impl Group {
 
     /// Whether no more is to be read until this group is on its way.
     pub fn is_full(&self) -> bool {
-        self.entries >= GROUP_ENTRIES_MAX || self.bytes >= GROUP_BYTES_MAX
+        self.entries >= GROUP_ENTRIES_MAX || self.messages >= GROUP_MESSAGES_MAX || self.bytes >= GROUP_BYTES_MAX
     }
 
     /// What was received with it.

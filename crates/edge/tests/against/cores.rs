@@ -7,7 +7,7 @@ use andon_edge::duplicates::Duplicates;
 use andon_edge::http::{HttpIngest, Posted};
 use andon_edge::mapping::Incoming;
 use andon_edge::mqtt::Ack;
-use andon_edge::source::{Before, Group, SourceCore, gap};
+use andon_edge::source::{Before, GROUP_MESSAGES_MAX, Group, SourceCore, gap};
 use andon_model::sample::{Counts, Origin};
 use andon_model::{Entry, Mark, Sample, SignalNo, Time, Value};
 use andon_store::{SourceRow, Store, Write};
@@ -127,6 +127,18 @@ fn the_same_cause_is_one_exception_and_every_message_is_kept() {
     });
     assert_eq!(exceptions.collect::<Vec<_>>(), [50]);
     assert_eq!(writes.len(), 51);
+}
+
+#[test]
+fn a_group_of_messages_that_bring_nothing_is_full_too() {
+    for payload in ["", "x", "{\"ts\":1763999999123,\"v\":71.5}"] {
+        let mut core = core(|_| {});
+        for _ in 0..GROUP_MESSAGES_MAX {
+            assert!(!core.group().is_full(), "{payload}: {}", core.group().messages);
+            message(&mut core, "machines/machine-001/temperature", payload, false);
+        }
+        assert!(core.group().is_full(), "{payload}");
+    }
 }
 
 #[test]
