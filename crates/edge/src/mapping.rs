@@ -18,6 +18,8 @@ use std::collections::HashMap;
 pub const TOPICS_MAX: usize = 100_000;
 /// Topics without meaning that are remembered; one more, and all are looked up anew.
 pub const UNKNOWN_TOPICS_MAX: usize = 10_000;
+/// Bytes of the topics that are remembered, with meaning or without; one topic more, and all are looked up anew.
+pub const TOPIC_BYTES_MAX: usize = 16 << 20;
 /// Places of a payload that are read without asking for memory.
 const LEAVES_INLINE: usize = 8;
 
@@ -31,9 +33,9 @@ pub struct TopicTable {
     assets: HashMap<String, AssetName>,
     sites: Vec<SiteName>,
     home: usize,
-    known: HashMap<Box<str>, usize, ahash::RandomState>,
+    known: Remembered<usize>,
     bindings: Vec<Binding>,
-    unknown: HashMap<Box<str>, Problem, ahash::RandomState>,
+    unknown: Remembered<Problem>,
     zone: Zone,
     ahead: Span,
 }
@@ -108,9 +110,9 @@ impl TopicTable {
             assets,
             sites,
             home,
-            known: HashMap::default(),
+            known: Remembered::new(TOPICS_MAX),
             bindings: Vec::new(),
-            unknown: HashMap::default(),
+            unknown: Remembered::new(UNKNOWN_TOPICS_MAX),
             zone: source.zone.clone(),
             ahead: source.ahead,
         }
@@ -136,7 +138,7 @@ impl TopicTable {
         sample: &mut dyn FnMut(usize, Read),
         problem: &mut dyn FnMut(Option<usize>, Problem),
     ) -> Result<(), StoreError> {
-        let index = match self.known.get(message.topic) {
+        let index = match self.known.by_topic.get(message.topic) {
             Some(index) => *index,
             None => match self.look_up(contract, message.topic, numbers)? {
                 Ok(index) => index,
@@ -167,24 +169,21 @@ impl TopicTable {
         topic: &str,
         numbers: &mut Numbers<'_>,
     ) -> Result<Result<usize, Problem>, StoreError> {
-        if let Some(problem) = self.unknown.get(topic) {
+        if let Some(problem) = self.unknown.by_topic.get(topic) {
             return Ok(Err(problem.clone()));
         }
         match self.bind(contract, topic, numbers)? {
             Ok(binding) => {
-                if self.known.len() >= TOPICS_MAX {
-                    self.known.clear();
+                if self.known.make_room(topic) {
                     self.bindings.clear();
                 }
                 self.bindings.push(binding);
-                self.known.insert(topic.into(), self.bindings.len() - 1);
+                self.known.insert(topic, self.bindings.len() - 1);
                 Ok(Ok(self.bindings.len() - 1))
             }
             Err(problem) => {
-                if self.unknown.len() >= UNKNOWN_TOPICS_MAX {
-                    self.unknown.clear();
-                }
-                self.unknown.insert(topic.into(), problem.clone());
+                self.unknown.make_room(topic);
+                self.unknown.insert(topic, problem.clone());
                 Ok(Err(problem))
             }
         }
@@ -251,6 +250,34 @@ impl TopicTable {
         }
         let site = self.sites.iter().position(|s| *s == asset.site).unwrap_or(self.home);
         Ok(Ok(Binding { mapping: at, site, signals }))
+    }
+}
+
+/// What was found out about topics. Whoever publishes chooses them, so both their number and their bytes are limited.
+struct Remembered<T> {
+    by_topic: HashMap<Box<str>, T, ahash::RandomState>,
+    bytes: usize,
+    most: usize,
+}
+
+impl<T> Remembered<T> {
+    fn new(most: usize) -> Self {
+        Self { by_topic: HashMap::default(), bytes: 0, most }
+    }
+
+    /// Forgets everything where one topic more is too much; whether it did.
+    fn make_room(&mut self, topic: &str) -> bool {
+        let full = self.by_topic.len() >= self.most || self.bytes + topic.len() > TOPIC_BYTES_MAX;
+        if full {
+            self.by_topic.clear();
+            self.bytes = 0;
+        }
+        full
+    }
+
+    fn insert(&mut self, topic: &str, what: T) {
+        self.bytes += topic.len();
+        self.by_topic.insert(topic.into(), what);
     }
 }
 
@@ -430,5 +457,28 @@ impl TopicTable {
     pub fn filter_of(&self, topic: &str) -> &str {
         let found = self.mappings.iter().find(|mapping| captures(&mapping.levels, topic).is_some());
         found.map_or("", |mapping| mapping.filter.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_are_remembered_up_to_a_number_and_to_a_size() {
+        for (length, most) in [(8, UNKNOWN_TOPICS_MAX), (60_000, TOPIC_BYTES_MAX / 60_000)] {
+            let mut topics = Remembered::new(UNKNOWN_TOPICS_MAX);
+            let mut put = |n: usize| {
+                let topic = format!("{n:0length$}");
+                let forgot = topics.make_room(&topic);
+                topics.insert(&topic, n);
+                (forgot, topics.by_topic.len())
+            };
+            for n in 0..most {
+                assert_eq!(put(n), (false, n + 1));
+            }
+            assert_eq!(put(most), (true, 1));
+            assert_eq!(put(most + 1), (false, 2));
+        }
     }
 }
