@@ -3,7 +3,7 @@
 use crate::mqtt::Ended;
 use andon_contract::contract::{Broker, Secret, UserPassword};
 use andon_model::Time;
-use std::{sync::Arc, time::Duration};
+use std::{io::Read as _, sync::Arc, time::Duration};
 
 /// The clock of the caller.
 pub trait Clock: Send + Sync {
@@ -32,7 +32,7 @@ pub(crate) fn draw_key(chance: &mut Chance) -> [u64; 4] {
 }
 
 /// The largest file that holds a secret.
-const SECRET_MAX: usize = 64 << 10;
+const SECRET_MAX: u64 = 64 << 10;
 
 /// Reads a secret where its reference points.
 pub(crate) fn secret(secret: &Secret, env: &Env) -> Result<String, Ended> {
@@ -44,8 +44,11 @@ pub(crate) fn secret(secret: &Secret, env: &Env) -> Result<String, Ended> {
             let cannot = |e: &dyn std::fmt::Display| {
                 Ended::new(format!("the secret in {path} cannot be read: {e}"), "check the path and its permissions")
             };
-            let text = std::fs::read_to_string(path).map_err(|e| cannot(&e))?;
-            if text.len() > SECRET_MAX { Err(cannot(&"more than 64 KiB")) } else { Ok(text.trim().to_owned()) }
+            let file = std::fs::File::open(path).map_err(|e| cannot(&e))?;
+            let mut text = String::new();
+            // One byte more than is allowed tells whether there is more.
+            file.take(SECRET_MAX + 1).read_to_string(&mut text).map_err(|e| cannot(&e))?;
+            if text.len() as u64 > SECRET_MAX { Err(cannot(&"more than 64 KiB")) } else { Ok(text.trim().to_owned()) }
         }
     }
 }
@@ -106,5 +109,7 @@ mod tests {
         assert_eq!(secret(&Secret::Env("PLANT".into()), &env).unwrap(), "pw");
         assert!(secret(&Secret::Env("OTHER".into()), &env).unwrap_err().reason.contains("OTHER"));
         assert!(secret(&Secret::File("/nonexistent/x".into()), &env).unwrap_err().reason.contains("/nonexistent/x"));
+        // A file without an end is not read to its end.
+        assert!(secret(&Secret::File("/dev/zero".into()), &env).unwrap_err().reason.contains("64 KiB"));
     }
 }
