@@ -33,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Threads of the shell that serves HTTP and sends calls.
 const SHELL_THREADS: usize = 2;
+/// How long a clean stop waits for the answers of attempts under way; what has not come by then is unknown.
+const ANSWERS_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What an instance is started with.
 #[derive(Debug, Clone)]
@@ -194,6 +196,7 @@ impl Node {
 
     /// Stops cleanly: nothing new is taken, what is under way is written down, states are saved.
     pub fn stop(self) {
+        tracing::info!("stopping");
         self.closing.cancel();
         for (_, mut source) in lock(&self.shared.sources).drain(..) {
             source.stop();
@@ -328,11 +331,14 @@ fn workflows(
         Ok(loaded) => Ok(loaded.contract),
         Err(problems) => Err(problems.first().map_or_else(String::new, ToString::to_string)),
     });
-    let mut runs = andon_workflows::run::Loop::new(store.clone(), contract.clone(), connectors, pinned);
+    let runs = andon_workflows::run::Loop::new(store.clone(), contract.clone(), connectors, pinned);
+    let runs = Arc::new(Mutex::new(runs));
+    let (ending, sent) = (runs.clone(), sender.clone());
     Worker::start(
         "workflows",
         (store.clone(), Reads::Rows),
         move || {
+            let mut runs = lock(&runs);
             for done in sender.take_done() {
                 runs.complete(done.request.call, done.request.attempt, done.outcome);
             }
@@ -346,7 +352,16 @@ fn workflows(
                 Turn::Idle(progress.wake.map(|wake| wake.since(clock::now())))
             })
         },
-        || {},
+        move || {
+            sent.wait(ANSWERS_WAIT);
+            let mut runs = lock(&ending);
+            for done in sent.take_done() {
+                runs.complete(done.request.call, done.request.attempt, done.outcome);
+            }
+            if let Err(error) = runs.close(clock::now()) {
+                tracing::warn!(%error, "answers that came at the end were not saved; the next start asks about them");
+            }
+        },
     )
     .map_err(StartError::Thread)
 }

@@ -1,12 +1,17 @@
 //! Carries attempts from the workflows to the connectors and their outcomes back, so that neither knows the other.
 
+use crate::clock;
 use andon_model::{
     Outcome, OutcomeClass,
     call::{CallRequest, Prepared},
 };
 use andon_store::Store;
 use andon_systems::Connectors;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// An attempt's outcome, on its way back.
@@ -23,16 +28,18 @@ pub(crate) struct Sender {
     runtime: Handle,
     store: Store,
     done: Arc<Mutex<Vec<Done>>>,
+    under_way: Arc<AtomicUsize>,
 }
 
 impl Sender {
     pub(crate) fn new(connectors: Arc<Connectors>, runtime: Handle, store: Store) -> Self {
-        Self { connectors, runtime, store, done: Arc::default() }
+        Self { connectors, runtime, store, done: Arc::default(), under_way: Arc::default() }
     }
 
     /// Sends an attempt whose row is durable.
     pub(crate) fn send(&self, request: CallRequest, prepared: Prepared) {
         let this = self.clone();
+        self.under_way.fetch_add(1, Ordering::AcqRel);
         self.runtime.spawn(async move {
             // A connector that ends by a fault of ours leaves an outcome that nobody knows, and never none at all.
             let sent = {
@@ -45,8 +52,22 @@ impl Sender {
             });
             tracing::debug!(call = %request.call, attempt = request.attempt, class = %outcome.class, "attempt ended");
             this.done.lock().unwrap_or_else(PoisonError::into_inner).push(Done { request, outcome });
+            this.under_way.fetch_sub(1, Ordering::AcqRel);
             this.store.wake();
         });
+    }
+
+    /// Waits until no attempt is under way, at most so long.
+    pub(crate) fn wait(&self, at_most: Duration) {
+        let end = clock::monotonic().std() + at_most;
+        loop {
+            let seen = self.store.change_of_rows();
+            let left = end.saturating_sub(clock::monotonic().std());
+            if self.under_way.load(Ordering::Acquire) == 0 || left.is_zero() {
+                return;
+            }
+            self.store.wait_rows(seen, left);
+        }
     }
 
     /// The outcomes that have come since.

@@ -202,6 +202,19 @@ impl Loop {
         self.arrived.push((call, attempt, outcome));
     }
 
+    /// Before a clean stop: the outcomes that have come become durable, with how far events were read, and no attempt
+    /// is begun. What follows from them is done after the next start.
+    pub fn close(&mut self, now: Time) -> Result<(), StoreError> {
+        let arrived = std::mem::take(&mut self.arrived);
+        if self.stale {
+            self.recover(now)?;
+        }
+        for (call, attempt, outcome) in &arrived {
+            self.answer(*call, *attempt, outcome, now)?;
+        }
+        self.write().map(drop)
+    }
+
     fn try_step(&mut self, arrived: &[(CallId, u32, Outcome)], now: Time) -> Result<Progress, StoreError> {
         if self.stale || (!self.lines_whole && self.lines.len() == 0) {
             self.recover(now)?;
@@ -228,9 +241,10 @@ impl Loop {
 
     /// Makes the step durable, then lets its requests go.
     fn commit(&mut self, now: Time) -> Result<bool, StoreError> {
-        if self.may_hold_cursor(now) {
-            return Ok(false);
-        }
+        if self.may_hold_cursor(now) { Ok(false) } else { self.write() }
+    }
+
+    fn write(&mut self) -> Result<bool, StoreError> {
         let first = std::mem::take(&mut self.batch).writes(CURSOR);
         let second = std::mem::take(&mut self.second).writes(CURSOR);
         let worked = !first.is_empty() || !second.is_empty();

@@ -4,8 +4,11 @@ use crate::support::*;
 use std::{
     collections::BTreeSet,
     fs,
+    io::{Read, Write as _},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
 };
 
 /// What a series must give under the example's rule.
@@ -156,6 +159,30 @@ fn the_same_after_kill_9_in_the_middle_and_a_restart() {
     plant.wait_done(rows(&expected.file), expected.activations);
     plant.check(&expected);
     instance.stop();
+}
+
+#[test]
+fn a_clean_stop_waits_for_the_answer_that_is_on_its_way() {
+    let plant = plant();
+    let office = TcpListener::bind(("127.0.0.1", plant.office_port)).unwrap();
+    let mut instance = start_instance(&plant.world, &plant.project, &plant.data);
+    plant.world.ok(&plant.feed_args(&synthetic()));
+    let (mut asked, _) = office.accept().unwrap();
+    let mut request = [0; 4096];
+    assert!(asked.read(&mut request).unwrap() > 0);
+    let log = instance.log.clone();
+    let answer = thread::spawn(move || {
+        wait_until("the instance stops", || log.lock().unwrap().iter().any(|line| line.contains("\"stopping\"")));
+        let body = r#"{"number":"MR-000001","status":"open"}"#;
+        let length = body.len();
+        write!(asked, "HTTP/1.1 201 Created\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").unwrap();
+    });
+    instance.stop();
+    answer.join().unwrap();
+    let delivered = plant.world.list("calls", &plant.data, &["state=delivered"]);
+    assert_eq!(delivered.len(), 1, "the answer is kept: {:?}", plant.world.list("calls", &plant.data, &[]));
+    assert_eq!(delivered[0]["document"], "MR-000001");
+    assert_eq!(plant.world.list("attempts", &plant.data, &[]).len(), 1, "and nothing was begun at the end");
 }
 
 #[test]

@@ -244,6 +244,23 @@ fn a_system_that_swallows_every_sending_is_told_when_time_is_up() {
 }
 
 #[test]
+fn at_a_clean_stop_outcomes_that_have_come_are_kept_and_nothing_is_begun() {
+    let mut world = World::new(story());
+    let sent = first(&mut world);
+    world.event(2, "m-2", json!({"change": "returned", "n": 2}));
+    world.runner.step(world.now).unwrap();
+    world.serve(std::slice::from_ref(&sent));
+    world.runner.close(world.now).unwrap();
+    assert!(world.runner.take_requests().is_empty(), "the next call of the run waits for the next start");
+    assert_eq!(world.store.call(sent.request.call).unwrap().unwrap().state, CallState::Delivered);
+    assert_eq!(world.store.cursor(super::CURSOR).unwrap(), Some(2), "nothing is said to wait that does not");
+    world.crash(&[]);
+    world.finish();
+    world.assert_exactly_once(1, 3, "after a clean stop");
+    assert_eq!(world.office.seen.iter().filter(|(_, step)| *step == Step::Search).count(), 0, "nothing was unknown");
+}
+
+#[test]
 fn after_a_restart_settle_counts_from_the_attempt() {
     let mut world = one_call("lookup");
     let sent = first(&mut world);
