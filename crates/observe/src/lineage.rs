@@ -2,7 +2,7 @@
 
 use andon_model::{CallId, Event, EventId, ExceptionId, Position, Reference, RunId, sample::Entry};
 use andon_store::{
-    Query, Store, StoreError,
+    Store, StoreError,
     rows::{AttemptRow, CallRow, Evidence, ExceptionRow, RunRow, StoredEvent, TaskRow},
 };
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ pub fn explain(store: &Store, asked: &str) -> Result<Option<Lineage>, StoreError
     let mut lineage = Lineage { asked: asked.trim().to_owned(), kind, events: Vec::new(), exceptions: Vec::new() };
     match origin {
         Origin::Event(event) => {
-            for stored in story(store, &event)? {
+            for stored in store.story(event.correlation, EVENTS_MAX)? {
                 lineage.events.push(node(store, &stored)?);
             }
         }
@@ -138,8 +138,11 @@ fn find(store: &Store, asked: &str) -> Result<Option<(Asked, Origin)>, StoreErro
         };
         return Ok(Some((Asked::Exception, run.unwrap_or_else(|| Origin::Exception(Box::new(row))))));
     }
-    if let Some(offset) = sample_offset(asked) {
-        return Ok(of_sample(store, offset)?.map(|o| (Asked::Sample, o)));
+    // Documents may be numbered so too, as in `INV/2026/00012`.
+    if let Some(offset) = sample_offset(asked)
+        && let Some(origin) = of_sample(store, offset)?
+    {
+        return Ok(Some((Asked::Sample, origin)));
     }
     if let Some(reference) = Reference::parse(asked)
         && let Some(call) = store.calls_by_reference(&reference)?.into_iter().next()
@@ -162,7 +165,7 @@ fn of_run(store: &Store, id: RunId) -> Result<Option<Origin>, StoreError> {
 }
 
 /// Reads `epoch/offset`, with or without the instance before it.
-fn sample_offset(asked: &str) -> Option<(u32, u64)> {
+pub fn sample_offset(asked: &str) -> Option<(u32, u64)> {
     let mut parts = asked.rsplit('/');
     let offset = parts.next()?.parse().ok()?;
     let epoch = parts.next()?.parse().ok()?;
@@ -207,26 +210,6 @@ fn is_evidence(store: &Store, event: EventId, (epoch, offset): (u32, u64)) -> Re
     let signals = store.signals()?;
     let name = signals.iter().find(|(number, ..)| *number == sample.signal).map(|(_, asset, s)| format!("{asset}/{s}"));
     Ok(name.is_some_and(|name| evidence.samples.iter().any(|copied| copied.signal == name)))
-}
-
-/// The events of the story an event belongs to, in their order.
-fn story(store: &Store, event: &Event) -> Result<Vec<StoredEvent>, StoreError> {
-    let query = Query {
-        where_: vec![("correlationid".to_owned(), event.correlation.to_string())],
-        after: None,
-        limit: EVENTS_MAX,
-        ascending: true,
-    };
-    let mut events = Vec::new();
-    for row in store.list("events", &query)?.rows {
-        let id = row.get("id").and_then(Json::as_str).and_then(|id| EventId::parse(id).ok());
-        if let Some(id) = id
-            && let Some((stored, _)) = store.event(id)?
-        {
-            events.push(stored);
-        }
-    }
-    Ok(events)
 }
 
 fn node(store: &Store, stored: &StoredEvent) -> Result<EventNode, StoreError> {

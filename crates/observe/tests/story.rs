@@ -132,6 +132,15 @@ fn a_sample_of_another_machine_in_the_same_range_is_no_evidence() {
 }
 
 #[test]
+fn a_document_may_be_numbered_like_a_place() {
+    let store = story();
+    let mut call = given::call(1, CallState::Delivered, None);
+    call.document = Some("INV/2026/00012".into());
+    store.commit(vec![Write::Call(Box::new(call))]).unwrap();
+    assert_eq!(explain(&store, "INV/2026/00012").unwrap().unwrap().events.len(), 1);
+}
+
+#[test]
 fn a_story_reads_well() {
     let lineage = explain(&story(), "MR-000001").unwrap().unwrap();
     insta::assert_snapshot!(narrate(&lineage));
