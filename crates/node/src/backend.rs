@@ -6,7 +6,7 @@ use andon_api::{
 };
 use andon_contract::{Contract, contract::SourceKind};
 use andon_model::{Position, SignalNo, sample::Entry};
-use andon_observe::{health, metrics::metrics, seams};
+use andon_observe::{health, lineage::sample_offset, metrics::metrics, seams};
 use andon_store::{Store, StoreError, rows::QuarantineRow};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value as Json, json};
@@ -126,12 +126,7 @@ impl StoreBackend {
 
     /// A page of samples from the hot log; `after` is the offset behind which it begins.
     fn samples(&self, query: &Query) -> Result<Page, StoreError> {
-        let names: BTreeMap<SignalNo, String> = self
-            .store
-            .signals()?
-            .into_iter()
-            .map(|(number, asset, signal)| (number, format!("{asset}/{signal}")))
-            .collect();
+        let names = names_of(&self.store)?;
         let instance = self.store.instance();
         let start = self.store.log_start();
         let end = self.store.log_end();
@@ -139,7 +134,7 @@ impl StoreBackend {
         if query.ascending {
             let mut at = start;
             if let Some(after) = query.after {
-                at.offset = at.offset.max(after + 1);
+                at.offset = at.offset.max(after.saturating_add(1));
             }
             let first = at.offset;
             while let Some(batch) = self.store.read(at)? {
@@ -187,6 +182,18 @@ impl StoreBackend {
     }
 }
 
+/// `<asset>/<signal>` by number.
+fn names_of(store: &Store) -> Result<BTreeMap<SignalNo, String>, StoreError> {
+    Ok(store.signals()?.into_iter().map(|(number, asset, signal)| (number, format!("{asset}/{signal}"))).collect())
+}
+
+/// The sample at a place of the log.
+fn sample(store: &Store, place: Position) -> Result<Option<Json>, StoreError> {
+    let Some(batch) = store.read(place)?.filter(|batch| batch.first.epoch == place.epoch) else { return Ok(None) };
+    let (names, instance) = (names_of(store)?, store.instance().to_string());
+    Ok(rows_of(&batch, &names, &instance).find(|(offset, _)| *offset == place.offset).map(|(_, row)| row))
+}
+
 /// Entries of a step backwards.
 const STEP: u64 = 20_000;
 
@@ -226,6 +233,15 @@ fn matches(row: &Json, query: &Query) -> bool {
     })
 }
 
+/// A page of rows that have no place of their own: `after` counts those that were passed.
+fn page_of(all: impl Iterator<Item = Json>, query: &Query) -> Page {
+    let passed = query.after.and_then(|after| usize::try_from(after).ok()).unwrap_or(0);
+    let mut found = all.zip(1_u64..).skip(passed).filter(|(row, _)| matches(row, query));
+    let (rows, places): (Vec<Json>, Vec<u64>) = found.by_ref().take(query.limit).unzip();
+    let more = found.next().is_some();
+    Page { rows, next: places.last().copied().filter(|_| more) }
+}
+
 /// A failure of the store as a problem of the API.
 fn fault(error: &StoreError) -> Problem {
     Problem::fault(error.to_string()).remedy("the log of the instance says more")
@@ -245,8 +261,7 @@ impl Backend for StoreBackend {
             Kind::Samples => return self.samples(query).map_err(|e| fault(&e)),
             Kind::Sources => {
                 let all = self.sources().map_err(|e| fault(&e))?;
-                let rows = all.iter().map(|s| json!(s)).filter(|row| matches(row, query)).take(query.limit).collect();
-                return Ok(Page { rows, next: None });
+                return Ok(page_of(all.iter().map(|source| json!(source)), query));
             }
             _ => self.store.list(
                 kind.word(),
@@ -376,7 +391,7 @@ fn message(row: &QuarantineRow) -> Json {
     })
 }
 
-/// One thing by its id, reference or document number.
+/// One thing by its id, reference, document number or place.
 fn show(store: &Store, id: &str) -> Result<Option<Json>, StoreError> {
     use andon_model::{CallId, EventId, ExceptionId, Reference, RunId};
     if let Ok(id) = EventId::parse(id) {
@@ -394,6 +409,11 @@ fn show(store: &Store, id: &str) -> Result<Option<Json>, StoreError> {
         let quarantine: Vec<Json> = store.quarantine(id, MESSAGES_SHOWN)?.iter().map(message).collect();
         return Ok(Some(json!({ "exception": row, "quarantine": quarantine })));
     }
+    if let Some((epoch, offset)) = sample_offset(id)
+        && let Some(row) = sample(store, Position { epoch, offset })?
+    {
+        return Ok(Some(json!({ "sample": row })));
+    }
     let call = if let Ok(id) = CallId::parse(id) {
         store.call(id)?
     } else {
@@ -409,4 +429,47 @@ fn show(store: &Store, id: &str) -> Result<Option<Json>, StoreError> {
     let Some(call) = call else { return Ok(None) };
     let attempts = store.attempts(call.id)?;
     Ok(Some(json!({ "call": public(Kind::Calls, json!(call)), "attempts": attempts })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use andon_model::{
+        AssetName, Name, Quality, Sample, SignalName, SiteName, Time, Value,
+        sample::{Origin, Part},
+    };
+
+    #[test]
+    fn rows_without_places_are_read_page_by_page() {
+        let all = || (0..5).map(|n| json!({ "n": n, "odd": n % 2 == 1 }));
+        let query = |after, limit| Query { after, limit, ..Query::default() };
+        let first = page_of(all(), &query(None, 3));
+        assert_eq!((first.rows.len(), first.next), (3, Some(3)));
+        let rest = page_of(all(), &query(first.next, 3));
+        assert_eq!((rest.rows.len(), rest.next), (2, None));
+        let odd = Query { filters: vec![("odd".into(), "true".into())], ..query(None, 1) };
+        assert_eq!(page_of(all(), &odd), Page { rows: vec![json!({ "n": 1, "odd": true })], next: Some(2) });
+        assert_eq!(page_of(all(), &Query { after: Some(2), ..odd }).rows, [json!({ "n": 3, "odd": true })]);
+        assert_eq!(page_of(all(), &query(Some(u64::MAX), 3)), Page { rows: Vec::new(), next: None });
+    }
+
+    #[test]
+    fn a_sample_is_shown_by_its_place() {
+        let store = Store::memory(&mut |bytes| bytes.fill(7));
+        let signal = store.signal(&AssetName::new("m-1").unwrap(), &SignalName::new("heat").unwrap()).unwrap();
+        let mut part = Part::new(SiteName::new("home").unwrap(), Name::new("machines").unwrap());
+        part.entries.push(Entry::Sample(Sample {
+            signal,
+            time: Time(1),
+            received: Time(2),
+            quality: Quality::GOOD,
+            value: Value::I64(71),
+            origin: Origin::Live,
+        }));
+        let epoch = store.append(vec![part]).unwrap()[0].first.epoch;
+        let shown = show(&store, &format!("{epoch}/0")).unwrap().unwrap();
+        assert_eq!((&shown["sample"]["signal"], &shown["sample"]["value"]), (&json!("m-1/heat"), &json!(71)));
+        assert_eq!(show(&store, &format!("{epoch}/1")).unwrap(), None);
+        assert_eq!(show(&store, &format!("{}/0", epoch + 1)).unwrap(), None);
+    }
 }
