@@ -396,14 +396,16 @@ const HIDDEN: char = '*';
 /// and users in addresses. Every character stays at its place.
 fn masked(line: &str) -> String {
     let mut hidden: Vec<Range<usize>> = Vec::new();
-    for key in ["password:", "bearer:", "token:"] {
+    let of_header = line.contains("api-key:").then_some([" key:", "{key:"]);
+    let keys = ["password:", "bearer:", "token:"].into_iter().chain(of_header.into_iter().flatten());
+    for key in keys {
         for (at, _) in line.match_indices(key) {
-            let rest = line.get(at + key.len()..).unwrap_or_default();
+            let (before, rest) = line.split_at(at + key.len());
             let value = rest.trim_start();
             let start = line.len() - value.len();
-            let end = value.find([',', '}', '#']).unwrap_or(value.len());
-            let is_reference = value.trim_start_matches(['"', '\'']).starts_with("env:") || value.starts_with("file:");
-            if !is_reference {
+            let end = end_of_value(value, before.contains('{'));
+            let reference = value.trim_start_matches(['"', '\'']);
+            if !reference.starts_with("env:") && !reference.starts_with("file:") {
                 hidden.push(start..start + end);
             }
         }
@@ -415,6 +417,18 @@ fn masked(line: &str) -> String {
         }
     }
     line.char_indices().map(|(at, c)| if hidden.iter().any(|range| range.contains(&at)) { HIDDEN } else { c }).collect()
+}
+
+/// Where a value ends, as far as one line tells: behind its other quote, before what goes on in its braces, or before a
+/// comment.
+fn end_of_value(value: &str, in_braces: bool) -> usize {
+    let quote = value.chars().next().filter(|first| ['"', '\''].contains(first));
+    let end = match quote {
+        Some(quote) => value.rfind(quote).filter(|at| *at > 0).map(|at| at + 1),
+        None if in_braces => value.find([',', '}']).or_else(|| value.find(" #")),
+        None => value.find(" #"),
+    };
+    end.unwrap_or(value.len())
 }
 
 /// The last border of a character at or before a byte.
@@ -459,6 +473,12 @@ mod tests {
     fn secrets_are_not_printed() {
         assert_eq!(masked("credentials: { user: a, password: b c }"), "credentials: { user: a, password: ****}");
         assert_eq!(masked("  bearer: env:TOKEN # x"), "  bearer: env:TOKEN # x");
+        assert_eq!(masked("  token: 'file:/run/token'"), "  token: 'file:/run/token'");
+        assert_eq!(masked("c: { password: \"a,b}#c\", usr: x }"), "c: { password: ********, usr: x }");
+        assert_eq!(masked("  password: 'it''s, so' # x"), "  password: *********** # x");
+        assert_eq!(masked("  password: a,b#c # x"), "  password: ***** # x");
+        assert_eq!(masked("api-key: { header: X Y, key: abc }"), "api-key: { header: X Y, key: ****}");
+        assert_eq!(masked("api-key: {key: env:K, header: X Y}"), "api-key: {key: env:K, header: X Y}");
         assert_eq!(masked("base: https://me:pw@host/a"), "base: https://*****@host/a");
         assert_eq!(masked("base: https://host/a@b"), "base: https://host/a@b");
     }
