@@ -23,8 +23,9 @@ pub type Make<'a> = &'a dyn Fn() -> (Store, Box<dyn Any>);
 /// Runs every behaviour on a store of its own; panics at the first that does not hold. The log's segments should be
 /// small enough that a few thousand samples fill several.
 pub fn suite(make: Make<'_>) {
-    let behaviours: [fn(&Store); 13] = [
+    let behaviours: [fn(&Store); 14] = [
         an_event_exists_once,
+        a_story_is_found_whole,
         order_numbers_have_no_holes,
         a_commit_is_all_or_nothing,
         an_exception_counts_up_and_opens_again,
@@ -200,6 +201,22 @@ fn asset(text: &str) -> AssetName {
 
 fn insert(number: u32) -> Write {
     Write::Event(Box::new(event(number)), None)
+}
+
+fn a_story_is_found_whole(store: &Store) {
+    let of = |number: u32, story: u32| {
+        let mut event = event(number);
+        event.correlation = self::event(story).id;
+        Write::Event(Box::new(event), None)
+    };
+    store.commit(vec![of(1, 1), of(2, 1), of(3, 3), of(4, 1), of(5, 3)]).unwrap();
+    let found = |story: u32, limit: usize| -> Vec<u64> {
+        store.story(event(story).id, limit).unwrap().iter().map(|stored| stored.sequence).collect()
+    };
+    assert_eq!(found(1, 10), [1, 2, 4]);
+    assert_eq!(found(1, 2), [1, 2]);
+    assert_eq!(found(3, 10), [3, 5]);
+    assert_eq!(found(2, 10), [2], "an event is found by its own id, whatever its story");
 }
 
 fn an_event_exists_once(store: &Store) {

@@ -86,8 +86,10 @@ impl Store {
         let held = Arc::clone(&folder);
         let full = Box::new(move || held.room.exhausted());
         let db = Db::open(&dir.join("andon.db"), Arc::clone(&counter), full)?;
-        let log = Log::open(&dir.join("log"), limits, Arc::clone(&folder), Arc::clone(&counter))?;
-        let store = Self(Arc::new(Inner {
+        let read = read_so_far(&db.read(db::rule_states)?, &states::read(&dir.join("states"))?);
+        let accept = |end| beyond(&read, end, folder.format.epoch);
+        let log = Log::open(&dir.join("log"), limits, Arc::clone(&folder), Arc::clone(&counter), accept)?;
+        Ok(Self(Arc::new(Inner {
             instance: folder.format.instance,
             epoch: folder.format.epoch,
             log,
@@ -95,9 +97,7 @@ impl Store {
             change: counter,
             signals: RwLock::default(),
             place: Place::Folder(folder),
-        }));
-        store.check_states()?;
-        Ok(store)
+        })))
     }
 
     /// Looks at a data folder without changing it: that of a stopped instance, or beside a running one. What is
@@ -186,6 +186,12 @@ impl Store {
     /// Events with a higher order number, in order, at most `limit`.
     pub fn events_after(&self, sequence: u64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         self.0.db.read(|c| db::events_after(c, sequence, limit))
+    }
+
+    /// The events of the story that is named after its first event, in their order, at most `limit`. Of an event that
+    /// belongs to another's story, only itself.
+    pub fn story(&self, correlation: EventId, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.0.db.read(|c| db::story(c, correlation, limit))
     }
 
     /// An event with its evidence.
@@ -393,22 +399,10 @@ impl Store {
         }
     }
 
-    fn check_states(&self) -> Result<(), StoreError> {
-        let mut positions = Vec::new();
-        for row in self.rule_states()?.into_iter().chain(self.read_states()?) {
-            positions.push((format!("the rule {} of {}", row.rule, row.asset), row.position));
-        }
-        self.check_positions(&positions)
-    }
-
     /// Refuses positions behind the durable end of the log, or of a later epoch than the folder's; each with the name
     /// of what has read so far.
     pub fn check_positions(&self, positions: &[(String, Position)]) -> Result<(), StoreError> {
-        let end = self.log_end();
-        match positions.iter().find(|(_, at)| at.offset > end.offset || at.epoch > self.epoch()) {
-            None => Ok(()),
-            Some((what, at)) => Err(StoreError::Beyond { what: what.clone(), position: *at, end }),
-        }
+        beyond(positions, self.log_end(), self.epoch())
     }
 
     /// A counter that rises with every commit and append.
@@ -434,6 +428,20 @@ impl Store {
     /// Wakes everybody who waits, for requests that are not in the store.
     pub fn wake(&self) {
         self.0.change.rise_rows();
+    }
+}
+
+/// How far the states of rules have read, each with its name.
+fn read_so_far(database: &[RuleStateRow], file: &[RuleStateRow]) -> Vec<(String, Position)> {
+    let named = |row: &RuleStateRow| (format!("the rule {} of {}", row.rule, row.asset), row.position);
+    database.iter().chain(file).map(named).collect()
+}
+
+/// Refuses positions behind the end of the log, or of a later epoch than the folder's.
+fn beyond(positions: &[(String, Position)], end: Position, epoch: u32) -> Result<(), StoreError> {
+    match positions.iter().find(|(_, at)| at.offset > end.offset || at.epoch > epoch) {
+        None => Ok(()),
+        Some((what, at)) => Err(StoreError::Beyond { what: what.clone(), position: *at, end }),
     }
 }
 

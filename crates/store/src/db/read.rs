@@ -80,6 +80,24 @@ pub(crate) fn events_after(c: &Connection, sequence: u64, limit: usize) -> Resul
     Ok(found)
 }
 
+/// The events of a story in their order. The one that is the story's name is found by its id, the others by the index
+/// that leaves such events out.
+pub(crate) fn story(c: &Connection, correlation: EventId, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT sequence, row FROM events WHERE site IN (SELECT site FROM sites) AND id = ?1
+         UNION
+         SELECT sequence, row FROM events
+         WHERE site IN (SELECT site FROM sites) AND correlation = ?1 AND correlation <> id
+         ORDER BY sequence LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![correlation.to_string(), count(limit)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(stored(row.get(0)?, column(row, 1)?)?);
+    }
+    Ok(found)
+}
+
 pub(crate) fn event(c: &Connection, id: EventId) -> Result<Option<(StoredEvent, Option<Evidence>)>, StoreError> {
     let found: Option<(u64, String)> = c
         .prepare_cached("SELECT sequence, row FROM events WHERE site IN (SELECT site FROM sites) AND id = ?1")?

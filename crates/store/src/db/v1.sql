@@ -6,10 +6,12 @@ CREATE TABLE events (
     sequence INTEGER PRIMARY KEY,
     site TEXT NOT NULL, id TEXT NOT NULL,
     type TEXT NOT NULL, subject TEXT NOT NULL, key TEXT NOT NULL, time INTEGER NOT NULL, recorded INTEGER NOT NULL,
+    correlation TEXT NOT NULL,
     row TEXT NOT NULL,
     UNIQUE (site, id)
 ) STRICT;
-CREATE INDEX events_subject ON events (site, subject);
+-- The events of one story; an event that is its own story is found by its id.
+CREATE INDEX events_correlation ON events (site, correlation) WHERE correlation <> id;
 
 CREATE TABLE evidence (sequence INTEGER PRIMARY KEY, row TEXT NOT NULL) STRICT;
 

@@ -108,8 +108,8 @@ fn event(connection: &Connection, event: &Event, evidence: Option<&Evidence>) ->
     let sequence = super::read::last_sequence(connection)? + 1;
     run_sql(
         connection,
-        "INSERT INTO events (sequence, site, id, type, subject, key, time, recorded, row)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO events (sequence, site, id, type, subject, key, time, recorded, correlation, row)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             number(sequence)?,
             event.site.as_str(),
@@ -119,6 +119,7 @@ fn event(connection: &Connection, event: &Event, evidence: Option<&Evidence>) ->
             event.key,
             event.time.0,
             event.recorded.0,
+            event.correlation.to_string(),
             event.to_json(None).to_string()
         ],
     )?;
