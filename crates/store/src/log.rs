@@ -58,14 +58,15 @@ impl Log {
         Self { known: Arc::new(Mutex::new(known)), place: Place::Memory(change) }
     }
 
-    /// Opens or begins the log in a folder.
+    /// Opens or begins the log in a folder; `accept` may refuse the end that is found.
     pub(crate) fn open(
         dir: &Path,
         limits: &Limits,
         folder: Arc<Folder>,
         change: Arc<Change>,
+        accept: impl FnOnce(Position) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
-        let opened = Active::open(dir, limits.segment_bytes, Arc::clone(&folder));
+        let opened = Active::open(dir, limits.segment_bytes, Arc::clone(&folder), accept);
         let Opened { active, start, end, counts } = opened?;
         let known = Arc::new(Mutex::new(Known { ring: Ring::new(limits.ring_bytes), start, end, counts }));
         let writer = Writer::start(active, Arc::clone(&known), folder, change);

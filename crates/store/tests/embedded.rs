@@ -292,6 +292,22 @@ fn a_state_that_has_read_further_than_the_log_refuses_the_start() {
 }
 
 #[test]
+fn a_refused_start_leaves_the_end_of_the_log_as_it_lies() {
+    let (dir, batches, bytes) = crashed();
+    let [.., last] = &frames(&bytes)[..] else { panic!("there are frames") };
+    let segment = &segments(dir.path())[0];
+    let store = open(dir.path()).unwrap();
+    store.write_states(&[state(batches[3].end().offset)]).unwrap();
+    drop(store);
+    // The last group is damaged, and a state has read it.
+    let mut damaged = bytes[..last.end].to_vec();
+    damaged[last.end - 1] ^= 1;
+    fs::write(segment, &damaged).unwrap();
+    assert!(matches!(open(dir.path()), Err(StoreError::Beyond { .. })));
+    assert!(fs::read(segment).unwrap() == damaged, "it is what a person needs to save");
+}
+
+#[test]
 fn a_raised_epoch_gives_new_places_and_keeps_the_old_ones() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();

@@ -59,8 +59,14 @@ pub(crate) struct Opened {
 }
 
 impl Active {
-    /// Opens the log in a folder, or begins one: takes up the last segment behind its last whole frame.
-    pub(crate) fn open(log: &Path, limit: u64, folder: Arc<Folder>) -> Result<Opened, StoreError> {
+    /// Opens the log in a folder, or begins one: takes up the last segment behind its last whole frame. Nothing of it
+    /// is changed where `accept` refuses the end that was found: then a person needs what lies there.
+    pub(crate) fn open(
+        log: &Path,
+        limit: u64,
+        folder: Arc<Folder>,
+        accept: impl FnOnce(Position) -> Result<(), StoreError>,
+    ) -> Result<Opened, StoreError> {
         let (instance, epoch) = (folder.format.instance, folder.format.epoch);
         std::fs::create_dir_all(log).map_err(|e| StoreError::io(log, "make", e))?;
         log.parent().map_or(Ok(()), crate::folder::sync_dir)?;
@@ -68,6 +74,7 @@ impl Active {
         let firsts = segment::list(log)?;
         let Some((&oldest, &newest)) = firsts.first().zip(firsts.last()) else {
             let end = Position { epoch, offset: 0 };
+            accept(end)?;
             let active = Self::begin(log, instance, end, &BTreeMap::new(), limit, folder)?;
             return Ok(Opened { active, start: end, end, counts: BTreeMap::new() });
         };
@@ -97,6 +104,7 @@ impl Active {
                 format!("it is of epoch {}, the folder of {epoch}: they do not belong together", active.end.epoch);
             return Err(StoreError::corrupt(&active.path, 36, what));
         }
+        accept(active.end)?;
         active.settle()?;
         if active.end.epoch != epoch {
             // A restore has raised the epoch: its entries have places of their own from here on.
