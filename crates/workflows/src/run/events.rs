@@ -34,6 +34,15 @@ impl Loop {
         if self.lines.len() >= CALLS_UNFINISHED_MAX {
             return Ok(false);
         }
+        if self.triggers.is_empty() {
+            // No event can start anything: all that are there are passed over unread.
+            let last = self.store.last_sequence()?;
+            if last > self.cursor {
+                self.cursor = last;
+                self.batch.cursor(last);
+            }
+            return Ok(false);
+        }
         let events = self.store.events_after(self.cursor, EVENTS_STEP_MAX)?;
         let more = events.len() == EVENTS_STEP_MAX;
         let Some(last) = events.last() else { return Ok(false) };
