@@ -25,7 +25,9 @@ pub(super) struct Credentials {
 
 /// The base of a system's addresses as a URL; `Err` says what is wrong and what to do.
 pub(super) fn base(text: &str) -> Result<Url, String> {
-    let wrong = |what: &str| format!("the base address {text:?} {what}; it must be like https://host:443/path");
+    // What stands before an `@` may be a password.
+    let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, place)| format!("...@{place}"));
+    let wrong = |what: &str| format!("the base address {shown:?} {what}; it must be like https://host:443/path");
     if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
         return Err(wrong("has characters that no address has"));
     }
@@ -206,6 +208,10 @@ mod tests {
             "http://ho st",
         ] {
             assert!(base(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["ftp://u:s3cret@host", "http://u:s3cret@ho st", "u:s3cret@host", "https://u:s3cret@host"] {
+            let said = base(wrong).unwrap_err();
+            assert!(!said.contains("s3cret"), "{said}");
         }
     }
 
