@@ -38,7 +38,7 @@ impl Target {
             if let Some(api) = andon_node::announced(&dir) {
                 return Ok(Self::Running(Remote::new(&api)?));
             }
-            let backend = andon_node::look(&dir).map_err(|e| failure(NO_INSTANCE, e, ""))?;
+            let backend = andon_node::look(&dir).map_err(|e| failure(NO_INSTANCE, &e, e.remedy()))?;
             return Ok(Self::Stopped(Box::new(backend)));
         }
         if named.is_some() {

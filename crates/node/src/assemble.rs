@@ -132,12 +132,11 @@ impl Node {
         let contract = Arc::new(loaded.contract);
         let (name, instance) = choose(&contract, options.instance.as_deref())?;
 
-        // 2. The store, and in it the contract, kept whole under its revision.
+        // 2. The store.
         let on_store = |cause| StartError::Store { dir: options.data.clone(), cause };
         let store = Store::open(&options.data, &mut chance).map_err(on_store)?;
-        activate(&store, &contract).map_err(on_store)?;
 
-        // 3. The shell: HTTP in and out. An address that is taken ends the start before anything is touched.
+        // 3. The shell: HTTP in and out. An address that is taken ends the start before the contract is activated.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(SHELL_THREADS)
             .thread_name("shell")
@@ -146,6 +145,7 @@ impl Node {
             .map_err(StartError::Thread)?;
         let address = options.api.as_deref().unwrap_or(&instance.api);
         let (listener, api) = bind(&runtime, address)?;
+        activate(&store, &contract).map_err(on_store)?;
         let loop_of_rules = andon_events::run::Loop::new(store.clone(), contract.clone(), clock::now());
         let loop_of_rules = Arc::new(Mutex::new(loop_of_rules.map_err(StartError::Rules)?));
         let shared = Arc::new(Shared {

@@ -52,6 +52,18 @@ pub enum LookError {
     Contract(usize),
 }
 
+impl LookError {
+    /// What to do next.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            // The store's own words say what to do.
+            Self::Store(_) => "",
+            Self::Empty => "start an instance over it with `andon run DIR --data`, and look again",
+            Self::Contract(_) => "`andon check` on the project says what to change; then start it with `andon run`",
+        }
+    }
+}
+
 /// Looks at a stopped data folder.
 pub fn look(dir: &Path) -> Result<StoreBackend, LookError> {
     let store = Store::look(dir)?;

@@ -169,6 +169,22 @@ fn commands_say_what_to_do_next() {
 }
 
 #[test]
+fn a_start_that_fails_activates_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (project, data) = (example(), data.to_str().unwrap());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let api = taken.local_addr().unwrap().to_string();
+    let world = World { mqtt: "mqtt://127.0.0.1:1".into(), eam: "http://127.0.0.1:1".into() };
+    let refused = world.run(&["run", project.to_str().unwrap(), "--data", data, "--api", &api]);
+    assert_eq!(refused.status.code(), Some(1));
+    let looked = world.run(&["status", "--data", data]);
+    let said = String::from_utf8(looked.stderr).unwrap();
+    assert_eq!(looked.status.code(), Some(3), "{said}");
+    assert!(said.contains("no contract was ever activated") && said.contains("help: start an instance"), "{said}");
+}
+
+#[test]
 fn the_demo_ends_with_an_explained_work_request() {
     let output = Command::new(env!("CARGO_BIN_EXE_andon")).args(["demo", "--json"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
