@@ -242,8 +242,15 @@ fn fixed_asset(project: &Project, text: &At<String>, address: &str, source: &Nam
         .assets
         .iter()
         .any(|(name, info)| info.asset.addresses.get(source).map_or(name.as_str(), String::as_str) == address);
-    if !found && assets.whole && !assets.known_assets.has(address) {
+    if found || !assets.whole {
+        return;
+    }
+    if !assets.known_assets.has(address) {
         project.push(assets.known_assets.unknown(codes::UNKNOWN_ASSET, text.spot, "asset", address));
+    } else if let Some(called) = assets.assets.get(address).and_then(|info| info.asset.addresses.get(source)) {
+        let message = format!("the source `{source}` has another name for the asset `{address}`");
+        let finding = Finding::error(codes::UNKNOWN_ASSET, text.spot, message).expected(format!("`{called}`"));
+        project.push(finding.help("write the source's own name here, or take that address from the asset"));
     }
 }
 
