@@ -3,7 +3,8 @@
 //! A clock stands at the time of the newest sample of its source that is not late. With a live
 //! source it goes on from there with the monotonic time since that sample was read from the log,
 //! which is never earlier than its receipt: a clock may be a little behind the plant, never ahead
-//! of it. It stands still while its source is disconnected, and from a start until the next sample.
+//! of it. It stands still while its source is disconnected, and from a start or a reconnect until the next sample: what was
+//! missed is on its way then, and its times decide.
 
 use andon_model::{Time, span::Span};
 
@@ -15,7 +16,7 @@ pub struct PlantClock {
     elapsed: Span,
     /// The monotonic time from which on the clock goes; `None`: it stands.
     since: Option<Span>,
-    /// Whether a sample has come since the start, so that the clock may go.
+    /// Whether a sample has come since the start or the last disconnect, so that the clock may go.
     started: bool,
 }
 
@@ -44,17 +45,11 @@ impl PlantClock {
         self.started |= monotonic.is_some();
     }
 
-    /// The source is disconnected: the clock keeps what it has and stands.
+    /// The source is disconnected: the clock keeps what it has and stands until the next sample.
     pub fn stop(&mut self, monotonic: Span) {
         self.elapsed = self.elapsed_at(monotonic);
         self.since = None;
-    }
-
-    /// The source is connected again: the clock goes on, where it went before.
-    pub fn resume(&mut self, monotonic: Span) {
-        if self.started && self.since.is_none() {
-            self.since = Some(monotonic);
-        }
+        self.started = false;
     }
 
     /// Whether it goes by itself.
@@ -94,20 +89,25 @@ mod tests {
     }
 
     #[test]
-    fn it_stands_while_disconnected() {
+    fn it_stands_from_a_disconnect_until_the_next_sample() {
         let mut clock = PlantClock::standing(at(0));
         clock.sample(at(100), Some(Span::from_secs(0)));
         clock.stop(Span::from_secs(5));
-        assert_eq!(clock.plant(Span::from_secs(500)), at(105));
-        clock.resume(Span::from_secs(500));
-        assert_eq!(clock.plant(Span::from_secs(501)), at(106));
+        assert_eq!(
+            clock.plant(Span::from_secs(500)),
+            at(105),
+            "also when it is connected again: the backlog comes first"
+        );
+        clock.sample(at(99), Some(Span::from_secs(500)));
+        assert_eq!(clock.plant(Span::from_secs(501)), at(106), "an older sample moves nothing and lets it go on");
+        clock.sample(at(110), Some(Span::from_secs(502)));
+        assert_eq!(clock.plant(Span::from_secs(503)), at(111));
     }
 
     #[test]
     fn a_recorded_clock_never_goes() {
         let mut clock = PlantClock::standing(at(0));
         clock.sample(at(100), None);
-        clock.resume(Span::from_secs(1));
         assert!(!clock.is_going());
         assert_eq!(clock.plant(Span::from_secs(1_000)), at(100));
     }

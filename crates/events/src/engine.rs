@@ -284,10 +284,10 @@ impl Engine {
                 if let Some(slot) = self.sources.get_mut(source as usize) {
                     slot.connected = connected;
                 }
-                let Some(monotonic) = moment.monotonic else { return };
+                let Some(monotonic) = moment.monotonic.filter(|_| !connected) else { return };
                 let clocks = self.assets.iter_mut().flat_map(|asset| &mut asset.clocks);
                 for (_, clock) in clocks.filter(|(of, _)| *of == source) {
-                    if connected { clock.resume(monotonic) } else { clock.stop(monotonic) }
+                    clock.stop(monotonic);
                 }
             }
             // The engine is made anew for another contract; the mark says from where on in the log.
