@@ -291,6 +291,19 @@ pub(crate) fn mqtt_source<'a>(contract: &'a Contract, name: &Name) -> Option<(&'
     }
 }
 
+/// The filters of a source, each once, at the highest QoS asked for.
+pub(crate) fn filters(mqtt: &MqttSource) -> Vec<(String, u8)> {
+    let mut filters: Vec<(String, u8)> = Vec::new();
+    for topic in &mqtt.topics {
+        let filter = topic.filter();
+        match filters.iter_mut().find(|(known, _)| *known == filter) {
+            Some((_, qos)) => *qos = topic.qos.max(*qos),
+            None => filters.push((filter, topic.qos)),
+        }
+    }
+    filters
+}
+
 /// What is known of the last connection when a new one is subscribed.
 #[derive(Debug, Clone, Copy)]
 pub struct Before<'a> {

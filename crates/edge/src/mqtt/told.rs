@@ -48,6 +48,17 @@ pub enum Happened {
     },
 }
 
+impl Happened {
+    /// How it is acknowledged, where it is a message that wants that.
+    pub fn ack(&self) -> Option<Ack> {
+        match self {
+            Self::Message(message) => message.ack(),
+            Self::TooLarge { ack, .. } => *ack,
+            _ => None,
+        }
+    }
+}
+
 /// Why a conversation ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}; {remedy}")]

@@ -60,7 +60,7 @@ pub fn start_mqtt(
     let (_, mqtt) = source::mqtt_source(contract, name).ok_or_else(no_source)?;
     let mqtt = mqtt.clone();
     let shared = Arc::new(Shared::new(Waker::new()?, clock.now()));
-    let filters = filters(&mqtt);
+    let filters = source::filters(&mqtt);
     let source_loop = Loop {
         name: name.clone(),
         mqtt,
@@ -76,6 +76,7 @@ pub fn start_mqtt(
         submitted: Duration::ZERO,
         heard: Duration::ZERO,
         handled: Vec::new(),
+        untaken: Vec::new(),
         marked: false,
         session_present: false,
         row: None,
@@ -85,19 +86,6 @@ pub fn start_mqtt(
     };
     let thread = thread::Builder::new().name(format!("source {name}")).spawn(move || source_loop.run())?;
     Ok(SourceHandle { shared, thread: Some(thread) })
-}
-
-/// The filters of a source, each once, at the highest QoS asked for.
-fn filters(mqtt: &MqttSource) -> Vec<(String, u8)> {
-    let mut filters: Vec<(String, u8)> = Vec::new();
-    for topic in &mqtt.topics {
-        let filter = topic.filter();
-        match filters.iter_mut().find(|(known, _)| *known == filter) {
-            Some((_, qos)) => *qos = topic.qos.max(*qos),
-            None => filters.push((filter, topic.qos)),
-        }
-    }
-    filters
 }
 
 /// A group on its way to the disk.
@@ -149,6 +137,8 @@ struct Loop {
     heard: Duration,
     /// Packet ids of QoS 2 whose message is durable and whose release has not come.
     handled: Vec<u16>,
+    /// Packet ids of messages that were read and not taken, because the conversation ended before their turn.
+    untaken: Vec<u16>,
     /// The log says that we are connected.
     marked: bool,
     session_present: bool,
@@ -252,6 +242,9 @@ impl Loop {
         }
         link.close(mem::take(client.output()));
         self.handled = client.handled();
+        // The protocol core counts them as known and would acknowledge their repeats.
+        let untaken = mem::take(&mut self.untaken);
+        self.handled.retain(|id| !untaken.contains(id));
         if let End::Store(_) = end {
             let lost: Vec<u16> = self.unstored().map(|ack| ack.id).collect();
             self.handled.retain(|id| !lost.contains(id));
@@ -277,10 +270,7 @@ impl Loop {
             self.heard = self.clock.monotonic();
             let mut happened = Vec::new();
             let result = client.receive(bytes, self.heard, &mut happened);
-            let received = self.clock.now();
-            for what in happened {
-                self.happened(what, client, received)?;
-            }
+            self.all_happened(happened, client)?;
             result?;
             if !more {
                 break;
@@ -319,6 +309,20 @@ impl Loop {
             wait(&self.shared.waker);
         }
         self.shared.blocked.store(false, Ordering::SeqCst);
+    }
+
+    fn all_happened(&mut self, happened: Vec<Happened>, client: &mut Client) -> Result<(), End> {
+        let received = self.clock.now();
+        let mut happened = happened.into_iter();
+        while let Some(what) = happened.next() {
+            let ack = what.ack();
+            if let Err(end) = self.happened(what, client, received) {
+                self.untaken =
+                    ack.into_iter().chain(happened.filter_map(|what| what.ack())).map(|ack| ack.id).collect();
+                return Err(end);
+            }
+        }
+        Ok(())
     }
 
     fn happened(&mut self, what: Happened, client: &mut Client, received: Time) -> Result<(), End> {

@@ -162,6 +162,34 @@ fn what_cannot_be_stored_is_never_acknowledged() {
 }
 
 #[test]
+fn what_a_lost_conversation_left_untaken_is_not_acknowledged_when_it_comes_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let store = Store::memory(&mut chance(3));
+    let source = start(listener.local_addr().unwrap().port(), MqttVersion::V5, &store);
+    // A session that is resumed: a message of QoS 2 follows the answer to the subscription at once.
+    let serve = |code: u8, first: u8| {
+        let (mut stream, _) = listener.accept().unwrap();
+        packet(&mut stream).expect("a connect");
+        stream.write_all(&[0x20, 3, 1, 0, 0]).unwrap();
+        let (kind, body) = packet(&mut stream).expect("a subscription");
+        assert_eq!(kind, 0x82);
+        let mut message = publish(MqttVersion::V5, 7, "{\"ts\":1764000000000,\"v\":1}");
+        message[0] = first;
+        stream.write_all(&[&[0x90, 4, body[0], body[1], 0, code][..], &message].concat()).unwrap();
+        stream
+    };
+    // The subscription is refused, so that the conversation ends before the message has its turn.
+    let mut stream = serve(0x87, 0x34);
+    assert_eq!(packet(&mut stream), None);
+    drop(stream);
+    let mut stream = serve(2, 0x3C);
+    let (kind, body) = packet(&mut stream).expect("an acknowledgement");
+    assert_eq!((kind, &body[..2]), (0x50, &[0, 7][..]));
+    assert_eq!(samples(&store).len(), 1, "it was acknowledged and is not there");
+    drop(source);
+}
+
+#[test]
 fn no_broker_brings_the_client_down() {
     for version in [MqttVersion::V3, MqttVersion::V5] {
         let hello = connack(version);
