@@ -3,8 +3,8 @@
 //! A clock stands at the time of the newest sample of its source that is not late. With a live
 //! source it goes on from there with the monotonic time since that sample was read from the log,
 //! which is never earlier than its receipt: a clock may be a little behind the plant, never ahead
-//! of it. It stands still while its source is disconnected, and from a start or a reconnect until the next sample: what was
-//! missed is on its way then, and its times decide.
+//! of it. It stands still while its source is disconnected, and from a start or a reconnect until the next
+//! sample: what was missed is on its way then, and its times decide.
 
 use andon_model::{Time, span::Span};
 

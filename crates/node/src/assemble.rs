@@ -17,7 +17,7 @@ use andon_edge::{
     run::{SourceHandle, start_mqtt},
     subscriber::{SubscriberHandle, start_subscriber},
 };
-use andon_model::Name;
+use andon_model::{Name, Position};
 use andon_store::{
     Store, StoreError,
     rows::{ContractRow, Write},
@@ -97,7 +97,9 @@ impl StartError {
                 "stop the instance that holds it, or name another folder with --data".to_owned()
             }
             Self::Api { .. } => "name a free loopback address with --api, for example --api 127.0.0.1:0".to_owned(),
-            Self::Store { .. } | Self::Rules(_) | Self::Thread(_) => String::new(),
+            Self::Thread(_) => "free memory, or raise the limit of threads (ulimit -u)".to_owned(),
+            // The store's errors say it themselves.
+            Self::Store { .. } | Self::Rules(_) => String::new(),
         }
     }
 }
@@ -115,7 +117,9 @@ pub struct Node {
 struct Shared {
     posts: Posts,
     workers: Mutex<Vec<Worker>>,
-    rules: Arc<Mutex<andon_events::run::Loop>>,
+    store: Store,
+    /// How far the rules had come after their last step; to look at it holds no step up.
+    rules: Arc<Mutex<RulesRead>>,
     sources: Mutex<Vec<(Name, SourceHandle)>>,
     subscribers: Mutex<Vec<SubscriberHandle>>,
     started: OnceLock<()>,
@@ -147,9 +151,10 @@ impl Node {
         let (listener, api) = bind(&runtime, address)?;
         activate(&store, &contract).map_err(on_store)?;
         let loop_of_rules = andon_events::run::Loop::new(store.clone(), contract.clone(), clock::now());
-        let loop_of_rules = Arc::new(Mutex::new(loop_of_rules.map_err(StartError::Rules)?));
+        let loop_of_rules = loop_of_rules.map_err(StartError::Rules)?;
         let shared = Arc::new(Shared {
-            rules: loop_of_rules.clone(),
+            store: store.clone(),
+            rules: Arc::new(Mutex::new(RulesRead::of(&loop_of_rules))),
             posts: Posts::new(&contract, &store, env()).map_err(on_store)?,
             workers: Mutex::default(),
             sources: Mutex::default(),
@@ -166,7 +171,7 @@ impl Node {
         let connectors = Arc::new(Connectors::new(contract.clone(), |name| std::env::var(name).ok()));
         let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
         shared.add(workflows(&store, &contract, connectors, sender)?);
-        shared.add(rules(&store, loop_of_rules)?);
+        shared.add(rules(&store, loop_of_rules, shared.rules.clone())?);
         for (source, settings) in &contract.sources {
             if matches!(settings.kind, SourceKind::Mqtt(_)) {
                 let handle = start_mqtt(&contract, source, store.clone(), env(), Arc::new(Real), Box::new(chance));
@@ -263,9 +268,8 @@ impl Running for Shared {
     }
 
     fn rules(&self) -> Option<(u64, u64, u64)> {
-        let rules = lock(&self.rules);
-        let counts = rules.counts();
-        Some((counts.evaluated, counts.late, rules.waiting().ok()?))
+        let RulesRead { counts, position } = *lock(&self.rules);
+        Some((counts.evaluated, counts.late, andon_events::run::waiting(&self.store, position).ok()?))
     }
 
     fn ingest(&self, ingest: Ingest) -> Result<Accepted, Problem> {
@@ -299,14 +303,31 @@ fn activate(store: &Store, contract: &Contract) -> Result<(), StoreError> {
     store.commit(vec![Write::Contract(Box::new(row))]).map(drop)
 }
 
+/// What became of the samples before a place of the log.
+#[derive(Clone, Copy)]
+struct RulesRead {
+    counts: andon_events::engine::Counts,
+    position: Position,
+}
+
+impl RulesRead {
+    fn of(rules: &andon_events::run::Loop) -> Self {
+        Self { counts: rules.counts(), position: rules.position() }
+    }
+}
+
 /// Layer 2: reads the log, commits events.
-fn rules(store: &Store, rules: Arc<Mutex<andon_events::run::Loop>>) -> Result<Worker, StartError> {
+fn rules(store: &Store, rules: andon_events::run::Loop, read: Arc<Mutex<RulesRead>>) -> Result<Worker, StartError> {
+    let rules = Arc::new(Mutex::new(rules));
     let ending = rules.clone();
     Worker::start(
         "rules",
         (store.clone(), Reads::Log),
         move || {
-            Ok(match lock(&rules).step(clock::now(), clock::monotonic())? {
+            let mut rules = lock(&rules);
+            let progress = rules.step(clock::now(), clock::monotonic())?;
+            *lock(&read) = RulesRead::of(&rules);
+            Ok(match progress {
                 andon_events::run::Progress::Worked => Turn::Worked,
                 andon_events::run::Progress::Idle { until } => Turn::Idle(until),
             })

@@ -317,7 +317,7 @@ impl Backend for StoreBackend {
             .collect();
         if let Some(running) = &self.running {
             for missing in running.waiting_for() {
-                if findings.iter().any(|f| missing.contains(&f.subject)) {
+                if findings.iter().any(|f| missing.starts_with(&format!("{} ", f.subject))) {
                     continue;
                 }
                 findings.push(Finding {

@@ -156,7 +156,11 @@ pub(super) fn run(args: &Demo) -> anyhow::Result<ExitCode> {
     }
     if args.stay {
         output::hint(format!("\nlook at it with: andon status --data {data_text}\nCtrl-C ends it"));
-        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(andon_node::stop_signal());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            andon_node::StopSignal::listen()?.wait().await;
+            std::io::Result::Ok(())
+        })?;
     } else if !folder.temporary {
         output::hint(format!("kept in {data_text}: andon list events --data {data_text}"));
     }

@@ -19,6 +19,7 @@ pub(super) fn run(args: &Office) -> anyhow::Result<ExitCode> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
+        let stop = andon_node::StopSignal::listen()?;
         let listener = tokio::net::TcpListener::bind(&args.listen).await.map_err(|e| {
             failure(1, format!("cannot listen at {}: {e}", args.listen), "name a free address with --listen")
         })?;
@@ -30,7 +31,7 @@ pub(super) fn run(args: &Office) -> anyhow::Result<ExitCode> {
         ));
         tokio::select! {
             served = serve(listener, &args.file, office, andon_node::clock::now) => served?,
-            () = andon_node::stop_signal() => {}
+            () = stop.wait() => {}
         }
         Ok(ExitCode::SUCCESS)
     })

@@ -5,7 +5,7 @@ use crate::{
     commands::check::problems,
     output::{NO, failure},
 };
-use andon_node::{Node, Options, StartError};
+use andon_node::{Node, Options, StartError, StopSignal};
 use std::{io::IsTerminal, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
@@ -17,6 +17,8 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
         api: args.api.clone(),
         instance: args.instance.clone(),
     };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stop = runtime.block_on(async { StopSignal::listen() })?;
     let node = match Node::start(&options) {
         Ok(node) => node,
         Err(StartError::Project(found)) => {
@@ -28,8 +30,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
             return Err(failure(error.exit_code(), error, help));
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(andon_node::stop_signal());
+    runtime.block_on(stop.wait());
     node.stop();
     Ok(ExitCode::SUCCESS)
 }

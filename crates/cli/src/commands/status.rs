@@ -28,6 +28,7 @@ pub(super) fn run(args: &args::Status) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let at_work = status.running && status.sources.iter().all(|s| s.connected);
+    // Systems may be down and exceptions open: those are warnings.
+    let at_work = status.running && status.findings.iter().all(|finding| finding.level != "error");
     Ok(if at_work { ExitCode::SUCCESS } else { ExitCode::from(NO_INSTANCE) })
 }
