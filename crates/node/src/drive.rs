@@ -16,7 +16,7 @@ use std::{
 const SLEEP_MAX: Duration = Duration::from_secs(5);
 /// Steps that find work begin at least this far apart where a loop is paced: what comes meanwhile shares one commit.
 /// The first step after a rest is never held up.
-const PACE: Duration = Duration::from_millis(10);
+const PACE: Duration = Duration::from_millis(20);
 /// The pause after a failed step; it is then tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
