@@ -5,6 +5,7 @@ use crate::{
     output::{NO, NO_INSTANCE, failure},
 };
 use andon_api::{Backend, Kind, Page, Problem, Query, types::Status};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::Value as Json;
 use std::{fmt::Write as _, path::PathBuf};
 
@@ -64,7 +65,7 @@ impl Target {
                 let mut path = format!("/v1/{}?limit={}", kind.word(), query.limit);
                 for (field, value) in &query.filters {
                     path.push_str("&where=");
-                    path.push_str(&encode(&format!("{field}={value}")));
+                    let _ = write!(path, "{}", encode(&format!("{field}={value}")));
                 }
                 if let Some(after) = query.after {
                     let _ = write!(path, "&after={after}");
@@ -139,15 +140,10 @@ impl Remote {
     }
 }
 
+/// What stands for itself in a path or a query (RFC 3986, 2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Percent-encodes a value of a path or a query.
-fn encode(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+fn encode(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, UNRESERVED)
 }

@@ -3,6 +3,7 @@
 use crate::mqtt::Ended;
 use andon_contract::contract::{Broker, Secret, UserPassword};
 use andon_model::Time;
+use andon_store::StoreError;
 use std::{io::Read as _, sync::Arc, time::Duration};
 
 /// The clock of the caller.
@@ -62,6 +63,28 @@ pub(crate) fn credentials(broker: &Broker, env: &Env) -> Result<Option<(String, 
 /// Keep-alive in whole seconds, as far as MQTT can tell it.
 pub(crate) fn keep_alive(broker: &Broker) -> u16 {
     u16::try_from(broker.keep_alive.std().as_secs()).unwrap_or(u16::MAX)
+}
+
+/// Why the conversation of a loop with its broker is over.
+pub(crate) enum End {
+    /// The handle asked for it.
+    Stopped,
+    /// The broker or the network.
+    Ended(Ended),
+    /// The disk.
+    Store(StoreError),
+}
+
+impl From<Ended> for End {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// Pauses between attempts to connect: longer each time, with jitter, short again after a connection that lasted.

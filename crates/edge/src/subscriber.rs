@@ -2,7 +2,7 @@
 //! cursor that follows what was acknowledged.
 
 use crate::{
-    given::{self, Backoff, Chance, Clock, Env, draw},
+    given::{self, Backoff, Chance, Clock, End, Env, draw},
     mqtt::{
         BrokerAddress, Client, Ended, Happened, Link, Settings, Waker,
         client::NotSent,
@@ -279,25 +279,6 @@ impl Outbox {
 
     fn is_dirty(&self) -> bool {
         self.cursor > self.committed || !self.exceptions.is_empty()
-    }
-}
-
-/// Why a conversation is over.
-enum End {
-    Stopped,
-    Ended(Ended),
-    Store(StoreError),
-}
-
-impl From<Ended> for End {
-    fn from(ended: Ended) -> Self {
-        Self::Ended(ended)
-    }
-}
-
-impl From<StoreError> for End {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
     }
 }
 

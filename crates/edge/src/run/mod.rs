@@ -9,7 +9,7 @@ use handle::Shared;
 
 use crate::{
     duplicates::Duplicates,
-    given::{self, Backoff, Chance, Clock, Env, draw, draw_key},
+    given::{self, Backoff, Chance, Clock, End, Env, draw, draw_key},
     history,
     mapping::Incoming,
     mqtt::{
@@ -96,28 +96,6 @@ struct Flight {
     acks: Vec<Ack>,
     messages: u64,
     counts: Counts,
-}
-
-/// Why a conversation is over.
-enum End {
-    /// The handle asked for it.
-    Stopped,
-    /// The broker or the network.
-    Ended(Ended),
-    /// The disk.
-    Store(StoreError),
-}
-
-impl From<Ended> for End {
-    fn from(ended: Ended) -> Self {
-        Self::Ended(ended)
-    }
-}
-
-impl From<StoreError> for End {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
 }
 
 struct Loop {
