@@ -95,6 +95,20 @@ fn alarms(contract: &Contract) -> usize {
 fn source_guarantee(source: &Source) -> Guarantee {
     match &source.kind {
         SourceKind::Mqtt(mqtt) => mqtt_guarantee(mqtt),
+        SourceKind::Listener(_) => Guarantee {
+            word: "durable",
+            text: "MQTT listener: acknowledged only when durable, so a client that repeats until then loses nothing; \
+                   QoS 0 may be lost on the network"
+                .into(),
+        },
+        SourceKind::Shdr(_) => Guarantee {
+            word: "may lose",
+            text: "SHDR: an adapter sends nothing twice; what it says while we are not connected is a gap".into(),
+        },
+        SourceKind::File(_) => Guarantee {
+            word: "durable",
+            text: "files: each file once, whole; it stays where it is until all of it is durable".into(),
+        },
         SourceKind::Http(HttpSource { token }) => Guarantee {
             word: "durable",
             text: format!(

@@ -70,7 +70,7 @@ pub fn http_source<'a>(contract: &'a Contract, name: &Name) -> Option<(&'a Sourc
     let source = contract.sources.get(name)?;
     match &source.kind {
         SourceKind::Http(http) => Some((source, http)),
-        SourceKind::Mqtt(_) => None,
+        SourceKind::Mqtt(_) | SourceKind::Listener(_) | SourceKind::Shdr(_) | SourceKind::File(_) => None,
     }
 }
 

@@ -287,7 +287,7 @@ pub(crate) fn mqtt_source<'a>(contract: &'a Contract, name: &Name) -> Option<(&'
     let source = contract.sources.get(name)?;
     match &source.kind {
         SourceKind::Mqtt(mqtt) => Some((source, mqtt)),
-        SourceKind::Http(_) => None,
+        SourceKind::Listener(_) | SourceKind::Http(_) | SourceKind::Shdr(_) | SourceKind::File(_) => None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     },
     render::{self, Unpublished},
 };
-use andon_contract::contract::{Contract, Subscriber};
+use andon_contract::contract::{Contract, PublishTo, Subscriber};
 use andon_model::{Name, Time};
 use andon_store::{
     Store, StoreError,
@@ -330,7 +330,9 @@ impl Loop {
     }
 
     fn connect(&self) -> Result<(Link, Client), Ended> {
-        let broker = &self.subscriber.broker;
+        let PublishTo::Broker(broker) = &self.subscriber.to else {
+            return Err(Ended::new("listeners are not published to yet", "name a broker"));
+        };
         let address = BrokerAddress::parse(&broker.address.resolve(&|name| (self.env)(name)))
             .map_err(|reason| Ended::new(reason, "correct `broker` of the subscriber, or the variable it names"))?;
         let settings = Settings {

@@ -291,7 +291,7 @@ impl Engine {
                 }
             }
             // The engine is made anew for another contract; the mark says from where on in the log.
-            Mark::Contract(_) | Mark::Context(_) => {}
+            Mark::Contract(_) | Mark::Context(_) | Mark::Rows { .. } => {}
         }
     }
 

@@ -89,6 +89,16 @@ pub enum Mark {
     Contract(String),
     /// From here on this revision of the context holds.
     Context(u64),
+    /// The samples behind it in the batch are these rows of a file, a request or a set-aside message. It becomes
+    /// durable with them, so after a crash the log tells how far they were taken.
+    Rows {
+        /// Which one, in the words of its source: name and hash of a file, key and hash of a request.
+        of: String,
+        /// The first row, from 0.
+        from: u64,
+        /// The row behind the last one.
+        to: u64,
+    },
 }
 
 /// One entry of the log.

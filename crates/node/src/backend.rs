@@ -113,16 +113,15 @@ impl StoreBackend {
             .map(|(name, source)| {
                 let counts = counts.get(name).copied().unwrap_or_default();
                 let row = rows.iter().find(|r| r.source == *name);
-                let (kind, connected, reason) = match &source.kind {
-                    SourceKind::Mqtt(_) => {
-                        let connected = self.running.is_some() && row.is_some_and(|r| r.connected);
-                        ("mqtt", connected, row.map(|r| r.reason.clone()).unwrap_or_default())
-                    }
-                    SourceKind::Http(_) => ("http", self.running.is_some(), String::new()),
+                let (connected, reason) = if let SourceKind::Http(_) = &source.kind {
+                    (self.running.is_some(), String::new())
+                } else {
+                    let connected = self.running.is_some() && row.is_some_and(|r| r.connected);
+                    (connected, row.map(|r| r.reason.clone()).unwrap_or_default())
                 };
                 Source {
                     source: name.to_string(),
-                    kind: kind.to_owned(),
+                    kind: source.kind.word().to_owned(),
                     connected,
                     since: row.map(|r| r.since.to_string()),
                     reason,

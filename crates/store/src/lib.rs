@@ -31,6 +31,7 @@
 //! bits, `kill -9` of a writing process, two processes, full disks, and a folder written by every earlier version.
 
 pub mod conformance;
+pub mod historian;
 pub mod rows;
 
 mod change;

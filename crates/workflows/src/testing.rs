@@ -170,13 +170,13 @@ pub(crate) mod plant {
 
     use super::definition;
     use andon_contract::contract::{
-        Address, Capability, Contract, Credentials, FieldMap, Idempotency, Identifiers, Lookup, Operation,
-        OperationRef, Ownership, OwnershipLine, Request, Response, Retry, Route, System, Target, Team,
+        Address, Capability, Contract, Credentials, FieldMap, Idempotency, Lookup, Operation, OperationRef, Ownership,
+        OwnershipLine, Request, Response, Retry, Route, System, Target, Team,
     };
     use andon_contract::expr::Program;
     use andon_model::{Name, Schemas, span::Span};
     use serde_json::{Value as Json, json};
-    use std::collections::BTreeMap;
+
     use std::sync::Arc;
 
     pub(crate) fn name(text: &str) -> Name {
@@ -269,20 +269,11 @@ pub(crate) mod plant {
         let schema = json!({"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}});
         Contract {
             revision: "r1".into(),
-            files: BTreeMap::new(),
-            name: "test".into(),
-            instances: BTreeMap::new(),
-            sites: BTreeMap::new(),
-            assets: BTreeMap::new(),
-            classes: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            rules: BTreeMap::new(),
             schemas: Schemas::with(vec![
                 ("Work".into(), "1.0".into(), schema.clone()),
                 ("work.done".into(), "1.0".into(), schema),
             ])
             .unwrap(),
-            identifiers: Identifiers::default(),
             workflows: workflows.iter().map(|(n, json)| (name(n), Arc::new(definition(n, json.clone())))).collect(),
             capabilities: capabilities
                 .iter()
@@ -294,7 +285,7 @@ pub(crate) mod plant {
                 teams: [(name("planning"), Team::default()), (name("integration"), Team::default())].into(),
                 lines: vec![OwnershipLine { domain: None, site: None, kind: None, owner: name("integration") }],
             },
-            subscribers: BTreeMap::new(),
+            ..Contract::empty()
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     codes,
-    contract::{Address, Broker, MqttVersion, Secret, UserPassword},
+    contract::{Address, Broker, ClientTls, MqttVersion, Secret, UserPassword},
     files::{
         sources::{UserPasswordFile, VersionWord},
         words::Duration,
@@ -165,6 +165,7 @@ pub(crate) fn broker(project: &Project, parts: &BrokerParts<'_>) -> Option<Broke
     };
     Some(Broker {
         address,
+        tls: ClientTls::default(),
         version,
         credentials: match credentials {
             None => None,

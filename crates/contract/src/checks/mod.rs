@@ -22,7 +22,7 @@ mod workflows;
 
 use crate::{
     codes,
-    contract::Contract,
+    contract::{Contract, Retention},
     load::{Doc, Project},
     problem::{Finding, Spot, Where},
 };
@@ -68,6 +68,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
         routes: routes.all,
         ownership: ownership.all,
         subscribers,
+        retention: Retention::default(),
     })
 }
 

@@ -33,6 +33,8 @@ use std::collections::BTreeMap;
 
 /// How much later than the receive time a time may be unless told.
 const AHEAD: Span = Span::from_secs(300);
+/// How long a connected source may say nothing unless told.
+const SILENCE: Span = Span::from_secs(600);
 /// How long a broker keeps our session unless told.
 const SESSION: Span = Span::from_secs(7 * 86_400);
 /// Seconds that fit the session expiry of MQTT 5; the highest stands for ever.
@@ -120,7 +122,9 @@ fn common(
         Some(named) => zone(project, named)?,
     };
     let ahead = ahead.map_or(AHEAD, |ahead| ahead.0);
-    Some(Source { kind, clock: clock.unwrap_or(Clock::Live), zone, ahead })
+    let clock = clock.unwrap_or(Clock::Live);
+    let silence = (clock == Clock::Live).then_some(SILENCE);
+    Some(Source { kind, clock, zone, ahead, silence })
 }
 
 fn mqtt(project: &Project, file: &MqttSourceFile, name: &Name, scope: &Scope<'_>) -> Option<Source> {
@@ -279,7 +283,7 @@ fn signal(
         None => None,
         Some(text) => Some(pointer(project, text)?),
     };
-    Some(SignalMapping { signal, value: value?, time, quality })
+    Some(SignalMapping { signal, value: value?, time, quality, unit: None })
 }
 
 fn form(word: FormWord) -> TimeForm {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     codes,
-    contract::{Piece, Subscriber},
+    contract::{Piece, PublishTo, Subscriber},
     files::subscribers::SubscriberFile,
     load::Project,
     problem::Finding,
@@ -66,7 +66,7 @@ fn subscriber(project: &Project, file: &SubscriberFile, schemas: &SchemaSet) -> 
     }
     let payload = file.payload.as_ref().map(|text| expression(project, text, &[]));
     Some(Subscriber {
-        broker: broker?,
+        to: PublishTo::Broker(broker?),
         types: file.types.iter().map(|kind| kind.value.clone()).collect(),
         qos: qos(project, file.qos.as_ref(), 1),
         topic: topic?,

@@ -1,12 +1,22 @@
 //! The contract: a project after loading and checking. What exists here is valid, so nobody
 //! checks again.
 
+mod file;
+mod http;
+mod listeners;
+mod retention;
+mod shdr;
 mod sources;
 mod systems;
 
+pub use file::FileSource;
+pub use http::HttpSource;
+pub use listeners::{Client, Listener, ServerTls};
+pub use retention::{Keep, ReduceBy, Reduction, Retention};
+pub use shdr::ShdrSource;
 pub use sources::{
-    Address, Broker, Clock, HttpSource, Level, MqttSource, MqttVersion, Piece, Pointer, Secret, SignalMapping, Source,
-    SourceKind, Template, TimeForm, TimeMapping, TopicMapping, UserPassword,
+    Address, Broker, ClientTls, Clock, Level, ListenerSource, MqttSource, MqttVersion, Piece, Pointer, Secret,
+    SignalMapping, Source, SourceKind, Template, TimeForm, TimeMapping, TlsIdentity, TopicMapping, UserPassword,
 };
 pub use systems::{Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Request, Response, Retry, System};
 
@@ -52,6 +62,8 @@ pub struct Contract {
     pub ownership: Ownership,
     /// Where events go.
     pub subscribers: BTreeMap<Name, Subscriber>,
+    /// How long samples are kept.
+    pub retention: Retention,
 }
 
 /// One running Andon of the project.
@@ -63,6 +75,8 @@ pub struct Instance {
     pub zone: Name,
     /// Address of the API, `host:port`; loopback unless the project says otherwise.
     pub api: String,
+    /// Its MQTT listeners, by name.
+    pub listeners: BTreeMap<Name, Listener>,
 }
 
 /// What an instance is for.
@@ -139,6 +153,8 @@ pub struct Signal {
     pub unit: String,
     /// Lowest and highest value that can be true; others are stored with quality uncertain.
     pub range: Option<(f64, f64)>,
+    /// Which of its samples need not be kept for long; `None`: all are kept.
+    pub reduce: Option<Reduction>,
 }
 
 /// A rule with everything resolved per asset.
@@ -327,11 +343,20 @@ pub struct OwnershipLine {
     pub owner: Name,
 }
 
+/// Where a subscriber's events are published.
+#[derive(Debug, Clone)]
+pub enum PublishTo {
+    /// At a broker.
+    Broker(Broker),
+    /// At a listener of the instance, to its clients.
+    Listener(Name),
+}
+
 /// Where events go.
 #[derive(Debug, Clone)]
 pub struct Subscriber {
-    /// The broker.
-    pub broker: Broker,
+    /// Where they are published.
+    pub to: PublishTo,
     /// The event types; empty: all.
     pub types: Vec<String>,
     /// 0 or 1.
@@ -343,6 +368,30 @@ pub struct Subscriber {
 }
 
 impl Contract {
+    /// Nothing but the built-in schemas: what a contract that is made by hand, as in tests, begins with.
+    pub fn empty() -> Self {
+        Self {
+            revision: String::new(),
+            files: BTreeMap::new(),
+            name: "empty".into(),
+            instances: BTreeMap::new(),
+            sites: BTreeMap::new(),
+            assets: BTreeMap::new(),
+            classes: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            schemas: Schemas::built_in(),
+            identifiers: Identifiers::default(),
+            workflows: BTreeMap::new(),
+            capabilities: BTreeMap::new(),
+            systems: BTreeMap::new(),
+            routes: Vec::new(),
+            ownership: Ownership::default(),
+            subscribers: BTreeMap::new(),
+            retention: Retention::default(),
+        }
+    }
+
     /// The route in force for a capability at a site and a moment; `None`: nobody answers.
     pub fn route(&self, capability: &str, site: &SiteName, now: andon_model::Time) -> Option<&Route> {
         self.routes.iter().find(|route| {

@@ -1,6 +1,8 @@
 //! Sources: the connections to the plant side, and what connects to a broker.
 
+use super::{FileSource, HttpSource, ShdrSource};
 use andon_model::{
+    Name,
     span::Span,
     time::{Unit, Zone},
 };
@@ -16,6 +18,9 @@ pub struct Source {
     pub zone: Zone,
     /// A time this much later than the receive time is not believed; default 5 min.
     pub ahead: Span,
+    /// A source that is connected and says nothing for this long is silent; `None`: it may be silent for ever.
+    /// Default 10 min with a live clock, none with a recorded one.
+    pub silence: Option<Span>,
 }
 
 /// Whether plant time goes on between the samples of a source.
@@ -33,8 +38,44 @@ pub enum Clock {
 pub enum SourceKind {
     /// MQTT 3.1.1 or 5 towards a broker.
     Mqtt(MqttSource),
-    /// Samples posted to the API: `POST /v1/sources/<name>/samples`.
+    /// What clients publish to a listener of the instance.
+    Listener(ListenerSource),
+    /// Samples and events posted to the API: `POST /v1/sources/<name>/samples`.
     Http(HttpSource),
+    /// An adapter of `MTConnect` that speaks SHDR.
+    Shdr(ShdrSource),
+    /// Files that appear in a folder.
+    File(FileSource),
+}
+
+impl SourceKind {
+    /// The word of the kind in files, lists and messages.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Mqtt(_) | Self::Listener(_) => "mqtt",
+            Self::Http(_) => "http",
+            Self::Shdr(_) => "shdr",
+            Self::File(_) => "file",
+        }
+    }
+
+    /// The topics of a source that speaks MQTT.
+    pub fn topics(&self) -> Option<&[TopicMapping]> {
+        match self {
+            Self::Mqtt(mqtt) => Some(&mqtt.topics),
+            Self::Listener(listener) => Some(&listener.topics),
+            Self::Http(_) | Self::Shdr(_) | Self::File(_) => None,
+        }
+    }
+}
+
+/// What clients publish to a listener.
+#[derive(Debug, Clone)]
+pub struct ListenerSource {
+    /// The listener of the instance.
+    pub listener: Name,
+    /// The topics, in the order of the file; a message belongs to the first that matches.
+    pub topics: Vec<TopicMapping>,
 }
 
 /// An MQTT source.
@@ -51,14 +92,34 @@ pub struct MqttSource {
 /// A broker and how to come in.
 #[derive(Debug, Clone)]
 pub struct Broker {
-    /// `mqtt://host:port`.
+    /// `mqtt://host:port`, or `mqtts://host:port` with TLS.
     pub address: Address,
+    /// How TLS is spoken where the address says so.
+    pub tls: ClientTls,
     /// The protocol version.
     pub version: MqttVersion,
     /// User and password, where the broker wants them.
     pub credentials: Option<UserPassword>,
     /// Keep-alive; default 30 s.
     pub keep_alive: Span,
+}
+
+/// How TLS is spoken towards a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// File of the authorities that are believed, PEM; `None`: those of the operating system.
+    pub authority: Option<String>,
+    /// Files of our certificate chain and its key, PEM, where the server asks for one.
+    pub identity: Option<TlsIdentity>,
+}
+
+/// A certificate chain and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsIdentity {
+    /// File of the certificate chain, PEM.
+    pub certificate: String,
+    /// The key, PEM; read at each use.
+    pub key: Secret,
 }
 
 /// The version of MQTT.
@@ -182,6 +243,8 @@ pub struct SignalMapping {
     pub time: Option<TimeMapping>,
     /// JSON pointer to the quality, an OPC UA `StatusCode` as number; a message without it is good.
     pub quality: Option<Pointer>,
+    /// The unit in which the message has it, UCUM; `None`: that of the signal.
+    pub unit: Option<String>,
 }
 
 /// A JSON pointer, split into its unescaped tokens.
@@ -207,11 +270,4 @@ pub enum TimeForm {
     Number(Unit),
     /// RFC 3339, or a date and time in the zone of the source.
     Text,
-}
-
-/// An HTTP source.
-#[derive(Debug, Clone)]
-pub struct HttpSource {
-    /// The bearer token that callers must show, where one is asked for.
-    pub token: Option<Secret>,
 }

@@ -7,7 +7,7 @@ use andon_edge::publish::Publisher;
 use andon_model::span::Span;
 use andon_model::time::{Unit, Zone};
 use andon_model::value::Kind;
-use andon_model::{AssetName, Entry, Name, Sample, Schemas, SignalName, SiteName, Time};
+use andon_model::{AssetName, Entry, Name, Sample, SignalName, SiteName, Time};
 use andon_store::Store;
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
@@ -161,6 +161,7 @@ pub(crate) fn template(text: &str) -> Template {
 
 pub(crate) fn broker(address: &str, version: MqttVersion) -> Broker {
     Broker {
+        tls: ClientTls::default(),
         address: Address { env: None, default: address.into() },
         version,
         credentials: None,
@@ -180,7 +181,7 @@ pub(crate) fn contract(address: &str, version: MqttVersion, qos: u8, assets: usi
         addresses: BTreeMap::new(),
         parameters: BTreeMap::new(),
     };
-    let signal = Signal { kind: Kind::F64, unit: "Cel".into(), range: Some((-50.0, 5_000_000.0)) };
+    let signal = Signal { kind: Kind::F64, unit: "Cel".into(), range: Some((-50.0, 5_000_000.0)), reduce: None };
     let class = Class { signals: [(SignalName::new("temperature").unwrap(), signal)].into() };
     let topic = TopicMapping {
         levels: vec![Level::Text("machines".into()), Level::Capture("asset".into()), Level::Text("temperature".into())],
@@ -191,6 +192,7 @@ pub(crate) fn contract(address: &str, version: MqttVersion, qos: u8, assets: usi
             value: pointer("/v"),
             time: Some(TimeMapping { at: pointer("/ts"), form: TimeForm::Number(Unit::Ms) }),
             quality: Some(pointer("/q")),
+            unit: None,
         }],
     };
     let mqtt =
@@ -200,26 +202,17 @@ pub(crate) fn contract(address: &str, version: MqttVersion, qos: u8, assets: usi
         clock: andon_contract::contract::Clock::Live,
         zone: Zone::utc(),
         ahead: Span::from_secs(300),
+        silence: None,
     };
     let lines = vec![OwnershipLine { domain: None, site: None, kind: None, owner: name("plant") }];
     Contract {
         revision: "0".repeat(64),
-        files: BTreeMap::new(),
-        name: "test".into(),
-        instances: BTreeMap::new(),
         sites: [(site.clone(), Site { zone: name("plant"), timezone: Zone::utc() })].into(),
         assets: (0..assets).map(|n| (AssetName::new(&format!("machine-{n:03}")).unwrap(), asset(n))).collect(),
         classes: [(name("machine"), class)].into(),
         sources: [(name("machines"), source)].into(),
-        rules: BTreeMap::new(),
-        schemas: Schemas::built_in(),
-        identifiers: Identifiers::default(),
-        workflows: BTreeMap::new(),
-        capabilities: BTreeMap::new(),
-        systems: BTreeMap::new(),
-        routes: Vec::new(),
         ownership: Ownership { teams: BTreeMap::new(), lines },
-        subscribers: BTreeMap::new(),
+        ..Contract::empty()
     }
 }
 

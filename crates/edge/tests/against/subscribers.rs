@@ -1,7 +1,7 @@
 //! Subscribers against a real broker.
 
 use crate::common::*;
-use andon_contract::contract::{Contract, MqttVersion, Subscriber};
+use andon_contract::contract::{Contract, MqttVersion, PublishTo, Subscriber};
 use andon_edge::mqtt::{BrokerAddress, Client, Happened, Link, Settings, Waker, transport::Bytes};
 use andon_edge::subscriber::{SubscriberHandle, start_subscriber};
 use andon_model::{Event, EventId, SiteName, Time};
@@ -32,7 +32,7 @@ fn event(n: u64) -> Event {
 pub(crate) fn with_subscriber(address: &str, version: MqttVersion, qos: u8, topic: &str) -> Arc<Contract> {
     let mut contract = contract(address, version, 1, 1);
     let subscriber = Subscriber {
-        broker: broker(address, version),
+        to: PublishTo::Broker(broker(address, version)),
         types: vec!["asset.alarm".into()],
         qos,
         topic: template(topic),

@@ -2,14 +2,14 @@
 use andon_contract::{
     Contract,
     contract::{
-        Asset, Class, Clock, HttpSource, Identifiers, Limit, LimitLevel, LimitSettings, Ownership, Rule, RuleSettings,
-        Site, Source, SourceKind, StaleSettings,
+        Asset, Class, Clock, HttpSource, Limit, LimitLevel, LimitSettings, Rule, RuleSettings, Site, Source,
+        SourceKind, StaleSettings,
     },
 };
 use andon_events::{Engine, Output, Saved, engine::Moment};
 use andon_model::{
-    AssetName, Entry, Event, InstanceId, Mark, Name, Position, Quality, Sample, Schemas, SignalName, SignalNo,
-    SiteName, Time, Value,
+    AssetName, Entry, Event, InstanceId, Mark, Name, Position, Quality, Sample, SignalName, SignalNo, SiteName, Time,
+    Value,
     sample::{Batch, Origin, Part},
     span::Span,
     time::Zone,
@@ -94,25 +94,16 @@ pub(crate) fn contract(assets: &[&str], rules: &[(&str, RuleSettings)], clock: C
         clock,
         zone: Zone::utc(),
         ahead: Span::from_secs(300),
+        silence: None,
     };
     Contract {
         revision,
-        files: BTreeMap::new(),
-        name: "test".into(),
-        instances: BTreeMap::new(),
         sites: [(site(), Site { zone: name("plant"), timezone: Zone::utc() })].into(),
         assets: assets.iter().map(asset_of).collect(),
         classes: [(name("machine"), Class { signals: BTreeMap::new() })].into(),
         sources: [(name("plc"), source)].into(),
         rules: rules.iter().map(rule_of).collect(),
-        schemas: Schemas::built_in(),
-        identifiers: Identifiers::default(),
-        workflows: BTreeMap::new(),
-        capabilities: BTreeMap::new(),
-        systems: BTreeMap::new(),
-        routes: Vec::new(),
-        ownership: Ownership::default(),
-        subscribers: BTreeMap::new(),
+        ..Contract::empty()
     }
 }
 

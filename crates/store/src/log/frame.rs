@@ -95,7 +95,7 @@ pub(crate) fn estimate(part: &Part) -> usize {
             Value::Bytes(bytes) => bytes.len(),
             Value::Bool(_) | Value::I64(_) | Value::F64(_) => 0,
         },
-        Entry::Mark(Mark::Disconnected(text) | Mark::Contract(text)) => text.len(),
+        Entry::Mark(Mark::Disconnected(text) | Mark::Contract(text) | Mark::Rows { of: text, .. }) => text.len(),
         Entry::Mark(_) => 64,
     };
     256 + part.entries.iter().map(|entry| ENTRY_BYTES + text(entry)).sum::<usize>()
@@ -227,6 +227,12 @@ fn mark(to: &mut Vec<u8>, mark: &Mark) {
             tag(4);
             varint(to, *revision);
         }
+        Mark::Rows { of, from, to: end } => {
+            tag(5);
+            text(to, of.as_bytes());
+            varint(to, *from);
+            varint(to, *end);
+        }
     }
 }
 
@@ -325,6 +331,7 @@ fn read_mark(from: &mut Bytes<'_>, number: u8) -> Result<Mark, NoFrame> {
         },
         3 => Mark::Contract(from.text()?.to_owned()),
         4 => Mark::Context(from.varint()?),
+        5 => Mark::Rows { of: from.text()?.to_owned(), from: from.varint()?, to: from.varint()? },
         _ => return Err(NoFrame("the kind of a mark is unknown")),
     })
 }
@@ -445,6 +452,7 @@ mod tests {
             }),
             ".{0,20}".prop_map(Mark::Contract),
             any::<u64>().prop_map(Mark::Context),
+            (".{0,40}", any::<u64>(), any::<u64>()).prop_map(|(of, from, to)| Mark::Rows { of, from, to }),
         ];
         prop_oneof![4 => sample, 1 => mark.prop_map(Entry::Mark)]
     }

@@ -5,13 +5,12 @@
 use andon_contract::{
     Contract,
     contract::{
-        Address, Credentials, FieldMap, Idempotency, Identifiers, Lookup, Operation, Ownership, PathPiece, Request,
-        Response, Retry, System,
+        Address, Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Request, Response, Retry, System,
     },
     expr::Program,
 };
 use andon_model::{
-    Key, Name, Outcome, RunId, Schemas,
+    Key, Name, Outcome, RunId,
     call::{CallRequest, Prepare, Step},
     span::Span,
 };
@@ -31,25 +30,7 @@ pub(crate) fn contract(base: &str, timeout: Span, credentials: Credentials) -> A
         concurrent: 4,
         operations: BTreeMap::from([("create".parse().unwrap(), create()), ("fetch".parse().unwrap(), fetch())]),
     };
-    Arc::new(Contract {
-        revision: String::new(),
-        files: BTreeMap::new(),
-        name: "test".into(),
-        instances: BTreeMap::new(),
-        sites: BTreeMap::new(),
-        assets: BTreeMap::new(),
-        classes: BTreeMap::new(),
-        sources: BTreeMap::new(),
-        rules: BTreeMap::new(),
-        schemas: Schemas::built_in(),
-        identifiers: Identifiers::default(),
-        workflows: BTreeMap::new(),
-        capabilities: BTreeMap::new(),
-        systems: BTreeMap::from([(eam, system)]),
-        routes: Vec::new(),
-        ownership: Ownership::default(),
-        subscribers: BTreeMap::new(),
-    })
+    Arc::new(Contract { systems: BTreeMap::from([(eam, system)]), ..Contract::empty() })
 }
 
 fn field(text: &str) -> FieldMap {
