@@ -1,5 +1,12 @@
 //! The historian: samples that were sealed from the log into Parquet, and the questions that are asked of both.
 
+#![expect(dead_code, reason = "sealing and the questions are being joined")]
+
+mod last;
+mod minutes;
+mod parquet;
+mod range;
+
 use andon_model::{AssetName, Name, Position, Quality, SignalName, SiteName, Time, Value, span::Span};
 use std::{collections::BTreeMap, sync::Arc};
 
