@@ -32,6 +32,7 @@ mod read;
 mod schemas;
 mod summary;
 mod tree;
+pub mod units;
 pub mod workflow;
 
 pub use contract::Contract;
