@@ -3,7 +3,7 @@
 
 use crate::{
     AttemptRow, CallRow, CallState, ContractRow, Evidence, ExceptionKind, ExceptionRow, ExceptionState, GapRow,
-    QuarantineRow, Query, RuleStateRow, RunRow, RunState, SourceRow, Store, StoreError, TaskRow, Write,
+    IntakeRow, QuarantineRow, Query, RuleStateRow, RunRow, RunState, SourceRow, Store, StoreError, TaskRow, Write,
 };
 use andon_model::{
     AssetName, Entry, Event, EventId, ExceptionId, Key, Name, Outcome, OutcomeClass, Position, Quality, RunId, Sample,
@@ -23,12 +23,13 @@ pub type Make<'a> = &'a dyn Fn() -> (Store, Box<dyn Any>);
 /// Runs every behaviour on a store of its own; panics at the first that does not hold. The log's segments should be
 /// small enough that a few thousand samples fill several.
 pub fn suite(make: Make<'_>) {
-    let behaviours: [fn(&Store); 14] = [
+    let behaviours: [fn(&Store); 15] = [
         an_event_exists_once,
         a_story_is_found_whole,
         order_numbers_have_no_holes,
         a_commit_is_all_or_nothing,
         an_exception_counts_up_and_opens_again,
+        intakes_are_kept_until_they_are_forgotten,
         what_is_due_comes_in_order,
         rows_are_found_by_what_names_them,
         the_last_contract_is_active,
@@ -322,7 +323,46 @@ fn an_exception_counts_up_and_opens_again(store: &Store) {
     };
     store.commit((0..5).map(|n| Write::Quarantine(Box::new(bytes(n)))).collect()).unwrap();
     assert_eq!(store.quarantine(id, 2).unwrap(), [bytes(4), bytes(3)]);
+    let numbered = store.quarantined(Some(id), 0, 3).unwrap();
+    assert_eq!(numbered.iter().map(|(_, row)| row.clone()).collect::<Vec<_>>(), [bytes(0), bytes(1), bytes(2)]);
+    let (second, third) = (numbered[1].0, numbered[2].0);
+    store.commit(vec![Write::QuarantineRemove(second), Write::QuarantineRemove(second)]).unwrap();
+    assert_eq!(store.quarantined_message(second).unwrap(), None);
+    assert_eq!(store.quarantined_message(third).unwrap(), Some(bytes(2)));
+    let behind: Vec<_> = store.quarantined(None, third, 9).unwrap().into_iter().map(|(_, row)| row).collect();
+    assert_eq!(behind, [bytes(3), bytes(4)]);
+    let query = Query { where_: vec![("number".into(), third.to_string())], ..Query::default() };
+    let listed = store.list("quarantine", &query).unwrap().rows;
+    assert_eq!(listed.iter().map(|row| row["number"].as_u64()).collect::<Vec<_>>(), [Some(third)]);
     assert!(store.commit(vec![Write::ExceptionState(exception("b", 0).id, ExceptionState::Open)]).is_err());
+}
+
+fn intakes_are_kept_until_they_are_forgotten(store: &Store) {
+    let intake = |of: &str, offset, open, updated| IntakeRow {
+        source: name("drop-folder"),
+        of: of.into(),
+        position: Position { epoch: 1, offset },
+        open,
+        updated: Time(updated),
+        state: json!({ "rows": offset }),
+    };
+    let put = |row: &IntakeRow| store.commit(vec![Write::Intake(Box::new(row.clone()))]).unwrap();
+    let (first, second) = (intake("a.csv", 5, true, 10), intake("b.csv", 9, true, 20));
+    put(&first);
+    put(&second);
+    let done = intake("a.csv", 40, false, 30);
+    put(&done);
+    assert_eq!(store.intake(&name("drop-folder"), "a.csv").unwrap(), Some(done.clone()));
+    assert_eq!(store.intake(&name("other"), "a.csv").unwrap(), None);
+    assert_eq!(store.intakes(&name("drop-folder")).unwrap(), [done.clone(), second.clone()]);
+    // What is open stays, however old it is; what is not goes once it was not written for long.
+    store.commit(vec![Write::IntakesBefore(name("drop-folder"), Time(30))]).unwrap();
+    assert_eq!(store.intakes(&name("drop-folder")).unwrap(), [done, second.clone()]);
+    store.commit(vec![Write::IntakesBefore(name("drop-folder"), Time(31))]).unwrap();
+    assert_eq!(store.intakes(&name("drop-folder")).unwrap(), [second]);
+    let remove = || Write::IntakeRemove(name("drop-folder"), "b.csv".into());
+    store.commit(vec![remove(), remove()]).unwrap();
+    assert_eq!(store.intakes(&name("drop-folder")).unwrap(), []);
 }
 
 fn what_is_due_comes_in_order(store: &Store) {

@@ -1,17 +1,21 @@
 //! Business state: one `SQLite` database with one writer, which takes all waiting commits as one transaction.
 
+mod files;
 mod list;
 mod read;
+mod retained;
 mod schema;
 mod write;
 mod writer;
 
 pub use list::{Page, Query};
 
+pub(crate) use files::{holdings, place, sealed};
 pub(crate) use read::*;
+pub(crate) use retained::retained;
 pub(crate) use schema::migrate;
 
-use crate::{StoreError, change::Change, rows::Write};
+use crate::{StoreError, change::Change, historian::catalog::Changes, rows::Write};
 use andon_model::{AssetName, EventId, RunId, SignalName, SignalNo};
 use list::Listing;
 use rusqlite::{Connection, OpenFlags};
@@ -114,6 +118,11 @@ impl Db {
             Done::Signal(number) => Ok(number),
             Done::Committed(_) => unreachable!("a signal makes a number"),
         }
+    }
+
+    /// Applies what a step of the historian changed, all or nothing; returns when it is durable.
+    pub(crate) fn change_files(&self, changes: Changes) -> Result<(), StoreError> {
+        self.work(Work::Files(Box::new(changes))).map(|_| ())
     }
 
     fn work(&self, work: Work) -> Result<Done, StoreError> {

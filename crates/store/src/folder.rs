@@ -17,7 +17,7 @@ use std::{
 };
 
 /// The version of the folder.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The epoch of a new folder.
 pub(crate) const FIRST_EPOCH: u32 = 1;
@@ -61,7 +61,12 @@ impl Folder {
     pub(crate) fn open(dir: &Path, chance: &mut dyn FnMut(&mut [u8])) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir).map_err(|e| StoreError::io(dir, "make", e))?;
         let lock = lock(dir)?;
-        let format = if let Some(format) = read_format(dir)? {
+        let format = if let Some(mut format) = read_format(dir)? {
+            if format.version < VERSION {
+                // Before anything is written that an older version would not understand.
+                format.version = VERSION;
+                write_format(dir, &format)?;
+            }
             format
         } else {
             if dir.join("andon.db").exists() || dir.join("log").exists() {

@@ -41,6 +41,16 @@ pub enum Write {
     Gap(GapRow),
     /// The condition of a source, replaced by its name.
     Source(SourceRow),
+    /// How far a file was taken in, or that a request was answered; inserted or replaced by source and `of`.
+    Intake(Box<IntakeRow>),
+    /// Forgets an intake; one that is not there is forgotten already.
+    IntakeRemove(Name, String),
+    /// Forgets intakes of a source that are not open and were last written before this time, at most 1,000 of them.
+    IntakesBefore(Name, Time),
+    /// Removes a message that was set aside, by its number; one that is not there is removed already.
+    QuarantineRemove(u64),
+    /// The last retained message of a topic of a listener; without payload the topic has none any more.
+    Retain(Box<RetainedRow>),
 }
 
 /// The samples an event was made from, copied at its birth; lives as long as the event.
@@ -433,6 +443,42 @@ pub struct SourceRow {
     /// The topic filters that a broker may hold for it: a session outlives an edit of the project.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
+}
+
+/// How far a file was taken in, or what a request with a key was answered: so that each is taken exactly once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntakeRow {
+    /// The source.
+    pub source: Name,
+    /// Which file or request, in the words of its source; the same as in [`Mark::Rows`](andon_model::sample::Mark).
+    pub of: String,
+    /// Everything that the log says of it before this place is in `state`.
+    pub position: Position,
+    /// Whether the log is still needed from `position` on: its entries are kept until this is false.
+    pub open: bool,
+    /// When this was written.
+    pub updated: Time,
+    /// What the source needs to go on.
+    pub state: Json,
+}
+
+/// The last retained message of a topic of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetainedRow {
+    /// The listener.
+    pub listener: Name,
+    /// The topic.
+    pub topic: String,
+    /// The payload; empty only in a write, where it forgets the topic.
+    pub payload: Vec<u8>,
+    /// The properties that go on to subscribers, as MQTT 5 writes them.
+    pub properties: Vec<u8>,
+    /// When it was published.
+    pub received: Time,
+    /// When nobody wants it any more, where its publisher said so.
+    pub expires: Option<Time>,
+    /// The site that it belongs to, where it is known.
+    pub site: Option<SiteName>,
 }
 
 /// The newest value of a signal.

@@ -6,10 +6,14 @@ use crate::{
     db::{self, Db},
     fault::{Fault, Faults},
     folder::{FIRST_EPOCH, Folder},
+    historian::{
+        Holdings,
+        catalog::{Sealed, Which},
+    },
     log::Log,
     rows::{
-        AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, QuarantineRow, RuleStateRow, RunRow, SourceRow,
-        StoredEvent, TaskRow, Write,
+        AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, IntakeRow, QuarantineRow, RetainedRow, RuleStateRow,
+        RunRow, SourceRow, StoredEvent, TaskRow, Write,
     },
     states,
 };
@@ -294,6 +298,37 @@ impl Store {
         self.0.db.read(|c| db::quarantine(c, exception, limit))
     }
 
+    /// Messages set aside under an exception (`None`: under any) with their numbers, oldest first, those behind the
+    /// number `after`; 0 is before the first.
+    pub fn quarantined(
+        &self,
+        exception: Option<ExceptionId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, QuarantineRow)>, StoreError> {
+        self.0.db.read(|c| db::quarantined(c, exception, after, limit))
+    }
+
+    /// A message set aside, by its number.
+    pub fn quarantined_message(&self, number: u64) -> Result<Option<QuarantineRow>, StoreError> {
+        self.0.db.read(|c| db::quarantined_message(c, number))
+    }
+
+    /// How far a file was taken in, or what a request was answered.
+    pub fn intake(&self, source: &Name, of: &str) -> Result<Option<IntakeRow>, StoreError> {
+        self.0.db.read(|c| db::intake(c, source, of))
+    }
+
+    /// All intakes of a source, in the order in which they began.
+    pub fn intakes(&self, source: &Name) -> Result<Vec<IntakeRow>, StoreError> {
+        self.0.db.read(|c| db::intakes(c, source))
+    }
+
+    /// The retained messages of a listener, by topic.
+    pub fn retained(&self, listener: &Name) -> Result<Vec<RetainedRow>, StoreError> {
+        self.0.db.read(|c| db::retained(c, listener))
+    }
+
     /// A contract by its revision.
     pub fn contract(&self, revision: &str) -> Result<Option<ContractRow>, StoreError> {
         self.0.db.read(|c| db::contract(c, revision))
@@ -365,6 +400,19 @@ impl Store {
     /// The place of the oldest entry that is still there.
     pub fn log_start(&self) -> Position {
         self.0.log.start()
+    }
+
+    /// How the historian stands: files, what is sealed, and what is no longer kept.
+    pub fn holdings(&self) -> Result<Holdings, StoreError> {
+        let start = self.log_start();
+        self.0.db.read(|c| db::holdings(c, start))
+    }
+
+    /// What is sealed at one instant: the place, and the files that the question does not rule out. Entries of the log
+    /// before the place are in the files. A file may go and the log may lose its start while they are read: then the
+    /// question is asked again.
+    pub(crate) fn sealed(&self, which: &Which<'_>) -> Result<Sealed, StoreError> {
+        self.0.db.read(|c| db::sealed(c, which))
     }
 
     /// What was received per source since the folder exists, from the stored batches; it outlives their deletion.

@@ -340,10 +340,10 @@ fn newer_and_damaged_files_are_refused_with_a_remedy() {
         error
     };
     let newer = refused("format", &|path| {
-        let text = fs::read_to_string(path).unwrap().replace("\"version\": 1", "\"version\": 2, \"shape\": \"new\"");
+        let text = fs::read_to_string(path).unwrap().replace("\"version\": 2", "\"version\": 3, \"shape\": \"new\"");
         fs::write(path, text).unwrap();
     });
-    assert!(matches!(newer, StoreError::Newer { found: 2, known: 1, .. }), "{newer}");
+    assert!(matches!(newer, StoreError::Newer { found: 3, known: 2, .. }), "{newer}");
     let gone = refused("format", &|path| fs::remove_file(path).unwrap());
     assert!(gone.to_string().contains("the file is missing"), "{gone}");
     let foreign = refused("andon.db", &|path| fs::write(path, [b'x'; 9_000]).unwrap());

@@ -86,7 +86,13 @@ const KINDS: [Kind; 12] = [
             ("call", "call"),
         ],
     ),
-    kind("quarantine", "quarantine", &[("exception", "exception"), ("source", "source"), ("topic", "topic")]),
+    Kind {
+        name: "quarantine",
+        table: "quarantine",
+        number: "no",
+        json: "json_set(row, '$.number', no)",
+        columns: &[("exception", "exception"), ("source", "source"), ("topic", "topic"), ("number", "no")],
+    },
     kind("gaps", "gaps", &[("source", "source"), ("reason", "reason")]),
     kind("contracts", "contracts", &[("revision", "revision")]),
     Kind {

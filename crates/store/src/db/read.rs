@@ -4,11 +4,13 @@ use super::write::number;
 use crate::{
     StoreError,
     rows::{
-        AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, QuarantineRow, RuleStateRow, RunRow, SourceRow,
-        StoredEvent, TaskRow,
+        AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, IntakeRow, QuarantineRow, RuleStateRow, RunRow,
+        SourceRow, StoredEvent, TaskRow,
     },
 };
-use andon_model::{AssetName, CallId, Event, EventId, ExceptionId, Name, Reference, RunId, SignalName, SignalNo, Time};
+use andon_model::{
+    AssetName, CallId, Event, EventId, ExceptionId, Name, Position, Reference, RunId, SignalName, SignalNo, Time,
+};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, io::Read as _, path::Path};
@@ -225,6 +227,82 @@ pub(crate) fn quarantine(c: &Connection, of: ExceptionId, limit: usize) -> Resul
         });
     }
     Ok(found)
+}
+
+/// Whether the database is that of an older version, which only a look leaves as it is: it has no newer tables.
+pub(crate) fn is_older(c: &Connection, than: u32) -> Result<bool, StoreError> {
+    Ok(c.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))? < than)
+}
+
+const QUARANTINED: &str = "SELECT no, exception, received, source, topic, bytes, detail FROM quarantine";
+
+fn quarantined_row(row: &Row<'_>) -> Result<(u64, QuarantineRow), StoreError> {
+    let row_ = QuarantineRow {
+        exception: ExceptionId::parse(column(row, 1)?).map_err(|e| damaged("quarantine", e))?,
+        received: Time(row.get(2)?),
+        source: Name::new(column(row, 3)?).map_err(|e| damaged("quarantine", e))?,
+        topic: row.get(4)?,
+        bytes: row.get(5)?,
+        detail: row.get(6)?,
+    };
+    Ok((row.get(0)?, row_))
+}
+
+pub(crate) fn quarantined(
+    c: &Connection,
+    of: Option<ExceptionId>,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<(u64, QuarantineRow)>, StoreError> {
+    let sql = format!("{QUARANTINED} WHERE (?1 IS NULL OR exception = ?1) AND no > ?2 ORDER BY no LIMIT ?3");
+    let mut statement = c.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![of.map(|id| id.to_string()), number(after)?, count(limit)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(quarantined_row(row)?);
+    }
+    Ok(found)
+}
+
+pub(crate) fn quarantined_message(c: &Connection, no: u64) -> Result<Option<QuarantineRow>, StoreError> {
+    let mut statement = c.prepare_cached(&format!("{QUARANTINED} WHERE no = ?1"))?;
+    let mut rows = statement.query(params![number(no)?])?;
+    rows.next()?.map(|row| quarantined_row(row).map(|(_, row)| row)).transpose()
+}
+
+const INTAKES: &str = "SELECT source, of, epoch, place, open, updated, row FROM intakes";
+
+fn intake_rows(c: &Connection, rest: &str, values: &[&dyn ToSql]) -> Result<Vec<IntakeRow>, StoreError> {
+    if is_older(c, 2)? {
+        return Ok(Vec::new());
+    }
+    let mut statement = c.prepare_cached(&format!("{INTAKES} {rest}"))?;
+    let mut rows = statement.query(values)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(IntakeRow {
+            source: Name::new(column(row, 0)?).map_err(|e| damaged("intakes", e))?,
+            of: row.get(1)?,
+            position: Position { epoch: row.get(2)?, offset: row.get(3)? },
+            open: row.get(4)?,
+            updated: Time(row.get(5)?),
+            state: parse("intakes", column(row, 6)?)?,
+        });
+    }
+    Ok(found)
+}
+
+pub(crate) fn intake(c: &Connection, source: &Name, of: &str) -> Result<Option<IntakeRow>, StoreError> {
+    Ok(intake_rows(c, "WHERE source = ?1 AND of = ?2", params![source.as_str(), of])?.pop())
+}
+
+pub(crate) fn intakes(c: &Connection, source: &Name) -> Result<Vec<IntakeRow>, StoreError> {
+    intake_rows(c, "WHERE source = ?1 ORDER BY no", params![source.as_str()])
+}
+
+/// The lowest place from which on an open intake needs the log.
+pub(crate) fn oldest_intake(c: &Connection) -> Result<Option<Position>, StoreError> {
+    Ok(intake_rows(c, "WHERE open = 1 ORDER BY epoch, place LIMIT 1", params![])?.pop().map(|row| row.position))
 }
 
 pub(crate) fn contract(c: &Connection, revision: &str) -> Result<Option<ContractRow>, StoreError> {

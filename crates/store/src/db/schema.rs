@@ -1,6 +1,6 @@
 //! The tables of the database and the steps that lead to them, forward only.
 
-use crate::StoreError;
+use crate::{StoreError, historian::last};
 use rusqlite::Connection;
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use std::path::Path;
 pub(crate) const APPLICATION_ID: i32 = 0x416E_646F;
 
 /// The version of the schema; older ones are taken here step by step.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Each step leads from the version of its index to the next.
-const STEPS: [&str; VERSION as usize] = [include_str!("v1.sql")];
+const STEPS: [&[&str]; VERSION as usize] = [&[include_str!("v1.sql")], &[include_str!("v2.sql"), last::TABLES]];
 
 /// Brings the database to the present version; a copy is made beforehand where there is something to lose.
 pub(crate) fn migrate(connection: &mut Connection, path: Option<&Path>) -> Result<(), StoreError> {
@@ -31,7 +31,7 @@ pub(crate) fn migrate(connection: &mut Connection, path: Option<&Path>) -> Resul
         copy(connection, &path.with_extension(format!("db.v{version}")))?;
     }
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
-    for step in STEPS.iter().skip(version as usize) {
+    for step in STEPS.iter().skip(version as usize).copied().flatten() {
         transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

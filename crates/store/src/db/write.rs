@@ -4,8 +4,8 @@ use super::Committed;
 use crate::{
     StoreError,
     rows::{
-        AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, ExceptionState, QuarantineRow, RunRow, RunState,
-        TaskRow, Write,
+        AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, ExceptionState, GapRow, IntakeRow, QuarantineRow,
+        RunRow, RunState, TaskRow, Write,
     },
 };
 use andon_model::{AssetName, Event, ExceptionId, SignalName, SignalNo};
@@ -13,6 +13,9 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use serde::Serialize;
 use serde_json::json;
 use std::io::Write as _;
+
+/// Rows that one write removes at most.
+const REMOVED_ROWS_MAX: u32 = 1_000;
 
 /// Applies the writes in order; the caller's savepoint undoes them when one fails.
 pub(crate) fn apply(connection: &Connection, writes: &[Write]) -> Result<Committed, StoreError> {
@@ -53,17 +56,55 @@ fn one(connection: &Connection, write: &Write, committed: &mut Committed) -> Res
         Write::ExceptionState(id, state) => exception_state(connection, *id, *state),
         Write::Quarantine(row) => quarantine(connection, row),
         Write::Contract(row) => contract(connection, row),
-        Write::Gap(row) => run_sql(
-            connection,
-            "INSERT OR IGNORE INTO gaps (source, since, until, reason, row) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![row.source.as_str(), row.from.0, row.to.0, row.reason, text(row)?],
-        ),
+        Write::Gap(row) => gap(connection, row),
         Write::Source(row) => run_sql(
             connection,
             "INSERT INTO sources (source, row) VALUES (?1, ?2) ON CONFLICT (source) DO UPDATE SET row = excluded.row",
             params![row.source.as_str(), text(row)?],
         ),
+        Write::Intake(row) => intake(connection, row),
+        Write::IntakeRemove(source, of) => {
+            run_sql(connection, "DELETE FROM intakes WHERE source = ?1 AND of = ?2", params![source.as_str(), of])
+        }
+        Write::IntakesBefore(source, time) => run_sql(
+            connection,
+            "DELETE FROM intakes WHERE no IN (
+                 SELECT no FROM intakes WHERE source = ?1 AND updated < ?2 AND open = 0 ORDER BY updated LIMIT ?3
+             )",
+            params![source.as_str(), time.0, REMOVED_ROWS_MAX],
+        ),
+        Write::Retain(row) => super::retained::retain(connection, row),
+        Write::QuarantineRemove(no) => {
+            run_sql(connection, "DELETE FROM quarantine WHERE no = ?1", params![number(*no)?])
+        }
     }
+}
+
+/// An interval in which samples may be missing; the same one twice is one.
+pub(crate) fn gap(connection: &Connection, row: &GapRow) -> Result<(), StoreError> {
+    run_sql(
+        connection,
+        "INSERT OR IGNORE INTO gaps (source, since, until, reason, row) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![row.source.as_str(), row.from.0, row.to.0, row.reason, text(row)?],
+    )
+}
+
+fn intake(connection: &Connection, row: &IntakeRow) -> Result<(), StoreError> {
+    run_sql(
+        connection,
+        "INSERT INTO intakes (source, of, epoch, place, open, updated, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (source, of) DO UPDATE SET epoch = excluded.epoch, place = excluded.place,
+             open = excluded.open, updated = excluded.updated, row = excluded.row",
+        params![
+            row.source.as_str(),
+            row.of,
+            row.position.epoch,
+            number(row.position.offset)?,
+            row.open,
+            row.updated.0,
+            row.state.to_string()
+        ],
+    )
 }
 
 /// The number of a signal; a new one follows the highest.
@@ -77,7 +118,7 @@ pub(crate) fn signal(connection: &Connection, asset: &AssetName, signal: &Signal
     Ok(SignalNo(number))
 }
 
-fn run_sql(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<(), StoreError> {
+pub(crate) fn run_sql(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<(), StoreError> {
     connection.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }

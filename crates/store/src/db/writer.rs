@@ -1,7 +1,7 @@
 //! The one writer: all commits that wait become one transaction and share one sync.
 
-use super::{Committed, write};
-use crate::{StoreError, change::Change, rows::Write};
+use super::{Committed, files, write};
+use crate::{StoreError, change::Change, historian::catalog::Changes, rows::Write};
 use andon_model::{AssetName, SignalName, SignalNo};
 use rusqlite::Connection;
 use std::{
@@ -29,6 +29,8 @@ pub(crate) enum Work {
     Writes(Vec<Write>),
     /// The number of a signal.
     Signal(AssetName, SignalName),
+    /// What the historian changed.
+    Files(Box<Changes>),
 }
 
 /// What the writer answers.
@@ -163,6 +165,7 @@ fn alone(connection: &Connection, work: &Work) -> Result<Result<Done, StoreError
     let outcome = match work {
         Work::Writes(writes) => write::apply(connection, writes).map(Done::Committed),
         Work::Signal(asset, signal) => write::signal(connection, asset, signal).map(Done::Signal),
+        Work::Files(changes) => files::change(connection, changes).map(|()| Done::Committed(Committed::default())),
     };
     if let Err(error) = &outcome {
         if connection.is_autocommit() {

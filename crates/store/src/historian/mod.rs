@@ -2,9 +2,10 @@
 
 #![expect(dead_code, reason = "sealing and the questions are being joined")]
 
-mod last;
+pub(crate) mod catalog;
+pub(crate) mod last;
 mod minutes;
-mod parquet;
+pub(crate) mod parquet;
 mod range;
 
 use andon_model::{AssetName, Name, Position, Quality, SignalName, SiteName, Time, Value, span::Span};
@@ -81,6 +82,8 @@ pub struct Holdings {
     pub reduced: BTreeMap<Name, u64>,
     /// Samples that were removed by age or size, by site.
     pub expired: BTreeMap<SiteName, u64>,
+    /// Samples that a full disk removed before rules had read them, by source; each with a gap.
+    pub dropped: BTreeMap<Name, u64>,
 }
 
 /// What is kept how, as far as the historian must know it.
