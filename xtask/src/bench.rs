@@ -1,9 +1,11 @@
 //! `cargo xtask bench`: measures; every figure stands beside its target and beside a rival of the same run.
 
 mod broker;
+mod listener;
 mod load;
 mod process;
 mod project;
+mod publisher;
 mod report;
 mod signal;
 mod subject;
@@ -15,11 +17,14 @@ use anyhow::Result;
 pub(crate) enum Command {
     /// From a signal to the event it causes, beside the broker alone.
     Signal(signal::Arguments),
+    /// Machines that publish to the listener, beside the limit of this machine and a broker.
+    Listener(listener::Arguments),
 }
 
 /// The command.
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Signal(arguments) => signal::run(arguments),
+        Command::Listener(arguments) => listener::run(arguments),
     }
 }

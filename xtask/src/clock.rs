@@ -1,6 +1,6 @@
 //! The one place of these commands that reads a clock.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A stopwatch that started when it was made.
 #[derive(Clone, Copy)]
@@ -17,6 +17,12 @@ impl Stopwatch {
     pub(crate) fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// The time of day in microseconds since 1970, as machines put it into their messages.
+#[expect(clippy::disallowed_methods, reason = "the rule protects the product's cores; a machine has a clock")]
+pub(crate) fn unix_us() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros())
 }
 
 /// A duration as a person says it: `0.4 s`, `12 s`, `3 min 20 s`.

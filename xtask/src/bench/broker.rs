@@ -56,7 +56,8 @@ impl Drop for Broker {
     }
 }
 
-fn free_port() -> Result<u16> {
+/// A port on loopback that nobody listens on.
+pub(super) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
     Ok(listener.local_addr().context("looking for a free port")?.port())
 }

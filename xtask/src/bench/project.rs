@@ -24,6 +24,46 @@ pub(super) fn files(run: u32, qos: u8, broker: u16) -> Vec<(String, String)> {
     same.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).chain(own).collect()
 }
 
+/// The files of a project that listens itself, without rules.
+pub(super) fn listening(run: u32, port: u16) -> Vec<(String, String)> {
+    let instance = format!(
+        "\
+name: bench
+format: 1
+instances:
+  bench:
+    role: both
+    zone: plant
+    api: 127.0.0.1:8730
+    listeners:
+      plant: {{ address: '127.0.0.1:{port}' }}
+"
+    );
+    let source = format!(
+        "\
+kind: mqtt
+listener: plant
+topics:
+  - topic: plant{run}/{{line}}/{{asset}}/vibration
+    signals:
+      vibration:
+        value: /v
+        time: {{ at: /ts, form: us }}
+"
+    );
+    let class = "signals:\n  vibration: { kind: f64, unit: mm/s }\n".to_owned();
+    [
+        ("andon.yaml", instance),
+        ("policies/ownership.yaml", OWNERSHIP.to_owned()),
+        ("classes/machine.yaml", class),
+        (&format!("assets/plant{run}.yaml"), assets(run)),
+        ("sources/machines.yaml", source),
+    ]
+    .into_iter()
+    .map(|(path, text)| (path.to_owned(), text))
+    .collect()
+}
+
 const INSTANCE: &str = "\
 name: bench
 format: 1

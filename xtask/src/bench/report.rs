@@ -164,7 +164,8 @@ pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-fn line(text: &mut String, name: &str, raw: &str, andon: &str, (target, verdict): (String, &str)) {
+/// A row of a table.
+pub(super) fn line(text: &mut String, name: &str, raw: &str, andon: &str, (target, verdict): (String, &str)) {
     let row = format!("  {name:<26}{raw:>16}{andon:>16}  {target:<8}{verdict}");
     let _ = writeln!(text, "{}", row.trim_end());
 }

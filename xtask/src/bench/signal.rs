@@ -109,16 +109,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 impl Bench {
     fn prepare(built: Option<&Path>) -> Result<Self> {
-        let material = material()?;
-        let target = root::target()?;
-        let folder = target.join("bench");
-        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-        let andon = match built {
-            Some(program) => program.canonicalize().with_context(|| format!("looking for {}", program.display()))?,
-            None => build(&target)?,
-        };
-        let broker = Broker::start(&material.join("mosquitto/mosquitto.conf"), &folder)?;
-        let load = Load::build(&material.join("tools/mqload.c"), &folder, broker.port)?;
+        let (andon, folder, broker) = subjects(built)?;
+        let load = Load::build(&material()?.join("tools/mqload.c"), &folder, broker.port)?;
         Ok(Self { andon, folder, broker, load, next_run: FIRST_RUN })
     }
 
@@ -213,6 +205,20 @@ impl Bench {
     }
 }
 
+/// Andon, given or built as it is shipped, a folder for its runs, and a broker beside it.
+pub(super) fn subjects(built: Option<&Path>) -> Result<(PathBuf, PathBuf, Broker)> {
+    let material = material()?;
+    let target = root::target()?;
+    let folder = target.join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let andon = match built {
+        Some(program) => program.canonicalize().with_context(|| format!("looking for {}", program.display()))?,
+        None => build(&target)?,
+    };
+    let broker = Broker::start(&material.join("mosquitto/mosquitto.conf"), &folder)?;
+    Ok((andon, folder, broker))
+}
+
 /// Builds Andon as it is shipped.
 fn build(target: &Path) -> Result<PathBuf> {
     let mut build = command::cargo();
@@ -262,8 +268,9 @@ fn share(rate: u32) -> u32 {
     (f64::from(rate) * SHARE).round() as u32
 }
 
+/// Microseconds for each message.
 #[expect(clippy::cast_precision_loss, reason = "microseconds and messages of a run are far below 2^52")]
-fn per(used: u64, messages: u64) -> f64 {
+pub(super) fn per(used: u64, messages: u64) -> f64 {
     if messages == 0 { 0.0 } else { used as f64 / messages as f64 }
 }
 
@@ -304,7 +311,7 @@ fn load_of_machine() -> f64 {
 }
 
 /// Takes away what a good run leaves; a bad one ends earlier and keeps its folder.
-fn clear(folder: &Path) {
+pub(super) fn clear(folder: &Path) {
     let _ = fs::remove_dir_all(folder);
 }
 
