@@ -1,9 +1,13 @@
 //! What a loop is given by its caller: the clock, chance, the environment; and what is read with them.
 
-use crate::mqtt::Ended;
-use andon_contract::contract::{Broker, Secret, UserPassword};
+use crate::{
+    mqtt::{BrokerAddress, Ended},
+    tls,
+};
+use andon_contract::contract::{Broker, ClientTls, Secret, UserPassword};
 use andon_model::Time;
 use andon_store::StoreError;
+use rustls::ClientConfig;
 use std::{io::Read as _, sync::Arc, time::Duration};
 
 /// The clock of the caller.
@@ -54,10 +58,37 @@ pub(crate) fn secret(secret: &Secret, env: &Env) -> Result<String, Ended> {
     }
 }
 
+/// Where a secret stands, for messages.
+pub(crate) fn place(secret: &Secret) -> String {
+    match secret {
+        Secret::Env(name) => format!("the environment variable {name}"),
+        Secret::File(path) => path.clone(),
+    }
+}
+
 /// User and password of a broker, read where their reference points.
 pub(crate) fn credentials(broker: &Broker, env: &Env) -> Result<Option<(String, Vec<u8>)>, Ended> {
     let Some(UserPassword { user, password }) = &broker.credentials else { return Ok(None) };
     Ok(Some((user.clone(), secret(password, env)?.into_bytes())))
+}
+
+/// Where a broker is, with the environment, and how TLS is spoken with it where its address says so. `of` names
+/// what has the broker: `source`.
+pub(crate) fn address(
+    broker: &Broker,
+    env: &Env,
+    of: &str,
+) -> Result<(BrokerAddress, Option<Arc<ClientConfig>>), Ended> {
+    let address = BrokerAddress::parse(&broker.address.resolve(&|name| env(name)))
+        .map_err(|reason| Ended::new(reason, format!("correct `broker` of the {of}, or the variable it names")))?;
+    if !address.tls && broker.tls != ClientTls::default() {
+        return Err(Ended::new(
+            format!("the {of} has keys for TLS, and its address {address} is without"),
+            "begin the address with mqtts://, in the project or in the variable it names",
+        ));
+    }
+    let tls = if address.tls { Some(tls::client(&broker.tls, env)?) } else { None };
+    Ok((address, tls))
 }
 
 /// Keep-alive in whole seconds, as far as MQTT can tell it.

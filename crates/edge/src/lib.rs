@@ -34,6 +34,7 @@ pub mod render;
 pub mod run;
 pub mod source;
 pub mod subscriber;
+pub mod tls;
 pub mod value;
 
 mod history;

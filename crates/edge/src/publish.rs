@@ -8,6 +8,7 @@ use crate::{
         transport::Bytes,
     },
 };
+use rustls::ClientConfig;
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 /// A publish that the broker refused for good.
@@ -24,6 +25,7 @@ pub struct Refused {
 /// One that publishes.
 pub struct Publisher {
     address: BrokerAddress,
+    tls: Option<Arc<ClientConfig>>,
     settings: Settings,
     clock: Arc<dyn Clock>,
     chance: Chance,
@@ -37,11 +39,18 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher that has not connected yet. `settings.window` is the most it has under way.
-    pub fn new(address: BrokerAddress, settings: Settings, clock: Arc<dyn Clock>, chance: Chance) -> io::Result<Self> {
+    /// A publisher that has not connected yet, with TLS where it is told how. `settings.window` is the most it has
+    /// under way.
+    pub fn new(
+        address: BrokerAddress,
+        tls: Option<Arc<ClientConfig>>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        chance: Chance,
+    ) -> io::Result<Self> {
         let (link, backoff, waiting, refused) = (None, Backoff::default(), VecDeque::new(), Vec::new());
         let waker = Waker::new()?;
-        Ok(Self { address, settings, clock, chance, waker, link, backoff, waiting, acknowledged: 0, refused })
+        Ok(Self { address, tls, settings, clock, chance, waker, link, backoff, waiting, acknowledged: 0, refused })
     }
 
     /// What wakes a publisher that waits.
@@ -51,7 +60,7 @@ impl Publisher {
 
     /// Connects now, or says why that is not possible; otherwise the first publish connects, and waits for it.
     pub fn connect(&mut self) -> Result<(), Ended> {
-        let mut link = Link::connect(&self.address, &self.waker, &|| false)?;
+        let mut link = Link::connect(&self.address, self.tls.as_ref(), &self.waker, &|| false)?;
         let mut client = Client::new(self.settings.clone(), []);
         client.connect(self.clock.monotonic())?;
         let mut happened = Vec::new();

@@ -4,7 +4,7 @@
 use crate::{
     given::{self, Backoff, Chance, Clock, End, Env, draw},
     mqtt::{
-        BrokerAddress, Client, Ended, Happened, Link, Settings, Waker,
+        Client, Ended, Happened, Link, Settings, Waker,
         client::NotSent,
         codes::Explained,
         transport::{Bytes, PACE, PACED_FOR},
@@ -333,8 +333,7 @@ impl Loop {
         let PublishTo::Broker(broker) = &self.subscriber.to else {
             return Err(Ended::new("listeners are not published to yet", "name a broker"));
         };
-        let address = BrokerAddress::parse(&broker.address.resolve(&|name| (self.env)(name)))
-            .map_err(|reason| Ended::new(reason, "correct `broker` of the subscriber, or the variable it names"))?;
+        let (address, tls) = given::address(broker, &self.env, "subscriber")?;
         let settings = Settings {
             client_id: format!("andon-{}-subscriber-{}", self.store.instance(), self.name),
             version: broker.version,
@@ -345,7 +344,7 @@ impl Loop {
             window: WINDOW,
         };
         let shared = &self.shared;
-        let link = Link::connect(&address, &shared.waker, &|| shared.stopped())?;
+        let link = Link::connect(&address, tls.as_ref(), &shared.waker, &|| shared.stopped())?;
         let mut client = Client::new(settings, []);
         client.connect(self.clock.monotonic())?;
         Ok((link, client))
@@ -394,7 +393,7 @@ impl Loop {
             self.fill(client, now)?;
         }
         link.write(client.output())?;
-        if client.output().is_empty() {
+        if client.output().is_empty() && link.is_flushed() {
             self.outbox.written();
         }
         self.outbox.advance();

@@ -9,7 +9,7 @@ pub use rows::{Format, LINE_MAX, Row, rows};
 
 use crate::{
     given::{self, Chance, Clock, Env, draw},
-    mqtt::{BrokerAddress, Settings},
+    mqtt::Settings,
     publish::Publisher,
 };
 use andon_model::Time;
@@ -87,9 +87,7 @@ pub fn publisher(
     clock: Arc<dyn Clock>,
     mut chance: Chance,
 ) -> Result<Publisher, FeedError> {
-    let wrong =
-        |cause: String| FeedError::new("broker", cause, "correct `broker` of the source, or the variable it names");
-    let address = BrokerAddress::parse(&to.broker.address.resolve(&|name| env(name))).map_err(wrong)?;
+    let (address, tls) = given::address(&to.broker, env, "source").map_err(ended)?;
     let settings = Settings {
         client_id: format!("andon-feed-{:016x}", draw(&mut chance)),
         version: to.broker.version,
@@ -99,7 +97,7 @@ pub fn publisher(
         credentials: given::credentials(&to.broker, env).map_err(ended)?,
         window: WINDOW,
     };
-    Publisher::new(address, settings, clock, chance)
+    Publisher::new(address, tls, settings, clock, chance)
         .map_err(|e| FeedError::new("broker", e.to_string(), "close other programs"))
 }
 

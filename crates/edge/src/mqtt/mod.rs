@@ -6,6 +6,7 @@ pub mod codes;
 mod frame;
 mod message;
 mod packets;
+mod secure;
 mod told;
 pub mod transport;
 

@@ -1,12 +1,17 @@
 //! The socket of a conversation, in a thread of its own: it blocks while nothing happens, and while much
 //! happens it looks only once a millisecond, so that nobody is woken for each packet.
 
-use super::client::Ended;
+use super::{
+    client::Ended,
+    secure::{Secure, Taken},
+};
+use crate::tls;
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType, connect, ipproto, socket_with, sockopt},
 };
+use rustls::ClientConfig;
 use std::{
     io::{self, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _},
@@ -29,24 +34,30 @@ const CLOSE_PAUSES: usize = 50;
 const CLOSE_PAUSE_NANOS: i64 = 20_000_000;
 /// The port where an address names none.
 const MQTT_PORT: u16 = 1883;
+/// The same with TLS.
+const MQTTS_PORT: u16 = 8883;
 
-/// The address of a broker: `mqtt://host:port`.
+/// The address of a broker: `mqtt://host:port`, or `mqtts://host:port` with TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerAddress {
     /// Name or number.
     pub host: String,
     /// Port.
     pub port: u16,
+    /// Whether TLS is spoken.
+    pub tls: bool,
 }
 
 impl BrokerAddress {
-    /// Reads `mqtt://host`, `mqtt://host:port` or `mqtt://[::1]:port`.
+    /// Reads `mqtt://host`, `mqtt://host:port`, `mqtt://[::1]:port`, and the same with `mqtts`.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no address of a broker: expected mqtt://host:port");
-        if text.starts_with("mqtts://") || text.starts_with("ssl://") {
-            return Err(format!("{text:?}: connections with TLS are not built yet; expected mqtt://host:port"));
-        }
-        let rest = text.strip_prefix("mqtt://").or_else(|| text.strip_prefix("tcp://")).ok_or_else(wrong)?;
+        let wrong = || format!("{text:?} is no address of a broker: expected mqtt://host:port or mqtts://host:port");
+        let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+        let tls = match scheme {
+            "mqtt" | "tcp" => false,
+            "mqtts" | "ssl" => true,
+            _ => return Err(wrong()),
+        };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '@', '?', '#']) {
             return Err(format!("{}; user and password have keys of their own", wrong()));
@@ -58,17 +69,19 @@ impl BrokerAddress {
             }
             None => rest.rsplit_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
         };
-        let port = port.map_or(Ok(MQTT_PORT), |port| port.parse().map_err(|_| wrong()))?;
-        if host.is_empty() || port == 0 { Err(wrong()) } else { Ok(Self { host: host.to_owned(), port }) }
+        let port =
+            port.map_or(Ok(if tls { MQTTS_PORT } else { MQTT_PORT }), |port| port.parse().map_err(|_| wrong()))?;
+        if host.is_empty() || port == 0 { Err(wrong()) } else { Ok(Self { host: host.to_owned(), port, tls }) }
     }
 }
 
 impl std::fmt::Display for BrokerAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "mqtts" } else { "mqtt" };
         if self.host.contains(':') {
-            write!(f, "mqtt://[{}]:{}", self.host, self.port)
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
         } else {
-            write!(f, "mqtt://{}:{}", self.host, self.port)
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
         }
     }
 }
@@ -121,15 +134,20 @@ pub enum Bytes<'a> {
 }
 
 /// A connection to a broker.
-#[derive(Debug)]
 pub struct Link {
     stream: TcpStream,
     buffer: Box<[u8]>,
+    secure: Option<Box<Secure>>,
 }
 
 impl Link {
-    /// Connects; gives up when woken and `stopped` says so.
-    pub fn connect(address: &BrokerAddress, waker: &Waker, stopped: &dyn Fn() -> bool) -> Result<Self, Ended> {
+    /// Connects, with TLS where it is told how; gives up when woken and `stopped` says so.
+    pub fn connect(
+        address: &BrokerAddress,
+        tls: Option<&Arc<ClientConfig>>,
+        waker: &Waker,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Self, Ended> {
         let unreachable = |e: &dyn std::fmt::Display| {
             Ended::new(
                 format!("{address} cannot be reached: {e}"),
@@ -142,7 +160,12 @@ impl Link {
             match connect_to(socket, waker, stopped) {
                 Ok(stream) => {
                     let buffer = vec![0; READ_BUFFER].into_boxed_slice();
-                    return Ok(Self { stream, buffer });
+                    let mut link = Self { stream, buffer, secure: None };
+                    if let Some(config) = tls {
+                        let name = tls::server_name(&address.host)?;
+                        link.handshake(Secure::new(config, name, address.to_string())?, address, waker, stopped)?;
+                    }
+                    return Ok(link);
                 }
                 Err(error) => last = unreachable(&error),
             }
@@ -153,9 +176,51 @@ impl Link {
         Err(last)
     }
 
+    fn handshake(
+        &mut self,
+        mut secure: Secure,
+        address: &BrokerAddress,
+        waker: &Waker,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<(), Ended> {
+        let broken = |what: &str| {
+            Ended::new(
+                format!("TLS with {address} failed: {what}"),
+                "check that this is the port of the broker's TLS listener (mostly 8883), and look into its log",
+            )
+        };
+        let mut left = CONNECT_MAX;
+        loop {
+            secure.flush(&mut self.stream)?;
+            if !secure.is_handshaking() {
+                self.secure = Some(Box::new(secure));
+                return Ok(());
+            }
+            match secure.take(&mut self.stream)? {
+                Taken::Some => continue,
+                Taken::End => return Err(broken("it closed the connection during the handshake")),
+                Taken::Nothing => {}
+            }
+            let interest = if secure.wants_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            let mut fds = [PollFd::new(&self.stream, interest), PollFd::new(&*waker.0, PollFlags::IN)];
+            wait_for(&mut fds, Some(left));
+            let [ready, wake] = fds.map(|fd| fd.revents());
+            if stopped() {
+                return Err(broken("stopped"));
+            }
+            if ready.is_empty() && wake.is_empty() {
+                return Err(broken("no answer within 10 s"));
+            }
+            waker.clear();
+            // A handshake takes few turns; each costs a tenth of the time that is left, so that it ends.
+            left = left * 9 / 10;
+        }
+    }
+
     /// Waits until bytes come, the socket takes more bytes (where that is asked for), the waker is used, or the
     /// time is over.
     pub fn wait(&self, waker: &Waker, to_write: bool, timeout: Option<Duration>) -> Ready {
+        let to_write = to_write || !self.is_flushed();
         let interest = if to_write { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let mut fds = [PollFd::new(&self.stream, interest), PollFd::new(&*waker.0, PollFlags::IN)];
         wait_for(&mut fds, timeout);
@@ -167,11 +232,24 @@ impl Link {
         Ready { readable: socket.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR), woken }
     }
 
+    /// Whether the socket has taken everything that was removed from an output.
+    pub fn is_flushed(&self) -> bool {
+        self.secure.as_ref().is_none_or(|secure| !secure.wants_write())
+    }
+
     /// Reads what is there, at most one buffer.
     pub fn read(&mut self) -> Result<Bytes<'_>, Ended> {
+        let closed = || Ended::new("the broker closed the connection", "look into the broker's log");
+        if let Some(secure) = &mut self.secure {
+            return match secure.read(&mut self.stream, &mut self.buffer)? {
+                None => Ok(Bytes::None),
+                Some(0) => Err(closed()),
+                Some(n) => Ok(Bytes::Some(self.buffer.get(..n).unwrap_or(&[]), true)),
+            };
+        }
         loop {
             match self.stream.read(&mut self.buffer) {
-                Ok(0) => return Err(Ended::new("the broker closed the connection", "look into the broker's log")),
+                Ok(0) => return Err(closed()),
                 Ok(n) => {
                     let more = n == self.buffer.len();
                     return Ok(Bytes::Some(self.buffer.get(..n).unwrap_or(&[]), more));
@@ -183,8 +261,12 @@ impl Link {
         }
     }
 
-    /// Sends as much as the socket takes and removes it from `output`.
+    /// Sends as much as the socket takes and removes it from `output`; with TLS what is removed may still wait,
+    /// see [`Link::is_flushed`].
     pub fn write(&mut self, output: &mut Vec<u8>) -> Result<(), Ended> {
+        if let Some(secure) = &mut self.secure {
+            return secure.write(&mut self.stream, output);
+        }
         let mut sent = 0;
         let result = loop {
             let Some(rest) = output.get(sent..).filter(|rest| !rest.is_empty()) else { break Ok(()) };
@@ -198,22 +280,28 @@ impl Link {
         output.drain(..sent);
         result
     }
-}
 
-impl Link {
     /// Ends the connection after a goodbye such that the other side reads it: what still comes is read until it
     /// closes too, for closing a socket with unread bytes throws away what was sent.
     pub fn close(mut self, mut output: Vec<u8>) {
         let patience = Timespec { tv_sec: 0, tv_nsec: CLOSE_PAUSE_NANOS };
-        let mut shut = false;
+        let (mut said, mut shut) = (false, false);
         for _ in 0..CLOSE_PAUSES {
+            if output.is_empty()
+                && !said
+                && let Some(secure) = &mut self.secure
+            {
+                secure.close();
+            }
+            said |= output.is_empty();
             if self.write(&mut output).is_err() {
                 return;
             }
-            if output.is_empty() && !shut {
+            let gone = output.is_empty() && self.is_flushed();
+            if gone && !shut {
                 shut = self.stream.shutdown(Shutdown::Write).is_ok();
             }
-            let interest = if output.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+            let interest = if gone { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
             if poll(&mut [PollFd::new(&self.stream, interest)], Some(&patience)).is_err() {
                 return;
             }
@@ -282,8 +370,8 @@ mod tests {
         assert_eq!(parse("mqtt://plant").unwrap(), "mqtt://plant:1883");
         assert_eq!(parse("mqtt://127.0.0.1:1884/").unwrap(), "mqtt://127.0.0.1:1884");
         assert_eq!(parse("mqtt://[::1]:5").unwrap(), "mqtt://[::1]:5");
-        for wrong in ["", "plant:1883", "mqtt://", "mqtt://:5", "mqtt://a:x", "mqtt://a:0", "mqtt://u:p@a", "mqtts://a"]
-        {
+        assert_eq!(parse("mqtts://plant").unwrap(), "mqtts://plant:8883");
+        for wrong in ["", "plant:1883", "mqtt://", "mqtt://:5", "mqtt://a:x", "mqtt://a:0", "mqtt://u:p@a", "wss://a"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -300,8 +388,8 @@ mod tests {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let address = BrokerAddress { host: "127.0.0.1".into(), port };
-        let ended = Link::connect(&address, &Waker::new().unwrap(), &|| false).unwrap_err();
+        let address = BrokerAddress { host: "127.0.0.1".into(), port, tls: false };
+        let ended = Link::connect(&address, None, &Waker::new().unwrap(), &|| false).err().unwrap();
         assert!(ended.reason.contains("refused"), "{ended}");
         assert!(ended.remedy.contains("broker runs"), "{ended}");
     }

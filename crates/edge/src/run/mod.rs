@@ -5,7 +5,7 @@ mod handle;
 
 pub use handle::{SourceHandle, SourceStatus};
 
-use handle::Shared;
+pub(crate) use handle::Shared;
 
 use crate::{
     duplicates::Duplicates,
@@ -13,7 +13,7 @@ use crate::{
     history,
     mapping::Incoming,
     mqtt::{
-        Ack, BrokerAddress, Client, Ended, Happened, Link, Settings, Waker,
+        Ack, Client, Ended, Happened, Link, Settings, Waker,
         codes::Explained,
         transport::{Bytes, PACE, PACED_FOR},
     },
@@ -173,11 +173,8 @@ impl Loop {
         }
     }
 
-    fn settings(&self, broker: &Broker) -> Result<(BrokerAddress, Settings), Ended> {
-        let address = broker.address.resolve(&|name| (self.env)(name));
-        let address = BrokerAddress::parse(&address)
-            .map_err(|reason| Ended::new(reason, "correct `broker` of the source, or the variable it names"))?;
-        let settings = Settings {
+    fn settings(&self, broker: &Broker) -> Result<Settings, Ended> {
+        Ok(Settings {
             client_id: format!("andon-{}-{}", self.store.instance(), self.name),
             version: broker.version,
             clean_start: false,
@@ -185,20 +182,22 @@ impl Loop {
             keep_alive: given::keep_alive(broker),
             credentials: given::credentials(broker, &self.env)?,
             window: 0,
-        };
-        Ok((address, settings))
+        })
+    }
+
+    fn connect(&mut self) -> Result<(Link, Client), Ended> {
+        let settings = self.settings(&self.mqtt.broker)?;
+        let (address, tls) = given::address(&self.mqtt.broker, &self.env, "source")?;
+        let shared = &self.shared;
+        let link = Link::connect(&address, tls.as_ref(), &shared.waker, &|| shared.stopped())?;
+        let mut client = Client::new(settings, mem::take(&mut self.handled));
+        client.connect(self.clock.monotonic())?;
+        Ok((link, client))
     }
 
     /// One connection from its beginning to its end.
     fn conversation(&mut self) -> End {
-        let prepared = self.settings(&self.mqtt.broker).and_then(|(address, settings)| {
-            let shared = &self.shared;
-            let link = Link::connect(&address, &shared.waker, &|| shared.stopped())?;
-            let mut client = Client::new(settings, mem::take(&mut self.handled));
-            client.connect(self.clock.monotonic())?;
-            Ok((link, client))
-        });
-        let (mut link, mut client) = match prepared {
+        let (mut link, mut client) = match self.connect() {
             Ok(both) => both,
             Err(_) if self.shared.stopped() => return End::Stopped,
             Err(ended) => return End::Ended(ended),

@@ -133,8 +133,8 @@ pub(crate) fn publisher(port: u16, id: &str, window: u16) -> Publisher {
         credentials: None,
         window,
     };
-    let address = BrokerAddress { host: "127.0.0.1".into(), port };
-    Publisher::new(address, settings, Machine::clock(), chance(7)).unwrap()
+    let address = BrokerAddress { host: "127.0.0.1".into(), port, tls: false };
+    Publisher::new(address, None, settings, Machine::clock(), chance(7)).unwrap()
 }
 
 pub(crate) fn name(text: &str) -> Name {
@@ -196,7 +196,12 @@ pub(crate) fn contract(address: &str, version: MqttVersion, qos: u8, assets: usi
         }],
     };
     let mqtt =
-        MqttSource { broker: broker(address, version), session_expiry: Span::from_secs(3_600), topics: vec![topic] };
+        MqttSource {
+            broker: broker(address, version),
+            session_expiry: Span::from_secs(3_600),
+            broker_settings: None,
+            topics: vec![topic],
+        };
     let source = Source {
         kind: SourceKind::Mqtt(mqtt),
         clock: andon_contract::contract::Clock::Live,

@@ -89,7 +89,7 @@ fn listen(port: u16, tell: &mpsc::Sender<(String, Vec<u8>)>, ready: &mpsc::Sende
     let clock = Machine::clock();
     let waker = Waker::new().expect("an eventfd");
     while !stop.load(Ordering::Relaxed) {
-        let address = BrokerAddress { host: "127.0.0.1".into(), port };
+        let address = BrokerAddress { host: "127.0.0.1".into(), port, tls: false };
         let settings = Settings {
             client_id: "listener".into(),
             version: MqttVersion::V5,
@@ -99,7 +99,7 @@ fn listen(port: u16, tell: &mpsc::Sender<(String, Vec<u8>)>, ready: &mpsc::Sende
             credentials: None,
             window: 1,
         };
-        let Ok(mut link) = Link::connect(&address, &waker, &|| false) else {
+        let Ok(mut link) = Link::connect(&address, None, &waker, &|| false) else {
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };
