@@ -66,6 +66,30 @@ codes! {
     SAME_ADDRESS = "A1111", "two assets that a source cannot tell apart";
     KEEP_ALIVE = "A1112", "a keep-alive that cannot be sent";
 
+    TLS = "A1130", "keys of TLS that do not go together";
+    OPEN_PASSWORD = "A1131", "a password that crosses the network in the clear";
+    PUBLISH_TO = "A1132", "a subscriber without one place to publish to";
+    PUBLISH_LISTENER = "A1133", "a listener that no instance has";
+
+    SAME_KEY = "A1140", "callers that cannot be told apart";
+    SIGNATURE = "A1141", "a signature that cannot be checked";
+    POSTS = "A1142", "a number of posts that cannot be served";
+    EVENT_MAPPING = "A1143", "a mapping that gives no event";
+
+    SHDR_ASSET = "A1150", "data items of nobody";
+    SHDR_ITEM = "A1151", "two data items in one signal";
+    SHDR_FORM = "A1152", "a form that its signal cannot hold";
+    SHDR_HEARTBEAT = "A1153", "a heartbeat that cannot be kept";
+
+    UNIT_MISMATCH = "A1170", "a unit that its signal cannot be given";
+    REDUCTION = "A1171", "a reduction that makes no sense";
+    SILENCE = "A1172", "a silence that makes no sense";
+    RETENTION = "A1173", "what is kept makes no sense";
+    BROKER_LOSES = "A1174", "settings of a broker that can lose messages";
+    BROKER_SETTINGS = "A1175", "settings of a broker that cannot be read";
+    UNDELIVERED = "A1176", "an asset that no source delivers";
+    READ_TWICE = "A1177", "messages that two sources read";
+
     RULE_ON = "A2101", "a rule that stands on nothing";
     SIGNAL_KIND = "A2102", "limits of a signal that is no number";
     LIMIT_ORDER = "A2103", "limits that are not in order";

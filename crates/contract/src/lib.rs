@@ -27,6 +27,7 @@ pub mod expr;
 mod files;
 mod init;
 mod load;
+mod mosquitto;
 mod problem;
 mod read;
 mod schemas;

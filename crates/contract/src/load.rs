@@ -5,9 +5,10 @@ use crate::{
     contract::Contract,
     files::{
         assets::AssetsFile, capabilities::CapabilityFile, classes::ClassFile, identifiers::IdentifiersFile, not_built,
-        ownership::OwnershipFile, project::ProjectFile, routes::RoutesFile, subscribers::SubscriberFile,
-        systems::SystemFile, workflows::WorkflowFile,
+        ownership::OwnershipFile, project::ProjectFile, retention::RetentionFile, routes::RoutesFile,
+        subscribers::SubscriberFile, systems::SystemFile, workflows::WorkflowFile,
     },
+    mosquitto,
     problem::{File, Finding, Findings, Problem, Where},
     read::{Raw, read},
     tree::{self, Tree},
@@ -41,16 +42,22 @@ const FOLDERS: [(&str, &str); 11] = [
     ("workflows", "`workflows/<workflow>.yaml`"),
     ("capabilities", "`capabilities/<name>.yaml`"),
     ("systems", "`systems/<system>.yaml`"),
-    ("policies", "`policies/ownership.yaml`"),
+    ("policies", "`policies/ownership.yaml`, `policies/retention.yaml`"),
     ("subscribers", "`subscribers/<subscriber>.yaml`"),
 ];
 
 /// Reads the project in a folder. Hidden files, `README*` and the folder `data` are left alone; everything else must
-/// be a file of a project.
+/// be a file of a project. Settings of brokers that sources name are looked at too; they are no part of the project,
+/// and what is wrong with them is a warning.
 pub fn load(dir: &Path) -> Result<Loaded, Vec<Problem>> {
     let mut folder = Folder::default();
     folder.read(dir);
-    if folder.refused.is_empty() { from_files(folder.files) } else { Err(folder.told()) }
+    if !folder.refused.is_empty() {
+        return Err(folder.told());
+    }
+    let mut loaded = from_files(folder.files)?;
+    loaded.warnings.extend(mosquitto::warnings(dir, &loaded.contract));
+    Ok(loaded)
 }
 
 /// Reads a project from its files by path (`assets/home.yaml`); touches nothing else.
@@ -254,6 +261,7 @@ pub(crate) struct Project {
     pub(crate) systems: Vec<Doc<SystemFile>>,
     pub(crate) routes: Option<Doc<RoutesFile>>,
     pub(crate) ownership: Option<Doc<OwnershipFile>>,
+    pub(crate) retention: Option<Doc<RetentionFile>>,
     pub(crate) subscribers: Vec<Doc<SubscriberFile>>,
 }
 
@@ -299,6 +307,7 @@ impl Project {
             systems: shaped(&findings, "systems"),
             routes: one(&findings, "routes.yaml"),
             ownership: one(&findings, "policies/ownership.yaml"),
+            retention: one(&findings, "policies/retention.yaml"),
             subscribers: shaped(&findings, "subscribers"),
             findings,
         }
@@ -334,7 +343,7 @@ fn place(findings: &Findings, number: u32, path: &str) {
     let holds = FOLDERS.iter().find(|(name, _)| *name == folder).map(|(_, holds)| *holds);
     let is_known = match folder {
         "" => path == "andon.yaml" || path == "routes.yaml",
-        "policies" => file == "ownership.yaml",
+        "policies" => file == "ownership.yaml" || file == "retention.yaml",
         "schemas" => has_ending(file, "json") || has_ending(file, "yaml"),
         _ => holds.is_some() && has_ending(file, "yaml"),
     };

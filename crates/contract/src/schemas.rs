@@ -4,17 +4,20 @@ use crate::files::{
     assets::AssetsFile,
     capabilities::CapabilityFile,
     classes::ClassFile,
+    http::HttpSourceFile,
     identifiers::IdentifiersFile,
     ownership::OwnershipFile,
     project::ProjectFile,
+    retention::RetentionFile,
     routes::RoutesFile,
     rules::{LimitRuleFile, StaleRuleFile},
-    sources::{HttpSourceFile, MqttSourceFile},
+    shdr::ShdrSourceFile,
+    sources::MqttSourceFile,
     subscribers::SubscriberFile,
     systems::SystemFile,
     workflows::WorkflowFile,
 };
-use schemars::{JsonSchema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value as Json, json};
 
 /// File name and schema of each kind of file.
@@ -23,14 +26,15 @@ pub fn json_schemas() -> Vec<(String, Json)> {
         ("andon", of::<ProjectFile>("andon.yaml")),
         ("assets", of::<AssetsFile>("assets/<site>.yaml")),
         ("classes", of::<ClassFile>("classes/<class>.yaml")),
-        ("sources", either::<MqttSourceFile, HttpSourceFile>("sources/<source>.yaml")),
-        ("rules", either::<LimitRuleFile, StaleRuleFile>("rules/<rule>.yaml")),
+        ("sources", one_of("sources/<source>.yaml", &SOURCES)),
+        ("rules", one_of("rules/<rule>.yaml", &RULES)),
         ("identifiers", of::<IdentifiersFile>("identifiers/<system>.yaml")),
         ("workflows", of::<WorkflowFile>("workflows/<workflow>.yaml")),
         ("capabilities", of::<CapabilityFile>("capabilities/<name>.yaml")),
         ("systems", of::<SystemFile>("systems/<system>.yaml")),
         ("routes", of::<RoutesFile>("routes.yaml")),
         ("ownership", of::<OwnershipFile>("policies/ownership.yaml")),
+        ("retention", of::<RetentionFile>("policies/retention.yaml")),
         ("subscribers", of::<SubscriberFile>("subscribers/<subscriber>.yaml")),
     ];
     schemas.into_iter().map(|(name, schema)| (format!("{name}.schema.json"), schema)).collect()
@@ -44,13 +48,26 @@ fn of<T: JsonSchema>(title: &str) -> Json {
     schema
 }
 
-fn either<A: JsonSchema, B: JsonSchema>(title: &str) -> Json {
+/// The shape of one kind.
+type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// The kinds of sources.
+const SOURCES: [Shape; 3] = [
+    SchemaGenerator::subschema_for::<MqttSourceFile>,
+    SchemaGenerator::subschema_for::<HttpSourceFile>,
+    SchemaGenerator::subschema_for::<ShdrSourceFile>,
+];
+/// The kinds of rules.
+const RULES: [Shape; 2] =
+    [SchemaGenerator::subschema_for::<LimitRuleFile>, SchemaGenerator::subschema_for::<StaleRuleFile>];
+
+fn one_of(title: &str, shapes: &[Shape]) -> Json {
     let mut generator = SchemaGenerator::default();
-    let (a, b) = (generator.subschema_for::<A>(), generator.subschema_for::<B>());
+    let shapes: Vec<Schema> = shapes.iter().map(|shape| shape(&mut generator)).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
-        "oneOf": [a, b],
+        "oneOf": shapes,
         "$defs": generator.take_definitions(true)
     })
 }
@@ -105,6 +122,7 @@ mod tests {
         match kind {
             "andon" | "routes" => vec![project.join(format!("{kind}.yaml"))],
             "ownership" => vec![project.join("policies/ownership.yaml")],
+            "retention" => Some(project.join("policies/retention.yaml")).into_iter().filter(|p| p.exists()).collect(),
             folder => fs::read_dir(project.join(folder))
                 .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
                 .unwrap_or_default(),

@@ -3,8 +3,8 @@
 use crate::{
     Contract,
     contract::{
-        HttpSource, Idempotency, MqttSource, MqttVersion, Operation, RuleSettings, Source, SourceKind, Subscriber,
-        System,
+        HttpSource, Idempotency, Keep, MqttSource, MqttVersion, Operation, ReduceBy, RuleSettings, Source, SourceKind,
+        Subscriber, System,
     },
 };
 use andon_model::span::Span;
@@ -26,6 +26,9 @@ pub struct Summary {
     pub operations: BTreeMap<String, Guarantee>,
     /// What each subscriber really gets.
     pub subscribers: BTreeMap<String, Guarantee>,
+    /// What is kept of samples: `samples`, each site that is told of by itself, `minutes`; and of signals that are
+    /// reduced.
+    pub kept: BTreeMap<String, String>,
 }
 
 /// What can be relied on, in words.
@@ -70,7 +73,35 @@ pub fn summary(contract: &Contract) -> Summary {
         sources: contract.sources.iter().map(of_source).collect(),
         operations: operations.collect(),
         subscribers: contract.subscribers.iter().map(of_subscriber).collect(),
+        kept: kept(contract),
     }
+}
+
+/// What is kept of samples, in words.
+fn kept(contract: &Contract) -> BTreeMap<String, String> {
+    let told = |keep: &Keep| match (keep.age, keep.bytes) {
+        (None, None) => "for ever".to_owned(),
+        (Some(age), None) => format!("for {age} after receipt"),
+        (None, Some(bytes)) => format!("the newest, on {bytes} bytes"),
+        (Some(age), Some(bytes)) => format!("for {age} after receipt, at most on {bytes} bytes"),
+    };
+    let retention = &contract.retention;
+    let mut kept: BTreeMap<String, String> =
+        retention.sites.iter().map(|(site, keep)| (format!("samples of {site}"), told(keep))).collect();
+    kept.insert("samples".to_owned(), told(&retention.samples));
+    kept.insert("one-minute summaries".to_owned(), told(&retention.minutes));
+    for (class, is) in &contract.classes {
+        for (signal, reduction) in is.signals.iter().filter_map(|(name, signal)| Some((name, signal.reduce?))) {
+            let unit = is.signals.get(signal).map_or("1", |signal| &signal.unit);
+            let by = match reduction.by {
+                ReduceBy::Deadband(by) => format!("those that differ by more than {by} {unit}"),
+                ReduceBy::SwingingDoor(by) => format!("those that tell the line to within {by} {unit}"),
+            };
+            let beat = reduction.heartbeat.map_or_else(String::new, |every| format!(", and one each {every}"));
+            kept.insert(format!("{class}.{signal}"), format!("{by}{beat}; rules see all"));
+        }
+    }
+    kept
 }
 
 /// The signals of all assets.
@@ -109,13 +140,23 @@ fn source_guarantee(source: &Source) -> Guarantee {
             word: "durable",
             text: "files: each file once, whole; it stays where it is until all of it is durable".into(),
         },
-        SourceKind::Http(HttpSource { token }) => Guarantee {
+        SourceKind::Http(http) => Guarantee {
             word: "durable",
             text: format!(
                 "HTTP: answered with 202 only when durable, so a caller that repeats until then loses nothing; {}",
-                if token.is_some() { "callers show a token" } else { "callers are not asked who they are" }
+                callers(http)
             ),
         },
+    }
+}
+
+fn callers(http: &HttpSource) -> &'static str {
+    match (http.token.is_some() || !http.keys.is_empty(), http.signature.is_some()) {
+        (true, true) => "callers show a key, or sign what they post",
+        (true, false) if http.keys.is_empty() => "callers show a token",
+        (true, false) => "callers show a key",
+        (false, true) => "callers sign what they post",
+        (false, false) => "callers are not asked who they are",
     }
 }
 
@@ -145,8 +186,15 @@ fn mqtt_guarantee(source: &MqttSource) -> Guarantee {
     } else {
         "; a redelivered message is stored once"
     };
+    let holds = if source.broker_settings.is_some() {
+        "; what it holds its settings decide, which `check` looked at"
+    } else {
+        "; a Mosquitto left at its defaults holds 1,000 of them (max_queued_messages), none across its restart \
+         (persistence), and none that machines publish at QoS 0 (queue_qos0_messages)"
+    };
+    let holds = if source.session_expiry == Span::ZERO { "" } else { holds };
     let mixed = if lowest == 0 { ", except for topics at QoS 0, which may lose" } else { "" };
-    let text = format!("QoS {highest}: acknowledged only when durable{mixed}; {session}{repeats}");
+    let text = format!("QoS {highest}: acknowledged only when durable{mixed}; {session}{holds}{repeats}");
     Guarantee { word: if lowest == 0 { "partly durable" } else { "durable" }, text }
 }
 
@@ -202,6 +250,10 @@ impl fmt::Display for Summary {
                 writeln!(f, "  {name}: {}", guarantee.word)?;
                 writeln!(f, "      {}", guarantee.text)?;
             }
+        }
+        writeln!(f, "\nkept")?;
+        for (what, how) in &self.kept {
+            writeln!(f, "  {what}: {how}")?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use andon_contract::{
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// Codes that no file of a project can cause; they are tested where a folder is read.
-const OF_FOLDERS: [&str; 1] = ["A0111"];
+const OF_FOLDERS: [&str; 3] = ["A0111", "A1174", "A1175"];
 
 fn testdata() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")

@@ -1,6 +1,6 @@
 //! Classes: units that are UCUM, ranges that are ranges, and parameters that belong to a signal and a key of a rule.
 
-use super::{Known, stem};
+use super::{Known, reduction, stem, units};
 use crate::{
     codes,
     contract::{Class, Setting, Signal},
@@ -59,7 +59,7 @@ pub(crate) fn resolve(project: &Project) -> Classes {
 
 fn signal(project: &Project, file: &SignalFile) -> Signal {
     if let Some(unit) = &file.unit {
-        self::unit(project, unit);
+        units::unit(project, unit);
     }
     let range = file.range.as_ref().filter(|range| {
         let ordered = range.0 < range.1;
@@ -74,40 +74,8 @@ fn signal(project: &Project, file: &SignalFile) -> Signal {
         kind: file.kind.value,
         unit: file.unit.as_ref().map_or_else(|| "1".to_owned(), |unit| unit.value.clone()),
         range: range.map(|range| range.value),
-        reduce: None,
+        reduce: reduction::resolve(project, file),
     }
-}
-
-/// What people write and what UCUM calls it.
-const UNITS: [(&str, &str); 15] = [
-    ("°C", "Cel"),
-    ("degC", "Cel"),
-    ("℃", "Cel"),
-    ("°F", "[degF]"),
-    ("degF", "[degF]"),
-    ("℉", "[degF]"),
-    ("rpm", "/min"),
-    ("RPM", "/min"),
-    ("psi", "[psi]"),
-    ("µm", "um"),
-    ("μm", "um"),
-    ("m³/h", "m3/h"),
-    ("m³", "m3"),
-    ("m²", "m2"),
-    ("pcs", "{pieces}"),
-];
-
-fn unit(project: &Project, unit: &At<String>) {
-    let known = UNITS.iter().find(|(written, _)| *written == unit.value).map(|(_, ucum)| (*ucum).to_owned());
-    let is_ascii = !unit.is_empty() && unit.len() <= 64 && unit.bytes().all(|b| b.is_ascii_graphic());
-    if known.is_none() && is_ascii {
-        return;
-    }
-    let mut finding = Finding::error(codes::UNIT, unit.spot, format!("`{}` is no unit of UCUM", unit.value))
-        .expected("a unit like Cel, [degF], mm/s, kW.h, % or 1")
-        .help("write the unit as UCUM does, see https://ucum.org; `1` stands for none");
-    finding.suggestion = known;
-    project.push(finding);
 }
 
 /// The signal and the value of a parameter; tells what is wrong with it.

@@ -5,24 +5,31 @@ mod assets;
 mod capabilities;
 mod classes;
 mod connect;
+mod coverage;
 mod expressions;
+mod http;
 mod identifiers;
 mod instances;
 mod mappings;
 mod ownership;
+mod reduction;
+mod retention;
 mod routes;
 mod rules;
 mod schemas;
 mod shapes;
+mod shdr;
 mod sources;
 mod subscribers;
 mod systems;
+mod tls;
 mod topics;
+mod units;
 mod workflows;
 
 use crate::{
     codes,
-    contract::{Contract, Retention},
+    contract::Contract,
     load::{Doc, Project},
     problem::{Finding, Spot, Where},
 };
@@ -36,20 +43,23 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
     let classes = classes::resolve(project);
     let sources_known = Known::stems(&project.sources);
     let assets = assets::resolve(project, &classes, &sources_known);
-    let sources = sources::resolve(project, &classes, &assets);
-    let rules = rules::resolve(project, &classes, &assets);
     let schemas = schemas::resolve(project);
+    let sources = sources::resolve(project, &classes, &assets, &schemas);
+    coverage::check(project, &sources, &assets, &classes);
+    let rules = rules::resolve(project, &classes, &assets);
     let capabilities = capabilities::resolve(project, &ownership, &schemas);
     let identifiers = identifiers::resolve(project, &assets);
     let systems = systems::resolve(project, &capabilities, &schemas);
     let workflows = workflows::resolve(project, &capabilities, &schemas);
     let routes = routes::resolve(project, &assets, &capabilities, &systems);
     let subscribers = subscribers::resolve(project, &schemas);
+    let retention = retention::resolve(project, &assets);
     let instances = instances::resolve(project, &assets);
     ownership::check(project, &ownership, &assets, &capabilities);
     routes::check_calls(project, &workflows, &routes, &assets, &capabilities);
     identifiers::check_uses(project, &identifiers, &systems, &routes, &assets);
     let (name, instances) = instances?;
+    subscribers::check(project, &instances);
     Some(Contract {
         revision: String::new(),
         files: BTreeMap::new(),
@@ -68,7 +78,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
         routes: routes.all,
         ownership: ownership.all,
         subscribers,
-        retention: Retention::default(),
+        retention,
     })
 }
 

@@ -5,20 +5,25 @@ use super::{
     Known,
     assets::{Assets, zone},
     classes::Classes,
-    connect::{BrokerParts, broker, secret},
+    connect::{BrokerParts, broker},
+    http::http,
+    schemas::SchemaSet,
+    shdr::shdr,
     stem,
     topics::{constant, covers, levels, pointer, template},
+    units,
 };
 use crate::{
     codes,
     contract::{
-        Clock, HttpSource, Level, MqttSource, MqttVersion, Piece, Pointer, SignalMapping, Source, SourceKind, Template,
+        Asset, Clock, Level, MqttSource, MqttVersion, Piece, Pointer, SignalMapping, Source, SourceKind, Template,
         TimeForm, TimeMapping, TopicMapping,
     },
     files::{
         not_built,
-        sources::{FormWord, HttpSourceFile, KINDS, MqttSourceFile, SignalMappingFile, TopicFile},
-        words::Duration,
+        shdr::ShdrSourceFile,
+        sources::{FormWord, KINDS, MqttSourceFile, SignalMappingFile, TopicFile},
+        words::{Duration, Silence},
     },
     load::{Project, RawDoc},
     problem::{Finding, Spot, Where},
@@ -35,6 +40,8 @@ use std::collections::BTreeMap;
 const AHEAD: Span = Span::from_secs(300);
 /// How long a connected source may say nothing unless told.
 const SILENCE: Span = Span::from_secs(600);
+/// The shortest silence that is looked for.
+const SILENCE_MIN: Span = Span::from_secs(1);
 /// How long a broker keeps our session unless told.
 const SESSION: Span = Span::from_secs(7 * 86_400);
 /// Seconds that fit the session expiry of MQTT 5; the highest stands for ever.
@@ -42,7 +49,12 @@ const SESSION_MAX: Span = Span::from_secs(u32::MAX as i64 - 1);
 /// The place of an asset in a topic unless told.
 const ASSET: &str = "asset";
 
-pub(crate) fn resolve(project: &Project, classes: &Classes, assets: &Assets) -> BTreeMap<Name, Source> {
+pub(crate) fn resolve(
+    project: &Project,
+    classes: &Classes,
+    assets: &Assets,
+    schemas: &SchemaSet,
+) -> BTreeMap<Name, Source> {
     let mut sources = BTreeMap::new();
     let signals = all_signals(classes);
     for doc in &project.sources {
@@ -50,7 +62,11 @@ pub(crate) fn resolve(project: &Project, classes: &Classes, assets: &Assets) -> 
         let source = match kind(project, doc, raw, "source", &KINDS, not_built::source_kind) {
             Some("mqtt") => read(&project.findings, raw.spot)
                 .and_then(|file| mqtt(project, &file, &name, &Scope { signals: &signals, classes, assets })),
-            Some("http") => read(&project.findings, raw.spot).and_then(|file| http(project, &file)),
+            Some("http") => read(&project.findings, raw.spot).and_then(|file| http(project, &file, raw.spot, schemas)),
+            Some("shdr") => {
+                let scope = Scope { signals: &signals, classes, assets };
+                read(&project.findings, raw.spot).and_then(|file| adapter(project, &file, &name, &scope))
+            }
             _ => None,
         };
         if let Some(source) = source {
@@ -92,29 +108,22 @@ pub(crate) fn kind<'k>(
 }
 
 /// What a source may refer to.
-struct Scope<'a> {
-    signals: &'a Known,
-    classes: &'a Classes,
-    assets: &'a Assets,
+pub(super) struct Scope<'a> {
+    pub(super) signals: &'a Known,
+    pub(super) classes: &'a Classes,
+    pub(super) assets: &'a Assets,
 }
 
 fn all_signals(classes: &Classes) -> Known {
     Known(classes.good.values().flat_map(|class| class.signals.0.iter().cloned()).collect())
 }
 
-fn http(project: &Project, file: &HttpSourceFile) -> Option<Source> {
-    let token = match &file.token {
-        None => None,
-        Some(token) => Some(secret(project, token)?),
-    };
-    common(project, file.clock, file.zone.as_ref(), file.ahead.as_ref(), SourceKind::Http(HttpSource { token }))
-}
-
-fn common(
+pub(super) fn common(
     project: &Project,
     clock: Option<Clock>,
     named: Option<&At<String>>,
     ahead: Option<&At<Duration>>,
+    silence: Option<&At<Silence>>,
     kind: SourceKind,
 ) -> Option<Source> {
     let zone = match named {
@@ -123,13 +132,33 @@ fn common(
     };
     let ahead = ahead.map_or(AHEAD, |ahead| ahead.0);
     let clock = clock.unwrap_or(Clock::Live);
-    let silence = (clock == Clock::Live).then_some(SILENCE);
+    let silence = match silence {
+        None => (clock == Clock::Live).then_some(SILENCE),
+        Some(silence) => told_silence(project, silence),
+    };
     Some(Source { kind, clock, zone, ahead, silence })
+}
+
+/// How long a source may say nothing, where its file says so.
+fn told_silence(project: &Project, silence: &At<Silence>) -> Option<Span> {
+    let span = silence.value.0?;
+    if span < SILENCE_MIN {
+        let finding = Finding::error(codes::SILENCE, silence.spot, format!("every source is silent for {span}"));
+        let help = "write how long it may say nothing while all is well, or `never` where that can be any time";
+        project.push(finding.expected("1 s or more, or `never`").help(help));
+    }
+    Some(span)
+}
+
+fn adapter(project: &Project, file: &ShdrSourceFile, name: &Name, scope: &Scope<'_>) -> Option<Source> {
+    let kind = SourceKind::Shdr(shdr(project, file, name, scope)?);
+    common(project, file.clock, file.zone.as_ref(), file.ahead.as_ref(), file.silence.as_ref(), kind)
 }
 
 fn mqtt(project: &Project, file: &MqttSourceFile, name: &Name, scope: &Scope<'_>) -> Option<Source> {
     let parts = BrokerParts {
         broker: &file.broker,
+        tls: file.tls.as_ref(),
         version: file.version.as_ref(),
         credentials: file.credentials.as_ref(),
         keep_alive: file.keep_alive.as_ref(),
@@ -158,8 +187,9 @@ fn mqtt(project: &Project, file: &MqttSourceFile, name: &Name, scope: &Scope<'_>
         broker: broker?,
         session_expiry: session.map_or(SESSION, |expiry| expiry.0),
         topics,
+        broker_settings: file.broker_settings.clone(),
     });
-    common(project, file.clock, file.zone.as_ref(), file.ahead.as_ref(), kind)
+    common(project, file.clock, file.zone.as_ref(), file.ahead.as_ref(), file.silence.as_ref(), kind)
 }
 
 fn topics(project: &Project, file: &MqttSourceFile, name: &Name, scope: &Scope<'_>) -> Vec<TopicMapping> {
@@ -206,13 +236,14 @@ fn topic(project: &Project, file: &TopicFile, source: &Name, scope: &Scope<'_>) 
     if let (Some(address), Some(text)) = (constant(&asset), &file.asset) {
         fixed_asset(project, text, address, source, scope);
     }
+    let only = asset_of(&asset, source, scope);
     let mut signals = Vec::new();
     let mut untimed = None;
     for (name, mapping) in &file.signals.good {
         if mapping.time.is_none() {
             untimed.get_or_insert(name.spot);
         }
-        if let Some(mapping) = signal(project, name, mapping, &captures, scope) {
+        if let Some(mapping) = signal(project, name, mapping, &captures, only, scope) {
             signals.push(mapping);
         }
     }
@@ -258,11 +289,21 @@ fn fixed_asset(project: &Project, text: &At<String>, address: &str, source: &Nam
     }
 }
 
+/// The asset of a topic, where there is one only.
+fn asset_of<'a>(asset: &Template, source: &Name, scope: &Scope<'a>) -> Option<&'a Asset> {
+    let address = constant(asset)?;
+    let mut assets = scope.assets.assets.iter();
+    let found =
+        assets.find(|(name, is)| is.asset.addresses.get(source).map_or(name.as_str(), String::as_str) == address);
+    found.map(|(_, is)| &is.asset)
+}
+
 fn signal(
     project: &Project,
     name: &At<String>,
     file: &SignalMappingFile,
     captures: &Known,
+    asset: Option<&Asset>,
     scope: &Scope<'_>,
 ) -> Option<SignalMapping> {
     let signal = template(project, name, captures)?;
@@ -283,7 +324,11 @@ fn signal(
         None => None,
         Some(text) => Some(pointer(project, text)?),
     };
-    Some(SignalMapping { signal, value: value?, time, quality, unit: None })
+    let unit = match &file.unit {
+        None => None,
+        Some(unit) => Some(units::mapped(project, unit, &signal, asset, scope.classes)?),
+    };
+    Some(SignalMapping { signal, value: value?, time, quality, unit })
 }
 
 fn form(word: FormWord) -> TimeForm {

@@ -1,6 +1,7 @@
 //! How long samples are kept, and how many of them.
 
-use andon_model::{SiteName, span::Span};
+use super::Contract;
+use andon_model::{AssetName, SignalName, SiteName, span::Span};
 use std::collections::BTreeMap;
 
 /// `policies/retention.yaml`: what is removed, when. Without it everything is kept.
@@ -39,4 +40,18 @@ pub enum ReduceBy {
     Deadband(f64),
     /// Values that lie within this of the line between their kept neighbours (swinging door).
     SwingingDoor(f64),
+}
+
+impl Contract {
+    /// How much is kept of the samples of a site. What is told of a site holds instead of what is told of all, also
+    /// where it says less.
+    pub fn keep(&self, site: &SiteName) -> Keep {
+        self.retention.sites.get(site).copied().unwrap_or(self.retention.samples)
+    }
+
+    /// Which samples of a signal need not be kept; `None`: all are, also those of a signal that is not declared.
+    pub fn reduction(&self, asset: &AssetName, signal: &SignalName) -> Option<Reduction> {
+        let class = &self.assets.get(asset)?.class;
+        self.classes.get(class)?.signals.get(signal)?.reduce
+    }
 }

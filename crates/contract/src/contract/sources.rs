@@ -85,6 +85,8 @@ pub struct MqttSource {
     pub broker: Broker,
     /// How long the broker keeps our session while we are away; MQTT 5 only. Default 7 days.
     pub session_expiry: Span,
+    /// The path of the broker's `mosquitto.conf`, which `check` looks at; nothing else reads it.
+    pub broker_settings: Option<String>,
     /// The topics, in the order of the file; a message belongs to the first that matches.
     pub topics: Vec<TopicMapping>,
 }

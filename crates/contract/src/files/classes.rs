@@ -1,6 +1,9 @@
 //! `classes/<class>.yaml`: the template of assets.
 
-use super::words::{Signalled, Word};
+use super::{
+    reduction::ReduceFile,
+    words::{Signalled, Word},
+};
 use crate::read::{At, Entries};
 use andon_model::value::Kind;
 use schemars::JsonSchema;
@@ -31,6 +34,9 @@ pub(crate) struct SignalFile {
     /// Lowest and highest value that can be true; others are stored with quality uncertain.
     #[serde(default)]
     pub(crate) range: Option<At<(f64, f64)>>,
+    /// Which of its samples the historian need not keep; default: all are kept. Rules see all of them.
+    #[serde(default)]
+    pub(crate) reduce: Option<At<ReduceFile>>,
 }
 
 /// The kind of a signal's values.

@@ -7,7 +7,6 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("InstanceFile", "storage", "leave it out; an instance stores everything in its data folder (`--data DIR`)"),
     ("InstanceFile", "hub", "leave it out; one instance of role `both` serves all sites"),
     ("SignalFile", "writable", "leave it out; Andon never writes to a machine"),
-    ("MqttSourceFile", "tls", "leave it out; connect through a broker on the plant's network without TLS"),
     ("TopicFile", "payload", "leave it out; messages are JSON"),
     ("LimitRuleFile", "when", "leave it out, or decide in the workflow that the event starts"),
     ("LimitRuleFile", "context", "leave it out, or decide in the workflow that the event starts"),
@@ -67,7 +66,6 @@ const TASK_KEYS: &[(&str, &str)] =
 const PATHS: &[(&str, &str)] = &[
     ("apis", "remove it; the API of an instance is always there"),
     ("tests", "move it out of the project; scenarios are not run yet"),
-    ("policies/retention", "remove it; everything is kept"),
     ("policies/residency", "remove it; data stay on the instance"),
     ("policies/segmentation", "remove it; nothing is enforced between sites"),
     ("policies/safety", "remove it; Andon never writes to a machine"),

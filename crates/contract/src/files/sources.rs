@@ -1,6 +1,9 @@
 //! `sources/<source>.yaml`: the connections to the plant floor.
 
-use super::words::Duration;
+use super::{
+    tls::ClientTlsFile,
+    words::{Duration, Silence},
+};
 use crate::{
     contract::Clock,
     read::{At, Entries, Items},
@@ -15,14 +18,21 @@ pub(crate) struct MqttSourceFile {
     /// `mqtt`.
     #[expect(dead_code, reason = "the key decides which shape the file has and is looked at before")]
     pub(crate) kind: MqttWord,
-    /// The broker: `mqtt://host:port`, or `env:NAME else mqtt://host:port`.
+    /// The broker: `mqtt://host:port`, `mqtts://host:port` with TLS, or `env:NAME else` one of these.
     pub(crate) broker: At<String>,
+    /// How TLS is spoken with the broker.
+    #[serde(default)]
+    pub(crate) tls: Option<ClientTlsFile>,
     /// The protocol version: 5 (default) or 3.1.1.
     #[serde(default)]
     pub(crate) version: Option<At<VersionWord>>,
     /// The session the broker keeps for us.
     #[serde(default)]
     pub(crate) session: Option<SessionFile>,
+    /// The settings of the broker, where it is a Mosquitto: the path of its `mosquitto.conf` or of a copy, relative to
+    /// the project's folder. `andon check` warns of what they let be lost.
+    #[serde(default, rename = "broker-settings")]
+    pub(crate) broker_settings: Option<String>,
     /// User and password, where the broker wants them.
     #[serde(default)]
     pub(crate) credentials: Option<UserPasswordFile>,
@@ -38,29 +48,12 @@ pub(crate) struct MqttSourceFile {
     /// A time this much later than the receive time is not believed; default 5 min.
     #[serde(default)]
     pub(crate) ahead: Option<At<Duration>>,
+    /// Connected and without a sample for so long, the source is silent; `never`: it may say nothing for ever. Default
+    /// 10 min, and `never` with a recorded clock.
+    #[serde(default)]
+    pub(crate) silence: Option<At<Silence>>,
     /// The topics; a message belongs to the first that matches.
     pub(crate) topics: Items<TopicFile>,
-}
-
-/// Samples that are posted to the API: `POST /v1/sources/<name>/samples`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HttpSourceFile {
-    /// `http`.
-    #[expect(dead_code, reason = "the key decides which shape the file has and is looked at before")]
-    pub(crate) kind: HttpWord,
-    /// The bearer token that callers must show: `env:NAME` or `file:PATH`.
-    #[serde(default)]
-    pub(crate) token: Option<At<String>>,
-    /// `live` (default), or `recorded` for a replay: no time passes between its samples.
-    #[serde(default)]
-    pub(crate) clock: Option<Clock>,
-    /// The zone of times that name none, such as `Europe/Berlin`; default UTC.
-    #[serde(default)]
-    pub(crate) zone: Option<At<String>>,
-    /// A time this much later than the receive time is not believed; default 5 min.
-    #[serde(default)]
-    pub(crate) ahead: Option<At<Duration>>,
 }
 
 /// The word `mqtt`.
@@ -151,6 +144,9 @@ pub(crate) struct SignalMappingFile {
     /// JSON pointer to the quality, an OPC UA status code; a message without it is good.
     #[serde(default)]
     pub(crate) quality: Option<At<String>>,
+    /// The unit in which the message has the value, UCUM; it is converted into that of the signal. Default: the same.
+    #[serde(default)]
+    pub(crate) unit: Option<At<String>>,
 }
 
 /// Where a time stands and how it is written.
@@ -180,4 +176,4 @@ pub(crate) enum FormWord {
 }
 
 /// What `kind` may be; the kinds that are not built yet stand in `not_built`.
-pub(crate) const KINDS: [&str; 2] = ["mqtt", "http"];
+pub(crate) const KINDS: [&str; 3] = ["mqtt", "http", "shdr"];

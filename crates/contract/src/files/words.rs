@@ -1,6 +1,9 @@
 //! Small values that stand in many files: durations, percentages, whole numbers as text.
 
-use andon_model::{Name, SignalName, span::Span};
+use andon_model::{
+    Name, SignalName,
+    span::{Span, parse_size},
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{borrow::Cow, fmt, ops::Deref};
@@ -43,6 +46,42 @@ text_schema!(Duration, "Duration", {
     "type": "string",
     "description": "A duration: `60 min`, `1h 30m`, `250 ms`, `7 d` or ISO 8601 (`PT1H`).",
     "examples": ["60 min", "1h 30m", "PT1H"]
+});
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        parse_size(&String::deserialize(from)?).map(Self).map_err(D::Error::custom)
+    }
+}
+
+text_schema!(Size, "Size", {
+    "type": "string",
+    "pattern": "^[0-9]+ ?(B|kB|MB|GB|KiB|MiB|GiB|TiB)$",
+    "description": "A size: `64 MiB`, `20 GiB`, `512 B`.",
+    "examples": ["20 GiB"]
+});
+
+/// A length of time, or `never`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Silence(pub(crate) Option<Span>);
+
+impl<'de> Deserialize<'de> for Silence {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        if text == "never" {
+            return Ok(Self(None));
+        }
+        let wrong = |_| D::Error::custom(format!("expected a duration like 10 min, or never, found {text:?}"));
+        Span::parse(&text).map(|span| Self(Some(span))).map_err(wrong)
+    }
+}
+
+text_schema!(Silence, "Silence", {
+    "type": "string", "description": "A duration like `10 min`, or `never`.", "examples": ["10 min", "never"]
 });
 
 /// A number of a hundred: `99 %`.
