@@ -1,10 +1,12 @@
 //! Addresses, secrets and brokers: what connects to somebody else, wherever it stands.
 
+use super::tls;
 use crate::{
     codes,
-    contract::{Address, Broker, ClientTls, MqttVersion, Secret, UserPassword},
+    contract::{Address, Broker, MqttVersion, Secret, UserPassword},
     files::{
         sources::{UserPasswordFile, VersionWord},
+        tls::ClientTlsFile,
         words::Duration,
     },
     load::Project,
@@ -39,7 +41,7 @@ pub(crate) fn secret(project: &Project, text: &At<String>) -> Option<Secret> {
     None
 }
 
-fn is_variable(name: &str) -> bool {
+pub(crate) fn is_variable(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
@@ -62,10 +64,8 @@ pub(crate) struct Form {
 
 /// A broker.
 pub(crate) const MQTT: Form = Form {
-    schemes: &["mqtt"],
+    schemes: &["mqtt", "mqtts"],
     not_built: &[
-        ("mqtts", "connect to a listener of the broker without TLS on the plant's network"),
-        ("ssl", "connect to a listener of the broker without TLS on the plant's network"),
         ("ws", "connect to the broker's plain MQTT listener"),
         ("wss", "connect to the broker's plain MQTT listener"),
     ],
@@ -142,6 +142,7 @@ fn host_and_port(authority: &str) -> Result<(), String> {
 /// The parts of a broker as files write them.
 pub(crate) struct BrokerParts<'a> {
     pub(crate) broker: &'a At<String>,
+    pub(crate) tls: Option<&'a ClientTlsFile>,
     pub(crate) version: Option<&'a At<VersionWord>>,
     pub(crate) credentials: Option<&'a UserPasswordFile>,
     pub(crate) keep_alive: Option<&'a At<Duration>>,
@@ -159,13 +160,17 @@ pub(crate) fn broker(project: &Project, parts: &BrokerParts<'_>) -> Option<Broke
     }
     let credentials = parts.credentials.map(|file| user_password(project, file));
     let address = address(project, parts.broker, &MQTT)?;
+    let tls = tls::client(project, &address, parts.tls);
+    if let Some(file) = parts.credentials {
+        tls::open_password(project, &address, file);
+    }
     let version = match parts.version.map(|version| version.value) {
         Some(VersionWord::Three) => MqttVersion::V3,
         Some(VersionWord::Five) | None => MqttVersion::V5,
     };
     Some(Broker {
         address,
-        tls: ClientTls::default(),
+        tls: tls?,
         version,
         credentials: match credentials {
             None => None,

@@ -2,13 +2,14 @@
 
 use super::{
     sources::{MqttWord, UserPasswordFile, VersionWord},
-    words::Duration,
+    tls::ClientTlsFile,
+    words::{Duration, Named},
 };
 use crate::read::{At, Items};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Events are published to an MQTT broker.
+/// Events are published to an MQTT broker, or to the clients of a listener of the instance.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "subscribers/<subscriber>.yaml")]
@@ -16,8 +17,15 @@ pub(crate) struct SubscriberFile {
     /// `mqtt`.
     #[expect(dead_code, reason = "there is one kind; the key is read so that others are refused")]
     pub(crate) kind: MqttWord,
-    /// The broker: `mqtt://host:port`, or `env:NAME else mqtt://host:port`.
-    pub(crate) broker: At<String>,
+    /// The broker: `mqtt://host:port`, `mqtts://host:port` with TLS, or `env:NAME else` one of these.
+    #[serde(default)]
+    pub(crate) broker: Option<At<String>>,
+    /// How TLS is spoken with the broker.
+    #[serde(default)]
+    pub(crate) tls: Option<ClientTlsFile>,
+    /// A listener of the instance, instead of `broker`: the events go to its clients.
+    #[serde(default)]
+    pub(crate) listener: Option<At<Named>>,
     /// The protocol version: 5 (default) or 3.1.1.
     #[serde(default)]
     pub(crate) version: Option<At<VersionWord>>,
