@@ -7,8 +7,10 @@ use crate::{
     fault::{Fault, Faults},
     folder::{FIRST_EPOCH, Folder},
     historian::{
-        Holdings,
+        self, Holdings,
         catalog::{Sealed, Which},
+        keeper::Ground,
+        last::Follower,
     },
     log::Log,
     rows::{
@@ -41,6 +43,9 @@ struct Inner {
     db: Db,
     change: Arc<Change>,
     signals: RwLock<AHashMap<AssetName, AHashMap<SignalName, SignalNo>>>,
+    follower: Follower,
+    /// Files of the historian that are listed and were not there, or not whole, at the start.
+    missing: Vec<PathBuf>,
     place: Place,
 }
 
@@ -90,9 +95,16 @@ impl Store {
         let held = Arc::clone(&folder);
         let full = Box::new(move || held.room.exhausted());
         let db = Db::open(&dir.join("andon.db"), Arc::clone(&counter), full)?;
-        let read = read_so_far(&db.read(db::rule_states)?, &states::read(&dir.join("states"))?);
+        let mut read = read_so_far(&db.read(db::rule_states)?, &states::read(&dir.join("states"))?);
+        let sealed = db.read(|c| db::sealed(c, &Which::default()))?;
+        read.extend(sealed.place.map(|place| ("the historian".to_owned(), place)));
         let accept = |end| beyond(&read, end, folder.format.epoch);
         let log = Log::open(&dir.join("log"), limits, Arc::clone(&folder), Arc::clone(&counter), accept)?;
+        let missing = historian::recover::recover(dir, &sealed, log.start(), &folder.disk)?;
+        for path in &missing {
+            let path = path.display();
+            tracing::error!(%path, "a file of the historian is missing or cut short: put it back and start again");
+        }
         Ok(Self(Arc::new(Inner {
             instance: folder.format.instance,
             epoch: folder.format.epoch,
@@ -100,6 +112,8 @@ impl Store {
             db,
             change: counter,
             signals: RwLock::default(),
+            follower: Follower::default(),
+            missing,
             place: Place::Folder(folder),
         })))
     }
@@ -115,6 +129,8 @@ impl Store {
             db: Db::look(&dir.join("andon.db"))?,
             change: Arc::default(),
             signals: RwLock::default(),
+            follower: Follower::default(),
+            missing: Vec::new(),
             place: Place::Look(dir.to_owned()),
         })))
     }
@@ -129,6 +145,8 @@ impl Store {
             db: Db::memory().expect("a database in memory can be made"),
             change: counter,
             signals: RwLock::default(),
+            follower: Follower::default(),
+            missing: Vec::new(),
             place: Place::Memory(Mutex::default(), Faults::default()),
         }))
     }
@@ -392,6 +410,25 @@ impl Store {
         self.0.log.read(from)
     }
 
+    /// The newest batches of a source that hold at least so many samples together, oldest first; fewer where there are
+    /// no more. The last 65,536 samples of a source are known also when their segments are gone.
+    pub fn newest(&self, source: &Name, samples: u64) -> Result<Vec<Arc<Batch>>, StoreError> {
+        self.0.log.newest(source, samples)
+    }
+
+    /// The parts of a store that has files of its own.
+    pub(crate) fn ground(&self) -> Option<Ground<'_>> {
+        match &self.0.place {
+            Place::Folder(folder) => Some(Ground { folder, log: &self.0.log, db: &self.0.db }),
+            Place::Memory(..) | Place::Look(_) => None,
+        }
+    }
+
+    /// Files of the historian that are listed and were not there, or not whole, at the start.
+    pub(crate) fn missing_files(&self) -> &[PathBuf] {
+        &self.0.missing
+    }
+
     /// The place of the next entry: everything before it is durable.
     pub fn log_end(&self) -> Position {
         self.0.log.end()
@@ -405,7 +442,8 @@ impl Store {
     /// How the historian stands: files, what is sealed, and what is no longer kept.
     pub fn holdings(&self) -> Result<Holdings, StoreError> {
         let start = self.log_start();
-        self.0.db.read(|c| db::holdings(c, start))
+        let holdings = self.0.db.read(|c| db::holdings(c, start))?;
+        Ok(Holdings { missing: self.0.missing.clone(), ..holdings })
     }
 
     /// What is sealed at one instant: the place, and the files that the question does not rule out. Entries of the log
@@ -413,6 +451,16 @@ impl Store {
     /// question is asked again.
     pub(crate) fn sealed(&self, which: &Which<'_>) -> Result<Sealed, StoreError> {
         self.0.db.read(|c| db::sealed(c, which))
+    }
+
+    /// Asks the database; the question must be short.
+    pub(crate) fn ask<T>(&self, ask: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.0.db.read(ask)
+    }
+
+    /// Who follows the log for what is newest.
+    pub(crate) fn follower(&self) -> &Follower {
+        &self.0.follower
     }
 
     /// What was received per source since the folder exists, from the stored batches; it outlives their deletion.

@@ -3,13 +3,26 @@
 #![expect(dead_code, reason = "sealing and the questions are being joined")]
 
 pub(crate) mod catalog;
+mod compact;
+pub(crate) mod keeper;
 pub(crate) mod last;
 mod minutes;
 pub(crate) mod parquet;
 mod range;
+pub(crate) mod recover;
+mod reduce;
+mod retain;
+mod seal;
+mod work;
 
-use andon_model::{AssetName, Name, Position, Quality, SignalName, SiteName, Time, Value, span::Span};
-use std::{collections::BTreeMap, sync::Arc};
+pub use keeper::{Keeper, Progress, SealNow};
+
+pub use range::{BUCKETS_MAX, RANGE_SAMPLES_MAX};
+
+use andon_model::{
+    AssetName, Name, Position, Quality, SignalName, SiteName, Time, Value, sample::Origin, span::Span,
+};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 /// Which samples are asked for: of one signal, by source time.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +54,23 @@ pub struct Stored {
     pub quality: Quality,
     /// Value.
     pub value: Value,
+}
+
+/// A sample at a place, with whose it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The site.
+    pub site: SiteName,
+    /// The source that delivered it; `None` once it is sealed.
+    pub source: Option<Name>,
+    /// The asset.
+    pub asset: AssetName,
+    /// Its signal.
+    pub signal: SignalName,
+    /// What is known of its time.
+    pub origin: Origin,
+    /// The sample.
+    pub sample: Stored,
 }
 
 /// A stretch of a signal as a chart shows it: nothing beyond its extremes happened in it.
@@ -82,8 +112,11 @@ pub struct Holdings {
     pub reduced: BTreeMap<Name, u64>,
     /// Samples that were removed by age or size, by site.
     pub expired: BTreeMap<SiteName, u64>,
-    /// Samples that a full disk removed before rules had read them, by source; each with a gap.
+    /// Samples that rules have not read since a full disk took their segment, by source; each with a gap. They are in
+    /// the files.
     pub dropped: BTreeMap<Name, u64>,
+    /// Files that are listed and were not there, or not whole, at the start.
+    pub missing: Vec<PathBuf>,
 }
 
 /// What is kept how, as far as the historian must know it.

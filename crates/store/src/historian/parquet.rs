@@ -1,5 +1,6 @@
 //! Files of samples in Parquet, a row a sample, sorted by signal, time and place: written, merged and read.
 
+pub(crate) mod column;
 mod columns;
 mod rows;
 #[cfg(test)]
@@ -233,7 +234,7 @@ impl Writer {
 }
 
 /// Reads any bytes as a file of samples: what is none is refused, and nothing else happens.
-pub fn fuzz(data: &[u8]) {
+pub(crate) fn fuzz(data: &[u8]) {
     for file in [Checked::memory(data.to_vec().into()), Checked::unchecked(data.to_vec().into())] {
         let rows = file.and_then(|file| Rows::of(Path::new("memory"), file, &Filter::default()));
         let Ok(mut rows) = rows else { continue };

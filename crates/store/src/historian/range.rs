@@ -1,1 +1,402 @@
 //! Samples of a signal by time, and stretches of it for charts, from the log and from sealed files as one answer.
+//!
+//! What is sealed is asked first, at one instant; everything at or behind that place is then read from the log. A file
+//! that has gone meanwhile was merged or has expired, and a place of the log that has gone was sealed: then the question
+//! is asked again.
+
+use super::{
+    Bucket, Found, Range, Stored,
+    catalog::{FileRow, Kind, Sealed, Which},
+    last,
+    minutes::{self, MINUTE},
+    parquet::{self, Filter, Row, Rows},
+};
+use crate::{Store, StoreError};
+use andon_model::{
+    AssetName, Entry, Position, SignalName, Time,
+    sample::{Batch, Sample},
+};
+use std::{
+    collections::{BTreeMap, BinaryHeap, VecDeque},
+    io,
+    ops::{ControlFlow, Range as Span},
+    path::Path,
+};
+
+/// Samples of an answer at most; a longer one is asked for in pages.
+pub const RANGE_SAMPLES_MAX: usize = 100_000;
+
+/// Buckets of an answer at most.
+pub const BUCKETS_MAX: usize = 10_000;
+
+/// How often a question is asked anew because what it reads has gone.
+const TRIES: u32 = 16;
+
+impl Store {
+    /// Samples of a signal in the order of their time and place, and whether there are more. At most
+    /// [`RANGE_SAMPLES_MAX`] are given.
+    pub fn range(&self, range: &Range) -> Result<(Vec<Stored>, bool), StoreError> {
+        let Some(number) = last::number(self, &range.asset, &range.signal)? else { return Ok((Vec::new(), false)) };
+        let limit = range.limit.min(RANGE_SAMPLES_MAX);
+        let from = range.after.map_or(range.from, |(time, _)| time.max(range.from));
+        if from >= range.to {
+            return Ok((Vec::new(), false));
+        }
+        let name = format!("{}/{}", range.asset, range.signal);
+        let which = Which {
+            kind: Some(Kind::Samples),
+            signal: Some(&name),
+            from: Some(from),
+            to: Some(range.to),
+            ..Which::default()
+        };
+        let is = |time: Time, at: Position| time < range.to && range.after.is_none_or(|after| (time, at) > after);
+        self.again(&which, |sealed| {
+            // One more than asked for, to know whether there is more.
+            let mut newest = BinaryHeap::new();
+            self.hot(sealed, &mut |_, position, sample| {
+                if sample.signal == number && sample.time >= from && is(sample.time, position) {
+                    newest.push(ByPlace(stored(position, sample)));
+                    if newest.len() > limit + 1 {
+                        newest.pop();
+                    }
+                }
+            })?;
+            let mut hot: VecDeque<Stored> =
+                newest.into_sorted_vec().into_iter().map(|ByPlace(sample)| sample).collect();
+            let mut cold = Cold::new(self, sealed, &name, from, range.to);
+            let mut next = cold.next(&is)?;
+            let mut found = Vec::new();
+            while found.len() <= limit {
+                let hot_first = match (&next, hot.front()) {
+                    (None, None) => break,
+                    (Some(cold), Some(hot)) => (hot.time, hot.position) < (cold.time, cold.position),
+                    (cold, _) => cold.is_none(),
+                };
+                let sample = if hot_first { hot.pop_front() } else { std::mem::replace(&mut next, cold.next(&is)?) };
+                found.extend(sample);
+            }
+            let more = found.len() > limit;
+            found.truncate(limit);
+            Ok((found, more))
+        })
+    }
+
+    /// A stretch of a signal in at most `points` buckets ([`BUCKETS_MAX`]) of equal width, in which lowest and highest
+    /// value, count and mean are those of the samples; buckets without samples are left out. Samples count whose value
+    /// is a number (a bool is 0 or 1) and not bad. Buckets of a minute or more are whole minutes, but for the first and
+    /// the last one.
+    pub fn downsample(
+        &self,
+        asset: &AssetName,
+        signal: &SignalName,
+        from: Time,
+        to: Time,
+        points: usize,
+    ) -> Result<Vec<Bucket>, StoreError> {
+        let Some(number) = last::number(self, asset, signal)? else { return Ok(Vec::new()) };
+        let Some(grid) = Grid::new(from, to, points.min(BUCKETS_MAX)) else { return Ok(Vec::new()) };
+        let name = format!("{asset}/{signal}");
+        let (start, end) = (minutes::begin(from), Some(to));
+        let which = Which { signal: Some(&name), from: Some(start), to: end, ..Which::default() };
+        self.again(&which, |sealed| {
+            let mut buckets = Buckets { grid, of: BTreeMap::new() };
+            self.hot(sealed, &mut |_, _, sample| {
+                if sample.signal == number && sample.time >= from && sample.time < to && !sample.quality.is_bad() {
+                    buckets.sample(sample.time, sample.value.number());
+                }
+            })?;
+            let whole = grid.minutes(from, to);
+            for file in &sealed.files {
+                let path = self.path(file);
+                match file.kind {
+                    Kind::Minutes if !whole.is_empty() => {
+                        let (from, to) = (Time(whole.start), Time(whole.end));
+                        minutes::read(&path, Some(&name), from, to, &mut |minute| {
+                            buckets.add(minute.time, minute.count, minute.min, minute.max, minute.mean);
+                            ControlFlow::Continue(())
+                        })?;
+                    }
+                    Kind::Minutes => {}
+                    Kind::Samples if whole.is_empty() => buckets.samples(&path, file, &name, from, to)?,
+                    Kind::Samples => {
+                        buckets.samples(&path, file, &name, from, Time(whole.start))?;
+                        buckets.samples(&path, file, &name, Time(whole.end), to)?;
+                    }
+                }
+            }
+            Ok(buckets.of.into_values().collect())
+        })
+    }
+
+    /// The sample at a place of the log, wherever it is kept now.
+    pub fn sample_at(&self, position: Position) -> Result<Option<Found>, StoreError> {
+        let which = Which { kind: Some(Kind::Samples), position: Some(position), ..Which::default() };
+        self.again(&which, |sealed| {
+            if sealed.place.is_none_or(|place| position.offset >= place.offset) {
+                return self.sample_in_log(position);
+            }
+            for file in &sealed.files {
+                let filter = Filter { position: Some(position), ..Filter::default() };
+                let mut rows = Rows::open(&self.path(file), &filter)?;
+                let Some(row) = rows.next()? else { continue };
+                let Some((asset, signal)) = named(&row.signal) else { continue };
+                let origin = row.origin;
+                return Ok(Some(Found {
+                    site: file.site.clone(),
+                    source: None,
+                    asset,
+                    signal,
+                    origin,
+                    sample: of_row(row),
+                }));
+            }
+            // What was reduced may still lie in a segment that is kept for other reasons.
+            self.sample_in_log(position)
+        })
+    }
+
+    fn sample_in_log(&self, position: Position) -> Result<Option<Found>, StoreError> {
+        let Some(batch) = self.read(position)? else { return Ok(None) };
+        let index = position.offset.checked_sub(batch.first.offset).and_then(|index| usize::try_from(index).ok());
+        let entry = index.and_then(|index| batch.part.entries.get(index));
+        let Some(Entry::Sample(sample)) = entry.filter(|_| batch.first.epoch == position.epoch) else {
+            return Ok(None);
+        };
+        let signals = self.signals()?;
+        let Some((_, asset, signal)) = signals.into_iter().find(|(number, ..)| *number == sample.signal) else {
+            return Ok(None);
+        };
+        let (site, source) = (batch.part.site.clone(), Some(batch.part.source.clone()));
+        let origin = sample.origin;
+        Ok(Some(Found { site, source, asset, signal, origin, sample: stored(position, sample) }))
+    }
+
+    /// The path of a listed file.
+    fn path(&self, file: &FileRow) -> std::path::PathBuf {
+        file.path(self.dir().unwrap_or(Path::new("")))
+    }
+
+    /// Asks, and asks again when something it reads has gone meanwhile.
+    fn again<T>(
+        &self,
+        which: &Which<'_>,
+        mut ask: impl FnMut(&Sealed) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let sealed = self.sealed(which)?;
+            match ask(&sealed) {
+                Err(error) if tries < TRIES && is_gone(&error) && self.sealed(which)? != sealed => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Passes over every sample of the log that is not sealed.
+    fn hot(&self, sealed: &Sealed, each: &mut dyn FnMut(&Batch, Position, &Sample)) -> Result<(), StoreError> {
+        let end = self.log_end();
+        let mut at = sealed.place.unwrap_or_else(|| self.log_start());
+        while at.offset < end.offset {
+            let Some(batch) = self.read(at)? else { break };
+            if batch.first.offset > at.offset && sealed.place.is_some() {
+                return Err(gone(&self.dir().unwrap_or(Path::new("")).join("log")));
+            }
+            let skip = at.offset.saturating_sub(batch.first.offset);
+            let entries = batch.part.entries.iter().zip(batch.first.offset..);
+            for (entry, offset) in entries.skip(usize::try_from(skip).unwrap_or(usize::MAX)) {
+                if let Entry::Sample(sample) = entry {
+                    each(&batch, Position { epoch: batch.first.epoch, offset }, sample);
+                }
+            }
+            at = batch.end();
+        }
+        Ok(())
+    }
+}
+
+/// What is read has gone.
+fn gone(path: &Path) -> StoreError {
+    StoreError::io(path, "read", io::ErrorKind::NotFound.into())
+}
+
+fn is_gone(error: &StoreError) -> bool {
+    matches!(error, StoreError::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
+}
+
+fn named(signal: &str) -> Option<(AssetName, SignalName)> {
+    let (asset, signal) = signal.split_once('/')?;
+    Some((AssetName::new(asset).ok()?, SignalName::new(signal).ok()?))
+}
+
+fn stored(position: Position, sample: &Sample) -> Stored {
+    let Sample { time, received, quality, .. } = *sample;
+    Stored { position, time, received, quality, value: sample.value.clone() }
+}
+
+fn of_row(row: Row) -> Stored {
+    let Row { position, time, received, quality, value, .. } = row;
+    Stored { position, time, received, quality, value }
+}
+
+/// A sample in the order of time and place.
+struct ByPlace(Stored);
+
+impl ByPlace {
+    fn key(&self) -> (Time, Position) {
+        (self.0.time, self.0.position)
+    }
+}
+
+impl PartialEq for ByPlace {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for ByPlace {}
+
+impl PartialOrd for ByPlace {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByPlace {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+/// The samples of a signal in sealed files, in order; a file is opened once its time has come.
+struct Cold<'a> {
+    store: &'a Store,
+    filter: Filter<'a>,
+    /// Files by their first time, the earliest last.
+    ahead: Vec<&'a FileRow>,
+    /// Open files with their next sample; there are as many as overlap at a time.
+    open: Vec<(Stored, Rows)>,
+}
+
+impl<'a> Cold<'a> {
+    fn new(store: &'a Store, sealed: &'a Sealed, name: &'a str, from: Time, to: Time) -> Self {
+        let mut ahead: Vec<&FileRow> = sealed.files.iter().collect();
+        ahead.sort_by_key(|file| std::cmp::Reverse(file.facts.first_time));
+        let filter = Filter { signal: Some(name), from: Some(from), to: Some(to), position: None };
+        Self { store, filter, ahead, open: Vec::new() }
+    }
+
+    fn next(&mut self, is: &dyn Fn(Time, Position) -> bool) -> Result<Option<Stored>, StoreError> {
+        loop {
+            let earliest = self.open.iter().enumerate().min_by_key(|(_, (next, _))| (next.time, next.position));
+            let earliest = earliest.map(|(index, (next, _))| (index, next.time));
+            if let Some(file) = self.ahead.pop_if(|file| earliest.is_none_or(|(_, time)| file.facts.first_time <= time))
+            {
+                let mut rows = Rows::open(&self.store.path(file), &self.filter)?;
+                if let Some(row) = rows.next()? {
+                    self.open.push((of_row(row), rows));
+                }
+                continue;
+            }
+            let Some((index, _)) = earliest else { return Ok(None) };
+            let Some((next, rows)) = self.open.get_mut(index) else { return Ok(None) };
+            let found = match rows.next()? {
+                Some(row) => std::mem::replace(next, of_row(row)),
+                None => self.open.swap_remove(index).0,
+            };
+            if is(found.time, found.position) {
+                return Ok(Some(found));
+            }
+        }
+    }
+}
+
+/// Where the buckets of a chart begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Grid {
+    /// Where the first one is asked for.
+    from: i64,
+    /// Where the first one would begin.
+    base: i64,
+    /// Nanoseconds of each.
+    width: i64,
+}
+
+impl Grid {
+    /// Buckets of whole minutes where they are as wide; `None`: there is nothing between the two, or no bucket for it.
+    fn new(from: Time, to: Time, points: usize) -> Option<Self> {
+        let span = i128::from(to.0) - i128::from(from.0);
+        let points = i128::try_from(points).ok().filter(|points| *points > 0 && span > 0)?;
+        let narrow = |width: i128| i64::try_from(width).unwrap_or(i64::MAX);
+        let width = span.div_ceil_to(points);
+        if width < i128::from(MINUTE) {
+            return Some(Self { from: from.0, base: from.0, width: narrow(width) });
+        }
+        let base = minutes::begin(from).0;
+        let span = i128::from(to.0) - i128::from(base);
+        let minutes = span.div_ceil_to(points).div_ceil_to(i128::from(MINUTE));
+        Some(Self { from: from.0, base, width: narrow(minutes * i128::from(MINUTE)) })
+    }
+
+    /// Where the bucket of a time begins.
+    fn begin(&self, time: Time) -> i64 {
+        let behind = i128::from(time.0) - i128::from(self.base);
+        let begin = i128::from(self.base) + behind - behind.rem_euclid(i128::from(self.width));
+        i64::try_from(begin).unwrap_or(i64::MIN).max(self.from)
+    }
+
+    /// The whole minutes between two times; none where buckets are narrower.
+    fn minutes(&self, from: Time, to: Time) -> Span<i64> {
+        let first = minutes::begin(Time(from.0.saturating_add(MINUTE - 1))).0;
+        let last = minutes::begin(to).0;
+        if self.width < MINUTE || self.width % MINUTE != 0 || first >= last { from.0..from.0 } else { first..last }
+    }
+}
+
+/// Division that rounds up.
+trait DivCeil {
+    fn div_ceil_to(self, by: Self) -> Self;
+}
+
+impl DivCeil for i128 {
+    fn div_ceil_to(self, by: Self) -> Self {
+        (self + by - 1).div_euclid(by)
+    }
+}
+
+/// The buckets of a chart by their beginning.
+struct Buckets {
+    grid: Grid,
+    of: BTreeMap<i64, Bucket>,
+}
+
+impl Buckets {
+    fn sample(&mut self, time: Time, value: Option<f64>) {
+        if let Some(value) = value {
+            self.add(time, 1, value, value, value);
+        }
+    }
+
+    fn add(&mut self, time: Time, count: u64, min: f64, max: f64, mean: f64) {
+        let begin = self.grid.begin(time);
+        let bucket = self.of.entry(begin).or_insert(Bucket { from: Time(begin), count: 0, min, max, mean });
+        bucket.min = bucket.min.min(min);
+        bucket.max = bucket.max.max(max);
+        (bucket.count, bucket.mean) = minutes::joined((bucket.count, bucket.mean), (count, mean));
+    }
+
+    /// The samples of a file between two times.
+    fn samples(&mut self, path: &Path, file: &FileRow, name: &str, from: Time, to: Time) -> Result<(), StoreError> {
+        if from >= to || file.facts.last_time < from || file.facts.first_time >= to {
+            return Ok(());
+        }
+        let filter = Filter { signal: Some(name), from: Some(from), to: Some(to), position: None };
+        parquet::read(path, &filter, &mut |row| {
+            if !row.quality.is_bad() {
+                self.sample(row.time, row.value.number());
+            }
+            ControlFlow::Continue(())
+        })
+    }
+}

@@ -1,7 +1,11 @@
 //! Bytes and time a sample takes on disk, of real recordings: asserted on a part of them, measured on all by hand with
 //! `cargo test --release -p andon-store --lib historian::parquet::size -- --ignored --nocapture`.
 
-#![expect(clippy::cast_precision_loss, clippy::disallowed_methods, reason = "a measurement divides and reads the clock")]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    reason = "a measurement divides and reads the clock"
+)]
 
 use super::{
     Row, Writer,
@@ -40,8 +44,7 @@ const MILLI: i64 = 1_000_000;
 /// The machine temperature over and over at 1 Hz with jitter of 3 ms in steps of `step` nanoseconds.
 fn temperature(samples: usize, step: i64) -> Option<Vec<Row>> {
     let csv = recording("nab-machine-temperature/machine_temperature_system_failure.csv")?;
-    let values: Vec<f64> =
-        csv.lines().skip(1).map(|line| line.split_once(',').unwrap().1.parse().unwrap()).collect();
+    let values: Vec<f64> = csv.lines().skip(1).map(|line| line.split_once(',').unwrap().1.parse().unwrap()).collect();
     let mut chance = Chance(42);
     let signal: Arc<str> = "cartoner-07/temperature".into();
     let row = |(n, value): (usize, &f64)| {
@@ -120,7 +123,7 @@ fn by_column(rows: &[Row], tuning: Tuning) -> BTreeMap<String, f64> {
     let mut writer = Writer::create(&path, tuning).unwrap();
     rows.iter().for_each(|row| writer.push(row).unwrap());
     writer.finish().unwrap();
-    let metadata = super::rows::metadata(&super::Checked::open(&path).unwrap()).unwrap();
+    let metadata = super::column::metadata(&super::Checked::open(&path).unwrap()).unwrap();
     let mut sums = BTreeMap::new();
     for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
         *sums.entry(column.column_path().string()).or_default() += column.compressed_size() as f64 / rows.len() as f64;
