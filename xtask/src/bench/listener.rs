@@ -179,7 +179,7 @@ impl Bench {
 }
 
 /// What a stopped data folder says it has stored and seen before.
-fn stored(andon: &Path, folder: &Path) -> Result<u64> {
+pub(super) fn stored(andon: &Path, folder: &Path) -> Result<u64> {
     let mut list = std::process::Command::new(andon);
     list.args(["list", "sources", "--json", "--data"]).arg(folder.join("data"));
     let text = command::output(list).context("asking for what is stored")?;

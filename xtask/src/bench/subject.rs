@@ -91,6 +91,13 @@ impl Start<'_> {
 }
 
 impl Subject {
+    /// Ends Andon without a word.
+    pub(super) fn kill(mut self) -> Result<()> {
+        rustix::process::kill_process(self.pid, Signal::KILL).context("killing andon")?;
+        self.child.wait().context("waiting for the end of andon")?;
+        Ok(())
+    }
+
     /// Asks Andon to stop and waits until it has.
     pub(super) fn stop(mut self) -> Result<()> {
         rustix::process::kill_process(self.pid, Signal::TERM).context("stopping andon")?;
