@@ -8,6 +8,7 @@ mod project;
 mod publisher;
 mod report;
 mod signal;
+mod start;
 mod subject;
 
 use anyhow::Result;
@@ -17,6 +18,8 @@ use anyhow::Result;
 pub(crate) enum Command {
     /// From a signal to the event it causes, beside the broker alone.
     Signal(signal::Arguments),
+    /// Ready again after `kill -9`, with many samples behind it.
+    Start(start::Arguments),
     /// Machines that publish to the listener, beside the limit of this machine and a broker.
     Listener(listener::Arguments),
 }
@@ -25,6 +28,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Signal(arguments) => signal::run(arguments),
+        Command::Start(arguments) => start::run(arguments),
         Command::Listener(arguments) => listener::run(arguments),
     }
 }
