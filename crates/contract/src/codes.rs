@@ -66,6 +66,15 @@ codes! {
     SAME_ADDRESS = "A1111", "two assets that a source cannot tell apart";
     KEEP_ALIVE = "A1112", "a keep-alive that cannot be sent";
 
+    LISTENER_ADDRESS = "A1120", "an address that a listener cannot have";
+    LISTENER_OPEN = "A1121", "a listener that anybody in the network may publish to";
+    LISTENER_PASSWORD = "A1122", "a client's password that crosses the network in the clear";
+    CLIENT = "A1123", "a client that cannot be told from others";
+    CLIENT_FILTER = "A1124", "a right that is no topic filter";
+    LISTENER_LIMIT = "A1125", "a limit that a listener cannot keep";
+    UNKNOWN_LISTENER = "A1126", "a source of a listener that is not declared";
+    IDLE_LISTENER = "A1127", "a listener whose messages nobody takes";
+
     TLS = "A1130", "keys of TLS that do not go together";
     OPEN_PASSWORD = "A1131", "a password that crosses the network in the clear";
     PUBLISH_TO = "A1132", "a subscriber without one place to publish to";

@@ -6,6 +6,7 @@ use crate::files::{
     classes::ClassFile,
     http::HttpSourceFile,
     identifiers::IdentifiersFile,
+    listeners::ListenerSourceFile,
     ownership::OwnershipFile,
     project::ProjectFile,
     retention::RetentionFile,
@@ -52,8 +53,9 @@ fn of<T: JsonSchema>(title: &str) -> Json {
 type Shape = fn(&mut SchemaGenerator) -> Schema;
 
 /// The kinds of sources.
-const SOURCES: [Shape; 3] = [
+const SOURCES: [Shape; 4] = [
     SchemaGenerator::subschema_for::<MqttSourceFile>,
+    SchemaGenerator::subschema_for::<ListenerSourceFile>,
     SchemaGenerator::subschema_for::<HttpSourceFile>,
     SchemaGenerator::subschema_for::<ShdrSourceFile>,
 ];

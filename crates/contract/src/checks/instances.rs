@@ -1,6 +1,6 @@
 //! `andon.yaml`: the format, and instances with addresses that can be listened on.
 
-use super::assets::Assets;
+use super::{assets::Assets, listeners::listener};
 use crate::{
     codes,
     contract::{Instance, Role},
@@ -38,10 +38,18 @@ pub(crate) fn resolve(project: &Project, assets: &Assets) -> Option<(String, BTr
             project
                 .push(finding.known(zone, zones).help("an instance beside machines stands in the zone of their site"));
         }
+        let mut own: BTreeMap<String, Spot> = BTreeMap::new();
+        own.extend(instance.api.as_ref().map(|api| (api.value.clone(), api.spot)));
+        let mut listeners = BTreeMap::new();
+        for (of, file) in &instance.listeners.good {
+            if let Some(listener) = listener(project, file, assets, &mut own) {
+                listeners.insert(of.value.0.clone(), listener);
+            }
+        }
         let api = instance.api.as_ref().map_or_else(|| API.to_owned(), |api| api.value.clone());
         instances.insert(
             name.0.clone(),
-            Instance { role: instance.role, zone: instance.zone.0.clone(), api, listeners: BTreeMap::new() },
+            Instance { role: instance.role, zone: instance.zone.0.clone(), api, listeners },
         );
     }
     if file.instances.good.is_empty() && file.instances.spoilt.is_empty() {

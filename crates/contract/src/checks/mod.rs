@@ -10,6 +10,7 @@ mod expressions;
 mod http;
 mod identifiers;
 mod instances;
+mod listeners;
 mod mappings;
 mod ownership;
 mod reduction;
@@ -60,6 +61,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
     identifiers::check_uses(project, &identifiers, &systems, &routes, &assets);
     let (name, instances) = instances?;
     subscribers::check(project, &instances);
+    listeners::check(project, &instances, &sources);
     Some(Contract {
         revision: String::new(),
         files: BTreeMap::new(),

@@ -7,6 +7,7 @@ use super::{
     classes::Classes,
     connect::{BrokerParts, broker},
     http::http,
+    listeners::is_of_listener,
     schemas::SchemaSet,
     shdr::shdr,
     stem,
@@ -16,10 +17,11 @@ use super::{
 use crate::{
     codes,
     contract::{
-        Asset, Clock, Level, MqttSource, MqttVersion, Piece, Pointer, SignalMapping, Source, SourceKind, Template,
+        Asset, Clock, Level, ListenerSource, MqttSource, MqttVersion, Piece, Pointer, SignalMapping, Source, SourceKind, Template,
         TimeForm, TimeMapping, TopicMapping,
     },
     files::{
+        listeners::ListenerSourceFile,
         not_built,
         shdr::ShdrSourceFile,
         sources::{FormWord, KINDS, MqttSourceFile, SignalMappingFile, TopicFile},
@@ -27,7 +29,7 @@ use crate::{
     },
     load::{Project, RawDoc},
     problem::{Finding, Spot, Where},
-    read::{At, Raw, read},
+    read::{At, Items, Raw, read},
 };
 use andon_model::{
     Name, SignalName,
@@ -60,6 +62,10 @@ pub(crate) fn resolve(
     for doc in &project.sources {
         let (Some(name), Some(raw)) = (stem(project, doc), doc.body) else { continue };
         let source = match kind(project, doc, raw, "source", &KINDS, not_built::source_kind) {
+            Some("mqtt") if is_of_listener(project, raw.spot) => {
+                let scope = Scope { signals: &signals, classes, assets };
+                read(&project.findings, raw.spot).and_then(|file| published(project, &file, &name, &scope))
+            }
             Some("mqtt") => read(&project.findings, raw.spot)
                 .and_then(|file| mqtt(project, &file, &name, &Scope { signals: &signals, classes, assets })),
             Some("http") => read(&project.findings, raw.spot).and_then(|file| http(project, &file, raw.spot, schemas)),
@@ -182,7 +188,7 @@ fn mqtt(project: &Project, file: &MqttSourceFile, name: &Name, scope: &Scope<'_>
             project.push(finding.expected("0 s, or 1 s to 136 years").help("correct the duration"));
         }
     }
-    let topics = topics(project, file, name, scope);
+    let topics = topics(project, &file.topics, file.broker.spot, name, scope);
     let kind = SourceKind::Mqtt(MqttSource {
         broker: broker?,
         session_expiry: session.map_or(SESSION, |expiry| expiry.0),
@@ -192,9 +198,23 @@ fn mqtt(project: &Project, file: &MqttSourceFile, name: &Name, scope: &Scope<'_>
     common(project, file.clock, file.zone.as_ref(), file.ahead.as_ref(), file.silence.as_ref(), kind)
 }
 
-fn topics(project: &Project, file: &MqttSourceFile, name: &Name, scope: &Scope<'_>) -> Vec<TopicMapping> {
+/// What clients publish to a listener of ours.
+fn published(project: &Project, file: &ListenerSourceFile, name: &Name, scope: &Scope<'_>) -> Option<Source> {
+    let topics = topics(project, &file.topics, file.listener.spot, name, scope);
+    let kind = SourceKind::Listener(ListenerSource { listener: file.listener.value.0.clone(), topics });
+    common(project, file.clock, file.zone.as_ref(), file.ahead.as_ref(), file.silence.as_ref(), kind)
+}
+
+/// The topics of a source; `named` is where it says who sends them.
+fn topics(
+    project: &Project,
+    files: &Items<TopicFile>,
+    named: Spot,
+    name: &Name,
+    scope: &Scope<'_>,
+) -> Vec<TopicMapping> {
     let mut topics: Vec<(Spot, TopicMapping)> = Vec::new();
-    for entry in file.topics.iter() {
+    for entry in files.iter() {
         let Some(mapping) = topic(project, entry, name, scope) else { continue };
         if let Some((spot, _)) = topics.iter().find(|(_, earlier)| covers(&earlier.levels, &mapping.levels)) {
             let line = project.findings.line_of(*spot);
@@ -204,8 +224,8 @@ fn topics(project: &Project, file: &MqttSourceFile, name: &Name, scope: &Scope<'
         }
         topics.push((entry.topic.spot, mapping));
     }
-    if file.topics.good.is_empty() {
-        let finding = Finding::error(codes::NO_TOPIC, file.broker.spot, "the source reads no topic");
+    if files.good.is_empty() {
+        let finding = Finding::error(codes::NO_TOPIC, named, "the source reads no topic");
         project.push(finding.help("add `topics: [{ topic: ..., signals: { ... } }]`"));
     }
     topics.into_iter().map(|(_, mapping)| mapping).collect()

@@ -6,6 +6,7 @@ pub(crate) mod capabilities;
 pub(crate) mod classes;
 pub(crate) mod http;
 pub(crate) mod identifiers;
+pub(crate) mod listeners;
 pub(crate) mod not_built;
 pub(crate) mod ownership;
 pub(crate) mod project;

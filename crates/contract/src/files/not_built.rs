@@ -2,8 +2,6 @@
 
 /// Keys by the type of the file that would have them, with what to do instead.
 const KEYS: &[(&str, &str, &str)] = &[
-    ("InstanceFile", "listeners", "leave it out; point your machines to a broker and read it with `sources/*.yaml`"),
-    ("InstanceFile", "listener", "leave it out; point your machines to a broker and read it with `sources/*.yaml`"),
     ("InstanceFile", "storage", "leave it out; an instance stores everything in its data folder (`--data DIR`)"),
     ("InstanceFile", "hub", "leave it out; one instance of role `both` serves all sites"),
     ("SignalFile", "writable", "leave it out; Andon never writes to a machine"),

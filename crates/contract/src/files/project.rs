@@ -1,6 +1,6 @@
 //! `andon.yaml`: the project's name and its instances.
 
-use super::words::Named;
+use super::{listeners::ListenerFile, words::Named};
 use crate::{
     contract::Role,
     read::{At, Entries},
@@ -32,4 +32,7 @@ pub(crate) struct InstanceFile {
     /// Address of the API, `host:port`; default 127.0.0.1:8730.
     #[serde(default)]
     pub(crate) api: Option<At<String>>,
+    /// Its MQTT listeners, by name: machines publish to them without a broker.
+    #[serde(default)]
+    pub(crate) listeners: Entries<Named, ListenerFile>,
 }
