@@ -1,6 +1,8 @@
 //! What every provider must do, as one suite that each of them runs.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is its verdict")]
 
+pub mod history;
+
 use crate::{
     AttemptRow, CallRow, CallState, ContractRow, Evidence, ExceptionKind, ExceptionRow, ExceptionState, GapRow,
     IntakeRow, QuarantineRow, Query, RuleStateRow, RunRow, RunState, SourceRow, Store, StoreError, TaskRow, Write,
@@ -23,7 +25,7 @@ pub type Make<'a> = &'a dyn Fn() -> (Store, Box<dyn Any>);
 /// Runs every behaviour on a store of its own; panics at the first that does not hold. The log's segments should be
 /// small enough that a few thousand samples fill several.
 pub fn suite(make: Make<'_>) {
-    let behaviours: [fn(&Store); 15] = [
+    let behaviours: [fn(&Store); 16] = [
         an_event_exists_once,
         a_story_is_found_whole,
         order_numbers_have_no_holes,
@@ -39,6 +41,7 @@ pub fn suite(make: Make<'_>) {
         old_entries_are_read_from_any_place,
         what_was_received_is_counted,
         changes_wake_and_states_return,
+        history::samples_are_found,
     ];
     for behaviour in behaviours {
         let (store, keep) = make();
