@@ -21,7 +21,7 @@ pub(crate) struct Dress {
     /// `<asset>/<signal>`.
     pub(crate) full_signal: String,
     pub(crate) unit: String,
-    /// `andon:asset.alarm/1.0`.
+    /// `andon:asset.alarm/1.1`.
     schema: String,
 }
 

@@ -10,10 +10,10 @@ mod sources;
 mod systems;
 
 pub use file::FileSource;
-pub use http::HttpSource;
+pub use http::{EventMapping, HttpSource, MappedEvent, MappedTo, Signature};
 pub use listeners::{Client, Listener, ServerTls};
 pub use retention::{Keep, ReduceBy, Reduction, Retention};
-pub use shdr::ShdrSource;
+pub use shdr::{ItemForm, Others, ShdrSource};
 pub use sources::{
     Address, Broker, ClientTls, Clock, Level, ListenerSource, MqttSource, MqttVersion, Piece, Pointer, Secret,
     SignalMapping, Source, SourceKind, Template, TimeForm, TimeMapping, TlsIdentity, TopicMapping, UserPassword,

@@ -179,7 +179,7 @@ fn a_story_names_its_first_event() {
     assert_eq!(first.data["setting"]["value"], "100");
     assert_eq!(first.data["severity"], 700);
     assert_eq!(events[1].0.data["severity"], 900);
-    assert_eq!(first.schema, "andon:asset.alarm/1.0");
+    assert_eq!(first.schema, "andon:asset.alarm/1.1");
 }
 
 #[test]
