@@ -32,6 +32,10 @@ impl Hasher for Same {
     }
 }
 
+/// What a sample is remembered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Noted(u64);
+
 /// The window of one source.
 pub struct Duplicates {
     key: ahash::RandomState,
@@ -78,9 +82,14 @@ impl Duplicates {
 
     /// Whether a sample is none of the window; it is one from now on.
     pub fn is_new(&mut self, signal: SignalNo, time: Time, quality: Quality, value: &Value) -> bool {
+        self.note(signal, time, quality, value).is_some()
+    }
+
+    /// The same; gives what a new one is remembered by, so that it can be forgotten alone.
+    pub(crate) fn note(&mut self, signal: SignalNo, time: Time, quality: Quality, value: &Value) -> Option<Noted> {
         let hash = self.hash(signal, time, quality, value);
         if !self.known.insert(hash) {
-            return false;
+            return None;
         }
         if self.order.len() >= WINDOW
             && let Some(oldest) = self.order.pop_front()
@@ -88,7 +97,16 @@ impl Duplicates {
             self.known.remove(&oldest);
         }
         self.order.push_back(hash);
-        true
+        Some(Noted(hash))
+    }
+
+    /// Forgets samples that were not stored after all, wherever they stand.
+    pub(crate) fn forget(&mut self, noted: &[Noted]) {
+        for Noted(hash) in noted {
+            self.known.remove(hash);
+        }
+        let known = &self.known;
+        self.order.retain(|hash| known.contains(hash));
     }
 
     /// Forgets the newest samples: they were not stored after all.
@@ -164,7 +182,11 @@ mod tests {
         assert!(window.is_new(SignalNo(1), Time(1), Quality::GOOD, &Value::I64(1)));
         assert!(!window.is_new(SignalNo(1), Time(1), Quality::GOOD, &Value::F64(1.0)));
         window.forget_newest(1);
+        let noted = window.note(SignalNo(1), Time(1), Quality::GOOD, &Value::I64(1)).expect("it was forgotten");
+        assert!(window.is_new(SignalNo(3), Time(1), Quality::GOOD, &Value::I64(1)));
+        window.forget(&[noted]);
         assert!(window.is_new(SignalNo(1), Time(1), Quality::GOOD, &Value::I64(1)));
+        assert!(!window.is_new(SignalNo(3), Time(1), Quality::GOOD, &Value::I64(1)));
     }
 
     #[test]

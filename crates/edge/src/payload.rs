@@ -141,7 +141,7 @@ pub(crate) fn pointer_text(tokens: &[String]) -> String {
     tokens.iter().fold(String::new(), |text, token| text + "/" + &token.replace('~', "~0").replace('/', "~1"))
 }
 
-fn not_json(payload: &[u8], error: &serde_json::Error) -> NotJson {
+pub(crate) fn not_json(payload: &[u8], error: &serde_json::Error) -> NotJson {
     if payload.is_empty() {
         return NotJson { code: "empty", cause: "the payload is empty", detail: "0 bytes".into() };
     }
