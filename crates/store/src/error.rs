@@ -107,6 +107,11 @@ impl StoreError {
         Self::Corrupt { path: path.to_owned(), place, what: what.into() }
     }
 
+    /// Whether a file is not there: it went since it was seen.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Whether the disk has reached its limit.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })

@@ -1,6 +1,6 @@
 //! The data folder: who it belongs to, who holds it, and the room it keeps back.
 
-use crate::StoreError;
+use crate::{StoreError, disk::Disk};
 use andon_model::InstanceId;
 use rustix::fs::{FallocateFlags, FlockOperation};
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,7 @@ pub(crate) struct Folder {
     pub(crate) dir: PathBuf,
     pub(crate) format: Format,
     pub(crate) room: Room,
+    pub(crate) disk: Disk,
     lock: Mutex<File>,
 }
 
@@ -80,7 +81,7 @@ impl Folder {
             write_format(dir, &format)?;
             format
         };
-        Ok(Self { dir: dir.to_owned(), format, room: Room::open(dir), lock: Mutex::new(lock) })
+        Ok(Self { dir: dir.to_owned(), format, room: Room::open(dir), disk: Disk::default(), lock: Mutex::new(lock) })
     }
 
     /// Looks at a folder of somebody else.
@@ -227,13 +228,27 @@ impl Room {
         std::fs::remove_file(self.dir.join("reserve")).is_ok()
     }
 
+    /// Whether the disk was full and does not have the room yet with which intake goes on.
+    pub(crate) fn is_short(&self) -> bool {
+        self.is_full() && self.free() < FREE_BYTES
+    }
+
+    /// Bytes that are free on the disk.
+    pub(crate) fn free(&self) -> u64 {
+        rustix::fs::statvfs(&self.dir).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// Whether the disk was full and has no room again yet.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::SeqCst)
+    }
+
     /// Whether samples may be written; after a full disk only once the reserve is back and as much again is free.
     pub(crate) fn may_write(&self) -> bool {
         if !self.full.load(Ordering::SeqCst) {
             return true;
         }
-        let free = rustix::fs::statvfs(&self.dir).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-        let again = free >= FREE_BYTES && self.charge(&self.dir, 1).is_ok() && self.take().is_ok();
+        let again = self.free() >= FREE_BYTES && self.charge(&self.dir, 1).is_ok() && self.take().is_ok();
         if again {
             self.full.store(false, Ordering::SeqCst);
             tracing::info!(dir = %self.dir.display(), "the disk has room again: intake goes on");

@@ -36,6 +36,7 @@ pub mod rows;
 
 mod change;
 mod db;
+mod disk;
 mod error;
 mod fault;
 mod folder;

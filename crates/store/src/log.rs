@@ -2,23 +2,28 @@
 
 mod files;
 mod frame;
+mod index;
 mod ring;
 mod segment;
+mod window;
 mod writer;
 
+pub(crate) use files::Readers;
 pub use frame::PART_BYTES_MAX;
 pub use segment::fuzz;
 
 use crate::{StoreError, change::Change, folder::Folder, store::Limits};
 use andon_model::{
-    Name, Position,
+    Name, Offset, Position,
     sample::{Batch, Counts, Part},
 };
-use files::{Active, Follower, Opened, Readers};
+use files::{Active, Follower, Opened};
+use segment::Segment;
+use window::{Newest, Standing};
 use ring::Ring;
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
 };
 use writer::{Job, Writer};
@@ -37,9 +42,9 @@ enum Place {
     /// In memory only.
     Memory(Arc<Change>),
     /// In files of ours.
-    Files { writer: Writer, readers: Readers },
+    Files { writer: Writer, readers: Readers, newest: Newest, dir: PathBuf },
     /// In files of somebody else; `None` while there are none.
-    Look { follower: Option<Follower>, readers: Readers },
+    Look { follower: Option<Follower>, readers: Readers, newest: Newest },
 }
 
 /// What is known of the durable part of the log.
@@ -70,7 +75,8 @@ impl Log {
         let Opened { active, start, end, counts } = opened?;
         let known = Arc::new(Mutex::new(Known { ring: Ring::new(limits.ring_bytes), start, end, counts }));
         let writer = Writer::start(active, Arc::clone(&known), folder, change);
-        Ok(Self { known, place: Place::Files { writer, readers: Readers::new(dir) } })
+        let place = Place::Files { writer, readers: Readers::new(dir), newest: Newest::new(dir), dir: dir.to_owned() };
+        Ok(Self { known, place })
     }
 
     /// Looks at the log of somebody else.
@@ -79,7 +85,8 @@ impl Log {
         let start = opened.as_ref().map_or(Position { epoch, offset: 0 }, |(_, start)| *start);
         let known = Known { ring: Ring::new(0), start, end: start, counts: BTreeMap::new() };
         let follower = opened.map(|(follower, _)| follower);
-        Ok(Self { known: Arc::new(Mutex::new(known)), place: Place::Look { follower, readers: Readers::new(dir) } })
+        let place = Place::Look { follower, readers: Readers::new(dir), newest: Newest::new(dir) };
+        Ok(Self { known: Arc::new(Mutex::new(known)), place })
     }
 
     /// Appends the parts as one group; returns when they are durable.
@@ -138,6 +145,66 @@ impl Log {
         Ok(readers.read(from.offset, end.offset)?.map(Arc::new))
     }
 
+    /// The newest batches of a source that hold at least so many samples, oldest first; fewer where there are no more.
+    /// They are known also once their segments are gone, up to [`window::SAMPLES`] samples.
+    pub(crate) fn newest(&self, source: &Name, samples: u64) -> Result<Vec<Arc<Batch>>, StoreError> {
+        self.refresh();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = match &self.place {
+            Place::Memory(_) => return Ok(known.ring.newest(source, samples)),
+            Place::Files { newest, .. } | Place::Look { newest, .. } => newest,
+        };
+        let standing = known.standing();
+        drop(known);
+        newest.read(source, samples, &standing)
+    }
+
+    /// The places at which segments begin, in order, the one that grows last; none in memory.
+    pub(crate) fn segments(&self) -> Result<Vec<Offset>, StoreError> {
+        match &self.place {
+            Place::Files { dir, .. } => segment::list(dir),
+            Place::Memory(_) | Place::Look { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// Readers of an own for files of ours, so that who reads for long never holds up others.
+    pub(crate) fn readers(&self) -> Option<Readers> {
+        match &self.place {
+            Place::Files { dir, .. } => Some(Readers::new(dir)),
+            Place::Memory(_) | Place::Look { .. } => None,
+        }
+    }
+
+    /// Removes segments that hold nothing at or behind `needed`, the oldest first, at most `most`; never the one that
+    /// grows. What is needed of them to know duplicates is kept before. How many went.
+    pub(crate) fn remove(&self, needed: Position, most: usize, folder: &Folder) -> Result<usize, StoreError> {
+        let Place::Files { readers, newest, dir, .. } = &self.place else { return Ok(0) };
+        let firsts = segment::list(dir)?;
+        let ends = firsts.iter().skip(1);
+        let count = ends.take_while(|end| **end <= needed.offset).count().min(most);
+        let Some((gone, Some(next))) = firsts.split_at_checked(count).map(|(gone, rest)| (gone, rest.first())) else {
+            return Ok(0);
+        };
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        let header = Segment::open(dir, *next, false)?.header;
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut behind = known().standing().stored;
+        for (source, stored) in &mut behind {
+            *stored = stored.saturating_sub(header.counts.get(source).map_or(0, |counts| counts.stored));
+        }
+        newest.keep(gone, header.first, folder.format.instance, &behind, &folder.disk)?;
+        known().start = header.first;
+        readers.forget(*next);
+        for first in gone {
+            folder.disk.remove(&segment::path(dir, *first))?;
+            // One by one, so that the loss of power leaves no hole.
+            folder.disk.sync_dir(dir)?;
+        }
+        Ok(count)
+    }
+
     /// The place of the next entry.
     pub(crate) fn end(&self) -> Position {
         self.refresh();
@@ -171,6 +238,11 @@ impl Log {
 }
 
 impl Known {
+    fn standing(&self) -> Standing {
+        let stored = self.counts.iter().map(|(source, counts)| (source.clone(), counts.stored)).collect();
+        Standing { end: self.end.offset, stored }
+    }
+
     /// Takes over batches that are durable now.
     fn keep(&mut self, batches: &[Arc<Batch>]) {
         for batch in batches {

@@ -4,6 +4,8 @@
 
 pub(crate) mod catalog;
 mod compact;
+#[cfg(test)]
+mod crash;
 pub(crate) mod keeper;
 pub(crate) mod last;
 mod minutes;

@@ -308,13 +308,31 @@ impl Readers {
             // A segment behind a hole begins later than what was asked for.
             from = from.max(first);
             let stop = next.unwrap_or(end).min(end);
-            if let Some(batch) = open.reader(&self.log, first)?.read(from, stop)? {
+            let reader = match open.reader(&self.log, first) {
+                // It went since the segments were listed.
+                Err(error) if error.is_gone() => {
+                    open.firsts = segment::list(&self.log)?;
+                    if open.firsts.contains(&first) || open.firsts.is_empty() {
+                        return Err(error);
+                    }
+                    continue;
+                }
+                reader => reader?,
+            };
+            if let Some(batch) = reader.read(from, stop)? {
                 return Ok(Some(batch));
             }
             let Some(next) = next else { break };
             from = from.max(next);
         }
         Ok(None)
+    }
+
+    /// Forgets the segments before this one: they are about to go.
+    pub(crate) fn forget(&self, first: Offset) {
+        let mut open = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        open.firsts.retain(|known| *known >= first);
+        open.readers.retain(|reader| reader.first >= first);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The newest batches in memory, bounded by their size.
 
 use andon_model::{
-    Entry, Offset, Value,
+    Entry, Name, Offset, Value,
     sample::{Batch, Mark},
 };
 use std::{collections::VecDeque, sync::Arc};
@@ -37,6 +37,25 @@ impl Ring {
     /// Whether every entry from `offset` on that exists is here.
     pub(crate) fn reaches(&self, offset: Offset) -> bool {
         self.batches.front().is_some_and(|(oldest, _)| oldest.first.offset <= offset)
+    }
+
+    /// The newest batches of a source that hold at least so many samples, oldest first.
+    pub(crate) fn newest(&self, source: &Name, samples: u64) -> Vec<Arc<Batch>> {
+        let mut missing = samples;
+        let mut found: Vec<_> = self
+            .batches
+            .iter()
+            .rev()
+            .filter(|(batch, _)| batch.part.source == *source)
+            .take_while(|(batch, _)| {
+                let wanted = missing > 0;
+                missing = missing.saturating_sub(batch.part.counts.stored);
+                wanted
+            })
+            .map(|(batch, _)| Arc::clone(batch))
+            .collect();
+        found.reverse();
+        found
     }
 
     /// The batch that holds the entry at `offset`, or the first one behind it.

@@ -162,7 +162,16 @@ pub(crate) struct Segment {
 impl Segment {
     /// Opens a segment and reads its header.
     pub(crate) fn open(log: &Path, first: Offset, writable: bool) -> Result<Self, StoreError> {
-        let path = path(log, first);
+        let segment = Self::open_path(path(log, first), writable)?;
+        let found = segment.header.first.offset;
+        if found == first {
+            return Ok(segment);
+        }
+        Err(StoreError::corrupt(&segment.path, 0, format!("its header says that it begins at {found}")))
+    }
+
+    /// Opens a file that begins as a segment does.
+    pub(crate) fn open_path(path: PathBuf, writable: bool) -> Result<Self, StoreError> {
         let file = File::options().read(true).write(writable).open(&path);
         let file = file.map_err(|e| StoreError::io(&path, "open", e))?;
         let mut bytes = vec![0; FIXED_BYTES];
@@ -182,10 +191,6 @@ impl Segment {
             NotAHeader::Newer(found) => StoreError::Newer { path: path.clone(), found, known: VERSION },
             NotAHeader::Damaged(what) => StoreError::corrupt(&path, 0, what),
         })?;
-        if header.first.offset != first {
-            let found = header.first.offset;
-            return Err(StoreError::corrupt(&path, 0, format!("its header says that it begins at {found}")));
-        }
         Ok(Self { file, path, header, begin: length as u64, window: Vec::new(), window_at: 0 })
     }
 

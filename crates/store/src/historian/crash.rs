@@ -1,0 +1,349 @@
+//! A crash after every single operation on files: nothing is lost, nothing is doubled, and what is left is tidied up.
+
+use super::{Kept, Keeper, Policy, Progress, Reduce, catalog::Which, parquet};
+use crate::{Limits, RuleStateRow, Store, StoreError, Write, conformance::read_all};
+use andon_model::{
+    Entry, Name, Position, Quality, Sample, SignalNo, SiteName, Time, Value,
+    sample::{Counts, Mark, Origin, Part},
+    span::Span,
+};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+const HOUR: Span = Span::from_secs(3_600);
+const BEGIN: Time = Time(1_750_000_000_000_000_000);
+
+fn open(dir: &Path) -> Result<Store, StoreError> {
+    let limits = Limits { segment_bytes: 4 << 10, ring_bytes: 0 };
+    Store::open_with(dir, &limits, &mut |bytes| bytes.fill(5))
+}
+
+fn policy(age: Option<Span>, reduce: Option<Reduce>) -> Policy {
+    Policy {
+        seal_after: HOUR,
+        samples: Arc::new(move |_| Kept { age, bytes: None }),
+        minutes: Kept { age, bytes: None },
+        reduce: Arc::new(move |_, _| reduce),
+    }
+}
+
+fn number(store: &Store, signal: u32) -> SignalNo {
+    store.signal(&format!("press-{}", signal % 2).parse().unwrap(), &format!("s{signal}").parse().unwrap()).unwrap()
+}
+
+/// Samples of two sites and sources, mostly of one day, some late, some of the day before.
+fn fill(store: &Store, parts: i64) {
+    for n in 0..parts {
+        let site = SiteName::new(if n % 3 == 0 { "monterrey" } else { "hamburg" }).unwrap();
+        let mut part = Part::new(site, Name::new(if n % 2 == 0 { "line-1" } else { "line-2" }).unwrap());
+        for m in 0..10 {
+            let received = BEGIN.plus(Span::from_secs(n * 60 + m));
+            let time = if m == 9 { received.minus(Span::from_secs(26 * 3_600)) } else { received };
+            part.entries.push(Entry::Sample(Sample {
+                signal: number(store, u32::try_from((n + m) % 4).unwrap()),
+                time,
+                received,
+                quality: if m == 5 { Quality::UNCERTAIN } else { Quality::GOOD },
+                value: if m == 7 { Value::Text("running".into()) } else { Value::F64((n / 5) as f64) },
+                origin: Origin::Live,
+            }));
+        }
+        part.entries.push(Entry::Mark(Mark::Context(1)));
+        part.counts = Counts { received: 10, stored: 10, ..Counts::default() };
+        store.append(vec![part]).unwrap();
+    }
+    read_to(store, store.log_end());
+}
+
+/// Rules have read up to here.
+fn read_to(store: &Store, position: Position) {
+    let state = RuleStateRow {
+        rule: Name::new("vibration").unwrap(),
+        asset: "press-1".parse().unwrap(),
+        version: "v1".into(),
+        position,
+        state: serde_json::json!({}),
+    };
+    store.write_states(&[state]).unwrap();
+}
+
+type Found = BTreeMap<Position, (Time, Time, Value)>;
+
+/// All samples of the log.
+fn hot(store: &Store, from: Position) -> Found {
+    let mut found = Found::new();
+    for batch in read_all(store, from) {
+        for (ahead, entry) in (0..).zip(&batch.part.entries) {
+            let position = Position { offset: batch.first.offset + ahead, ..batch.first };
+            if let Entry::Sample(sample) = entry
+                && position >= from
+            {
+                found.insert(position, (sample.time, sample.received, sample.value.clone()));
+            }
+        }
+    }
+    found
+}
+
+/// All samples that the historian and the log hold together; each exactly once.
+fn all(store: &Store) -> Found {
+    let sealed = store.sealed(&Which { kind: Some(super::catalog::Kind::Samples), ..Which::default() }).unwrap();
+    let mut found = hot(store, sealed.place.unwrap_or_else(|| store.log_start()));
+    for row in &sealed.files {
+        let mut rows = 0;
+        parquet::read(&row.path(store.dir().unwrap()), &parquet::Filter::default(), &mut |row| {
+            let known = found.insert(row.position, (row.time, row.received, row.value));
+            assert!(known.is_none(), "the sample at {} is there twice", row.position);
+            rows += 1;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert_eq!(rows, row.facts.rows);
+    }
+    found
+}
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.path().is_dir() { files(&entry.path(), found) } else { found.push(entry.path()) }
+    }
+}
+
+/// What lies in the folders is what is listed, and nothing else.
+fn is_tidy(store: &Store) {
+    let dir = store.dir().unwrap();
+    let mut there = Vec::new();
+    ["historian", "minutes"].iter().for_each(|kind| files(&dir.join(kind), &mut there));
+    let sealed = store.sealed(&Which::default()).unwrap();
+    let mut listed: Vec<PathBuf> = sealed.files.iter().map(|row| row.path(dir)).collect();
+    there.sort();
+    listed.sort();
+    assert_eq!(there, listed);
+    assert!(!dir.join("log/window.new").exists());
+}
+
+/// The samples of a source that are found as its newest.
+fn newest(store: &Store, source: &str) -> Vec<Position> {
+    let batches = store.newest(&Name::new(source).unwrap(), 65_536).unwrap();
+    batches.iter().map(|batch| batch.first).collect()
+}
+
+/// Lets a keeper work, an hour a step, until there is nothing to do; the steps it took.
+fn keep(store: &Store, policy: &Policy, hours: i64) -> Result<(), StoreError> {
+    let mut keeper = Keeper::new(store.clone(), policy.clone());
+    keeper.set_chunk(150);
+    for hour in 0..hours {
+        let now = BEGIN.plus(Span::from_secs((30 + hour) * 3_600));
+        for steps in 0.. {
+            assert!(steps < 1_000, "it never ends");
+            if keeper.step(now)? != Progress::Worked {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else if entry.file_name() != "reserve" {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Crashes after every operation, once as a killed process and once as a machine without power.
+fn crash_everywhere(policy: &Policy, parts: i64, hours: i64, check: &dyn Fn(&Store, &Found)) {
+    let prepared = tempfile::tempdir().unwrap();
+    let store = open(prepared.path()).unwrap();
+    fill(&store, parts);
+    let expected = hot(&store, store.log_start());
+    let (one, two) = (newest(&store, "line-1"), newest(&store, "line-2"));
+    assert!(store.ground().unwrap().log.segments().unwrap().len() > 3, "there are segments to remove");
+    drop(store);
+    for power in [false, true] {
+        let mut crashed = true;
+        let mut step = 0;
+        while crashed {
+            let dir = tempfile::tempdir().unwrap();
+            copy(prepared.path(), dir.path());
+            let store = open(dir.path()).unwrap();
+            store.ground().unwrap().folder.disk.crash_after(step, power);
+            let kept = keep(&store, policy, hours);
+            crashed = store.ground().unwrap().folder.disk.has_crashed();
+            assert_eq!(kept.is_err(), crashed, "step {step}: {kept:?}");
+            drop(store);
+
+            let store = open(dir.path()).unwrap_or_else(|error| panic!("step {step}, power {power}: {error}"));
+            assert_eq!(store.holdings().unwrap().missing, Vec::<PathBuf>::new(), "step {step}, power {power}");
+            check(&store, &expected);
+            is_tidy(&store);
+            assert_eq!((newest(&store, "line-1"), newest(&store, "line-2")), (one.clone(), two.clone()), "step {step}");
+            keep(&store, policy, hours).unwrap();
+            check(&store, &expected);
+            is_tidy(&store);
+            assert_eq!((newest(&store, "line-1"), newest(&store, "line-2")), (one.clone(), two.clone()), "step {step}");
+            assert!(store.log_start().offset > 0, "segments went");
+            step += 1;
+        }
+        assert!(step > 20, "there was something to crash in");
+    }
+}
+
+#[test]
+fn sealing_and_compaction_lose_and_double_nothing_wherever_they_crash() {
+    crash_everywhere(&policy(None, None), 45, 3, &|store, expected| assert_eq!(&all(store), expected));
+}
+
+#[test]
+fn retention_removes_what_it_counts_wherever_it_crashes() {
+    let age = Span::from_secs(31 * 3_600);
+    crash_everywhere(&policy(Some(age), None), 36, 4, &|store, expected| {
+        let found = all(store);
+        let expired: u64 = store.holdings().unwrap().expired.values().sum();
+        assert_eq!(found.len() as u64 + expired, expected.len() as u64);
+        assert!(found.iter().all(|(position, sample)| expected.get(position) == Some(sample)));
+    });
+}
+
+#[test]
+fn what_is_reduced_is_counted_and_summed_up_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    fill(&store, 40);
+    let expected = hot(&store, store.log_start());
+    let by = Reduce { deadband: Some(0.5), door: None, heartbeat: None };
+    keep(&store, &policy(None, Some(by)), 3).unwrap();
+    let found = all(&store);
+    let holdings = store.holdings().unwrap();
+    let reduced: u64 = holdings.reduced.values().sum();
+    assert!(reduced > 50, "{reduced} of {} samples were reduced", expected.len());
+    assert_eq!(holdings.reduced.len(), 2);
+    assert_eq!(found.len() as u64 + reduced, expected.len() as u64);
+    assert_eq!(holdings.samples, found.len() as u64);
+    // The summaries know all numbers that were not bad.
+    let sealed = store.sealed(&Which { kind: Some(super::catalog::Kind::Minutes), ..Which::default() }).unwrap();
+    let mut counted = 0;
+    for row in &sealed.files {
+        super::minutes::read(&row.path(dir.path()), None, Time::MIN, Time::MAX, &mut |minute| {
+            counted += minute.count;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    }
+    let numbers = expected.values().filter(|(.., value)| matches!(value, Value::F64(_))).count();
+    assert_eq!(counted, numbers as u64);
+}
+
+#[test]
+fn segments_stay_while_rules_or_intakes_need_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    fill(&store, 40);
+    let (start, end) = (store.log_start(), store.log_end());
+    let middle = Position { offset: end.offset / 2, ..end };
+    let all_segments = store.ground().unwrap().log.segments().unwrap().len();
+    let segments = |store: &Store| store.ground().unwrap().log.segments().unwrap().len();
+    let policy = policy(None, None);
+    // Rules that have never run begin at the start.
+    std::fs::remove_file(dir.path().join("states")).unwrap();
+    keep(&store, &policy, 1).unwrap();
+    assert_eq!((store.holdings().unwrap().sealed, segments(&store), store.log_start()), (end, all_segments, start));
+    read_to(&store, middle);
+    keep(&store, &policy, 1).unwrap();
+    let half = segments(&store);
+    assert!(half > 1 && half < all_segments, "{half} of {all_segments}");
+    assert!(store.log_start() <= middle);
+    let intake = |open| crate::IntakeRow {
+        source: Name::new("drop").unwrap(),
+        of: "a.csv".into(),
+        position: middle,
+        open,
+        updated: BEGIN,
+        state: serde_json::json!(null),
+    };
+    store.commit(vec![Write::Intake(Box::new(intake(true)))]).unwrap();
+    read_to(&store, end);
+    keep(&store, &policy, 1).unwrap();
+    assert_eq!(segments(&store), half);
+    store.commit(vec![Write::Intake(Box::new(intake(false)))]).unwrap();
+    keep(&store, &policy, 1).unwrap();
+    assert_eq!(segments(&store), 1);
+    // What is appended goes on in the one that grows, and reading from before finds the first that is left.
+    let before = store.log_end();
+    fill(&store, 2);
+    assert_eq!(store.read(before).unwrap().unwrap().first, before);
+    assert_eq!(store.read(start).unwrap().unwrap().first, store.log_start());
+}
+
+#[test]
+fn young_samples_are_sealed_when_asked_for_or_when_their_segment_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    fill(&store, 1);
+    let mut keeper = Keeper::new(store.clone(), policy(None, None));
+    let now = BEGIN.plus(Span::from_secs(60));
+    assert_eq!(keeper.step(now).unwrap(), Progress::Idle { until: Some(BEGIN.plus(HOUR)) });
+    keeper.seal_now().ask();
+    assert_eq!(keeper.step(now).unwrap(), Progress::Worked);
+    assert_eq!(store.holdings().unwrap().sealed, store.log_end());
+    fill(&store, 30);
+    let whole = *store.ground().unwrap().log.segments().unwrap().last().unwrap();
+    while keeper.step(now).unwrap() == Progress::Worked {}
+    assert_eq!(store.holdings().unwrap().sealed.offset, whole);
+    assert!(whole < store.log_end().offset);
+    while keeper.step(BEGIN.plus(Span::from_secs(9 * 3_600))).unwrap() == Progress::Worked {}
+    assert_eq!(store.holdings().unwrap().sealed, store.log_end());
+}
+
+#[test]
+fn a_missing_file_is_named_and_what_belongs_to_its_day_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    fill(&store, 20);
+    keep(&store, &policy(None, None), 3).unwrap();
+    let sealed = store.sealed(&Which::default()).unwrap();
+    let gone = sealed.files[0].path(dir.path());
+    drop(store);
+    std::fs::remove_file(&gone).unwrap();
+    let (leftover, foreign) = (gone.with_file_name("1-0-999999.parquet"), gone.with_file_name("notes.parquet"));
+    std::fs::write(&leftover, "what a crash may have left").unwrap();
+    std::fs::write(&foreign, "somebody else's").unwrap();
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.holdings().unwrap().missing, [gone.clone()]);
+    assert!(leftover.exists() && foreign.exists());
+    keep(&store, &policy(None, None), 3).unwrap();
+    drop(store);
+    std::fs::write(&gone, vec![0; usize::try_from(sealed.files[0].facts.bytes).unwrap()]).unwrap();
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.holdings().unwrap().missing, Vec::<PathBuf>::new());
+    assert!(!leftover.exists() && foreign.exists());
+}
+
+#[test]
+fn a_database_that_does_not_fit_the_log_refuses_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    fill(&store, 40);
+    keep(&store, &policy(None, None), 1).unwrap();
+    assert!(store.log_start().offset > 0);
+    drop(store);
+    let set = |place: i64| {
+        let database = rusqlite::Connection::open(dir.path().join("andon.db")).unwrap();
+        database.execute("UPDATE sealed SET place = ?1", [place]).unwrap();
+    };
+    set(3);
+    let refused = open(dir.path()).err().unwrap().to_string();
+    assert!(refused.contains("sealed only up to 1/3"), "{refused}");
+    set(1_000_000);
+    let refused = open(dir.path()).err().unwrap();
+    assert!(matches!(refused, StoreError::Beyond { .. }), "{refused}");
+}

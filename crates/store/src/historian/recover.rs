@@ -1,0 +1,63 @@
+//! What a start finds in the folders of the historian: what a crash left is removed, what is missing is named.
+
+use super::catalog::{FileRow, Kind, Sealed, folder, is_ours};
+use crate::{StoreError, disk::Disk};
+use andon_model::{Position, SiteName};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Brings the folders to what the database lists. `start` is the place of the oldest entry of the log. The files that
+/// are listed and not there, or not whole, are returned; what belongs to their days is left as it lies, for a person.
+pub(crate) fn recover(data: &Path, sealed: &Sealed, start: Position, disk: &Disk) -> Result<Vec<PathBuf>, StoreError> {
+    if let Some(place) = sealed.place.filter(|place| place.offset < start.offset) {
+        let what = format!(
+            "the log begins at {start}, but the historian is sealed only up to {place}: what is between is in neither. \
+             The database is older than the log"
+        );
+        return Err(StoreError::corrupt(&data.join("andon.db"), 0, what));
+    }
+    let is_there = |row: &&FileRow| fs::metadata(row.path(data)).is_ok_and(|file| file.len() == row.facts.bytes);
+    let missing: Vec<&FileRow> = sealed.files.iter().filter(|row| !is_there(row)).collect();
+    let listed: HashSet<PathBuf> = sealed.files.iter().map(|row| row.path(data)).collect();
+    for kind in Kind::ALL {
+        for (site, dir) in named(&data.join(kind.folder()), "site=") {
+            let Ok(site) = SiteName::new(&site) else { continue };
+            for (day, _) in named(&dir, "date=") {
+                let dir = folder(data, kind, &site, &day);
+                if missing.iter().any(|row| row.kind == kind && row.site == site && row.day == day) {
+                    continue;
+                }
+                tidy(&dir, &listed, disk)?;
+            }
+        }
+    }
+    Ok(missing.into_iter().map(|row| row.path(data)).collect())
+}
+
+/// The folders in a folder that are named so, with what follows.
+fn named(dir: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let named = |entry: fs::DirEntry| {
+        let name = entry.file_name().to_str()?.strip_prefix(prefix)?.to_owned();
+        Some((name, entry.path()))
+    };
+    entries.filter_map(named).collect()
+}
+
+/// Removes files of ours that are not listed: the log, or the files they were merged from, hold the same. Others stay.
+fn tidy(dir: &Path, listed: &HashSet<PathBuf>, disk: &Disk) -> Result<(), StoreError> {
+    let mut removed = false;
+    for entry in fs::read_dir(dir).map_err(|e| StoreError::io(dir, "list", e))? {
+        let entry = entry.map_err(|e| StoreError::io(dir, "list", e))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if name == super::work::ASIDE || (is_ours(name) && !listed.contains(&entry.path())) {
+            disk.remove(&entry.path())?;
+            removed = true;
+        }
+    }
+    if removed { disk.sync_dir(dir) } else { Ok(()) }
+}
