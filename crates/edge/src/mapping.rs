@@ -6,7 +6,7 @@ use crate::{
     problem::{Problem, quote},
     value::{self, Moment, Wrong},
 };
-use andon_contract::contract::{Contract, Level, MqttSource, Source, Template, TimeForm, TopicMapping};
+use andon_contract::contract::{Contract, Level, Source, Template, TimeForm, TopicMapping};
 use andon_model::span::Span;
 use andon_model::{
     AssetName, Name, Quality, Sample, SignalName, SignalNo, SiteName, Time, Value, time::Zone, value::Kind,
@@ -20,6 +20,8 @@ pub const TOPICS_MAX: usize = 100_000;
 pub const UNKNOWN_TOPICS_MAX: usize = 10_000;
 /// Bytes of the topics that are remembered, with meaning or without; one topic more, and all are looked up anew.
 pub const TOPIC_BYTES_MAX: usize = 16 << 20;
+/// The code of a message whose topic no topic of the source matches.
+const UNKNOWN_TOPIC: &str = "unknown-topic";
 /// Places of a payload that are read without asking for memory.
 const LEAVES_INLINE: usize = 8;
 
@@ -80,6 +82,17 @@ pub struct Read {
     pub claimed: Option<Time>,
 }
 
+/// What a topic is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// No topic of the source matches.
+    Nothing,
+    /// A topic of the source matches, and no asset or signal is found by it: messages are set aside.
+    Unclear,
+    /// An asset of this site.
+    Site(usize),
+}
+
 /// What came with a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Incoming<'a> {
@@ -94,8 +107,8 @@ pub struct Incoming<'a> {
 }
 
 impl TopicTable {
-    /// The table of an MQTT source of a contract.
-    pub fn new(contract: &Contract, name: &Name, source: &Source, mqtt: &MqttSource) -> Self {
+    /// The table of a source of a contract that speaks MQTT, with its topics.
+    pub fn new(contract: &Contract, name: &Name, source: &Source, topics: &[TopicMapping]) -> Self {
         let mut assets = HashMap::new();
         for (asset, is) in &contract.assets {
             let called = is.addresses.get(name).map_or(asset.as_str(), String::as_str);
@@ -106,7 +119,7 @@ impl TopicTable {
         let home_site = first.or_else(|| contract.assets.values().next()).map(|asset| &asset.site);
         let home = home_site.and_then(|site| sites.iter().position(|s| s == site)).unwrap_or(0);
         Self {
-            mappings: mqtt.topics.iter().map(Mapping::new).collect(),
+            mappings: topics.iter().map(Mapping::new).collect(),
             assets,
             sites,
             home,
@@ -126,6 +139,19 @@ impl TopicTable {
     /// The site that marks and messages without a known asset are counted for.
     pub fn home(&self) -> usize {
         self.home
+    }
+
+    /// What a topic is about, without a look at a message.
+    pub fn about(&mut self, contract: &Contract, topic: &str, numbers: &mut Numbers<'_>) -> Result<About, StoreError> {
+        let index = match self.known.by_topic.get(topic) {
+            Some(index) => *index,
+            None => match self.look_up(contract, topic, numbers)? {
+                Ok(index) => index,
+                Err(problem) if problem.code == UNKNOWN_TOPIC => return Ok(About::Nothing),
+                Err(_) => return Ok(About::Unclear),
+            },
+        };
+        Ok(self.bindings.get(index).map_or(About::Unclear, |binding| About::Site(binding.site)))
     }
 
     /// Reads a message: `sample` is called with the site and each sample, `problem` with the site, where it is
@@ -198,7 +224,7 @@ impl TopicTable {
         let found = self.mappings.iter().enumerate().find_map(|(at, m)| Some((at, m, captures(&m.levels, topic)?)));
         let Some((at, mapping, captured)) = found else {
             return Ok(Err(Problem {
-                code: "unknown-topic",
+                code: UNKNOWN_TOPIC,
                 place: String::new(),
                 cause: "no topic of the source matches".into(),
                 detail: format!("topic {}", quote(topic)),

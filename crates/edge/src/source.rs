@@ -3,7 +3,7 @@
 
 use crate::{
     duplicates::Duplicates,
-    mapping::{Incoming, Numbers, Read, TopicTable},
+    mapping::{About, Incoming, Numbers, Read, TopicTable},
     mqtt::Ack,
     problem::{Problem, quote},
 };
@@ -133,7 +133,7 @@ fn quote_topic(topic: &str) -> String {
     topic.chars().take(1_000).collect()
 }
 
-/// The core of one MQTT source.
+/// The core of one source that speaks MQTT, with a broker or through a listener.
 pub struct SourceCore {
     contract: Arc<Contract>,
     name: Name,
@@ -147,10 +147,10 @@ pub struct SourceCore {
 
 impl SourceCore {
     /// The core of a source of this name, with the window as the log has it; `None` where the contract has no
-    /// MQTT source of the name, or no site.
+    /// source of the name that speaks MQTT, or no site.
     pub fn new(contract: Arc<Contract>, name: &Name, window: Duplicates) -> Option<Self> {
-        let (source, mqtt) = mqtt_source(&contract, name)?;
-        let table = TopicTable::new(&contract, name, source, mqtt);
+        let source = contract.sources.get(name)?;
+        let table = TopicTable::new(&contract, name, source, source.kind.topics()?);
         let sites = table.sites().to_vec();
         let places = vec![None; sites.len()];
         (!sites.is_empty()).then_some(())?;
@@ -199,6 +199,20 @@ impl SourceCore {
         group.bytes += message.payload.len();
         group.acks.extend(ack);
         Ok(())
+    }
+
+    /// What a topic is about in this source.
+    pub fn about(&mut self, topic: &str, numbers: &mut Numbers<'_>) -> Result<About, StoreError> {
+        self.table.about(&self.contract, topic, numbers)
+    }
+
+    /// Counts a message that was refused; the site is that of its asset, where it is known.
+    pub fn refused(&mut self, site: Option<usize>) {
+        let home = self.table.home();
+        let counts = &mut self.part(site.unwrap_or(home)).counts;
+        counts.received += 1;
+        counts.refused += 1;
+        self.group.messages += 1;
     }
 
     /// Takes a message that was too large to be read; the first bytes of its payload are kept.
