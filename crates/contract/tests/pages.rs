@@ -1,0 +1,50 @@
+//! The examples of the pages fit into a project: each file of a page takes the place of the one in `testdata/base`.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// The pages with the least number of files each shows.
+const PAGES: [(&str, usize); 2] = [("units.md", 2), ("mqtt.md", 1)];
+
+fn base() -> BTreeMap<String, String> {
+    fn read(root: &Path, dir: &Path, files: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                read(root, &path, files);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                files.insert(name, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/base");
+    let mut files = BTreeMap::new();
+    read(&root, &root, &mut files);
+    files
+}
+
+#[test]
+fn the_examples_of_the_pages_are_accepted_without_a_warning() {
+    for (page, least) in PAGES {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page)).unwrap();
+        let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let shown: Vec<(String, String)> = blocks
+            .filter_map(|block| {
+                let (first, rest) = block.split_once('\n')?;
+                let path = first.strip_prefix("# ").filter(|path| path.ends_with(".yaml"))?;
+                Some((path.to_owned(), rest.to_owned()))
+            })
+            .collect();
+        assert!(shown.len() >= least, "{page} shows only {} files", shown.len());
+        let mut files = base();
+        files.extend(shown);
+        let problems = match andon_contract::from_files(files) {
+            Ok(loaded) => loaded.warnings,
+            Err(problems) => problems,
+        };
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(told.is_empty(), "{page}:\n{}", told.join("\n"));
+    }
+}
