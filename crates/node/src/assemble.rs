@@ -15,7 +15,7 @@ use andon_contract::{
 };
 use andon_edge::{
     run::{SourceHandle, start_mqtt},
-    subscriber::{SubscriberHandle, start_subscriber},
+    subscriber::{Hubs, SubscriberHandle, start_subscriber},
 };
 use andon_model::{Name, Position};
 use andon_store::{
@@ -163,9 +163,10 @@ impl Node {
         });
 
         // 4. Against the way of a sample, from its end to its source: whoever is to be fed is there before the food.
+        let hubs = Hubs::default();
         for subscriber in contract.subscribers.keys() {
-            let handle =
-                start_subscriber(contract.clone(), subscriber, store.clone(), env(), Arc::new(Real), Box::new(chance));
+            let (real, chance) = (Arc::new(Real), Box::new(chance));
+            let handle = start_subscriber(contract.clone(), subscriber, &hubs, store.clone(), env(), real, chance);
             lock(&shared.subscribers).push(handle.map_err(StartError::Thread)?);
         }
         let connectors = Arc::new(Connectors::new(contract.clone(), |name| std::env::var(name).ok()));

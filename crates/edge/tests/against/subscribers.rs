@@ -3,7 +3,7 @@
 use crate::common::*;
 use andon_contract::contract::{Contract, MqttVersion, PublishTo, Subscriber};
 use andon_edge::mqtt::{BrokerAddress, Client, Happened, Link, Settings, Waker, transport::Bytes};
-use andon_edge::subscriber::{SubscriberHandle, start_subscriber};
+use andon_edge::subscriber::{Hubs, SubscriberHandle, start_subscriber};
 use andon_model::{Event, EventId, SiteName, Time};
 use andon_store::{Query, Store, Write};
 use std::sync::Arc;
@@ -44,7 +44,8 @@ pub(crate) fn with_subscriber(address: &str, version: MqttVersion, qos: u8, topi
 
 fn start(contract: Arc<Contract>, store: &Store) -> SubscriberHandle {
     let (env, clock) = (no_env(), Machine::clock());
-    start_subscriber(contract, &name("alarms"), store.clone(), env, clock, chance(5)).expect("it starts")
+    start_subscriber(contract, &name("alarms"), &Hubs::default(), store.clone(), env, clock, chance(5))
+        .expect("it starts")
 }
 
 /// Listens to everything under `andon/`; what comes is told by topic and payload.
