@@ -2,7 +2,12 @@
 
 use crate::{
     kind::Kind,
+    posts::{Admission, Post, Taken},
     problem::Problem,
+    samples::{
+        CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
+        SeriesQuery,
+    },
     types::{Readiness, Status},
 };
 use bytes::Bytes;
@@ -27,8 +32,22 @@ pub trait Backend: Send + Sync + 'static {
     fn status(&self) -> Result<Status, Problem>;
     /// Metrics in the text format of Prometheus.
     fn metrics(&self) -> Result<String, Problem>;
-    /// Takes samples; returns once they are durable.
-    fn ingest(&self, ingest: Ingest) -> Result<Accepted, Problem>;
+    /// Samples of an asset in the order of time, from the log and the historian as one.
+    fn range(&self, query: &RangeQuery) -> Result<SamplePage, Problem>;
+    /// The newest value of each signal.
+    fn last(&self, query: &LastQuery) -> Result<LastPage, Problem>;
+    /// A range of a signal in few buckets that keep its extremes.
+    fn series(&self, query: &SeriesQuery) -> Result<Series, Problem>;
+    /// How many samples are kept.
+    fn count(&self, query: &CountQuery) -> Result<SampleCount, Problem>;
+    /// Writes everything that is in the log to files of the historian now.
+    fn seal(&self) -> Result<Historian, Problem>;
+    /// Tries messages of an exception again that were set aside.
+    fn replay(&self, exception: &str, query: &ReplayQuery) -> Result<Replay, Problem>;
+    /// Lets a post in before its body is read, or says why not.
+    fn admit(&self, post: &Post) -> Result<Admission, Problem>;
+    /// Takes what was posted; returns once it is durable.
+    fn take(&self, post: &Post, admission: Admission, body: Bytes) -> Result<Taken, Problem>;
 }
 
 /// Which rows are asked for.
@@ -51,26 +70,4 @@ pub struct Page {
     pub rows: Vec<Json>,
     /// `after` of the next page; `None`: there is none.
     pub next: Option<u64>,
-}
-
-/// Samples that somebody posts.
-#[derive(Debug, Clone)]
-pub struct Ingest {
-    /// The source they are for.
-    pub source: String,
-    /// The header `content-type`.
-    pub content_type: Option<String>,
-    /// The header `authorization`.
-    pub authorization: Option<String>,
-    /// The body.
-    pub body: Bytes,
-}
-
-/// What became of posted samples; all of them are durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-pub struct Accepted {
-    /// Samples stored.
-    pub stored: u64,
-    /// Samples that were there already.
-    pub duplicate: u64,
 }

@@ -28,6 +28,8 @@ pub enum Kind {
     Sources,
     /// Activated contracts.
     Contracts,
+    /// Files of the historian.
+    Historian,
 }
 
 /// A row of the table of kinds.
@@ -44,7 +46,7 @@ pub struct Listed {
 }
 
 /// All kinds.
-pub const KINDS: [Listed; 11] = [
+pub const KINDS: [Listed; 12] = [
     Listed { kind: Kind::Events, word: "events", schema: "Event", about: "Canonical events as CloudEvents." },
     Listed { kind: Kind::Runs, word: "runs", schema: "Run", about: "Runs of workflows and where they stand." },
     Listed { kind: Kind::Tasks, word: "tasks", schema: "Task", about: "Completed tasks of runs." },
@@ -72,7 +74,12 @@ pub const KINDS: [Listed; 11] = [
         schema: "Quarantine",
         about: "Messages that were set aside; `show` of their exception gives the bytes.",
     },
-    Listed { kind: Kind::Samples, word: "samples", schema: "Sample", about: "Samples of the hot log." },
+    Listed {
+        kind: Kind::Samples,
+        word: "samples",
+        schema: "Sample",
+        about: "Samples: without `asset` those of the log as they came, with it a range in the order of time.",
+    },
     Listed {
         kind: Kind::Gaps,
         word: "gaps",
@@ -90,6 +97,12 @@ pub const KINDS: [Listed; 11] = [
         word: "contracts",
         schema: "ContractRevision",
         about: "Contracts that were activated.",
+    },
+    Listed {
+        kind: Kind::Historian,
+        word: "historian",
+        schema: "HistorianFile",
+        about: "Files of the historian with what is in them.",
     },
 ];
 

@@ -19,10 +19,14 @@
 pub mod backend;
 pub mod kind;
 pub mod openapi;
+mod openapi_posts;
+pub mod posts;
 pub mod problem;
+mod query;
 pub mod routes;
+pub mod samples;
 pub mod types;
 
-pub use backend::{Accepted, Backend, Ingest, Page, Query};
+pub use backend::{Backend, Page, Query};
 pub use kind::Kind;
 pub use problem::Problem;

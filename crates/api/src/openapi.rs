@@ -1,6 +1,10 @@
 //! The `OpenAPI` document, made from the types and the table of kinds.
 
-use crate::{backend, kind::KINDS, problem, types};
+use crate::{
+    backend,
+    kind::{KINDS, Kind},
+    openapi_posts, posts, problem, samples, types,
+};
 use serde_json::{Value as Json, json};
 use utoipa::OpenApi;
 
@@ -28,9 +32,19 @@ use utoipa::OpenApi;
         types::Sample,
         types::Gap,
         types::ContractRevision,
+        samples::SamplePage,
+        samples::Last,
+        samples::LastPage,
+        samples::Series,
+        samples::Bucket,
+        samples::SampleCount,
+        samples::Historian,
+        samples::HistorianFile,
+        samples::Replay,
         problem::Problem,
         problem::Placed,
-        backend::Accepted,
+        posts::Accepted,
+        posts::Raised,
     ))
 )]
 struct Schemas;
@@ -56,7 +70,7 @@ pub fn document() -> Json {
             "responses": {"200": answer("The health.", "Status"), "default": problem()}
         }}),
     );
-    for listed in KINDS {
+    for listed in KINDS.iter().filter(|k| k.kind != Kind::Samples) {
         put(&format!("/v1/{}", listed.word), list(listed.word, listed.about, listed.schema));
     }
     let id = parameter(
@@ -82,7 +96,14 @@ pub fn document() -> Json {
             }}),
         );
     }
-    put("/v1/sources/{source}/samples", samples());
+    put("/v1/samples", range());
+    put("/v1/samples/last", last());
+    put("/v1/samples/series", series());
+    put("/v1/samples/count", count());
+    put("/v1/historian/seal", seal());
+    put("/v1/exceptions/{id}/replay", replay());
+    put("/v1/sources/{source}/samples", openapi_posts::samples());
+    put("/v1/sources/{source}/events", openapi_posts::events());
     if let Some(object) = document.as_object_mut() {
         object.insert("paths".to_owned(), Json::Object(paths));
         object.insert("servers".to_owned(), json!([{"url": "http://127.0.0.1:8730"}]));
@@ -111,7 +132,7 @@ fn text(summary: &str, id: &str, about: &str) -> Json {
     }})
 }
 
-fn parameter(name: &str, place: &str, about: &str, schema: &Json) -> Json {
+pub(crate) fn parameter(name: &str, place: &str, about: &str, schema: &Json) -> Json {
     json!({"name": name, "in": place, "required": place == "path", "description": about, "schema": schema})
 }
 
@@ -143,26 +164,124 @@ fn list(word: &str, about: &str, schema: &str) -> Json {
     }})
 }
 
-fn samples() -> Json {
-    let sample = json!({
-        "type": "object", "required": ["asset", "signal", "value"], "additionalProperties": false,
-        "properties": {
-            "asset": {"type": "string", "description": "Our name of the asset, or its address in this source."},
-            "signal": {"type": "string"},
-            "value": {"type": ["boolean", "number", "string"]},
-            "time": {
-                "type": "string",
-                "description": "RFC 3339, or naive in the zone of the source; absent: the receive time."
-            },
-            "quality": {"type": "integer", "description": "OPC UA StatusCode; absent: good."}
-        }
-    });
+fn asset(required: bool) -> Json {
+    let mut parameter = parameter("asset", "query", "The asset.", &json!({"type": "string"}));
+    if let Some(object) = parameter.as_object_mut().filter(|_| required) {
+        object.insert("required".to_owned(), json!(true));
+    }
+    parameter
+}
+
+fn optional(name: &str, about: &str) -> Json {
+    parameter(name, "query", about, &json!({"type": "string"}))
+}
+
+fn number(name: &str, about: &str, default: usize, most: usize) -> Json {
+    parameter(name, "query", about, &json!({"type": "integer", "minimum": 1, "maximum": most, "default": default}))
+}
+
+/// `from` and `to`.
+fn stretch() -> [Json; 2] {
+    let moment = |name: &str, about: &str, default: &str| {
+        parameter(name, "query", about, &json!({"type": "string", "default": default}))
+    };
+    [
+        moment("from", "From here on: RFC 3339, a duration before now (`-1h`), or `now`.", "-1h"),
+        moment("to", "Up to here, exclusive; written like `from`.", "now"),
+    ]
+}
+
+/// Samples have two questions under one path: the list of the log, and a range.
+fn range() -> Json {
+    let mut item = list(
+        "samples",
+        "Without `asset` the samples of the log as they came; with it a range in the order of time, over log and historian.",
+        "Sample",
+    );
+    let [from, to] = stretch();
+    let more = [asset(false), optional("signal", "With `asset`: one of its signals, else all."), from, to];
+    if let Some(parameters) = item.pointer_mut("/get/parameters").and_then(Json::as_array_mut) {
+        parameters.retain(|p| p.get("name") != Some(&json!("after")) && p.get("name") != Some(&json!("limit")));
+        parameters.push(optional("after", "`next` of the page before, unchanged."));
+        parameters.push(number(
+            "limit",
+            "Rows at most; up to 1,000 without `asset`, where 100 are the default.",
+            samples::SAMPLES_DEFAULT,
+            samples::SAMPLES_MAX,
+        ));
+        parameters.extend(more);
+    }
+    if let Some(next) = item.pointer_mut("/get/responses/200/content/application~1json/schema/properties/next") {
+        *next = json!({"type": ["integer", "string", "null"], "description": "`after` of the next page."});
+    }
+    item
+}
+
+fn asked(summary: &str, id: &str, parameters: &[Json], about: &str, schema: &str) -> Json {
+    json!({"get": {
+        "summary": summary, "operationId": id, "parameters": parameters,
+        "responses": {"200": answer(about, schema), "default": problem()}
+    }})
+}
+
+fn last() -> Json {
+    let parameters = [
+        asset(false),
+        optional("site", "Only the assets of this site."),
+        optional("after", "`next` of the page before."),
+        number("limit", "Rows at most.", backend::LIMIT_DEFAULT, samples::LAST_MAX),
+    ];
+    asked("The newest value of each signal.", "last-values", &parameters, "The values.", "LastPage")
+}
+
+fn series() -> Json {
+    let [from, to] = stretch();
+    let mut signal = optional("signal", "The signal.");
+    if let Some(object) = signal.as_object_mut() {
+        object.insert("required".to_owned(), json!(true));
+    }
+    let points = number("points", "Buckets at most.", samples::POINTS_DEFAULT, samples::BUCKETS_MAX);
+    let parameters = [asset(true), signal, from, to, points];
+    asked(
+        "A range of a signal as a chart shows it; the extremes of each bucket are kept.",
+        "series",
+        &parameters,
+        "The buckets.",
+        "Series",
+    )
+}
+
+fn count() -> Json {
+    let by = parameter(
+        "by-signal",
+        "query",
+        "Each signal by itself; this reads them all.",
+        &json!({"type": "boolean", "default": false}),
+    );
+    let parameters = [asset(false), optional("signal", "Only this signal."), by];
+    asked("How many samples are kept, after reduction.", "count-samples", &parameters, "The count.", "SampleCount")
+}
+
+fn seal() -> Json {
     json!({"post": {
-        "summary": "Takes samples; answers once they are durable.", "operationId": "post-samples",
-        "parameters": [parameter("source", "path", "A source of kind http.", &json!({"type": "string"}))],
-        "requestBody": {"required": true, "content": {"application/json": {"schema": {
-            "oneOf": [sample, {"type": "array", "maxItems": 1000, "items": sample}]
-        }}}},
-        "responses": {"202": answer("Durable.", "Accepted"), "default": problem()}
+        "summary": "Writes everything that is in the log to files of the historian now.", "operationId": "seal",
+        "responses": {"200": answer("How the historian stands then.", "Historian"), "default": problem()}
+    }})
+}
+
+fn replay() -> Json {
+    let dry_run = parameter(
+        "dry-run",
+        "query",
+        "Says what would come of it and changes nothing.",
+        &json!({"type": "boolean", "default": false}),
+    );
+    let limit = number("limit", "Messages at most.", backend::LIMIT_DEFAULT, backend::LIMIT_MAX);
+    let after = parameter("after", "query", "`next` of the request before.", &json!({"type": "integer", "minimum": 0}));
+    let id = parameter("id", "path", "The exception.", &json!({"type": "string"}));
+    json!({"post": {
+        "summary": "Tries messages again that were set aside, with the mapping that is active now.",
+        "operationId": "replay", "parameters": [id, dry_run, limit, after],
+        "responses": {"200": answer("What became of them.", "Replay"), "default": problem()}
     }})
 }

@@ -1,14 +1,14 @@
 //! Everything that is served: one list of routes, each a few lines.
 
 use crate::{
-    backend::{Backend, Ingest, LIMIT_DEFAULT, LIMIT_MAX, Query},
+    backend::Backend,
     kind::{KINDS, Kind},
-    openapi,
+    openapi, posts,
     problem::Problem,
+    query,
 };
 use axum::{
     Json, Router,
-    body::Bytes,
     extract::{DefaultBodyLimit, Path, Request, State},
     http::{HeaderMap, StatusCode, Uri, header},
     middleware::{self, Next},
@@ -33,8 +33,16 @@ pub fn router(backend: Shared) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/explain/{id}", get(explain))
         .route("/v1/show/{id}", get(show))
-        .route("/v1/sources/{source}/samples", post(ingest));
-    for listed in KINDS {
+        .route("/v1/samples", get(samples))
+        .route("/v1/samples/last", get(last))
+        .route("/v1/samples/series", get(series))
+        .route("/v1/samples/count", get(count))
+        .route("/v1/historian/seal", post(seal))
+        .route("/v1/exceptions/{id}/replay", post(replay))
+        .route("/v1/sources/{source}/samples", post(posts::samples))
+        .route("/v1/sources/{source}/events", post(posts::events));
+    // Samples have a question of their own beside that of a list.
+    for listed in KINDS.iter().filter(|k| k.kind != Kind::Samples) {
         let kind = listed.kind;
         let path = format!("/v1/{}", listed.word);
         router = router.route(&path, get(move |state, uri| list(state, uri, kind)));
@@ -69,7 +77,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// Asks the backend on a thread that may block.
-async fn ask<T: Send + 'static>(
+pub(crate) async fn ask<T: Send + 'static>(
     backend: Shared,
     question: impl FnOnce(&dyn Backend) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -102,87 +110,64 @@ async fn show(State(backend): State<Shared>, Path(id): Path<String>) -> Result<R
 }
 
 async fn list(State(backend): State<Shared>, uri: Uri, kind: Kind) -> Result<Response, Problem> {
-    let query = read_query(uri.query().unwrap_or(""))?;
+    let query = query::list(&pairs(&uri)?)?;
     let page = ask(backend, move |b| b.list(kind, &query)).await?;
     Ok(Json(json!({ "rows": page.rows, "next": page.next })).into_response())
 }
 
-async fn ingest(
+fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+    query::pairs(uri.query().unwrap_or(""))
+}
+
+/// With `asset` a range in the order of time, over the log and the historian; else the rows of the log.
+async fn samples(State(backend): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+    let pairs = pairs(&uri)?;
+    if !pairs.iter().any(|(name, _)| name == "asset") {
+        return list(State(backend), uri, Kind::Samples).await;
+    }
+    let query = query::range(&pairs)?;
+    Ok(Json(ask(backend, move |b| b.range(&query)).await?).into_response())
+}
+
+async fn last(State(backend): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+    let query = query::last(&pairs(&uri)?)?;
+    Ok(Json(ask(backend, move |b| b.last(&query)).await?).into_response())
+}
+
+async fn series(State(backend): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+    let query = query::series(&pairs(&uri)?)?;
+    Ok(Json(ask(backend, move |b| b.series(&query)).await?).into_response())
+}
+
+async fn count(State(backend): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+    let query = query::count(&pairs(&uri)?)?;
+    Ok(Json(ask(backend, move |b| b.count(&query)).await?).into_response())
+}
+
+async fn seal(State(backend): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
+    own_origin(&headers)?;
+    Ok(Json(ask(backend, <dyn Backend>::seal).await?).into_response())
+}
+
+async fn replay(
     State(backend): State<Shared>,
-    Path(source): Path<String>,
+    Path(id): Path<String>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    uri: Uri,
 ) -> Result<Response, Problem> {
-    let body = body.map_err(|e| {
-        if e.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Problem::too_large(format!("at most {BODY_MAX_BYTES} bytes are taken at once"))
-                .remedy("send smaller batches")
-        } else {
-            Problem::request(e.to_string())
-        }
-    })?;
-    let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let ingest =
-        Ingest { source, content_type: text(header::CONTENT_TYPE), authorization: text(header::AUTHORIZATION), body };
-    let accepted = ask(backend, move |b| b.ingest(ingest)).await?;
-    Ok((StatusCode::ACCEPTED, Json(accepted)).into_response())
+    own_origin(&headers)?;
+    let query = query::replay(&pairs(&uri)?)?;
+    Ok(Json(ask(backend, move |b| b.replay(&id, &query)).await?).into_response())
 }
 
-/// Reads `where=field=value` (repeated), `after`, `limit` and `order=asc`.
-fn read_query(text: &str) -> Result<Query, Problem> {
-    let mut query = Query { limit: LIMIT_DEFAULT, ..Query::default() };
-    for pair in text.split('&').filter(|p| !p.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = decode(value)?;
-        match name {
-            "where" => {
-                let (field, wanted) = value.split_once('=').ok_or_else(|| {
-                    Problem::request(format!("`where={value}` has no value")).remedy("write where=field=value")
-                })?;
-                query.filters.push((field.to_owned(), wanted.to_owned()));
-            }
-            "after" => query.after = Some(number(name, &value)?),
-            "limit" => {
-                let limit = usize::try_from(number(name, &value)?).unwrap_or(usize::MAX);
-                if limit == 0 || limit > LIMIT_MAX {
-                    return Err(Problem::request(format!("`limit={value}` is not between 1 and {LIMIT_MAX}"))
-                        .remedy("read on with `after`"));
-                }
-                query.limit = limit;
-            }
-            "order" if value == "asc" => query.ascending = true,
-            "order" if value == "desc" => query.ascending = false,
-            _ => {
-                return Err(Problem::request(format!("`{name}={value}` is not understood"))
-                    .remedy("where=field=value, after=N, limit=N, order=asc|desc"));
-            }
-        }
+/// A page of somebody else may send a browser here; what changes something is refused to it.
+fn own_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let host = origin.to_str().ok().and_then(|o| o.split_once("://")).map_or("", |(_, host)| host);
+    if is_loopback(host) {
+        return Ok(());
     }
-    Ok(query)
-}
-
-fn number(name: &str, value: &str) -> Result<u64, Problem> {
-    value.parse().map_err(|_| Problem::request(format!("`{name}={value}` is no whole number")))
-}
-
-/// Undoes the percent-encoding of a value in a query.
-fn decode(text: &str) -> Result<String, Problem> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16));
-                match (digit(), digit()) {
-                    (Some(high), Some(low)) => u8::try_from(high * 16 + low).unwrap_or(b'?'),
-                    _ => return Err(Problem::request(format!("{text:?} is not percent-encoded"))),
-                }
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).map_err(|_| Problem::request(format!("{text:?} is not UTF-8")))
+    Err(Problem::misdirected(format!("the page {origin:?} is not of this machine")).remedy("ask without a browser"))
 }
 
 #[cfg(test)]
@@ -196,17 +181,6 @@ mod tests {
         }
         for foreign in ["", "example.org", "10.0.0.1:8730", "[fe80::1]", "localhost.example.org"] {
             assert!(!is_loopback(foreign), "{foreign}");
-        }
-    }
-
-    #[test]
-    fn a_query_is_read_or_its_fault_is_named() {
-        let query =
-            read_query("where=type%3Dasset.alarm&where=data.change=activated&limit=5&after=7&order=asc").unwrap();
-        assert_eq!(query.filters, [("type".into(), "asset.alarm".into()), ("data.change".into(), "activated".into())]);
-        assert_eq!((query.limit, query.after, query.ascending), (5, Some(7), true));
-        for wrong in ["limit=0", "limit=1001", "limit=x", "where=type", "colour=red", "where=a%3", "where=a=%FF"] {
-            assert_eq!(read_query(wrong).unwrap_err().status, 400, "{wrong}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The types of the answers, as the `OpenAPI` document shows them.
 
+use crate::samples::Historian;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub struct Status {
     pub sources: Vec<Source>,
     /// What is kept, by kind and state.
     pub counts: BTreeMap<String, u64>,
+    /// How the historian stands.
+    pub historian: Historian,
     /// The conservation of each seam.
     pub seams: Vec<Seam>,
 }
@@ -80,12 +83,22 @@ pub struct Source {
     pub source: String,
     /// What it speaks.
     pub kind: String,
-    /// Connected and subscribed; an HTTP source is when the instance runs.
-    pub connected: bool,
-    /// Since when.
-    pub since: Option<String>,
-    /// Why not, or what is odd.
+    /// `connected`, `silent`, `degraded` or `disconnected`.
+    pub state: String,
+    /// Why, as a word: `ok`, `silent`, `quarantining`, ...; the page on operations has them all.
     pub reason: String,
+    /// Since when, where it is known.
+    pub since: Option<String>,
+    /// The particulars; empty where all is well.
+    pub detail: String,
+    /// What to do next; empty where there is nothing.
+    pub remedy: String,
+    /// Connected and subscribed, whether or not it says anything.
+    pub connected: bool,
+    /// When its newest sample was received.
+    pub last: Option<String>,
+    /// Assets of it that fell silent while others speak, the first twenty.
+    pub silent_assets: Vec<String>,
     /// Samples received since the data folder exists.
     pub received: u64,
     /// Stored.
@@ -320,14 +333,15 @@ pub struct Quarantine {
     pub detail: String,
 }
 
-/// A sample of the hot log.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+/// A sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
     /// Instance, epoch and offset.
     pub position: String,
-    /// The source that delivered it.
-    pub source: String,
+    /// The source that delivered it; a range in the order of time does not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Its site.
     pub site: String,
     /// `<asset>/<signal>`.

@@ -1,12 +1,17 @@
 //! The surface over a backend of a few lines.
 
 use andon_api::{
-    Accepted, Backend, Ingest, Kind, Page, Problem, Query,
+    Backend, Kind, Page, Problem, Query,
+    posts::{Admission, POST_MAX_BYTES, Post, Taken, What},
     routes::router,
+    samples::{
+        CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
+        SeriesQuery,
+    },
     types::{Readiness, Status},
 };
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     http::{Request, StatusCode},
 };
 use serde_json::{Value as Json, json};
@@ -35,8 +40,39 @@ impl Backend for Few {
     fn metrics(&self) -> Result<String, Problem> {
         Ok("andon_up 1\n".into())
     }
-    fn ingest(&self, ingest: Ingest) -> Result<Accepted, Problem> {
-        Ok(Accepted { stored: ingest.body.len() as u64, duplicate: 0 })
+    fn range(&self, query: &RangeQuery) -> Result<SamplePage, Problem> {
+        Ok(SamplePage { rows: vec![], next: Some(format!("{}/{:?}", query.asset, query.signal)) })
+    }
+    fn last(&self, query: &LastQuery) -> Result<LastPage, Problem> {
+        Ok(LastPage { rows: vec![], next: query.site.clone() })
+    }
+    fn series(&self, query: &SeriesQuery) -> Result<Series, Problem> {
+        let (signal, from) = (query.signal.clone(), query.points.to_string());
+        Ok(Series { signal, unit: None, from, to: String::new(), buckets: vec![] })
+    }
+    fn count(&self, _: &CountQuery) -> Result<SampleCount, Problem> {
+        Ok(SampleCount { samples: 3, cold: Some(2), hot: Some(1), ..SampleCount::default() })
+    }
+    fn seal(&self) -> Result<Historian, Problem> {
+        Ok(Historian { files: 1, ..Historian::default() })
+    }
+    fn replay(&self, exception: &str, query: &ReplayQuery) -> Result<Replay, Problem> {
+        Ok(Replay {
+            dry_run: query.dry_run,
+            messages: query.limit as u64,
+            problems: vec![exception.into()],
+            ..Replay::default()
+        })
+    }
+    fn admit(&self, post: &Post) -> Result<Admission, Problem> {
+        if post.headers.iter().any(|(name, value)| name == "x-api-key" && value == "wrong") {
+            return Err(Problem::unauthorised("who are you?").header("www-authenticate", "Bearer"));
+        }
+        Ok(Admission(Box::new(post.what)))
+    }
+    fn take(&self, post: &Post, admission: Admission, body: Bytes) -> Result<Taken, Problem> {
+        assert_eq!(admission.0.downcast_ref::<What>(), Some(&post.what));
+        Ok(Taken { answer: json!({"stored": body.len(), "duplicate": 0}), replayed: post.what == What::Events })
     }
 }
 
@@ -67,13 +103,62 @@ async fn answers_are_json_and_problems_say_what_to_do_next() {
 }
 
 #[tokio::test]
+async fn samples_are_asked_for_in_four_ways() {
+    let get = |path| ask("GET", path, "localhost", vec![]);
+    let (_, _, body) = get("/v1/samples?limit=5").await;
+    assert_eq!(body["rows"][0]["kind"], "samples");
+    let (_, _, body) = get("/v1/samples?asset=m-1&signal=heat&from=-1d").await;
+    assert_eq!(body, json!({"rows": [], "next": "m-1/Some(\"heat\")"}));
+    let (_, _, body) = get("/v1/samples/last?site=home").await;
+    assert_eq!(body["next"], "home");
+    let (_, _, body) = get("/v1/samples/series?asset=m-1&signal=heat&points=7").await;
+    assert_eq!(body["from"], "7");
+    let (status, _, body) = get("/v1/samples/series?asset=m-1").await;
+    assert_eq!((status, body["detail"].as_str()), (StatusCode::BAD_REQUEST, Some("`signal` is missing")));
+    let (_, _, body) = get("/v1/samples/count").await;
+    assert_eq!(body["samples"], 3);
+}
+
+#[tokio::test]
+async fn what_changes_something_is_posted_and_not_by_a_foreign_page() {
+    let (status, _, body) = ask("POST", "/v1/exceptions/ex_1/replay?dry-run=true&limit=2", "localhost", vec![]).await;
+    assert_eq!((status, &body["problems"][0], &body["dry_run"]), (StatusCode::OK, &json!("ex_1"), &json!(true)));
+    let (status, ..) = ask("GET", "/v1/historian/seal", "localhost", vec![]).await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    for (origin, wanted) in [("https://example.org", 421), ("null", 421), ("http://127.0.0.1:8730", 200)] {
+        let request = Request::builder().method("POST").uri("/v1/historian/seal").header("host", "localhost");
+        let request = request.header("origin", origin).body(Body::empty()).expect("a request");
+        let response = router(Arc::new(Few)).oneshot(request).await.expect("an answer");
+        assert_eq!(response.status().as_u16(), wanted, "{origin}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_large_and_a_foreign_host_are_refused() {
     let (status, _, body) = ask("POST", "/v1/sources/a/samples", "localhost", vec![b' '; 10]).await;
     assert_eq!((status, body["stored"].as_u64()), (StatusCode::ACCEPTED, Some(10)));
-    let (status, _, body) = ask("POST", "/v1/sources/a/samples", "localhost", vec![b' '; (1 << 20) + 1]).await;
+    let (status, _, body) = ask("POST", "/v1/sources/a/samples", "localhost", vec![b' '; POST_MAX_BYTES + 1]).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{body}");
     let (status, _, _) = ask("GET", "/healthz", "plant.example.org", vec![]).await;
     assert_eq!(status, StatusCode::MISDIRECTED_REQUEST);
+}
+
+#[tokio::test]
+async fn a_post_is_refused_before_its_body_is_read_and_a_repeat_is_told() {
+    let post = |path: &str, key: &str, body: Body| {
+        let request = Request::builder().method("POST").uri(path).header("host", "localhost").header("x-api-key", key);
+        router(Arc::new(Few)).oneshot(request.body(body).expect("a request"))
+    };
+    // More than is taken: who read it would say so.
+    let large = Body::from(vec![b' '; POST_MAX_BYTES + 1]);
+    let answer = post("/v1/sources/a/samples", "wrong", large).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(answer.headers().get("www-authenticate").expect("a header"), "Bearer");
+    let answer = post("/v1/sources/a/events", "right", Body::from("{}")).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    assert_eq!(answer.headers().get("idempotent-replayed").expect("a header"), "true");
+    let answer = post("/v1/sources/a/samples", "right", Body::from("{}")).await.expect("an answer");
+    assert!(answer.headers().get("idempotent-replayed").is_none());
 }
 
 /// The document is checked in where users look for it; `ANDON_REGENERATE=1` writes it anew.

@@ -33,6 +33,10 @@ pub(crate) enum Command {
     Explain(Show),
     /// Health with reasons and what to do next
     Status(Status),
+    /// Takes care of exceptions
+    Exceptions(Exceptions),
+    /// Takes care of the files of samples
+    Historian(Historian),
     /// Prints the completions of a shell
     Completions(Completions),
 }
@@ -101,10 +105,10 @@ pub(crate) struct Run {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Feed {
-    /// CSV (header line first) or JSON lines
+    /// CSV (header line first), JSON lines, or what an MTConnect adapter said (.shdr, .shdr.txt)
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// The project whose MQTT source is fed
+    /// The project whose source is fed
     #[arg(long, default_value = ".", value_name = "DIR")]
     pub(crate) project: PathBuf,
     /// The source, where the project has several
@@ -116,6 +120,9 @@ pub(crate) struct Feed {
     /// max, real, or xN: N times as fast as recorded
     #[arg(long, default_value = "max", value_name = "SPEED")]
     pub(crate) speed: String,
+    /// Of a recording of an adapter: where the source is waited for [default: the adapter of the source]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
     #[command(flatten)]
     pub(crate) instance: Where,
 }
@@ -134,8 +141,31 @@ pub(crate) struct Office {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
-    /// events, runs, tasks, calls, attempts, exceptions, quarantine, samples, gaps, sources, contracts
+    /// events, runs, tasks, calls, attempts, exceptions, quarantine, samples, last, series, gaps, sources, contracts,
+    /// historian
     pub(crate) kind: String,
+    /// Of samples, last and series: of this asset, in the order of time, over log and historian
+    #[arg(long, value_name = "NAME")]
+    pub(crate) asset: Option<String>,
+    /// Of samples and series: of this signal
+    #[arg(long, value_name = "NAME")]
+    pub(crate) signal: Option<String>,
+    /// Of last: of the assets of this site
+    #[arg(long, value_name = "NAME")]
+    pub(crate) site: Option<String>,
+    /// Of samples and series of an asset: from here on, RFC 3339 or before now (-1h, -7d) [default: -1h]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Of samples and series of an asset: up to here, exclusive [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+    /// Of series: in at most so many buckets, each with its extremes [default: as many as the chart has columns; 1000
+    /// with --json]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    pub(crate) points: Option<usize>,
+    /// Of samples: how many are kept, in files and in the log, after reduction; by signal with --json
+    #[arg(long)]
+    pub(crate) count: bool,
     /// Only rows whose field has this value; fields of objects with dots; may be repeated
     #[arg(long = "where", value_name = "FIELD=VALUE")]
     pub(crate) filters: Vec<String>,
@@ -159,6 +189,51 @@ pub(crate) struct Show {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) instance: Where,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Exceptions {
+    #[command(subcommand)]
+    pub(crate) command: ExceptionsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExceptionsCommand {
+    /// Tries messages again that were set aside, with the mapping that the running instance has now
+    Replay(Replay),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Replay {
+    /// The exception (ex_...)
+    #[arg(required_unless_present = "source")]
+    pub(crate) id: Option<String>,
+    /// All open exceptions of this source
+    #[arg(long, value_name = "NAME", conflicts_with = "id")]
+    pub(crate) source: Option<String>,
+    /// Says what would come of it and changes nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) instance: Where,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Historian {
+    #[command(subcommand)]
+    pub(crate) command: HistorianCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HistorianCommand {
+    /// Writes everything that is in the log of the running instance to Parquet files now
+    Seal(Seal),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Seal {
     #[command(flatten)]
     pub(crate) instance: Where,
 }

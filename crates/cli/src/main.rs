@@ -1,6 +1,7 @@
 //! The command line of Andon: one file per command.
 
 mod args;
+mod chart;
 mod commands;
 mod output;
 #[cfg(test)]

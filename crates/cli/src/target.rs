@@ -4,13 +4,23 @@ use crate::{
     args::Where,
     output::{NO, NO_INSTANCE, failure},
 };
-use andon_api::{Backend, Kind, Page, Problem, Query, types::Status};
+use andon_api::{
+    Backend, Kind, Page, Problem, Query,
+    samples::{
+        CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
+        SeriesQuery,
+    },
+    types::Status,
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::Value as Json;
 use std::{fmt::Write as _, path::PathBuf};
 
 /// The API's address where nothing else is said.
 const API_DEFAULT: &str = "127.0.0.1:8730";
+
+/// So long may something take that is not only looked up.
+const POST_PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Who answers.
 pub(crate) enum Target {
@@ -80,6 +90,85 @@ impl Target {
         }
     }
 
+    /// Samples in the order of time.
+    pub(crate) fn range(&self, query: &RangeQuery) -> anyhow::Result<SamplePage> {
+        match self {
+            Self::Stopped(backend) => backend.range(query).map_err(refused),
+            Self::Running(remote) => remote.ask(
+                &Path::new("/v1/samples")
+                    .with("asset", Some(&query.asset))
+                    .with("signal", query.signal.as_ref())
+                    .with("from", Some(query.from))
+                    .with("to", Some(query.to))
+                    .with("after", query.after)
+                    .with("limit", Some(query.limit)),
+            ),
+        }
+    }
+
+    /// The newest value of each signal.
+    pub(crate) fn last(&self, query: &LastQuery) -> anyhow::Result<LastPage> {
+        match self {
+            Self::Stopped(backend) => backend.last(query).map_err(refused),
+            Self::Running(remote) => remote.ask(
+                &Path::new("/v1/samples/last")
+                    .with("asset", query.asset.as_ref())
+                    .with("site", query.site.as_ref())
+                    .with("after", query.after.as_ref())
+                    .with("limit", Some(query.limit)),
+            ),
+        }
+    }
+
+    /// A range of a signal as a chart shows it.
+    pub(crate) fn series(&self, query: &SeriesQuery) -> anyhow::Result<Series> {
+        match self {
+            Self::Stopped(backend) => backend.series(query).map_err(refused),
+            Self::Running(remote) => remote.ask(
+                &Path::new("/v1/samples/series")
+                    .with("asset", Some(&query.asset))
+                    .with("signal", Some(&query.signal))
+                    .with("from", Some(query.from))
+                    .with("to", Some(query.to))
+                    .with("points", Some(query.points)),
+            ),
+        }
+    }
+
+    /// How many samples are kept.
+    pub(crate) fn count(&self, query: &CountQuery) -> anyhow::Result<SampleCount> {
+        match self {
+            Self::Stopped(backend) => backend.count(query).map_err(refused),
+            Self::Running(remote) => remote.ask(
+                &Path::new("/v1/samples/count")
+                    .with("asset", query.asset.as_ref())
+                    .with("signal", query.signal.as_ref())
+                    .with("by-signal", Some(query.by_signal)),
+            ),
+        }
+    }
+
+    /// Writes the log to files of the historian.
+    pub(crate) fn seal(&self) -> anyhow::Result<Historian> {
+        match self {
+            Self::Stopped(backend) => backend.seal().map_err(refused),
+            Self::Running(remote) => remote.post(&Path::new("/v1/historian/seal")),
+        }
+    }
+
+    /// Tries messages again that were set aside.
+    pub(crate) fn replay(&self, id: &str, query: &ReplayQuery) -> anyhow::Result<Replay> {
+        match self {
+            Self::Stopped(backend) => backend.replay(id, query).map_err(refused),
+            Self::Running(remote) => remote.post(
+                &Path::new(&format!("/v1/exceptions/{}/replay", encode(id)))
+                    .with("dry-run", Some(query.dry_run))
+                    .with("limit", Some(query.limit))
+                    .with("after", query.after),
+            ),
+        }
+    }
+
     /// One thing.
     pub(crate) fn show(&self, id: &str) -> anyhow::Result<Json> {
         match self {
@@ -118,9 +207,23 @@ impl Remote {
         Ok(Self { base, client: andon_node::http_client(), runtime })
     }
 
+    fn ask<T: serde::de::DeserializeOwned>(&self, path: &Path) -> anyhow::Result<T> {
+        Ok(serde_json::from_value(self.get(&path.0)?)?)
+    }
+
+    fn post<T: serde::de::DeserializeOwned>(&self, path: &Path) -> anyhow::Result<T> {
+        // What is asked for may take longer than a question.
+        let request = self.client.post(format!("{}{}", self.base, path.0)).timeout(POST_PATIENCE);
+        Ok(serde_json::from_value(self.answer(request)?)?)
+    }
+
     fn get(&self, path: &str) -> anyhow::Result<Json> {
+        self.answer(self.client.get(format!("{}{path}", self.base)))
+    }
+
+    fn answer(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Json> {
         self.runtime.block_on(async {
-            let answer = self.client.get(format!("{}{path}", self.base)).send().await.map_err(|_| {
+            let answer = request.send().await.map_err(|_| {
                 failure(
                     NO_INSTANCE,
                     format!("no instance answers at {}", self.base),
@@ -137,6 +240,23 @@ impl Remote {
                 Err(_) => failure(NO, format!("the instance answered {status}"), ""),
             })
         })
+    }
+}
+
+/// A path with its query.
+struct Path(String);
+
+impl Path {
+    fn new(path: &str) -> Self {
+        Self(path.to_owned())
+    }
+
+    fn with(mut self, name: &str, value: Option<impl std::fmt::Display>) -> Self {
+        if let Some(value) = value {
+            let sign = if self.0.contains('?') { '&' } else { '?' };
+            let _ = write!(self.0, "{sign}{name}={}", encode(&value.to_string()));
+        }
+        self
     }
 }
 

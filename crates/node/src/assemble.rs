@@ -7,19 +7,28 @@ use crate::{
     drive::{Reads, Turn, Worker},
     given::{chance, env},
     ingest::Posts,
+    keep,
+    watch::Watch,
 };
-use andon_api::{Accepted, Backend, Ingest, Problem};
+use andon_api::{
+    Backend, Problem,
+    posts::{Admission, Post, Taken},
+};
 use andon_contract::{
     Contract, Problem as ProjectProblem,
     contract::{Instance, SourceKind},
 };
 use andon_edge::{
+    listener::{self, ListenerHandle},
     run::{SourceHandle, start_mqtt},
+    shdr::start_shdr,
     subscriber::{Hubs, SubscriberHandle, start_subscriber},
 };
 use andon_model::{Name, Position};
+use andon_observe::health::Live;
 use andon_store::{
     Store, StoreError,
+    historian::SealNow,
     rows::{ContractRow, Write},
 };
 use andon_systems::Connectors;
@@ -77,6 +86,16 @@ pub enum StartError {
         /// Why.
         cause: std::io::Error,
     },
+    /// A listener cannot listen.
+    #[error("the listener {name} cannot listen at {address}: {cause}")]
+    Listener {
+        /// Its name.
+        name: Name,
+        /// Its address.
+        address: String,
+        /// Why.
+        cause: std::io::Error,
+    },
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
@@ -97,6 +116,11 @@ impl StartError {
                 "stop the instance that holds it, or name another folder with --data".to_owned()
             }
             Self::Api { .. } => "name a free loopback address with --api, for example --api 127.0.0.1:0".to_owned(),
+            Self::Listener { .. } => {
+                "correct the listener in andon.yaml, or let the environment name another address: \
+                 `address: env:NAME else ...`"
+                    .to_owned()
+            }
             Self::Thread(_) => "free memory, or raise the limit of threads (ulimit -u)".to_owned(),
             // The store's errors say it themselves.
             Self::Store { .. } | Self::Rules(_) => String::new(),
@@ -121,7 +145,10 @@ struct Shared {
     /// How far the rules had come after their last step; to look at it holds no step up.
     rules: Arc<Mutex<RulesRead>>,
     sources: Mutex<Vec<(Name, SourceHandle)>>,
+    listeners: Mutex<Vec<ListenerHandle>>,
     subscribers: Mutex<Vec<SubscriberHandle>>,
+    watch: Arc<Mutex<Watch>>,
+    seal_now: OnceLock<SealNow>,
     started: OnceLock<()>,
 }
 
@@ -158,7 +185,10 @@ impl Node {
             posts: Posts::new(&contract, &store, env()).map_err(on_store)?,
             workers: Mutex::default(),
             sources: Mutex::default(),
+            listeners: Mutex::default(),
             subscribers: Mutex::default(),
+            watch: Arc::new(Mutex::new(Watch::new(clock::now()))),
+            seal_now: OnceLock::new(),
             started: OnceLock::new(),
         });
 
@@ -172,12 +202,33 @@ impl Node {
         let connectors = Arc::new(Connectors::new(contract.clone(), |name| std::env::var(name).ok()));
         let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
         shared.add(workflows(&store, &contract, connectors, sender)?);
+        let (keeper, seal_now) = keep::keep(&store, &contract).map_err(StartError::Thread)?;
+        shared.add(keeper);
+        let _ = shared.seal_now.set(seal_now);
+        shared.add(watch(&store, shared.watch.clone())?);
         shared.add(rules(&store, loop_of_rules, shared.rules.clone())?);
+        for source in contract.sources.keys() {
+            andon_edge::replay::recover(&store, source).map_err(on_store)?;
+        }
         for (source, settings) in &contract.sources {
-            if matches!(settings.kind, SourceKind::Mqtt(_)) {
-                let handle = start_mqtt(&contract, source, store.clone(), env(), Arc::new(Real), Box::new(chance));
-                lock(&shared.sources).push((source.clone(), handle.map_err(StartError::Thread)?));
-            }
+            let start = match &settings.kind {
+                SourceKind::Mqtt(_) => start_mqtt,
+                SourceKind::Shdr(_) => start_shdr,
+                // They are posted to, or published to.
+                SourceKind::Http(_) | SourceKind::Listener(_) | SourceKind::File(_) => continue,
+            };
+            let handle = start(&contract, source, store.clone(), env(), Arc::new(Real), Box::new(chance));
+            lock(&shared.sources).push((source.clone(), handle.map_err(StartError::Thread)?));
+        }
+        for (of, settings) in &instance.listeners {
+            let started = listener::start(&contract, of, settings, store.clone(), env(), Arc::new(Real), Box::new(chance));
+            let handle = started.map_err(|cause| StartError::Listener {
+                name: of.clone(),
+                address: settings.address.resolve(&|name| std::env::var(name).ok()),
+                cause,
+            })?;
+            lock(&hubs).insert(of.clone(), handle.hub());
+            lock(&shared.listeners).push(handle);
         }
 
         // 5. Layer 4 over layer 5: the API, announced in the data folder for the commands.
@@ -206,6 +257,9 @@ impl Node {
         self.closing.cancel();
         for (_, mut source) in lock(&self.shared.sources).drain(..) {
             source.stop();
+        }
+        for mut listener in lock(&self.shared.listeners).drain(..) {
+            listener.stop();
         }
         for mut subscriber in lock(&self.shared.subscribers).drain(..) {
             subscriber.stop();
@@ -273,8 +327,21 @@ impl Running for Shared {
         Some((counts.evaluated, counts.late, andon_events::run::waiting(&self.store, position).ok()?))
     }
 
-    fn ingest(&self, ingest: Ingest) -> Result<Accepted, Problem> {
-        self.posts.take(&ingest)
+    fn live(&self) -> Result<Live, StoreError> {
+        lock(&self.watch).live(&self.store)
+    }
+
+    fn seal(&self) -> Result<(), Problem> {
+        let asked = self.seal_now.get().ok_or_else(|| Problem::unavailable("the instance is starting"))?;
+        keep::seal(&self.store, asked, &|| lock(&self.workers).iter().all(Worker::is_alive))
+    }
+
+    fn admit(&self, post: &Post) -> Result<Admission, Problem> {
+        self.posts.admit(post)
+    }
+
+    fn take(&self, post: &Post, admission: Admission, body: &[u8]) -> Result<Taken, Problem> {
+        self.posts.take(post, admission, body)
     }
 }
 
@@ -315,6 +382,13 @@ impl RulesRead {
     fn of(rules: &andon_events::run::Loop) -> Self {
         Self { counts: rules.counts(), position: rules.position() }
     }
+}
+
+/// Layer 5: remembers for a while what rows said.
+fn watch(store: &Store, watch: Arc<Mutex<Watch>>) -> Result<Worker, StartError> {
+    let looked_at = store.clone();
+    let step = move || lock(&watch).step(&looked_at, clock::now()).map(|every| Turn::Idle(Some(every)));
+    Worker::start("watch", (store.clone(), Reads::Rows), step, || {}).map_err(StartError::Thread)
 }
 
 /// Layer 2: reads the log, commits events.

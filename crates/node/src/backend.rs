@@ -1,13 +1,32 @@
 //! The API's questions, answered from the store: for a running instance and for a stopped folder.
 
+use crate::{
+    clock, given,
+    history::{Counted, fault},
+};
 use andon_api::{
-    Accepted, Backend, Ingest, Kind, Page, Problem, Query,
+    Backend, Kind, Page, Problem, Query,
+    posts::{Admission, Post, Taken},
+    samples::{
+        CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
+        SeriesQuery,
+    },
     types::{Finding, Readiness, Seam, Source, Status, Term},
 };
-use andon_contract::{Contract, contract::SourceKind};
-use andon_model::{Position, SignalNo, sample::Entry};
-use andon_observe::{health, lineage::sample_offset, metrics::metrics, seams};
-use andon_store::{Store, StoreError, rows::QuarantineRow};
+use andon_contract::Contract;
+use andon_edge::replay::{Ask, replay};
+use andon_model::{ExceptionId, Position, SignalNo, Time, sample::Entry};
+use andon_observe::{
+    health::{self, Live, Observed},
+    lineage::sample_offset,
+    metrics::{Measured, metrics},
+    seams,
+};
+use andon_store::{
+    Store, StoreError,
+    historian::Found,
+    rows::{ExceptionKind, QuarantineRow},
+};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value as Json, json};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -27,15 +46,22 @@ pub trait Running: Send + Sync + 'static {
     fn waiting_for(&self) -> Vec<String>;
     /// Samples that rules evaluated, that came late for them, and that wait.
     fn rules(&self) -> Option<(u64, u64, u64)>;
-    /// Takes posted samples.
-    fn ingest(&self, ingest: Ingest) -> Result<Accepted, Problem>;
+    /// What happened lately, beside what rows say.
+    fn live(&self) -> Result<Live, StoreError>;
+    /// Writes everything that is in the log to files of the historian.
+    fn seal(&self) -> Result<(), Problem>;
+    /// Lets a post in before its body is read.
+    fn admit(&self, post: &Post) -> Result<Admission, Problem>;
+    /// Takes what was posted.
+    fn take(&self, post: &Post, admission: Admission, body: &[u8]) -> Result<Taken, Problem>;
 }
 
 /// Answers from the store.
 pub struct StoreBackend {
-    store: Store,
-    contract: Arc<Contract>,
+    pub(crate) store: Store,
+    pub(crate) contract: Arc<Contract>,
     running: Option<Arc<dyn Running>>,
+    pub(crate) counted: Counted,
 }
 
 /// Why a stopped folder cannot be looked at.
@@ -69,13 +95,19 @@ pub fn look(dir: &Path) -> Result<StoreBackend, LookError> {
     let store = Store::look(dir)?;
     let row = store.active_contract()?.ok_or(LookError::Empty)?;
     let loaded = andon_contract::from_files(row.files).map_err(|problems| LookError::Contract(problems.len()))?;
-    Ok(StoreBackend { store, contract: Arc::new(loaded.contract), running: None })
+    Ok(StoreBackend { store, contract: Arc::new(loaded.contract), running: None, counted: Counted::default() })
 }
 
 impl StoreBackend {
     /// Answers for a running instance.
     pub fn running(store: Store, contract: Arc<Contract>, running: Arc<dyn Running>) -> Self {
-        Self { store, contract, running: Some(running) }
+        Self { store, contract, running: Some(running), counted: Counted::default() }
+    }
+
+    /// Only an instance at work changes anything.
+    fn at_work(&self) -> Result<&dyn Running, Problem> {
+        let stopped = || Problem::unavailable("the instance is stopped").remedy("start it with `andon run`");
+        self.running.as_deref().ok_or_else(stopped)
     }
 
     /// The seams in the order of the way of a sample.
@@ -84,6 +116,10 @@ impl StoreBackend {
         if let Some(rules) = self.rules_seam() {
             let place = seams.iter().take_while(|s| s.seam.starts_with("source")).count();
             seams.insert(place, rules);
+        }
+        if let Some(historian) = self.historian_seam() {
+            let place = seams.iter().take_while(|s| s.seam.starts_with("source")).count();
+            seams.insert(place, historian);
         }
         Ok(seams)
     }
@@ -103,36 +139,82 @@ impl StoreBackend {
         })
     }
 
-    fn sources(&self) -> Result<Vec<Source>, StoreError> {
+    /// The seam between the log and the files, counted like that of the rules.
+    fn historian_seam(&self) -> Option<seams::Seam> {
+        let stored = || self.store.source_counts().values().map(|c| c.stored).sum::<u64>();
+        (0..COUNTED_MAX).find_map(|_| {
+            let before = (stored(), self.store.holdings().ok()?);
+            let hot = self.hot(before.1.sealed).ok()?;
+            let after = (stored(), self.store.holdings().ok()?);
+            (after == before).then(|| seams::historian(before.0, &before.1, hot))
+        })
+    }
+
+    /// The condition of every source.
+    fn observed(&self) -> Result<Vec<Observed>, StoreError> {
+        let live = self.running.as_ref().map_or_else(|| Ok(Live::default()), |running| running.live())?;
+        health::sources(&self.store, &self.contract, &self.store.activity()?, &live, clock::now())
+    }
+
+    fn sources(&self, observed: Vec<Observed>) -> Vec<Source> {
         let counts = self.store.source_counts();
-        let rows = self.store.source_rows()?;
-        Ok(self
-            .contract
-            .sources
-            .iter()
-            .map(|(name, source)| {
-                let counts = counts.get(name).copied().unwrap_or_default();
-                let row = rows.iter().find(|r| r.source == *name);
-                let (connected, reason) = if let SourceKind::Http(_) = &source.kind {
-                    (self.running.is_some(), String::new())
-                } else {
-                    let connected = self.running.is_some() && row.is_some_and(|r| r.connected);
-                    (connected, row.map(|r| r.reason.clone()).unwrap_or_default())
-                };
-                Source {
-                    source: name.to_string(),
-                    kind: source.kind.word().to_owned(),
-                    connected,
-                    since: row.map(|r| r.since.to_string()),
-                    reason,
-                    received: counts.received,
-                    stored: counts.stored,
-                    duplicate: counts.duplicate,
-                    quarantined: counts.quarantined,
-                    refused: counts.refused,
-                }
-            })
-            .collect())
+        let of = |observed: Observed| {
+            let counts = counts.get(&observed.source).copied().unwrap_or_default();
+            let kind = self.contract.sources.get(&observed.source).map_or("", |source| source.kind.word());
+            let condition = observed.condition;
+            Source {
+                source: observed.source.to_string(),
+                kind: kind.to_owned(),
+                state: condition.state.word().to_owned(),
+                reason: condition.reason.word().to_owned(),
+                since: condition.since.map(|since| since.to_string()),
+                detail: condition.detail,
+                remedy: condition.remedy,
+                connected: observed.connected,
+                last: observed.last.map(|last| last.to_string()),
+                silent_assets: condition.silent.into_iter().map(|(asset, _)| asset.to_string()).collect(),
+                received: counts.received,
+                stored: counts.stored,
+                duplicate: counts.duplicate,
+                quarantined: counts.quarantined,
+                refused: counts.refused,
+            }
+        };
+        observed.into_iter().map(of).collect()
+    }
+
+    /// How the historian stands.
+    fn historian(&self) -> Result<Historian, StoreError> {
+        let holdings = self.store.holdings()?;
+        let oldest = self.first_received(holdings.sealed)?;
+        let lag = oldest.map_or(0, |received| clock::now().since(received).millis() / 1_000);
+        Ok(Historian {
+            files: holdings.files,
+            bytes: holdings.bytes,
+            samples: holdings.samples,
+            hot: self.hot(holdings.sealed)?,
+            sealed: holdings.sealed.to_string(),
+            lag_seconds: u64::try_from(lag).unwrap_or(0),
+            reduced: holdings.reduced.into_iter().map(|(source, count)| (source.to_string(), count)).collect(),
+            expired: holdings.expired.into_iter().map(|(site, count)| (site.to_string(), count)).collect(),
+            dropped: holdings.dropped.into_iter().map(|(source, count)| (source.to_string(), count)).collect(),
+        })
+    }
+
+    /// When the first sample from a place of the log on was received.
+    fn first_received(&self, mut at: Position) -> Result<Option<Time>, StoreError> {
+        while let Some(batch) = self.store.read(at)? {
+            let skip = usize::try_from(at.offset.saturating_sub(batch.first.offset)).unwrap_or(usize::MAX);
+            let sample = batch.part.entries.iter().skip(skip).find_map(|entry| match entry {
+                Entry::Sample(sample) => Some(sample.received),
+                Entry::Mark(_) => None,
+            });
+            if sample.is_some() {
+                return Ok(sample);
+            }
+            at = batch.end();
+        }
+        Ok(None)
     }
 
     /// A page of samples from the hot log; `after` is the offset behind which it begins.
@@ -198,11 +280,23 @@ fn names_of(store: &Store) -> Result<BTreeMap<SignalNo, String>, StoreError> {
     Ok(store.signals()?.into_iter().map(|(number, asset, signal)| (number, format!("{asset}/{signal}"))).collect())
 }
 
-/// The sample at a place of the log.
+/// The sample at a place, in the log or in a file.
 fn sample(store: &Store, place: Position) -> Result<Option<Json>, StoreError> {
-    let Some(batch) = store.read(place)?.filter(|batch| batch.first.epoch == place.epoch) else { return Ok(None) };
-    let (names, instance) = (names_of(store)?, store.instance().to_string());
-    Ok(rows_of(&batch, &names, &instance).find(|(offset, _)| *offset == place.offset).map(|(_, row)| row))
+    let Some(found) = store.sample_at(place)?.filter(|found| found.sample.position.epoch == place.epoch) else {
+        return Ok(None);
+    };
+    let Found { site, source, asset, signal, sample, .. } = found;
+    Ok(Some(json!({
+        "position": format!("{}/{}", store.instance(), sample.position),
+        "source": source,
+        "site": site,
+        "signal": format!("{asset}/{signal}"),
+        "time": sample.time,
+        "received": sample.received,
+        "quality": sample.quality.word(),
+        "status": sample.quality.0,
+        "value": sample.value.to_json(),
+    })))
 }
 
 /// Entries of a step backwards.
@@ -253,11 +347,6 @@ fn page_of(all: impl Iterator<Item = Json>, query: &Query) -> Page {
     Page { rows, next: places.last().copied().filter(|_| more) }
 }
 
-/// A failure of the store as a problem of the API.
-fn fault(error: &StoreError) -> Problem {
-    Problem::fault(error.to_string()).remedy("the log of the instance says more")
-}
-
 impl Backend for StoreBackend {
     fn readiness(&self) -> Readiness {
         let waiting_for = match &self.running {
@@ -271,7 +360,7 @@ impl Backend for StoreBackend {
         let page = match kind {
             Kind::Samples => return self.samples(query).map_err(|e| fault(&e)),
             Kind::Sources => {
-                let all = self.sources().map_err(|e| fault(&e))?;
+                let all = self.sources(self.observed().map_err(|e| fault(&e))?);
                 return Ok(page_of(all.iter().map(|source| json!(source)), query));
             }
             _ => self.store.list(
@@ -303,7 +392,8 @@ impl Backend for StoreBackend {
     fn status(&self) -> Result<Status, Problem> {
         let seams = self.seams().map_err(|e| fault(&e))?;
         let running = self.running.is_some();
-        let mut findings: Vec<Finding> = health::findings(&self.store, &self.contract, &seams, running)
+        let observed = self.observed().map_err(|e| fault(&e))?;
+        let mut findings: Vec<Finding> = health::findings(&self.store, &observed, &seams, running)
             .map_err(|e| fault(&e))?
             .into_iter()
             .map(|f| Finding {
@@ -342,8 +432,9 @@ impl Backend for StoreBackend {
             running,
             health: health.to_owned(),
             findings,
-            sources: self.sources().map_err(|e| fault(&e))?,
+            sources: self.sources(observed),
             counts: self.store.counts().map_err(|e| fault(&e))?,
+            historian: self.historian().map_err(|e| fault(&e))?,
             seams: seams
                 .into_iter()
                 .map(|s| Seam {
@@ -358,15 +449,84 @@ impl Backend for StoreBackend {
     fn metrics(&self) -> Result<String, Problem> {
         let seams = self.seams().map_err(|e| fault(&e))?;
         let counts = self.store.counts().map_err(|e| fault(&e))?;
-        let log = (self.store.log_start().offset, self.store.log_end().offset);
-        Ok(metrics(&counts, &seams, log, self.readiness().ready))
+        let observed = self.observed().map_err(|e| fault(&e))?;
+        let historian = self.historian().map_err(|e| fault(&e))?;
+        Ok(metrics(&Measured {
+            counts: &counts,
+            seams: &seams,
+            log: (self.store.log_start().offset, self.store.log_end().offset),
+            ready: self.readiness().ready,
+            sources: &observed,
+            historian: [
+                ("files", historian.files),
+                ("bytes", historian.bytes),
+                ("samples", historian.samples),
+                ("lag_seconds", historian.lag_seconds),
+            ],
+            now: clock::now(),
+        }))
     }
 
-    fn ingest(&self, ingest: Ingest) -> Result<Accepted, Problem> {
-        match &self.running {
-            Some(running) => running.ingest(ingest),
-            None => Err(Problem::unavailable("the instance is stopped")),
+    fn range(&self, query: &RangeQuery) -> Result<SamplePage, Problem> {
+        self.range_of(query)
+    }
+
+    fn last(&self, query: &LastQuery) -> Result<LastPage, Problem> {
+        self.last_of(query)
+    }
+
+    fn series(&self, query: &SeriesQuery) -> Result<Series, Problem> {
+        self.series_of(query)
+    }
+
+    fn count(&self, query: &CountQuery) -> Result<SampleCount, Problem> {
+        self.count_of(query)
+    }
+
+    fn seal(&self) -> Result<Historian, Problem> {
+        self.at_work()?.seal()?;
+        self.historian().map_err(|e| fault(&e))
+    }
+
+    fn replay(&self, exception: &str, query: &ReplayQuery) -> Result<Replay, Problem> {
+        self.at_work()?;
+        let id = ExceptionId::parse(exception).map_err(|_| unknown(exception))?;
+        let row = self.store.exception(id).map_err(|e| fault(&e))?.ok_or_else(|| unknown(exception))?;
+        if row.kind != ExceptionKind::Input {
+            return Err(Problem::content(format!("{id} holds no messages: it is of kind {}", row.kind.word()))
+                .remedy("andon list exceptions --where kind=input names those that do"));
         }
+        let ask = Ask {
+            exception: id,
+            after: query.after.unwrap_or(0),
+            limit: query.limit,
+            dry_run: query.dry_run,
+            now: clock::now(),
+        };
+        let mut chance: andon_edge::given::Chance = Box::new(given::chance);
+        let done = replay(&self.contract, &self.store, &ask, &mut chance).map_err(|e| match e {
+            full if full.is_full() => Problem::unavailable(full.to_string()).remedy("free space, and replay again"),
+            other => fault(&other),
+        })?;
+        Ok(Replay {
+            dry_run: query.dry_run,
+            messages: done.messages,
+            mended: done.mended,
+            stored: done.stored,
+            duplicate: done.duplicate,
+            wrong: done.wrong,
+            problems: done.problems,
+            resolved: done.resolved,
+            next: done.next,
+        })
+    }
+
+    fn admit(&self, post: &Post) -> Result<Admission, Problem> {
+        self.at_work()?.admit(post)
+    }
+
+    fn take(&self, post: &Post, admission: Admission, body: axum::body::Bytes) -> Result<Taken, Problem> {
+        self.at_work()?.take(post, admission, &body)
     }
 }
 

@@ -22,7 +22,10 @@ mod calls;
 pub mod clock;
 mod drive;
 pub mod given;
+mod history;
 mod ingest;
+mod keep;
+mod watch;
 
 pub use assemble::{Node, Options, StartError};
 pub use backend::look;

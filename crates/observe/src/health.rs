@@ -1,13 +1,15 @@
 //! Health: what is not as it should be, since when, and what to do next.
 
-use crate::seams::Seam;
-use andon_contract::{
-    Contract,
-    contract::{Source, SourceKind},
+use crate::{
+    condition::{self, Condition, Seen, State},
+    seams::Seam,
 };
-use andon_store::{Query, Store, StoreError, rows::SourceRow};
+use andon_contract::Contract;
+use andon_model::{Name, Time, span::Span};
+use andon_store::{Query, Store, StoreError, historian::Activity, rows::GapRow};
 use serde::Serialize;
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 
 /// Findings of one kind that are told one by one; more are told as a number.
 const TOLD_MAX: usize = 20;
@@ -37,15 +39,16 @@ pub enum Level {
     Warning,
 }
 
-/// What is wrong with an instance, worst first. `running` tells whether it is at work: a stopped
-/// folder has no connected sources, and that is no finding.
-pub fn findings(store: &Store, contract: &Contract, seams: &[Seam], running: bool) -> Result<Vec<Finding>, StoreError> {
+/// What is wrong with an instance, worst first. A stopped folder has no connected sources, and that is no finding.
+pub fn findings(
+    store: &Store,
+    sources: &[Observed],
+    seams: &[Seam],
+    running: bool,
+) -> Result<Vec<Finding>, StoreError> {
     let mut findings = Vec::new();
     if running {
-        let rows = store.source_rows()?;
-        for (name, source) in &contract.sources {
-            findings.extend(source_finding(name.as_str(), source, rows.iter().find(|r| r.source == *name)));
-        }
+        findings.extend(sources.iter().filter_map(source_finding));
     }
     for seam in seams.iter().filter(|s| !s.holds) {
         let terms: Vec<String> = seam.terms.iter().map(|t| format!("{} {}", t.name, t.count)).collect();
@@ -62,25 +65,104 @@ pub fn findings(store: &Store, contract: &Contract, seams: &[Seam], running: boo
     Ok(findings)
 }
 
-fn source_finding(name: &str, source: &Source, row: Option<&SourceRow>) -> Option<Finding> {
-    let SourceKind::Mqtt(mqtt) = &source.kind else { return None };
-    match row {
-        Some(row) if row.connected => None,
-        Some(row) => Some(Finding {
-            level: Level::Error,
-            subject: format!("source {name}"),
-            detail: row.reason.clone(),
-            since: Some(row.since.to_string()),
-            remedy: format!("look at the broker {} and its log", mqtt.broker.address.default),
-        }),
-        None => Some(Finding {
-            level: Level::Error,
-            subject: format!("source {name}"),
-            detail: "has not been connected yet".to_owned(),
-            since: None,
-            remedy: format!("look whether the broker {} runs", mqtt.broker.address.default),
-        }),
+/// What a running instance knows besides rows: it compares rows of now with those of a while ago.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Since when it runs; `None`: it is stopped.
+    pub running: Option<Time>,
+    /// Whether the disk is full.
+    pub full: bool,
+    /// Messages refused lately, by source.
+    pub refused: BTreeMap<Name, u64>,
+    /// How often a source was connected anew lately.
+    pub reconnects: BTreeMap<Name, u32>,
+    /// Samples whose time was not believed lately, and the furthest that one was ahead, by source.
+    pub ahead: BTreeMap<Name, (u64, Span)>,
+}
+
+/// A source, its condition, and when it was heard last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// The source.
+    pub source: Name,
+    /// Its condition.
+    pub condition: Condition,
+    /// Connected, whether or not it says anything.
+    pub connected: bool,
+    /// The receive time of its newest sample.
+    pub last: Option<Time>,
+}
+
+/// The condition of every source of the contract, in the order of their names.
+pub fn sources(
+    store: &Store,
+    contract: &Contract,
+    activity: &BTreeMap<Name, Activity>,
+    live: &Live,
+    now: Time,
+) -> Result<Vec<Observed>, StoreError> {
+    let rows = store.source_rows()?;
+    let mut observed = Vec::new();
+    for (name, source) in &contract.sources {
+        let gaps = gaps(store, name, now)?;
+        let quarantined = quarantined(store, name)?;
+        let seen = Seen {
+            running: live.running,
+            full: live.full,
+            row: rows.iter().find(|row| row.source == *name),
+            activity: activity.get(name),
+            quarantined: quarantined.as_ref().map(|(last, cause)| (*last, cause.as_str())),
+            refused: live.refused.get(name).copied().unwrap_or(0),
+            gaps: &gaps,
+            reconnects: live.reconnects.get(name).copied().unwrap_or(0),
+            ahead: live.ahead.get(name).copied(),
+        };
+        let condition = condition::condition(contract, name, source, &seen, now);
+        let connected = condition.state != State::Disconnected;
+        let last = activity.get(name).and_then(|activity| activity.received);
+        observed.push(Observed { source: name.clone(), condition, connected, last });
     }
+    Ok(observed)
+}
+
+/// Rows of a list that are looked at to judge a source.
+const LOOKED_AT: usize = 100;
+
+/// The gaps of a source that ended lately, newest first.
+fn gaps(store: &Store, source: &Name, now: Time) -> Result<Vec<GapRow>, StoreError> {
+    let page = store.list("gaps", &of_source(source, &[]))?;
+    let read = |row: &Json| serde_json::from_value::<GapRow>(row.clone()).ok();
+    Ok(page.rows.iter().filter_map(read).filter(|gap| now.since(gap.to) <= condition::RECENT).collect())
+}
+
+/// When a message of a source was set aside last, and why; of the exceptions that are still open.
+fn quarantined(store: &Store, source: &Name) -> Result<Option<(Time, String)>, StoreError> {
+    let page = store.list("exceptions", &of_source(source, &[("state", "open"), ("kind", "input")]))?;
+    let text = |row: &Json, name: &str| row.get(name).and_then(Json::as_str).unwrap_or("").to_owned();
+    let last = page.rows.iter().filter_map(|row| Some((Time::parse(&text(row, "last")).ok()?, text(row, "cause"))));
+    Ok(last.max_by_key(|(last, _)| *last))
+}
+
+fn of_source(source: &Name, more: &[(&str, &str)]) -> Query {
+    let mut where_ = vec![("source".to_owned(), source.to_string())];
+    where_.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    Query { where_, after: None, limit: LOOKED_AT, ascending: false }
+}
+
+fn source_finding(observed: &Observed) -> Option<Finding> {
+    let condition = &observed.condition;
+    let level = match condition.state {
+        State::Connected => return None,
+        State::Disconnected => Level::Error,
+        State::Silent | State::Degraded => Level::Warning,
+    };
+    Some(Finding {
+        level,
+        subject: format!("source {}", observed.source),
+        detail: condition.detail.clone(),
+        since: condition.since.map(|since| since.to_string()),
+        remedy: condition.remedy.clone(),
+    })
 }
 
 fn open_exceptions(store: &Store) -> Result<Vec<Finding>, StoreError> {

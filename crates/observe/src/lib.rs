@@ -17,6 +17,7 @@
 //! ## How it is tested
 //! Stories are written to a store in memory and explained; what people read is a snapshot.
 
+pub mod condition;
 pub mod health;
 pub mod lineage;
 pub mod metrics;

@@ -1,10 +1,31 @@
 //! Metrics in the text format of Prometheus, from the same rows as everything else.
 
-use crate::seams::Seam;
+use crate::{condition::REASONS, health::Observed, seams::Seam};
+use andon_model::Time;
 use std::{collections::BTreeMap, fmt::Write as _};
 
-/// The metrics of an instance: rows by kind and state, the terms of every seam, the log's ends.
-pub fn metrics(counts: &BTreeMap<String, u64>, seams: &[Seam], log: (u64, u64), ready: bool) -> String {
+/// What is measured of an instance.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured<'a> {
+    /// Rows by kind and state.
+    pub counts: &'a BTreeMap<String, u64>,
+    /// The conservation of every seam.
+    pub seams: &'a [Seam],
+    /// First and next offset of the log.
+    pub log: (u64, u64),
+    /// Whether the instance does its work.
+    pub ready: bool,
+    /// The sources with their condition.
+    pub sources: &'a [Observed],
+    /// Files, bytes and samples of the historian, and the age of the oldest sample that is in no file yet.
+    pub historian: [(&'static str, u64); 4],
+    /// The present time.
+    pub now: Time,
+}
+
+/// The metrics of an instance: rows by kind and state, the terms of every seam, the log's ends, sources, historian.
+pub fn metrics(measured: &Measured<'_>) -> String {
+    let Measured { counts, seams, log, ready, .. } = *measured;
     let mut out = String::new();
     let head = |name: &str, about: &str| format!("# HELP {name} {about}\n# TYPE {name} gauge\n");
     let rows = head("andon_rows", "Rows kept, by kind and state.");
@@ -39,7 +60,42 @@ pub fn metrics(counts: &BTreeMap<String, u64>, seams: &[Seam], log: (u64, u64), 
     let _ = writeln!(out, "andon_log_offset{{end=\"next\"}} {}", log.1);
     out.push_str(&ready_head);
     let _ = writeln!(out, "andon_ready {}", u8::from(ready));
+    sources(&mut out, measured);
+    for (name, count) in measured.historian {
+        let about = match name {
+            "files" => "Files of samples in the historian.",
+            "bytes" => "Bytes of them.",
+            "samples" => "Samples in them.",
+            _ => "Age of the oldest sample that is in no file yet, in seconds.",
+        };
+        let _ = write!(out, "{}andon_historian_{name} {count}\n", head(&format!("andon_historian_{name}"), about));
+    }
     out
+}
+
+/// The state and the reason of each source, and how long ago it was heard.
+fn sources(out: &mut String, measured: &Measured<'_>) {
+    out.push_str("# HELP andon_source_state 1 for the state and the reason that a source has.\n");
+    out.push_str("# TYPE andon_source_state gauge\n");
+    for observed in measured.sources {
+        let reason = observed.condition.reason;
+        for (known, word, state, _) in REASONS {
+            let _ = writeln!(
+                out,
+                "andon_source_state{{source=\"{}\",state=\"{}\",reason=\"{word}\"}} {}",
+                label(observed.source.as_str()),
+                state.word(),
+                u8::from(known == reason)
+            );
+        }
+    }
+    out.push_str("# HELP andon_source_heard_seconds Seconds since the newest sample of a source was received.\n");
+    out.push_str("# TYPE andon_source_heard_seconds gauge\n");
+    for observed in measured.sources {
+        let Some(last) = observed.last else { continue };
+        let age = (measured.now.since(last).millis() / 1_000).max(0);
+        let _ = writeln!(out, "andon_source_heard_seconds{{source=\"{}\"}} {age}", label(observed.source.as_str()));
+    }
 }
 
 /// A label's value with what the format escapes.
@@ -50,7 +106,11 @@ fn label(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seams::Term;
+    use crate::{
+        condition::{Condition, Reason, State},
+        seams::Term,
+    };
+    use andon_model::Name;
 
     #[test]
     fn every_line_is_of_the_format() {
@@ -60,7 +120,28 @@ mod tests {
             terms: vec![Term { name: "received", count: 2 }],
             holds: true,
         }];
-        let text = metrics(&counts, &seams, (0, 7), true);
+        let condition = Condition {
+            state: State::Silent,
+            reason: Reason::Silent,
+            since: None,
+            detail: String::new(),
+            remedy: String::new(),
+            silent: Vec::new(),
+        };
+        let source = Name::new("machines").unwrap();
+        let heard = Observed { source, condition, connected: true, last: Some(Time(0)) };
+        let text = metrics(&Measured {
+            counts: &counts,
+            seams: &seams,
+            log: (0, 7),
+            ready: true,
+            sources: &[heard],
+            historian: [("files", 1), ("bytes", 2), ("samples", 3), ("lag_seconds", 4)],
+            now: Time(61_000_000_000),
+        });
+        assert!(text.contains("andon_source_heard_seconds{source=\"machines\"} 61\n"));
+        assert!(text.contains("{source=\"machines\",state=\"silent\",reason=\"silent\"} 1\n"));
+        assert!(text.contains("andon_historian_lag_seconds 4\n"));
         assert!(text.contains("andon_rows{kind=\"calls\",state=\"in-flight\"} 1\n"));
         assert!(text.contains("{seam=\"source -> historian (a\\\"b)\",term=\"received\"} 2\n"));
         for line in text.lines().filter(|l| !l.starts_with('#')) {

@@ -1,7 +1,7 @@
 //! Conservation: for every seam, what came in is what came out, was set aside, or waits.
 
 use andon_contract::Contract;
-use andon_store::{Store, StoreError};
+use andon_store::{Store, StoreError, historian::Holdings};
 use serde::Serialize;
 
 /// Looks at rows that are committed together, until they did not change between two of them.
@@ -41,6 +41,19 @@ fn seam(name: impl Into<String>, total: (&'static str, u64), parts: &[(&'static 
 pub fn rules(stored: u64, evaluated: u64, late: u64, waiting: u64) -> Seam {
     let parts = [("evaluated", evaluated), ("late", late), ("waiting", waiting)];
     seam("historian -> rules", ("stored", stored), &parts)
+}
+
+/// The seam between the log and the files of the historian: what was stored is in a file, need not be kept, is no longer
+/// kept, or waits in the log.
+pub fn historian(stored: u64, holdings: &Holdings, hot: u64) -> Seam {
+    let parts = [
+        ("in files", holdings.samples),
+        ("reduced", holdings.reduced.values().sum()),
+        ("expired", holdings.expired.values().sum()),
+        ("dropped", holdings.dropped.values().sum()),
+        ("in the log", hot),
+    ];
+    seam("log -> files", ("stored", stored), &parts)
 }
 
 /// The name of a subscriber's cursor.

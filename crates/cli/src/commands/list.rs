@@ -1,5 +1,6 @@
 //! `andon list`: rows of a kind, as a table or as JSON lines.
 
+use super::samples;
 use crate::{
     args::List,
     output::{self, failure},
@@ -17,8 +18,12 @@ const PAGE: usize = 500;
 const CELL_MAX: usize = 60;
 
 pub(super) fn run(args: &List) -> anyhow::Result<ExitCode> {
+    samples::misplaced(args)?;
+    if let Some(answered) = samples::run(args) {
+        return answered;
+    }
     let Some(kind) = Kind::of(&args.kind) else {
-        let words: Vec<&str> = KINDS.iter().map(|k| k.word).collect();
+        let words: Vec<&str> = KINDS.iter().map(|k| k.word).chain(["last", "series"]).collect();
         return Err(failure(2, format!("nothing is listed as {:?}", args.kind), words.join(", ")));
     };
     let mut filters = Vec::new();
@@ -75,9 +80,20 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Quarantine => &["exception", "received", "source", "topic", "detail"],
         Kind::Samples => &["position", "time", "signal", "value", "quality", "source"],
         Kind::Gaps => &["source", "from", "to", "reason"],
-        Kind::Sources => {
-            &["source", "kind", "connected", "received", "stored", "duplicate", "quarantined", "refused", "reason"]
-        }
+        Kind::Sources => &[
+            "source",
+            "kind",
+            "state",
+            "reason",
+            "last",
+            "received",
+            "stored",
+            "duplicate",
+            "quarantined",
+            "refused",
+            "detail",
+        ],
+        Kind::Historian => &["path", "samples", "bytes"],
         Kind::Contracts => &["revision", "activated"],
     }
 }
@@ -92,6 +108,11 @@ fn cell(row: &Json, column: &str) -> String {
         Json::String(text) => text.clone(),
         other => other.to_string(),
     };
+    cut(text)
+}
+
+/// A text that fits a cell.
+pub(super) fn cut(text: String) -> String {
     if text.chars().count() > CELL_MAX {
         return text.chars().take(CELL_MAX - 3).chain("...".chars()).collect();
     }

@@ -3,12 +3,15 @@
 mod check;
 mod completions;
 mod demo;
+mod exceptions;
 mod explain;
 mod feed;
+mod historian;
 mod init;
 mod list;
 mod office;
 mod run;
+mod samples;
 mod show;
 mod status;
 
@@ -28,6 +31,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Exceptions(args) => exceptions::run(&args),
+        Command::Historian(args) => historian::run(&args),
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }
