@@ -66,6 +66,8 @@ pub(crate) struct Tuning {
     pub(crate) zstd: i32,
     /// Rows of a page.
     pub(crate) page_rows: usize,
+    /// Rows of a page of numbers and texts: the larger, the more of what comes again is found in it.
+    pub(crate) value_page_rows: usize,
     /// Rows of a group.
     pub(crate) group_rows: usize,
     /// How numbers are written that are not in a dictionary.
@@ -87,6 +89,7 @@ impl Default for Tuning {
         Self {
             zstd: 3,
             page_rows: 16 << 10,
+            value_page_rows: GROUP_ROWS_MAX,
             group_rows: GROUP_ROWS_MAX,
             f64: Encoding::BYTE_STREAM_SPLIT,
             f64_dictionary: 0,
@@ -123,6 +126,8 @@ pub(crate) fn properties(tuning: &Tuning) -> WriterPropertiesPtr {
         .set_column_encoding(path("v_f64"), tuning.f64)
         .set_column_dictionary_enabled(path("v_f64"), tuning.f64_dictionary > 0)
         .set_column_dictionary_page_size_limit(path("v_f64"), tuning.f64_dictionary)
+        .set_column_data_page_row_count_limit(path("v_f64"), tuning.value_page_rows)
+        .set_column_data_page_row_count_limit(path("v_text"), tuning.value_page_rows)
         .set_column_encoding(path("v_text"), tuning.text)
         .set_column_encoding(path("v_bytes"), Encoding::DELTA_LENGTH_BYTE_ARRAY);
     for name in ["signal", "quality", "epoch", "origin", "v_text"] {

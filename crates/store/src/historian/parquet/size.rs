@@ -7,10 +7,7 @@
     reason = "a measurement divides and reads the clock"
 )]
 
-use super::{
-    Row, Writer,
-    columns::{GROUP_ROWS_MAX, Tuning},
-};
+use super::{Row, Writer, columns::Tuning};
 use ::parquet::basic::Encoding;
 use andon_model::{Position, Quality, Time, Value, sample::Origin};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
@@ -135,33 +132,48 @@ fn by_column(rows: &[Row], tuning: Tuning) -> BTreeMap<String, f64> {
 #[ignore = "a measurement"]
 fn all_encodings() {
     let base = Tuning::default();
+    let once = temperature(22_695, 1_000);
+    let tenths = temperature(1_000_000, 1_000).map(|mut rows| {
+        for row in &mut rows {
+            row.value = Value::F64((row.value.number().unwrap() * 10.0).round() / 10.0);
+        }
+        rows
+    });
     let kinds = [
         ("temperature, jitter in ns", temperature(1_000_000, 1)),
         ("temperature, jitter in us", temperature(1_000_000, 1_000)),
         ("temperature, jitter in ms", temperature(1_000_000, MILLI)),
+        ("temperature, once", once),
+        ("temperature, in tenths", tenths),
         ("machine tool", shdr(1)),
         ("machine tool, 20 days", shdr(20)),
     ];
     let plain = Encoding::PLAIN;
     let tries = [
         ("as chosen", base),
-        ("f64 plain", Tuning { f64: plain, f64_dictionary: 0, ..base }),
-        ("f64 split", Tuning { f64: Encoding::BYTE_STREAM_SPLIT, f64_dictionary: 0, ..base }),
-        ("f64 dictionary <= 256 KiB, else split", Tuning { f64_dictionary: 256 << 10, ..base }),
+        ("f64 plain", Tuning { f64: plain, ..base }),
         ("f64 dictionary <= 64 KiB, else split", Tuning { f64_dictionary: 64 << 10, ..base }),
+        ("f64 dictionary <= 256 KiB, else split", Tuning { f64_dictionary: 256 << 10, ..base }),
+        ("f64 dictionary <= 64 KiB, else plain", Tuning { f64_dictionary: 64 << 10, f64: plain, ..base }),
+        ("time plain", Tuning { time: plain, ..base }),
         ("time split", Tuning { time: Encoding::BYTE_STREAM_SPLIT, ..base }),
         ("received plain", Tuning { received: plain, ..base }),
+        ("received split", Tuning { received: Encoding::BYTE_STREAM_SPLIT, ..base }),
         ("offset plain", Tuning { offset: plain, ..base }),
+        ("offset split", Tuning { offset: Encoding::BYTE_STREAM_SPLIT, ..base }),
         ("text plain", Tuning { text: plain, ..base }),
         ("text delta", Tuning { text: Encoding::DELTA_BYTE_ARRAY, ..base }),
         ("zstd 1", Tuning { zstd: 1, ..base }),
         ("zstd 6", Tuning { zstd: 6, ..base }),
+        ("zstd 9", Tuning { zstd: 9, ..base }),
         ("zstd 12", Tuning { zstd: 12, ..base }),
         ("pages of 4 Ki", Tuning { page_rows: 4 << 10, ..base }),
-        ("pages of 32 Ki", Tuning { page_rows: 32 << 10, ..base }),
         ("pages of 64 Ki", Tuning { page_rows: 64 << 10, ..base }),
+        ("values in pages of 16 Ki", Tuning { value_page_rows: 16 << 10, ..base }),
+        ("values in pages of 64 Ki", Tuning { value_page_rows: 64 << 10, ..base }),
+        ("values in pages of 128 Ki", Tuning { value_page_rows: 128 << 10, ..base }),
         ("groups of 64 Ki", Tuning { group_rows: 64 << 10, ..base }),
-        ("groups of 1 Mi", Tuning { group_rows: 4 * GROUP_ROWS_MAX, ..base }),
+        ("groups and values of 1 Mi", Tuning { group_rows: 1 << 20, value_page_rows: 1 << 20, ..base }),
     ];
     for (name, rows) in kinds {
         let Some(rows) = rows else { continue };

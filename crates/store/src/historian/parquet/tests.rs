@@ -181,21 +181,21 @@ fn no_damaged_byte_goes_unnoticed() {
 }
 
 #[test]
-fn bytes_that_nothing_vouches_for_never_panic() {
+fn bytes_that_nothing_vouches_for_are_survived() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.parquet");
     write_small(&path, &some_rows(60));
     let sound = std::fs::read(&path).unwrap();
-    fuzz(&sound);
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    for at in 0..sound.len() {
-        for mask in [0xFF, 0x80, 1] {
-            let mut bytes = sound.clone();
-            bytes[at] ^= mask;
-            // Without the table of checksums.
-            fuzz(&bytes);
-        }
+    let all = |bytes: Vec<u8>| {
+        let mut rows = Rows::of(&path, Checked::unchecked(bytes.into())?, &Filter::default())?;
+        std::iter::from_fn(|| rows.next().transpose()).collect::<Result<Vec<Row>, _>>()
+    };
+    let mut refused = 0;
+    for at in (0..sound.len()).step_by(5) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 0x81;
+        // Without the table of checksums: whatever becomes of it, it is an answer or an error.
+        refused += usize::from(all(bytes).is_err());
     }
-    std::panic::set_hook(hook);
+    assert!(refused > 10, "{refused}");
 }
