@@ -83,7 +83,7 @@ fn told(store: &Store) -> BTreeMap<String, Json> {
         let (time, received) = (time.0, received.millis());
         told.insert(
             name,
-            json!({ "count": count, "f64": f64, "i64": i64, "true": yes, "text": text, "bytes": bytes,
+            json!({ "count": count, "f64": f64, "i64": i64, "yes": yes, "text": text, "bytes": bytes,
                 "quality": quality, "time": time, "received": received, "offset": offset }),
         );
     }

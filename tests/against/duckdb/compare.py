@@ -20,7 +20,7 @@ BY_SIGNAL = """
            count(*) as count,
            coalesce(sum(v_f64), 0) as f64,
            coalesce(sum(v_i64), 0)::bigint as i64,
-           count(*) filter (where v_bool) as true,
+           count(*) filter (where v_bool) as yes,
            coalesce(sum(length(v_text)), 0)::bigint as text,
            coalesce(sum(octet_length(v_bytes)), 0)::bigint as bytes,
            sum(quality)::bigint as quality,
@@ -36,7 +36,7 @@ def differences(data, expected):
     """What DuckDB and Andon say differently."""
     samples, minutes = SAMPLES.format(data=data), MINUTES.format(data=data)
     ask = duckdb.sql
-    count = ask(f"select count(*) from {samples}").fetchone()[0]
+    count = ask(f"select count(*) from {samples}").fetchall()[0][0]
     wanted = sum(of["count"] for of in expected.values())
     if count != wanted:
         yield f"DuckDB counts {count} samples, Andon {wanted}"
@@ -49,7 +49,7 @@ def differences(data, expected):
             one, other = theirs.get(name), ours.get(name)
             if one is None or other is None or not math.isclose(one, other, rel_tol=1e-12, abs_tol=1e-9):
                 yield f"{signal}: {name} is {one} for DuckDB, {other} for Andon"
-    wrong = ask(f"select count(*) from {samples} where date <> cast(time as date)").fetchone()[0]
+    wrong = ask(f"select count(*) from {samples} where date <> cast(time as date)").fetchall()[0][0]
     if wrong:
         yield f"{wrong} samples lie under another date than that of their time"
     # A chart counts numbers that are not bad.
@@ -57,7 +57,7 @@ def differences(data, expected):
         select count(*) from {samples}
         where quality < 2147483648 and (v_f64 is not null or v_i64 is not null or v_bool is not null)
     """
-    one, other = ask(numbers).fetchone()[0], ask(f"select sum(count) from {minutes}").fetchone()[0]
+    one, other = ask(numbers).fetchall()[0][0], ask(f"select sum(count) from {minutes}").fetchall()[0][0]
     if one != other:
         yield f"{one} samples are numbers and not bad, the minutes count {other}"
 
