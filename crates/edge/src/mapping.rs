@@ -7,6 +7,7 @@ use crate::{
     value::{self, Moment, Wrong},
 };
 use andon_contract::contract::{Contract, Level, Source, Template, TimeForm, TopicMapping};
+use andon_contract::units::{Conversion, conversion};
 use andon_model::span::Span;
 use andon_model::{
     AssetName, Name, Quality, Sample, SignalName, SignalNo, SiteName, Time, Value, time::Zone, value::Kind,
@@ -57,6 +58,7 @@ struct SignalPlan {
     value: usize,
     time: Option<(usize, TimeForm)>,
     quality: Option<usize>,
+    unit: Option<String>,
 }
 
 /// What one topic means.
@@ -71,6 +73,8 @@ struct BoundSignal {
     name: SignalName,
     kind: Kind,
     range: Option<(f64, f64)>,
+    /// From the unit of the message into that of the signal, where they differ.
+    conversion: Option<Conversion>,
 }
 
 /// A sample that was read, before it is compared with the window.
@@ -271,8 +275,17 @@ impl TopicTable {
                 problem.detail = format!("{}, signal {}", problem.detail, quote(&text));
                 return Ok(Err(problem));
             };
+            let conversion = match plan.unit.as_deref().map(|unit| conversion(unit, &signal.unit)) {
+                // Texts and truth values that a capture names are taken as they are.
+                Some(Ok(conversion)) if signal.kind == Kind::F64 => conversion,
+                Some(Err(error)) if signal.kind == Kind::F64 => {
+                    return Ok(Err(unknown("no-conversion", error.to_string(), "correct the unit, see `andon check`")));
+                }
+                _ => None,
+            };
             let no = numbers(name, signal_name)?;
-            signals.push(BoundSignal { no, name: signal_name.clone(), kind: signal.kind, range: signal.range });
+            let (name, kind, range) = (signal_name.clone(), signal.kind, signal.range);
+            signals.push(BoundSignal { no, name, kind, range, conversion });
         }
         let site = self.sites.iter().position(|s| *s == asset.site).unwrap_or(self.home);
         Ok(Ok(Binding { mapping: at, site, signals }))
@@ -318,6 +331,7 @@ impl Mapping {
                 value: places.add(&signal.value),
                 time: signal.time.as_ref().map(|time| (places.add(&time.at), time.form)),
                 quality: signal.quality.as_ref().map(|quality| places.add(quality)),
+                unit: signal.unit.clone(),
             })
             .collect();
         let plain = topic.signals.iter().all(|s| s.value.tokens.is_empty() && s.time.is_none() && s.quality.is_none());
@@ -413,6 +427,7 @@ impl<'a> Reader<'a> {
 
     fn plain(&self, bound: &BoundSignal) -> Result<Read, Wrong> {
         let value = value::value_of_payload(self.message.payload, bound.kind)?;
+        let value = converted(bound, value)?;
         let moment = value::moment(None, self.received(), self.ahead, self.message.retained)?;
         Ok(self.finish(bound, value, Quality::GOOD, moment))
     }
@@ -436,7 +451,8 @@ impl<'a> Reader<'a> {
         if leaf == Leaf::Absent {
             return Err((nothing_there("its pointer"), plan.value));
         }
-        let value = value::value_of(leaf, bound.kind).map_err(|wrong| (wrong, plan.value))?;
+        let value = value::value_of(leaf, bound.kind).and_then(|value| converted(bound, value));
+        let value = value.map_err(|wrong| (wrong, plan.value))?;
         Ok(self.finish(bound, value, quality, moment))
     }
 
@@ -469,6 +485,21 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A value in the unit of its signal.
+fn converted(bound: &BoundSignal, value: Value) -> Result<Value, Wrong> {
+    let (Some(conversion), Value::F64(was)) = (&bound.conversion, &value) else { return Ok(value) };
+    let is = conversion.apply_f64(*was);
+    if is.is_finite() {
+        return Ok(Value::F64(is));
+    }
+    Err(Wrong {
+        code: "overflow",
+        cause: "the value is too large for the unit of its signal".into(),
+        found: was.to_string(),
+        remedy: "correct the unit of the mapping, or what the machine sends".into(),
+    })
+}
+
 fn nothing_there(what: &str) -> Wrong {
     Wrong {
         code: "no-value",
@@ -489,6 +520,82 @@ impl TopicTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use andon_contract::contract::SourceKind;
+    use andon_contract::contract::{Asset, Class, Clock, ListenerSource, Piece, Pointer, Signal, SignalMapping, Site};
+    use std::collections::BTreeMap;
+
+    fn text(text: &str) -> Template {
+        Template { pieces: vec![Piece::Text(text.into())] }
+    }
+
+    /// A press with a temperature in degrees Celsius, of which messages have degrees Fahrenheit.
+    fn contract(kind: Kind, range: Option<(f64, f64)>, unit: &str) -> Contract {
+        let mut contract = Contract::empty();
+        let site = SiteName::new("home").unwrap();
+        let zone = Name::new("plant").unwrap();
+        contract.sites.insert(site.clone(), Site { zone, timezone: Zone::utc() });
+        let class = Name::new("press").unwrap();
+        let asset = Asset {
+            site,
+            class: class.clone(),
+            area: None,
+            line: None,
+            unit: None,
+            addresses: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+        };
+        contract.assets.insert(AssetName::new("press-01").unwrap(), asset);
+        let signal = Signal { kind, unit: "Cel".into(), range, reduce: None };
+        let signals = BTreeMap::from([(SignalName::new("temperature").unwrap(), signal)]);
+        contract.classes.insert(class, Class { signals });
+        let mapping = SignalMapping {
+            signal: text("temperature"),
+            value: Pointer { tokens: vec!["v".into()] },
+            time: None,
+            quality: None,
+            unit: Some(unit.into()),
+        };
+        let levels = vec![Level::Text("t".into())];
+        let topic = TopicMapping { levels, qos: 1, asset: text("press-01"), signals: vec![mapping] };
+        let listener = ListenerSource { listener: Name::new("plant").unwrap(), topics: vec![topic] };
+        let kind = SourceKind::Listener(listener);
+        let (clock, zone, ahead) = (Clock::Live, Zone::utc(), Span::from_secs(300));
+        contract.sources.insert(Name::new("plc").unwrap(), Source { kind, clock, zone, ahead, silence: None });
+        contract
+    }
+
+    fn one(contract: &Contract, payload: &str) -> Result<Sample, Problem> {
+        let name = Name::new("plc").unwrap();
+        let source = contract.sources.get(&name).unwrap();
+        let mut table = TopicTable::new(contract, &name, source, source.kind.topics().unwrap());
+        let received = Time::from_millis(1_700_000_000_000);
+        let message = Incoming { topic: "t", payload: payload.as_bytes(), retained: false, received };
+        let (mut sample, mut problem) = (None, None);
+        let numbers: &mut Numbers<'_> = &mut |_, _| Ok(SignalNo(1));
+        let keep = &mut |_, read: Read| sample = Some(read.sample);
+        table.read(contract, message, numbers, keep, &mut |_, wrong| problem = Some(wrong)).unwrap();
+        sample.ok_or_else(|| problem.unwrap())
+    }
+
+    #[test]
+    fn a_value_is_converted_into_the_unit_of_its_signal_before_it_is_doubted() {
+        let contract = contract(Kind::F64, Some((0.0, 100.0)), "[degF]");
+        let at = |payload: &str| one(&contract, payload).map(|sample| (sample.value, sample.quality));
+        assert_eq!(at(r#"{"v": 212}"#).unwrap(), (Value::F64(100.0), Quality::GOOD));
+        assert_eq!(at(r#"{"v": 213}"#).unwrap().1, Quality::UNCERTAIN);
+        assert_eq!(at(r#"{"v": 31}"#).unwrap().1, Quality::UNCERTAIN);
+    }
+
+    #[test]
+    fn what_has_no_unit_or_no_way_into_it_is_no_value_of_it() {
+        assert_eq!(
+            one(&contract(Kind::Text, None, "[degF]"), r#"{"v": "hot"}"#).unwrap().value,
+            Value::Text("hot".into())
+        );
+        assert_eq!(one(&contract(Kind::F64, None, "mm/s"), r#"{"v": 1}"#).unwrap_err().code, "no-conversion");
+        let too_large = one(&contract(Kind::F64, None, "MK"), r#"{"v": 1.7e308}"#).unwrap_err();
+        assert_eq!((too_large.code, too_large.place.as_str()), ("overflow", "t/v"));
+    }
 
     #[test]
     fn topics_are_remembered_up_to_a_number_and_to_a_size() {

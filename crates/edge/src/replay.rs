@@ -15,11 +15,11 @@ use crate::{
 };
 use andon_contract::contract::{Contract, SourceKind};
 use andon_model::{
-    AssetName, Entry, ExceptionId, Mark, Name, Sample, SignalName, SignalNo, Time, Value,
+    AssetName, Entry, ExceptionId, Mark, Name, Sample, SignalName, SignalNo, SiteName, Time, Value,
     sample::{Counts, Part},
 };
 use andon_store::{
-    Store, StoreError,
+    PART_BYTES_MAX, Store, StoreError,
     historian::{RANGE_SAMPLES_MAX, Range},
     rows::{ExceptionState, IntakeRow, QuarantineRow, Write},
 };
@@ -43,17 +43,20 @@ const WRITES_MAX: usize = 1_000;
 const CLUSTER: i64 = 600_000_000_000;
 /// Characters of a topic that are kept; a topic of so many may have been longer.
 const TOPIC_KEPT: usize = 1_000;
+/// Bytes of texts and bytes of one part.
+const PART_BYTES: usize = PART_BYTES_MAX / 4;
 /// The name of our intake, and the beginning of our marks.
 const OF: &str = "quarantine";
 
 /// Causes of messages of which only the beginning was kept.
 const CUT: [&str; 3] = ["too-large", "too-long", "cut-off"];
 /// Causes that leave nothing of a message: with any other one, some of its signals were stored when it came.
-const WHOLE: [&str; 8] = [
+const WHOLE: [&str; 9] = [
     "unknown-topic",
     "unknown-place",
     "unknown-asset",
     "unknown-signal",
+    "no-conversion",
     "not-json",
     "not-finite",
     "too-deep",
@@ -116,12 +119,10 @@ static ONE: Mutex<()> = Mutex::new(());
 pub fn replay(contract: &Arc<Contract>, store: &Store, ask: &Ask, chance: &mut Chance) -> Result<Replayed, StoreError> {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut done = Replayed::default();
-    let Some(exception) = store.exception(ask.exception)? else { return Ok(done) };
-    if !ask.dry_run
-        && let Some(source) = &exception.source
-    {
-        finish(store, source)?;
+    if !ask.dry_run {
+        finish(store)?;
     }
+    let Some(exception) = store.exception(ask.exception)? else { return Ok(done) };
     let code = exception.fingerprint.split(':').nth(2).unwrap_or_default();
     let rows = rows(store, ask, &mut done)?;
     let mut round = Round { contract, store, code, readers: HashMap::new(), kept: HashMap::new(), done };
@@ -143,23 +144,28 @@ pub fn replay(contract: &Arc<Contract>, store: &Store, ask: &Ask, chance: &mut C
     Ok(done)
 }
 
-/// Ends replays of a source that a crash cut off: removes the messages whose samples are in the log. Call it at a start;
-/// [`replay`] does it too.
+/// Ends a replay that a crash cut off: removes the messages whose samples are in the log. Call it at a start; [`replay`]
+/// does it too.
 ///
 /// # Errors
 /// Those of the store.
-pub fn recover(store: &Store, source: &Name) -> Result<(), StoreError> {
+pub fn recover(store: &Store) -> Result<(), StoreError> {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    finish(store, source)
+    finish(store)
 }
 
-fn finish(store: &Store, source: &Name) -> Result<(), StoreError> {
-    let Some(intake) = store.intake(source, OF)? else { return Ok(()) };
+/// Our place among the sources: there is one replay at a time, of whatever source.
+fn us() -> Name {
+    Name::new(OF).expect("it is a name")
+}
+
+fn finish(store: &Store) -> Result<(), StoreError> {
+    let Some(intake) = store.intake(&us(), OF)? else { return Ok(()) };
     let mut at = intake.position;
     let mut exceptions = BTreeSet::new();
     let mut writes = Vec::new();
     while let Some(batch) = store.read(at)? {
-        for entry in batch.part.entries.iter().filter(|_| batch.part.source == *source) {
+        for entry in &batch.part.entries {
             let Entry::Mark(Mark::Rows { of, .. }) = entry else { continue };
             let Some((number, received)) = named(of) else { continue };
             // A number may be given again to a later message; the time of its receipt tells them apart.
@@ -173,7 +179,7 @@ fn finish(store: &Store, source: &Name) -> Result<(), StoreError> {
         }
         at = batch.end();
     }
-    writes.push(Write::IntakeRemove(source.clone(), OF.to_owned()));
+    writes.push(Write::IntakeRemove(us(), OF.to_owned()));
     for part in writes.chunks(WRITES_MAX) {
         store.commit(part.to_vec())?;
     }
@@ -219,7 +225,6 @@ fn rows(store: &Store, ask: &Ask, done: &mut Replayed) -> Result<Vec<(u64, Quara
 /// A message that leaves its place: as samples, or for another exception.
 struct Message {
     number: u64,
-    source: Name,
     received: Time,
     parts: Vec<Part>,
     /// What is set aside anew, before anything is stored.
@@ -288,8 +293,8 @@ impl Round<'_> {
         }
         let mended = !wrong;
         self.done.wrong += u64::from(wrong);
-        let QuarantineRow { source, received, .. } = row;
-        Ok(Some(Message { number, source, received, parts, anew, mended }))
+        let QuarantineRow { received, .. } = row;
+        Ok(Some(Message { number, received, parts, anew, mended }))
     }
 
     fn stays(&mut self, row: &QuarantineRow, why: &str) -> Option<Message> {
@@ -426,51 +431,56 @@ fn of_topic(
 
 /// Makes a step durable: what is set aside anew, then samples with the marks of their messages, then the removal.
 fn commit(store: &Store, ask: &Ask, taken: &[Message], done: &mut Replayed) -> Result<(), StoreError> {
-    let mut by_source: BTreeMap<&Name, Vec<&Message>> = BTreeMap::new();
-    taken.iter().for_each(|message| by_source.entry(&message.source).or_default().push(message));
-    for (source, messages) in by_source {
-        let intake = IntakeRow {
-            source: source.clone(),
-            of: OF.to_owned(),
-            position: store.log_end(),
-            open: true,
-            updated: ask.now,
-            state: serde_json::Value::Null,
-        };
-        let mut writes = vec![Write::Intake(Box::new(intake))];
-        writes.extend(messages.iter().flat_map(|message| message.anew.iter().cloned()));
-        for part in writes.chunks(WRITES_MAX) {
-            store.commit(part.to_vec())?;
-        }
-        let parts = joined(&messages);
-        if !parts.is_empty() {
-            store.append(parts)?;
-        }
-        let removed = messages.iter().map(|message| Write::QuarantineRemove(message.number));
-        let mut writes: Vec<Write> = removed.collect();
-        writes.push(Write::IntakeRemove(source.clone(), OF.to_owned()));
-        for part in writes.chunks(WRITES_MAX) {
-            store.commit(part.to_vec())?;
-        }
-        done.mended += messages.iter().filter(|message| message.mended).count() as u64;
+    if taken.is_empty() {
+        return Ok(());
     }
+    let intake = IntakeRow {
+        source: us(),
+        of: OF.to_owned(),
+        position: store.log_end(),
+        open: true,
+        updated: ask.now,
+        state: serde_json::Value::Null,
+    };
+    let mut writes = vec![Write::Intake(Box::new(intake))];
+    writes.extend(taken.iter().flat_map(|message| message.anew.iter().cloned()));
+    for part in writes.chunks(WRITES_MAX) {
+        store.commit(part.to_vec())?;
+    }
+    let parts = joined(taken);
+    if !parts.is_empty() {
+        store.append(parts)?;
+    }
+    let mut writes: Vec<Write> = taken.iter().map(|message| Write::QuarantineRemove(message.number)).collect();
+    writes.push(Write::IntakeRemove(us(), OF.to_owned()));
+    for part in writes.chunks(WRITES_MAX) {
+        store.commit(part.to_vec())?;
+    }
+    done.mended += taken.iter().filter(|message| message.mended).count() as u64;
     Ok(())
 }
 
 /// The parts of several messages, few to a site, each message behind its mark.
-fn joined(messages: &[&Message]) -> Vec<Part> {
+fn joined(messages: &[Message]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
+    // By site: the part that is being filled, and its bytes.
+    let mut filling: BTreeMap<(&SiteName, &Name), (usize, usize)> = BTreeMap::new();
     for message in messages {
         for part in &message.parts {
-            let room = |p: &&mut Part| p.site == part.site && p.entries.len() + part.entries.len() < GROUP_ENTRIES_MAX;
-            let place = match parts.iter_mut().rev().find(room) {
-                Some(place) => place,
-                None => {
+            let bytes: usize = part.entries.iter().map(size).sum();
+            let at = match filling.get(&(&part.site, &part.source)) {
+                Some((at, filled)) if filled + bytes <= PART_BYTES && entries(&parts, *at) < GROUP_ENTRIES_MAX => *at,
+                _ => {
                     parts.push(Part::new(part.site.clone(), part.source.clone()));
-                    let Some(place) = parts.last_mut() else { continue };
-                    place
+                    parts.len() - 1
                 }
             };
+            let before = filling
+                .get(&(&part.site, &part.source))
+                .filter(|(place, _)| *place == at)
+                .map_or(0, |(_, filled)| *filled);
+            filling.insert((&part.site, &part.source), (at, before + bytes));
+            let Some(place) = parts.get_mut(at) else { continue };
             place.counts.add(&part.counts);
             if !part.entries.is_empty() {
                 let of = name_of(message.number, message.received);
@@ -480,6 +490,19 @@ fn joined(messages: &[&Message]) -> Vec<Part> {
         }
     }
     parts
+}
+
+fn entries(parts: &[Part], at: usize) -> usize {
+    parts.get(at).map_or(0, |part| part.entries.len())
+}
+
+/// Bytes of an entry that are its own.
+fn size(entry: &Entry) -> usize {
+    match sample(entry).map(|sample| &sample.value) {
+        Some(Value::Text(text)) => text.len(),
+        Some(Value::Bytes(bytes)) => bytes.len(),
+        _ => 0,
+    }
 }
 
 /// Resolves an exception under which nothing is set aside any more; whether it did.
@@ -696,7 +719,7 @@ mod tests {
         assert_eq!(of_two[3], ("press-02/temperature".into(), 2_000, 2_000, Value::F64(20.5)));
         assert_eq!(open(&store), []);
         assert_eq!(store.quarantined(Some(exception), 0, 10).unwrap(), []);
-        assert_eq!(store.intake(&plc(), OF).unwrap(), None);
+        assert_eq!(store.intake(&us(), OF).unwrap(), None);
         assert_eq!(again(&both(), &store, exception).unwrap().messages, 0);
     }
 
@@ -824,7 +847,7 @@ mod tests {
                     assert_eq!(store.quarantined(Some(exception), 0, 10).unwrap().len(), 0, "{told}");
                     let rows = store.quarantined(None, 0, 100).unwrap();
                     assert_eq!(rows.len(), if topic == TOPIC { 1 } else { 3 }, "{told}");
-                    assert_eq!(store.intake(&plc(), OF).unwrap(), None, "{told}");
+                    assert_eq!(store.intake(&us(), OF).unwrap(), None, "{told}");
                     assert_eq!(open(&store).len(), 1, "{told}");
                 }
             }

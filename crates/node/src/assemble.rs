@@ -19,6 +19,7 @@ use andon_contract::{
     contract::{Instance, SourceKind},
 };
 use andon_edge::{
+    files::start_file,
     listener::{self, ListenerHandle},
     run::{SourceHandle, start_mqtt},
     shdr::start_shdr,
@@ -207,15 +208,14 @@ impl Node {
         let _ = shared.seal_now.set(seal_now);
         shared.add(watch(&store, shared.watch.clone())?);
         shared.add(rules(&store, loop_of_rules, shared.rules.clone())?);
-        for source in contract.sources.keys() {
-            andon_edge::replay::recover(&store, source).map_err(on_store)?;
-        }
+        andon_edge::replay::recover(&store).map_err(on_store)?;
         for (source, settings) in &contract.sources {
             let start = match &settings.kind {
                 SourceKind::Mqtt(_) => start_mqtt,
                 SourceKind::Shdr(_) => start_shdr,
+                SourceKind::File(_) => start_file,
                 // They are posted to, or published to.
-                SourceKind::Http(_) | SourceKind::Listener(_) | SourceKind::File(_) => continue,
+                SourceKind::Http(_) | SourceKind::Listener(_) => continue,
             };
             let handle = start(&contract, source, store.clone(), env(), Arc::new(Real), Box::new(chance));
             lock(&shared.sources).push((source.clone(), handle.map_err(StartError::Thread)?));
