@@ -43,7 +43,7 @@ struct Kind {
     columns: &'static [(&'static str, &'static str)],
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind {
         name: "events",
         table: "events",
@@ -103,6 +103,14 @@ const KINDS: [Kind; 12] = [
         columns: &[("name", "name")],
     },
     kind("sources", "sources", &[("source", "source")]),
+    Kind {
+        name: "historian",
+        table: "(SELECT * FROM files WHERE kind = 'samples')",
+        number: "no",
+        json: "json_object('path', 'historian/site=' || site || '/date=' || day || '/' || name, 'site', site, \
+               'date', day, 'samples', rows, 'bytes', bytes)",
+        columns: &[("site", "site"), ("date", "day")],
+    },
     kind("rule-states", "rule_states", &[("rule", "rule"), ("asset", "asset")]),
 ];
 
