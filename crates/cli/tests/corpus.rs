@@ -14,13 +14,16 @@ use std::{
 type Entry = fn(&[u8]);
 
 /// The targets of `fuzz/Cargo.toml` with what they call.
-const TARGETS: [(&str, Entry); 10] = [
+const TARGETS: [(&str, Entry); 13] = [
     ("project", andon_contract::fuzz),
     ("expression", andon_contract::expr::fuzz::fuzz),
     ("mqtt", andon_edge::fuzz::mqtt),
     ("payload", andon_edge::fuzz::payload),
+    ("shdr", andon_edge::fuzz::shdr),
+    ("rows", andon_edge::fuzz::rows),
     ("feed", andon_edge::fuzz::feed_csv),
     ("ingest", andon_edge::fuzz::http),
+    ("cloudevents", andon_edge::fuzz::cloud_events),
     ("frame", andon_store::fuzz),
     ("answer", andon_systems::fuzz),
     ("rule_state", andon_events::fuzz),

@@ -90,6 +90,15 @@ codes! {
     SHDR_FORM = "A1152", "a form that its signal cannot hold";
     SHDR_HEARTBEAT = "A1153", "a heartbeat that cannot be kept";
 
+    FILE_PLACE = "A1160", "folders and names of files that do not work";
+    FILE_FORMAT = "A1161", "a format of files that is not described";
+    FILE_CHARACTER = "A1162", "a character that cannot do what it shall";
+    FILE_ENCODING = "A1163", "an encoding that nobody knows";
+    FILE_READY = "A1164", "files that are never whole";
+    FILE_PACE = "A1165", "a pace at which no folder can be looked at";
+    FILE_TIME = "A1166", "rows whose time is missing or cannot be read";
+    FILE_COLUMN = "A1167", "a column that these files do not have";
+
     UNIT_MISMATCH = "A1170", "a unit that its signal cannot be given";
     REDUCTION = "A1171", "a reduction that makes no sense";
     SILENCE = "A1172", "a silence that makes no sense";

@@ -4,6 +4,7 @@ use crate::files::{
     assets::AssetsFile,
     capabilities::CapabilityFile,
     classes::ClassFile,
+    file::FileSourceFile,
     http::HttpSourceFile,
     identifiers::IdentifiersFile,
     listeners::ListenerSourceFile,
@@ -53,11 +54,12 @@ fn of<T: JsonSchema>(title: &str) -> Json {
 type Shape = fn(&mut SchemaGenerator) -> Schema;
 
 /// The kinds of sources.
-const SOURCES: [Shape; 4] = [
+const SOURCES: [Shape; 5] = [
     SchemaGenerator::subschema_for::<MqttSourceFile>,
     SchemaGenerator::subschema_for::<ListenerSourceFile>,
     SchemaGenerator::subschema_for::<HttpSourceFile>,
     SchemaGenerator::subschema_for::<ShdrSourceFile>,
+    SchemaGenerator::subschema_for::<FileSourceFile>,
 ];
 /// The kinds of rules.
 const RULES: [Shape; 2] =

@@ -51,6 +51,29 @@ pub fn mqtt(data: &[u8]) {
     client.disconnect(now);
 }
 
+/// A stream of an adapter; the first byte chooses how it is cut. What can be read of a line is taken apart wholly.
+pub fn shdr(data: &[u8]) {
+    let Some((first, bytes)) = data.split_first() else { return };
+    let mut session = crate::shdr::session::Session::new(Duration::from_secs(10), Duration::ZERO);
+    for piece in bytes.chunks(usize::from(*first) + 1) {
+        session.receive(piece, Duration::from_secs(1), &mut |heard| {
+            if let crate::shdr::codec::Heard::Line(line) = heard {
+                let _ = crate::shdr::codec::parse(line);
+                let _ = crate::shdr::codec::data_set(line);
+            }
+        });
+    }
+    let _ = session.tick(Duration::from_secs(30));
+    session.end();
+    let zone = andon_model::time::Zone::utc();
+    let _ = crate::feed::shdr::recording("fuzz", bytes, &zone);
+}
+
+/// A file of rows, read as CSV, JSON lines and XML; the first byte chooses how it is written.
+pub fn rows(data: &[u8]) {
+    crate::files::fuzz(data);
+}
+
 /// A payload, read by hand and by its tree: where the quick way does not decline, both must give the same.
 pub fn payload(data: &[u8]) {
     let mut places = Places::default();
@@ -85,6 +108,11 @@ pub fn feed_csv(data: &[u8]) {
 /// The body of a request.
 pub fn http(data: &[u8]) {
     crate::http::fuzz(data);
+}
+
+/// An event, a batch of them, or the data of one; the first byte chooses.
+pub fn cloud_events(data: &[u8]) {
+    crate::http::fuzz_cloud(data);
 }
 
 #[cfg(test)]
@@ -138,8 +166,11 @@ mod tests {
         fn garbage_returns(data in prop::collection::vec(any::<u8>(), 0..200)) {
             super::mqtt(&data);
             super::payload(&data);
+            super::shdr(&data);
+            super::rows(&data);
             super::feed_csv(&data);
             super::http(&data);
+            super::cloud_events(&data);
         }
     }
 }

@@ -21,6 +21,7 @@
 
 pub mod duplicates;
 pub mod feed;
+pub mod files;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod given;

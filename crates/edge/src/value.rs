@@ -30,7 +30,12 @@ pub(crate) struct Wrong {
 }
 
 impl Wrong {
-    fn new(code: &'static str, cause: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        code: &'static str,
+        cause: impl Into<String>,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self { code, cause: cause.into(), found: found.into(), remedy: remedy.into() }
     }
 }

@@ -68,6 +68,14 @@ impl Zone {
     }
 }
 
+/// Whether a text is a format of `strptime` that holds a date.
+pub fn is_format(format: &str) -> bool {
+    let Ok(some) = jiff::Timestamp::from_second(1_795_350_896) else { return false };
+    let zoned = some.to_zoned_datetime(jiff::tz::TimeZone::UTC);
+    let Ok(text) = jiff::fmt::strtime::format(format, &zoned) else { return false };
+    jiff::fmt::strtime::parse(format, &text).is_ok_and(|parts| parts.to_date().is_ok() || parts.to_timestamp().is_ok())
+}
+
 impl Time {
     /// The earliest moment that exists here.
     pub const MIN: Self = Self(i64::MIN);
@@ -94,6 +102,24 @@ impl Time {
         };
         let civil: jiff::civil::DateTime = text.trim().parse().map_err(|_| wrong())?;
         let stamp = zone.0.to_ambiguous_zoned_datetime(civil).compatible().map_err(|_| wrong())?.timestamp();
+        i64::try_from(stamp.as_nanosecond()).map(Self).map_err(|_| wrong())
+    }
+
+    /// Reads a text by a format of `strptime`, such as `%d.%m.%Y %H:%M:%S`; one without `%z` is read in `zone`, a clock
+    /// change's repeated time as its first occurrence.
+    pub fn parse_format(text: &str, format: &str, zone: &Zone) -> Result<Self, NotATime> {
+        let wrong =
+            || NotATime { expected: "a time as its format says", found: text.chars().take(64).collect() };
+        let parts = jiff::fmt::strtime::parse(format, text.trim()).map_err(|_| wrong())?;
+        let stamp = match parts.to_timestamp() {
+            Ok(stamp) => stamp,
+            Err(_) => {
+                let date = parts.to_date().map_err(|_| wrong())?;
+                let time = parts.to_time().unwrap_or(jiff::civil::Time::midnight());
+                let civil = date.to_datetime(time);
+                zone.0.to_ambiguous_zoned_datetime(civil).compatible().map_err(|_| wrong())?.timestamp()
+            }
+        };
         i64::try_from(stamp.as_nanosecond()).map(Self).map_err(|_| wrong())
     }
 
@@ -179,6 +205,17 @@ mod tests {
         assert_eq!(Time::parse_in("2026-07-01T10:00:00Z", &berlin).unwrap().to_string(), "2026-07-01T10:00:00Z");
         assert_eq!(Time::parse_in("2026-10-25 02:30:00", &berlin).unwrap().to_string(), "2026-10-25T00:30:00Z");
         assert!(Zone::named("Europe/Berlinn").is_none());
+    }
+
+    #[test]
+    fn a_time_is_read_as_its_format_says() {
+        let berlin = Zone::named("Europe/Berlin").unwrap();
+        let read = |text, format| Time::parse_format(text, format, &berlin).map(|time| time.to_string());
+        assert_eq!(read("01.07.2026 10:00:00", "%d.%m.%Y %H:%M:%S").unwrap(), "2026-07-01T08:00:00Z");
+        assert_eq!(read("20260701100000.5+0200", "%Y%m%d%H%M%S%.f%z").unwrap(), "2026-07-01T08:00:00.5Z");
+        assert_eq!(read("7/1/26", "%m/%d/%y").unwrap(), "2026-06-30T22:00:00Z");
+        assert!(read("32.07.2026 10:00:00", "%d.%m.%Y %H:%M:%S").is_err());
+        assert!(is_format("%d.%m.%Y %H:%M") && is_format("%s") && !is_format("%H:%M") && !is_format("%Q!") && !is_format("x"));
     }
 
     #[test]

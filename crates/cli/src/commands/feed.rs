@@ -1,5 +1,7 @@
 //! `andon feed`: publishes recorded data as the plant would.
 
+mod adapter;
+
 use crate::{
     args::{Feed, Where},
     commands::check::problems,
@@ -39,6 +41,9 @@ pub(super) fn run(args: &Feed) -> anyhow::Result<ExitCode> {
         topic: args.topic.clone(),
         asset: None,
     };
+    if args.files.iter().any(|file| adapter::is_recording(file)) {
+        return adapter::run(args, &loaded.contract, wanted.source.as_ref(), speed);
+    }
     let to = destination(&loaded.contract, &wanted).map_err(refused)?;
     let mut publisher = feed::publisher(&to, &env(), Arc::new(Real), Box::new(chance)).map_err(refused)?;
     let read = Arc::new(AtomicU64::new(0));
@@ -95,7 +100,7 @@ fn speed(text: &str) -> anyhow::Result<Speed> {
     match text {
         "max" => Ok(Speed::Max),
         "real" => Ok(Speed::Real),
-        _ => text.strip_prefix('x').and_then(times).map(Speed::Times).ok_or_else(|| {
+        _ => times(text.strip_prefix('x').unwrap_or(text)).map(Speed::Times).ok_or_else(|| {
             failure(2, format!("--speed {text} is not understood"), "max, real, or x10 for ten times as fast")
         }),
     }

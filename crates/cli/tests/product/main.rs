@@ -1,7 +1,10 @@
 //! The product as its users meet it: real processes, a real broker, real HTTP, the kernel's own view.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr, reason = "a test fails where it stands")]
 
+mod adapter;
 mod bad_input;
+mod history;
+mod posts;
 mod story;
 mod support;
 mod surface;

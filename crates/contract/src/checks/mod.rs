@@ -7,6 +7,7 @@ mod classes;
 mod connect;
 mod coverage;
 mod expressions;
+mod file;
 mod http;
 mod identifiers;
 mod instances;

@@ -6,6 +6,7 @@ use super::{
     assets::{Assets, zone},
     classes::Classes,
     connect::{BrokerParts, broker},
+    file::file,
     http::http,
     listeners::is_of_listener,
     schemas::SchemaSet,
@@ -21,6 +22,7 @@ use crate::{
         TimeForm, TimeMapping, TopicMapping,
     },
     files::{
+        file::FileSourceFile,
         listeners::ListenerSourceFile,
         not_built,
         shdr::ShdrSourceFile,
@@ -72,6 +74,10 @@ pub(crate) fn resolve(
             Some("shdr") => {
                 let scope = Scope { signals: &signals, classes, assets };
                 read(&project.findings, raw.spot).and_then(|file| adapter(project, &file, &name, &scope))
+            }
+            Some("file") => {
+                let scope = Scope { signals: &signals, classes, assets };
+                read(&project.findings, raw.spot).and_then(|file| folder(project, &file, &scope))
             }
             _ => None,
         };
@@ -159,6 +165,11 @@ fn told_silence(project: &Project, silence: &At<Silence>) -> Option<Span> {
 fn adapter(project: &Project, file: &ShdrSourceFile, name: &Name, scope: &Scope<'_>) -> Option<Source> {
     let kind = SourceKind::Shdr(shdr(project, file, name, scope)?);
     common(project, file.clock, file.zone.as_ref(), file.ahead.as_ref(), file.silence.as_ref(), kind)
+}
+
+fn folder(project: &Project, of: &FileSourceFile, scope: &Scope<'_>) -> Option<Source> {
+    let kind = SourceKind::File(file(project, of, scope)?);
+    common(project, of.clock, of.zone.as_ref(), of.ahead.as_ref(), of.silence.as_ref(), kind)
 }
 
 fn mqtt(project: &Project, file: &MqttSourceFile, name: &Name, scope: &Scope<'_>) -> Option<Source> {

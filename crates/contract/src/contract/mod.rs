@@ -9,7 +9,9 @@ mod shdr;
 mod sources;
 mod systems;
 
-pub use file::FileSource;
+pub use file::{
+    After, ColumnMapping, CsvFormat, FILE, FileFormat, FileSource, Pattern, Ready, RowMapping, RowTime, RowTimeForm,
+};
 pub use http::{EventMapping, HttpSource, MappedEvent, MappedTo, Signature};
 pub use listeners::{Client, Listener, ServerTls};
 pub use retention::{Keep, ReduceBy, Reduction, Retention};

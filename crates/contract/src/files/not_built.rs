@@ -75,7 +75,6 @@ const SOURCE_KINDS: &[(&str, &str)] = &[
     ("opcua", "bring the values to MQTT with a gateway and use `kind: mqtt`, or post them to `kind: http`"),
     ("opc-ua", "bring the values to MQTT with a gateway and use `kind: mqtt`, or post them to `kind: http`"),
     ("modbus", "bring the values to MQTT with a gateway and use `kind: mqtt`, or post them to `kind: http`"),
-    ("file", "publish the file with `andon feed` and use `kind: mqtt`, or post it to `kind: http`"),
     ("sql", "post the rows to `kind: http`"),
 ];
 

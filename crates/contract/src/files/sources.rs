@@ -176,4 +176,4 @@ pub(crate) enum FormWord {
 }
 
 /// What `kind` may be; the kinds that are not built yet stand in `not_built`.
-pub(crate) const KINDS: [&str; 3] = ["mqtt", "http", "shdr"];
+pub(crate) const KINDS: [&str; 4] = ["mqtt", "http", "shdr", "file"];

@@ -3,6 +3,7 @@
 
 mod destination;
 mod rows;
+pub mod shdr;
 
 pub use destination::{Destination, Wanted, destination};
 pub use rows::{Format, LINE_MAX, Row, rows};

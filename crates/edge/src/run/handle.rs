@@ -32,8 +32,8 @@ pub struct SourceStatus {
 /// A running source; dropping it stops it.
 #[derive(Debug)]
 pub struct SourceHandle {
-    pub(super) shared: Arc<Shared>,
-    pub(super) thread: Option<JoinHandle<()>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) thread: Option<JoinHandle<()>>,
 }
 
 impl SourceHandle {
@@ -62,18 +62,18 @@ impl Drop for SourceHandle {
 }
 
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) waker: Waker,
+pub(crate) struct Shared {
+    pub(crate) waker: Waker,
     stop: AtomicBool,
     /// The thread blocks and must be woken when a part is durable.
     pub(super) blocked: AtomicBool,
     /// Parts that are over, with the number of their flight.
     pub(super) done: Mutex<Vec<(u64, Result<(), StoreError>)>>,
-    pub(super) status: Mutex<SourceStatus>,
+    pub(crate) status: Mutex<SourceStatus>,
 }
 
 impl Shared {
-    pub(super) fn new(waker: Waker, since: Time) -> Self {
+    pub(crate) fn new(waker: Waker, since: Time) -> Self {
         let status = SourceStatus { since, reason: "starting".into(), ..SourceStatus::default() };
         Self {
             waker,
@@ -85,7 +85,7 @@ impl Shared {
     }
 
     /// Whether the handle asks for the end.
-    pub(super) fn stopped(&self) -> bool {
+    pub(crate) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
