@@ -259,10 +259,13 @@ fn is_loopback(address: Option<&str>) -> bool {
     })
 }
 
+/// Paths and texts of files, the main one first.
+type Files = Vec<(String, String)>;
+
 /// What the settings of brokers that sources name let be lost. Paths are relative to the project's folder.
 pub(crate) fn warnings(dir: &Path, contract: &Contract) -> Vec<Problem> {
     let mut all = Vec::new();
-    let mut read: BTreeMap<&str, Result<Vec<(String, String)>, String>> = BTreeMap::new();
+    let mut read: BTreeMap<&str, Result<Files, String>> = BTreeMap::new();
     for (name, source) in &contract.sources {
         let SourceKind::Mqtt(mqtt) = &source.kind else { continue };
         let Some(path) = mqtt.broker_settings.as_deref() else { continue };
@@ -277,14 +280,16 @@ pub(crate) fn warnings(dir: &Path, contract: &Contract) -> Vec<Problem> {
         };
         let files = files.iter().map(|(path, text)| File::new(path.clone(), text.clone(), None)).collect();
         let findings = Findings::new(files);
-        list.into_iter().for_each(|finding| findings.push(finding));
+        for finding in list {
+            findings.push(finding);
+        }
         all.extend(findings.problems().into_iter().filter(|problem| !all.contains(problem)).collect::<Vec<_>>());
     }
     all
 }
 
 /// The main file and those of its `include_dir`, in the order in which the broker reads them.
-fn read_conf(dir: &Path, path: &str) -> Result<Vec<(String, String)>, String> {
+fn read_conf(dir: &Path, path: &str) -> Result<Files, String> {
     let main = read_file(&dir.join(path))?;
     let mut files = vec![(path.to_owned(), main)];
     let included: Option<String> = files.first().and_then(|(_, text)| {
@@ -297,7 +302,7 @@ fn read_conf(dir: &Path, path: &str) -> Result<Vec<(String, String)>, String> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(&folder).map_err(cannot)? {
         let name = entry.map_err(cannot)?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".conf") {
+        if Path::new(&name).extension().is_some_and(|ending| ending == "conf") {
             names.push(name);
         }
         if names.len() > INCLUDED_MAX {

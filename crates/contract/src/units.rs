@@ -86,6 +86,7 @@ pub fn valid(unit: &str) -> Result<(), NotAUnit> {
 /// # Errors
 /// One of them is no unit, they measure different things, or the step between them is no straight line (decibels into
 /// a plain ratio, pH into a concentration).
+#[expect(clippy::float_cmp, reason = "one and zero are exact where nothing is to be done")]
 pub fn conversion(from: &str, to: &str) -> Result<Option<Conversion>, NotComparable> {
     let refuse = |why: String| NotComparable { from: from.to_owned(), to: to.to_owned(), why };
     for unit in [from, to] {
@@ -219,7 +220,7 @@ mod tests {
             (1.0, "[lb_av]", "kg", 0.453_592_37),
             (1.0, "atm", "bar", 1.01325),
             (1.0, "[lbf_av]", "N", 4.448_221_615_260_5),
-            (1.0, "[Btu_IT]", "J", 1055.055_852_62),
+            (1.0, "[Btu_IT]", "J", 1_055.055_852_62),
             (1.0, "mm[Hg]", "Pa", 133.322),
         ];
         for (value, from, to, want) in near {
