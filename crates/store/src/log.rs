@@ -18,14 +18,14 @@ use andon_model::{
     sample::{Batch, Counts, Part},
 };
 use files::{Active, Follower, Opened};
-use segment::Segment;
-use window::{Newest, Standing};
 use ring::Ring;
+use segment::Segment;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
 };
+use window::{Newest, Standing};
 use writer::{Job, Writer};
 
 /// What is called once a part is durable, or has failed.

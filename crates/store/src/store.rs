@@ -185,6 +185,11 @@ impl Store {
         }
     }
 
+    /// Whether the disk was full and has no room again yet: nothing more is acknowledged until then.
+    pub fn is_full(&self) -> bool {
+        matches!(&self.0.place, Place::Folder(folder) if folder.room.is_full())
+    }
+
     /// Writes into the folder's lock what others shall know of this instance: its address and process. It is gone
     /// with the lock. [`announced`](crate::announced) reads it.
     pub fn announce(&self, text: &str) -> Result<(), StoreError> {
@@ -363,7 +368,7 @@ impl Store {
     }
 
     /// Rows for people, newest first unless asked otherwise. Kinds: events, runs, tasks, calls, attempts, exceptions,
-    /// quarantine, gaps, contracts, cursors, sources, rule-states.
+    /// quarantine, gaps, contracts, cursors, sources, historian, rule-states.
     pub fn list(&self, kind: &str, query: &Query) -> Result<Page, StoreError> {
         self.0.db.list(kind, query)
     }
@@ -454,7 +459,10 @@ impl Store {
     }
 
     /// Asks the database; the question must be short.
-    pub(crate) fn ask<T>(&self, ask: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn ask<T>(
+        &self,
+        ask: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.0.db.read(ask)
     }
 

@@ -1,6 +1,6 @@
 //! A crash after every single operation on files: nothing is lost, nothing is doubled, and what is left is tidied up.
 
-use super::{Kept, Keeper, Policy, Progress, Reduce, catalog::Which, parquet};
+use super::{Keeper, Kept, Policy, Progress, Reduce, catalog::Which, parquet};
 use crate::{Limits, RuleStateRow, Store, StoreError, Write, conformance::read_all};
 use andon_model::{
     Entry, Name, Position, Quality, Sample, SignalNo, SiteName, Time, Value,
@@ -9,6 +9,7 @@ use andon_model::{
 };
 use std::{
     collections::BTreeMap,
+    io::{BufRead as _, BufReader, Write as _},
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,8 +19,18 @@ const HOUR: Span = Span::from_secs(3_600);
 const BEGIN: Time = Time(1_750_000_000_000_000_000);
 
 fn open(dir: &Path) -> Result<Store, StoreError> {
-    let limits = Limits { segment_bytes: 4 << 10, ring_bytes: 0 };
+    let limits = Limits { segment_bytes: 1 << 10, ring_bytes: 0 };
     Store::open_with(dir, &limits, &mut |bytes| bytes.fill(5))
+}
+
+/// A folder in memory where there is one: these tests sync thousands of times, and nothing here reads what only a disk
+/// keeps.
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    // The reserve of a full disk takes no room here: it has the size and no pages.
+    std::fs::File::create(dir.path().join("reserve")).unwrap().set_len(64 << 20).unwrap();
+    dir
 }
 
 fn policy(age: Option<Span>, reduce: Option<Reduce>) -> Policy {
@@ -162,18 +173,19 @@ fn copy(from: &Path, to: &Path) {
 
 /// Crashes after every operation, once as a killed process and once as a machine without power.
 fn crash_everywhere(policy: &Policy, parts: i64, hours: i64, check: &dyn Fn(&Store, &Found)) {
-    let prepared = tempfile::tempdir().unwrap();
+    let prepared = scratch();
     let store = open(prepared.path()).unwrap();
     fill(&store, parts);
     let expected = hot(&store, store.log_start());
     let (one, two) = (newest(&store, "line-1"), newest(&store, "line-2"));
     assert!(store.ground().unwrap().log.segments().unwrap().len() > 3, "there are segments to remove");
     drop(store);
-    for power in [false, true] {
+    // A machine without power loses all that a killed process loses, and more.
+    for (power, stride) in [(true, 1), (false, 5)] {
         let mut crashed = true;
         let mut step = 0;
         while crashed {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = scratch();
             copy(prepared.path(), dir.path());
             let store = open(dir.path()).unwrap();
             store.ground().unwrap().folder.disk.crash_after(step, power);
@@ -192,7 +204,7 @@ fn crash_everywhere(policy: &Policy, parts: i64, hours: i64, check: &dyn Fn(&Sto
             is_tidy(&store);
             assert_eq!((newest(&store, "line-1"), newest(&store, "line-2")), (one.clone(), two.clone()), "step {step}");
             assert!(store.log_start().offset > 0, "segments went");
-            step += 1;
+            step += stride;
         }
         assert!(step > 20, "there was something to crash in");
     }
@@ -200,13 +212,13 @@ fn crash_everywhere(policy: &Policy, parts: i64, hours: i64, check: &dyn Fn(&Sto
 
 #[test]
 fn sealing_and_compaction_lose_and_double_nothing_wherever_they_crash() {
-    crash_everywhere(&policy(None, None), 45, 3, &|store, expected| assert_eq!(&all(store), expected));
+    crash_everywhere(&policy(None, None), 18, 3, &|store, expected| assert_eq!(&all(store), expected));
 }
 
 #[test]
 fn retention_removes_what_it_counts_wherever_it_crashes() {
     let age = Span::from_secs(31 * 3_600);
-    crash_everywhere(&policy(Some(age), None), 36, 4, &|store, expected| {
+    crash_everywhere(&policy(Some(age), None), 18, 4, &|store, expected| {
         let found = all(store);
         let expired: u64 = store.holdings().unwrap().expired.values().sum();
         assert_eq!(found.len() as u64 + expired, expected.len() as u64);
@@ -216,7 +228,7 @@ fn retention_removes_what_it_counts_wherever_it_crashes() {
 
 #[test]
 fn what_is_reduced_is_counted_and_summed_up_before() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path()).unwrap();
     fill(&store, 40);
     let expected = hot(&store, store.log_start());
@@ -245,7 +257,7 @@ fn what_is_reduced_is_counted_and_summed_up_before() {
 
 #[test]
 fn segments_stay_while_rules_or_intakes_need_them() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path()).unwrap();
     fill(&store, 40);
     let (start, end) = (store.log_start(), store.log_end());
@@ -286,12 +298,14 @@ fn segments_stay_while_rules_or_intakes_need_them() {
 
 #[test]
 fn young_samples_are_sealed_when_asked_for_or_when_their_segment_is_full() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path()).unwrap();
     fill(&store, 1);
     let mut keeper = Keeper::new(store.clone(), policy(None, None));
     let now = BEGIN.plus(Span::from_secs(60));
-    assert_eq!(keeper.step(now).unwrap(), Progress::Idle { until: Some(BEGIN.plus(HOUR)) });
+    assert_eq!(keeper.step(now).unwrap(), Progress::Idle { until: Some(now.plus(Span::from_secs(10))) });
+    let shortly = BEGIN.plus(HOUR).minus(Span::from_secs(1));
+    assert_eq!(keeper.step(shortly).unwrap(), Progress::Idle { until: Some(BEGIN.plus(HOUR)) });
     keeper.seal_now().ask();
     assert_eq!(keeper.step(now).unwrap(), Progress::Worked);
     assert_eq!(store.holdings().unwrap().sealed, store.log_end());
@@ -306,7 +320,7 @@ fn young_samples_are_sealed_when_asked_for_or_when_their_segment_is_full() {
 
 #[test]
 fn a_missing_file_is_named_and_what_belongs_to_its_day_is_left() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path()).unwrap();
     fill(&store, 20);
     keep(&store, &policy(None, None), 3).unwrap();
@@ -330,7 +344,7 @@ fn a_missing_file_is_named_and_what_belongs_to_its_day_is_left() {
 
 #[test]
 fn a_database_that_does_not_fit_the_log_refuses_the_start() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(dir.path()).unwrap();
     fill(&store, 40);
     keep(&store, &policy(None, None), 1).unwrap();
@@ -346,4 +360,122 @@ fn a_database_that_does_not_fit_the_log_refuses_the_start() {
     set(1_000_000);
     let refused = open(dir.path()).err().unwrap();
     assert!(matches!(refused, StoreError::Beyond { .. }), "{refused}");
+}
+
+/// The part that is written as the `n`th.
+fn killed_part(store: &Store, n: i64) -> Part {
+    let site = SiteName::new(if n % 5 == 0 { "monterrey" } else { "hamburg" }).unwrap();
+    let mut part = Part::new(site, Name::new("line-1").unwrap());
+    for m in 0..20 {
+        let received = BEGIN.plus(Span::from_secs(n * 60 + m));
+        part.entries.push(Entry::Sample(Sample {
+            signal: number(store, u32::try_from(m % 4).unwrap()),
+            time: if m == 9 { received.minus(Span::from_secs(26 * 3_600)) } else { received },
+            received,
+            quality: Quality::GOOD,
+            value: Value::I64(n * 20 + m),
+            origin: Origin::Live,
+        }));
+    }
+    part.counts = Counts { received: 20, stored: 20, ..Counts::default() };
+    part
+}
+
+/// Every second run also removes what is old.
+fn killed_policy(seed: u64) -> Policy {
+    policy((seed % 2 == 1).then_some(Span::from_secs(12 * 3_600)), None)
+}
+
+fn killed_open(dir: &Path) -> Store {
+    let limits = Limits { segment_bytes: 16 << 10, ring_bytes: 0 };
+    Store::open_with(dir, &limits, &mut |bytes| bytes.fill(5)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn kill_9_while_files_are_written_merged_and_removed_loses_and_doubles_nothing() {
+    for seed in 0..4_u64 {
+        let dir = scratch();
+        let mut acknowledged: Vec<(i64, u64)> = Vec::new();
+        let mut worked = false;
+        for round in 0..4_u64 {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "historian::crash::child_keeps_until_it_is_killed", "--ignored", "--nocapture"])
+                .env("STORE_TEST_DIR", dir.path())
+                .env("STORE_TEST_SEED", seed.to_string())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let enough = 300 + seed * 41 + round * 97;
+            let (mut lines, mut steps, mut killed) = (0, 0, false);
+            for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+                // The last line may be cut short: then nobody was told.
+                let Ok(line) = line else { break };
+                match line.split(' ').collect::<Vec<_>>()[..] {
+                    ["part", n, first, "."] => acknowledged.push((n.parse().unwrap(), first.parse().unwrap())),
+                    ["step", "."] => steps += 1,
+                    _ => continue,
+                }
+                lines += 1;
+                if lines >= enough && steps > 20 && !killed {
+                    child.kill().unwrap();
+                    killed = true;
+                }
+            }
+            assert!(killed, "the other process ended by itself");
+            child.wait().unwrap();
+
+            let store = killed_open(dir.path());
+            is_tidy(&store);
+            let found = all(&store);
+            let holdings = store.holdings().unwrap();
+            assert_eq!(holdings.missing, Vec::<PathBuf>::new());
+            let stored: u64 = store.source_counts().values().map(|counts| counts.stored).sum();
+            let expired: u64 = holdings.expired.values().sum();
+            assert_eq!(found.len() as u64 + expired, stored, "seed {seed}, round {round}");
+            assert!(expired == 0 || seed % 2 == 1, "seed {seed}, round {round}");
+            for (n, first) in &acknowledged {
+                for m in 0..20 {
+                    let place = Position { epoch: 1, offset: first + u64::try_from(m).unwrap() };
+                    let value = found.get(&place).map(|(.., value)| value);
+                    let gone = value.is_none() && expired > 0;
+                    assert!(gone || value == Some(&Value::I64(n * 20 + m)), "seed {seed}: {place} is {value:?}");
+                }
+            }
+            worked |= holdings.files > 0 && store.log_start().offset > 0;
+        }
+        assert!(worked, "files were written and segments went");
+    }
+}
+
+#[test]
+#[ignore = "the other process of the test above"]
+fn child_keeps_until_it_is_killed() {
+    let (Ok(dir), Ok(seed)) = (std::env::var("STORE_TEST_DIR"), std::env::var("STORE_TEST_SEED")) else { return };
+    let store = killed_open(Path::new(&dir));
+    let policy = killed_policy(seed.parse().unwrap());
+    let say = |text: String| {
+        // One write a line, so that a killed process cuts at most the last one.
+        let mut out = std::io::stdout();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap();
+    };
+    let begin = i64::try_from(store.log_end().offset / 20).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in begin.. {
+                let batches = store.append(vec![killed_part(&store, n)]).unwrap();
+                say(format!("part {n} {} .\n", batches[0].first.offset));
+            }
+        });
+        let mut keeper = Keeper::new(store.clone(), policy);
+        keeper.set_chunk(400);
+        loop {
+            let end = store.log_end();
+            read_to(&store, end);
+            // The clock of the samples runs an hour a second or so; days close all the time.
+            let now = BEGIN.plus(Span::from_secs(i64::try_from(end.offset / 20).unwrap() * 60));
+            if keeper.step(now).unwrap() == Progress::Worked {
+                say("step .\n".to_owned());
+            }
+        }
+    });
 }

@@ -13,11 +13,14 @@ use crate::{
     folder::Folder,
     log::{Log, Readers},
 };
-use andon_model::{Entry, Name, Position, Time, sample::Batch};
+use andon_model::{Entry, Name, Position, Time, sample::Batch, span::Span};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Segments of the log that go in one step at most.
@@ -29,6 +32,9 @@ const PROBED_BATCHES_MAX: usize = 10_000;
 /// Room that must be left beside a merged file: more than intake needs to go on, so that merging never stops it.
 const MERGE_ROOM_BYTES: u64 = 256 << 20;
 
+/// So often a keeper looks whether the log has filled a segment, and whether rules need one no more.
+const LOOK_AGAIN: Span = Span::from_secs(10);
+
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -36,7 +42,8 @@ pub enum Progress {
     Worked,
     /// Nothing: all is kept as it should be.
     Idle {
-        /// At this time there is something to do although the store does not change; `None`: not by time.
+        /// Look again then, also when no row changes: the log may have filled a segment. `None`: there is never anything
+        /// to do.
         until: Option<Time>,
     },
 }
@@ -145,7 +152,8 @@ impl Keeper {
             return Ok(Progress::Worked);
         }
         let expiry = self.known().and_then(|known| retain::plan(&known.files, &self.policy, now).next);
-        Ok(Progress::Idle { until: [seal, merge, expiry].into_iter().flatten().min() })
+        let again = Some(now.plus(LOOK_AGAIN));
+        Ok(Progress::Idle { until: [seal, merge, expiry, again].into_iter().flatten().min() })
     }
 
     fn known(&self) -> Option<&Known> {
@@ -175,7 +183,16 @@ impl Keeper {
             return Ok(false);
         }
         let needed = self.needed(ground)?.map_or(known.place, |needed| needed.min(known.place));
-        Ok(ground.log.remove(needed, REMOVED_SEGMENTS_MAX, ground.folder)? > 0)
+        self.let_go(ground, needed, REMOVED_SEGMENTS_MAX)
+    }
+
+    fn let_go(&self, ground: Ground<'_>, needed: Position, most: usize) -> Result<bool, StoreError> {
+        let went = ground.log.remove(needed, most, ground.folder)? > 0;
+        if let Some(readers) = &self.readers {
+            // A file that is open takes its room although it has no name any more.
+            readers.forget(ground.log.start().offset);
+        }
+        Ok(went)
     }
 
     /// The place from which on somebody else needs the log: rules, who go on from the oldest of their states, and
@@ -316,7 +333,7 @@ impl Keeper {
         tracing::error!(dropped, "the disk is full: samples go that rules have not read; they are in the historian");
         self.apply(ground, changes)?;
         let next = Position { offset: next, ..ground.log.end() };
-        Ok(ground.log.remove(next, 1, ground.folder)? > 0)
+        self.let_go(ground, next, 1)
     }
 }
 

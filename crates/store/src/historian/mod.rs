@@ -21,9 +21,7 @@ pub use keeper::{Keeper, Progress, SealNow};
 
 pub use range::{BUCKETS_MAX, RANGE_SAMPLES_MAX};
 
-use andon_model::{
-    AssetName, Name, Position, Quality, SignalName, SiteName, Time, Value, sample::Origin, span::Span,
-};
+use andon_model::{AssetName, Name, Position, Quality, SignalName, SiteName, Time, Value, sample::Origin, span::Span};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 /// Which samples are asked for: of one signal, by source time.
@@ -152,4 +150,10 @@ pub struct Reduce {
     pub door: Option<f64>,
     /// One at least is kept in each such stretch of source time.
     pub heartbeat: Option<Span>,
+}
+
+/// Reads any bytes as a file of samples and as one of minutes: what is none is refused, and nothing else happens.
+pub fn fuzz(data: &[u8]) {
+    parquet::fuzz(data);
+    minutes::fuzz(data);
 }

@@ -107,11 +107,8 @@ fn thin(run: &[Point], reduce: &Reduce, kept: &mut [bool]) {
     for (at, &point) in rest.iter().enumerate().map(|(at, point)| (at + 1, point)) {
         loop {
             let late = heartbeat.is_some_and(|longest| point.nanos_since(door.from) > longest);
-            let says_nothing = if swinging {
-                door.passes(point)
-            } else {
-                (point.value - door.from.value).abs() <= width
-            };
+            let says_nothing =
+                if swinging { door.passes(point) } else { (point.value - door.from.value).abs() <= width };
             if says_nothing && !late {
                 door.close(point, width);
                 before = Some((at, point));

@@ -131,11 +131,12 @@ pub(crate) fn list(log: &Path) -> Result<Vec<Offset>, StoreError> {
     Ok(firsts)
 }
 
-/// Removes segments that a crash left before they had their name: each takes the room of a whole one.
+/// Removes what a crash left before it had its name: a segment takes the room of a whole one.
 pub(crate) fn tidy(log: &Path) -> Result<(), StoreError> {
+    let ours = |name: &str| name == super::window::ASIDE || name.strip_suffix(".seg.new").and_then(offset).is_some();
     for file in std::fs::read_dir(log).map_err(|e| StoreError::io(log, "list", e))? {
         let file = file.map_err(|e| StoreError::io(log, "list", e))?;
-        if file.file_name().to_str().and_then(|name| offset(name.strip_suffix(".seg.new")?)).is_some() {
+        if file.file_name().to_str().is_some_and(ours) {
             std::fs::remove_file(file.path()).map_err(|e| StoreError::io(&file.path(), "remove", e))?;
         }
     }

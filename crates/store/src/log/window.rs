@@ -21,6 +21,9 @@ use std::{
 /// Samples of a source that are kept when their segments go.
 pub(crate) const SAMPLES: u64 = 65_536;
 
+/// The name of the file while it is written.
+pub(crate) const ASIDE: &str = "window.new";
+
 /// Segments whose indexes are remembered.
 const INDEXES_MAX: usize = 4;
 
@@ -56,12 +59,7 @@ impl Newest {
     }
 
     /// The newest batches of a source that hold at least so many samples, oldest first; fewer where there are no more.
-    pub(crate) fn read(
-        &self,
-        source: &Name,
-        samples: u64,
-        standing: &Standing,
-    ) -> Result<Vec<Arc<Batch>>, StoreError> {
+    pub(crate) fn read(&self, source: &Name, samples: u64, standing: &Standing) -> Result<Vec<Arc<Batch>>, StoreError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stored = standing.stored.get(source).copied().unwrap_or(0);
         let firsts = super::segment::list(&self.log)?;
@@ -116,7 +114,7 @@ impl Newest {
             index.grow(&mut segment, None)?;
             parts.push((segment, index));
         }
-        let aside = self.log.join("window.new");
+        let aside = self.log.join(ASIDE);
         disk.step()?;
         let written = write(&aside, &mut parts, &Header { instance, first: next, counts: BTreeMap::new() }, behind);
         disk.wrote(&aside)?;
