@@ -24,6 +24,9 @@ pub struct Problem {
     /// Each single problem with its place, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Placed>,
+    /// Headers of the answer that say more.
+    #[serde(skip)]
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// A problem at a place of the body.
@@ -52,6 +55,7 @@ impl Problem {
             detail: detail.into(),
             remedy: None,
             problems: Vec::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -68,6 +72,16 @@ impl Problem {
     /// 404: there is no such thing.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(404, "not-found", "there is no such thing", detail)
+    }
+
+    /// 408: what was announced did not come.
+    pub fn late(detail: impl Into<String>) -> Self {
+        Self::new(408, "late", "the request took too long", detail)
+    }
+
+    /// 409: something else is under way.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(409, "conflict", "something else is under way", detail)
     }
 
     /// 413: more than is taken at once.
@@ -90,6 +104,11 @@ impl Problem {
         Self::new(421, "misdirected", "the request was meant for another host", detail)
     }
 
+    /// 429: more at once than is served.
+    pub fn busy(detail: impl Into<String>) -> Self {
+        Self::new(429, "busy", "more is under way than is served at once", detail)
+    }
+
     /// 503: not now.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(503, "unavailable", "this cannot be done now", detail)
@@ -107,6 +126,13 @@ impl Problem {
         self
     }
 
+    /// With a header of the answer.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
     /// With single problems at their places.
     #[must_use]
     pub fn placed(mut self, problems: Vec<Placed>) -> Self {
@@ -119,6 +145,12 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_string(&self).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        for (name, value) in &self.headers {
+            if let Ok(value) = header::HeaderValue::from_str(value) {
+                response.headers_mut().insert(*name, value);
+            }
+        }
+        response
     }
 }

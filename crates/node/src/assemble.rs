@@ -183,7 +183,7 @@ impl Node {
         let shared = Arc::new(Shared {
             store: store.clone(),
             rules: Arc::new(Mutex::new(RulesRead::of(&loop_of_rules))),
-            posts: Posts::new(&contract, &store, env()).map_err(on_store)?,
+            posts: Posts::new(&contract, &store, &env()).map_err(on_store)?,
             workers: Mutex::default(),
             sources: Mutex::default(),
             listeners: Mutex::default(),
@@ -221,7 +221,8 @@ impl Node {
             lock(&shared.sources).push((source.clone(), handle.map_err(StartError::Thread)?));
         }
         for (of, settings) in &instance.listeners {
-            let started = listener::start(&contract, of, settings, store.clone(), env(), Arc::new(Real), Box::new(chance));
+            let started =
+                listener::start(&contract, of, settings, store.clone(), env(), Arc::new(Real), Box::new(chance));
             let handle = started.map_err(|cause| StartError::Listener {
                 name: of.clone(),
                 address: settings.address.resolve(&|name| std::env::var(name).ok()),
@@ -329,6 +330,11 @@ impl Running for Shared {
 
     fn live(&self) -> Result<Live, StoreError> {
         lock(&self.watch).live(&self.store)
+    }
+
+    fn connections(&self) -> Vec<(String, u64)> {
+        let of = |listener: &ListenerHandle| (listener.address().to_string(), listener.status().connections as u64);
+        lock(&self.listeners).iter().map(of).collect()
     }
 
     fn seal(&self) -> Result<(), Problem> {
