@@ -170,6 +170,13 @@ impl HttpIngest {
     }
 }
 
+/// Reads events, to be samples and to be events; the first byte chooses whether they have their attributes.
+pub(crate) fn fuzz_cloud(data: &[u8]) {
+    let Some((first, body)) = data.split_first() else { return };
+    reader::fuzz(2 + (first & 1), body);
+    events::fuzz(body);
+}
+
 /// Reads a body as far as that goes without a contract; the first byte chooses its form.
 pub(crate) fn fuzz(data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };

@@ -305,7 +305,12 @@ pub(super) fn fuzz(form: u8, body: &[u8]) {
             });
         }
         1 => drop(lines(text, &mut |_, _: Raw<'_>| count += 1, &mut |_| {})),
-        2 => drop(elements(text, "event", &mut |_, _: super::cloud::Envelope<'_>| count += 1)),
+        2 => {
+            let mut each = |_, _: Raw<'_>| count += 1;
+            let _ = elements(text, "event", &mut |place, event: super::cloud::Envelope<'_>| {
+                event.samples(place, false, &mut each, &mut |_| {});
+            });
+        }
         _ => drop(whole::<super::cloud::Data<'_>>(text)),
     }
 }

@@ -2,9 +2,8 @@
 
 use crate::common::*;
 use andon_contract::Contract;
-use andon_contract::contract::{HttpSource, Level, MqttVersion, Source, SourceKind};
+use andon_contract::contract::{Level, MqttVersion, SourceKind};
 use andon_edge::duplicates::Duplicates;
-use andon_edge::http::{HttpIngest, Posted};
 use andon_edge::mapping::Incoming;
 use andon_edge::mqtt::Ack;
 use andon_edge::source::{Before, GROUP_MESSAGES_MAX, Group, SourceCore, gap};
@@ -197,46 +196,6 @@ fn a_gap_is_told_where_the_broker_kept_nothing() {
     assert_eq!(told(Some(&row(false)), Some(Time(50)), false, false), Some((100, 900)));
     assert_eq!(told(Some(&row(false)), None, true, true), Some((100, 900)));
     assert_eq!(told(Some(&row(true)), Some(Time(500)), false, false), Some((500, 900)), "after a crash");
-}
-
-fn ingest(store: &Store) -> HttpIngest {
-    let mut contract = contract("mqtt://127.0.0.1", MqttVersion::V5, 1, 3);
-    let source = contract.sources.get("machines").expect("it is there");
-    let http = Source { kind: SourceKind::Http(HttpSource { token: None }), ..source.clone() };
-    contract.sources.insert(name("posts"), http);
-    let made = HttpIngest::new(Arc::new(contract), &name("posts"), store.clone(), &mut chance(3));
-    made.expect("the store answers").expect("a source")
-}
-
-#[test]
-fn a_body_is_stored_as_a_whole_or_every_problem_is_told() {
-    let store = Store::memory(&mut chance(3));
-    let ingest = ingest(&store);
-    let post = |body: &str| ingest.post(Some("application/json; charset=utf-8"), body.as_bytes(), NOW).unwrap();
-    let good = r#"{"asset":"machine-001","signal":"temperature","value":5,"time":"2025-11-24T15:59:59Z"}"#;
-    assert_eq!(post(good), Posted::Accepted(Counts { received: 1, stored: 1, ..Counts::default() }));
-    let both = format!("[{good},{}]", good.replace(":5,", ":6,"));
-    assert_eq!(post(&both), Posted::Accepted(Counts { received: 2, stored: 1, duplicate: 1, ..Counts::default() }));
-    let bad = format!(
-        "[{good},{},{},{}]",
-        r#"{"asset":"nobody","signal":"temperature","value":5}"#,
-        r#"{"asset":"machine-001","signal":"temperature","value":"5","tme":1}"#,
-        r#"{"asset":"machine-001","signal":"temperature","value":5,"time":"2125-11-24T15:59:59Z"}"#,
-    );
-    let Posted::Refused(refusal) = post(&bad) else { panic!() };
-    let places: Vec<&str> = refusal.problems.iter().map(|p| p.pointer.as_str()).collect();
-    assert_eq!((refusal.status, refusal.samples, places), (422, 4, vec!["/1/asset", "/2/tme", "/2/value", "/3/time"]));
-    for (body, status) in [("{", 400), ("5", 422), ("[]", 422), ("[5]", 422)] {
-        let Posted::Refused(refusal) = post(body) else { panic!("{body}") };
-        assert_eq!(refusal.status, status, "{body}");
-    }
-    let many = format!("[{}]", vec![good; 1_001].join(","));
-    assert!(matches!(post(&many), Posted::Refused(r) if r.status == 413 && r.samples == 1_001));
-    assert!(matches!(ingest.post(None, good.as_bytes(), NOW).unwrap(), Posted::Refused(r) if r.status == 415));
-    let counts = store.source_counts().get("posts").copied().expect("counted");
-    assert!(counts.is_whole(), "{counts:?}");
-    assert_eq!((counts.stored, counts.refused), (2, 4 + 4 + 1_001 + 1));
-    assert_eq!(samples(&store).len(), 2);
 }
 
 proptest! {

@@ -1,6 +1,8 @@
 //! The edge against real and hostile brokers, each with a port and a folder of its own.
 
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod cores;
@@ -8,6 +10,12 @@ mod cores;
 mod feeds;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod listener;
+#[cfg(test)]
+mod posts;
+#[cfg(test)]
+mod secure;
 #[cfg(test)]
 mod sources;
 #[cfg(test)]
