@@ -34,7 +34,8 @@ fn told(problems: &[Problem]) -> Vec<(&str, &str, usize)> {
 fn what_a_broker_loses_is_told_with_its_file_and_line() {
     let dir = tempfile::tempdir().unwrap();
     project(dir.path());
-    let alone = from_files(FILES.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()).unwrap();
+    let alone =
+        from_files(FILES.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()).unwrap();
     assert_eq!(told(&alone.warnings), []);
 
     // The file is not there.
