@@ -1,4 +1,4 @@
 #![no_main]
 //! rows: foreign bytes never panic and always end.
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| andon_edge::fuzz::rows(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| andon_edge::fuzz::file_rows(data));

@@ -14,13 +14,14 @@ use std::{
 type Entry = fn(&[u8]);
 
 /// The targets of `fuzz/Cargo.toml` with what they call.
-const TARGETS: [(&str, Entry); 13] = [
+const TARGETS: [(&str, Entry); 14] = [
     ("project", andon_contract::fuzz),
     ("expression", andon_contract::expr::fuzz::fuzz),
     ("mqtt", andon_edge::fuzz::mqtt),
+    ("listener_packets", andon_edge::fuzz::listener_packets),
     ("payload", andon_edge::fuzz::payload),
     ("shdr", andon_edge::fuzz::shdr),
-    ("rows", andon_edge::fuzz::rows),
+    ("rows", andon_edge::fuzz::file_rows),
     ("feed", andon_edge::fuzz::feed_csv),
     ("ingest", andon_edge::fuzz::http),
     ("cloudevents", andon_edge::fuzz::cloud_events),

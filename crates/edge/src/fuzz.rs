@@ -70,8 +70,13 @@ pub fn shdr(data: &[u8]) {
 }
 
 /// A file of rows, read as CSV, JSON lines and XML; the first byte chooses how it is written.
-pub fn rows(data: &[u8]) {
+pub fn file_rows(data: &[u8]) {
     crate::files::fuzz(data);
+}
+
+/// What a client says to a listener; the first byte chooses how it is cut.
+pub fn listener_packets(data: &[u8]) {
+    crate::listener::fuzz::fuzz(data);
 }
 
 /// A payload, read by hand and by its tree: where the quick way does not decline, both must give the same.
@@ -166,8 +171,9 @@ mod tests {
         fn garbage_returns(data in prop::collection::vec(any::<u8>(), 0..200)) {
             super::mqtt(&data);
             super::payload(&data);
+            super::listener_packets(&data);
             super::shdr(&data);
-            super::rows(&data);
+            super::file_rows(&data);
             super::feed_csv(&data);
             super::http(&data);
             super::cloud_events(&data);
