@@ -8,6 +8,7 @@ mod project;
 mod publisher;
 mod report;
 mod signal;
+mod source;
 mod start;
 mod subject;
 
@@ -18,6 +19,8 @@ use anyhow::Result;
 pub(crate) enum Command {
     /// From a signal to the event it causes, beside the broker alone.
     Signal(signal::Arguments),
+    /// An MQTT source alone, beside the broker alone.
+    Source(source::Arguments),
     /// Ready again after `kill -9`, with many samples behind it.
     Start(start::Arguments),
     /// Machines that publish to the listener, beside the limit of this machine and a broker.
@@ -28,6 +31,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Signal(arguments) => signal::run(arguments),
+        Command::Source(arguments) => source::run(arguments),
         Command::Start(arguments) => start::run(arguments),
         Command::Listener(arguments) => listener::run(arguments),
     }

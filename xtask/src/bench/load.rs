@@ -79,6 +79,11 @@ impl Load {
         self.run(plan, &["--mode", "joba", "--warm", WARM, "--drain", DRAIN])
     }
 
+    /// Telemetry is published, and nobody of ours listens.
+    pub(super) fn publish(&self, plan: Plan) -> Result<Found> {
+        self.run(plan, &["--mode", "raw", "--nsub", "0", "--drain", "1"])
+    }
+
     fn run(&self, plan: Plan, more: &[&str]) -> Result<Found> {
         let mut mqload = Command::new(&self.program);
         mqload.args(arguments(self.port, plan)).args(more);

@@ -24,6 +24,19 @@ pub(super) fn files(run: u32, qos: u8, broker: u16) -> Vec<(String, String)> {
     same.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).chain(own).collect()
 }
 
+/// The files of a project that reads a broker, without rules.
+pub(super) fn reading(run: u32, qos: u8, broker: u16) -> Vec<(String, String)> {
+    let class = "signals:\n  vibration: { kind: f64, unit: mm/s }\n";
+    [
+        ("andon.yaml".to_owned(), INSTANCE.to_owned()),
+        ("policies/ownership.yaml".to_owned(), OWNERSHIP.to_owned()),
+        ("classes/machine.yaml".to_owned(), class.to_owned()),
+        (format!("assets/plant{run}.yaml"), assets(run)),
+        ("sources/machines.yaml".to_owned(), source(run, qos, broker)),
+    ]
+    .into()
+}
+
 /// The files of a project that listens itself, without rules.
 pub(super) fn listening(run: u32, port: u16) -> Vec<(String, String)> {
     let instance = format!(

@@ -230,7 +230,7 @@ fn build(target: &Path) -> Result<PathBuf> {
 }
 
 /// The folder with the load generator and the broker's configuration.
-fn material() -> Result<PathBuf> {
+pub(super) fn material() -> Result<PathBuf> {
     let folder = root::outside("ANDON_BENCH", "../shared/bench");
     for file in ["tools/mqload.c", "mosquitto/mosquitto.conf"] {
         if !folder.join(file).is_file() {
@@ -245,7 +245,7 @@ fn material() -> Result<PathBuf> {
 }
 
 /// The highest rate that holds, looked for in steps from a start; 0 when none does.
-fn highest(start: u32, mut holds: impl FnMut(u32) -> Result<bool>) -> Result<u32> {
+pub(super) fn highest(start: u32, mut holds: impl FnMut(u32) -> Result<bool>) -> Result<u32> {
     let mut rate = start;
     if holds(rate)? {
         while rate + RATE_STEP <= RATE_MAX && holds(rate + RATE_STEP)? {
@@ -264,7 +264,7 @@ fn highest(start: u32, mut holds: impl FnMut(u32) -> Result<bool>) -> Result<u32
 
 /// The part of the broker's highest rate that is offered.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is far below 2^32 and positive")]
-fn share(rate: u32) -> u32 {
+pub(super) fn share(rate: u32) -> u32 {
     (f64::from(rate) * SHARE).round() as u32
 }
 

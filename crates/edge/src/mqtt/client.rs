@@ -6,7 +6,7 @@ pub use super::told::{Ended, Happened, NotSent};
 use super::{
     codes,
     frame::{Framer, Oversize, PACKET_MAX, Piece},
-    message::{Ack, Message},
+    message::{self, Ack, Body, Message},
     packets,
 };
 use andon_contract::contract::MqttVersion;
@@ -32,6 +32,10 @@ pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 pub const PING_ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Bytes that wait to be sent before nothing more is published.
 pub const OUTPUT_MAX: usize = 1 << 20;
+/// The type of a PUBLISH.
+const PUBLISH: u8 = 3;
+/// The first byte of a PUBACK.
+const PUBACK: u8 = 0x40;
 /// The longest text of a broker that is shown.
 const SAID_MAX: usize = 200;
 
@@ -193,7 +197,12 @@ impl Client {
             match piece {
                 Piece::Begin(kind, bytes) => {
                     self.in_turn(kind)?;
-                    self.feed(bytes, now, happened)?;
+                    let whole = kind == PUBLISH && self.framer.is_between();
+                    if let Some(message) = whole.then(|| message::plain(bytes, self.settings.version)).flatten() {
+                        happened.push(Happened::Message(message));
+                    } else {
+                        self.feed(bytes, now, happened)?;
+                    }
                 }
                 Piece::Header(kind, bytes, filled) => {
                     self.in_turn(kind)?;
@@ -268,7 +277,7 @@ impl Client {
     fn packet(&mut self, packet: Packet, happened: &mut Vec<Happened>) -> Result<(), Ended> {
         match packet {
             Packet::V3_1_1Publish(_) | Packet::V5_0Publish(_) => {
-                let message = Message(packet);
+                let message = Message(Body::Packet(packet));
                 if let Some(Ack { id, exactly_once: true }) = message.ack() {
                     self.owed.insert(id);
                 }
@@ -390,10 +399,15 @@ impl Client {
         if self.stage != Stage::Connected {
             return Ok(());
         }
-        if ack.exactly_once {
-            self.owed.remove(&ack.id);
+        if !ack.exactly_once {
+            // The same in both versions: success needs no reason code. The core keeps no account of these.
+            let [high, low] = ack.id.to_be_bytes();
+            self.output.extend_from_slice(&[PUBACK, 2, high, low]);
+            self.sent_at = now;
+            return Ok(());
         }
-        let packet = packets::acknowledge(self.settings.version, ack).map_err(Ended::protocol)?;
+        self.owed.remove(&ack.id);
+        let packet = packets::acknowledge(self.settings.version, ack.id).map_err(Ended::protocol)?;
         let events = self.core.send(packet);
         self.send_events(events, now)
     }

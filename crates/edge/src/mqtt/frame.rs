@@ -85,6 +85,11 @@ impl Framer {
         Some(Piece::Begin(kind, before.get(..head + here).unwrap_or(&[])))
     }
 
+    /// Whether the piece that was returned last ended its packet.
+    pub(crate) fn is_between(&self) -> bool {
+        self.body == 0 && self.filled == 0 && self.oversize.is_none()
+    }
+
     /// Reads the header on; the remaining length once it is complete, an error when it is none.
     fn header(&mut self, input: &mut &[u8]) -> Option<Result<usize, NoHeader>> {
         loop {

@@ -3,7 +3,6 @@
 use super::{
     client::{RECEIVE_MAX, Settings},
     frame::PACKET_MAX,
-    message::Ack,
 };
 use andon_contract::contract::MqttVersion;
 use mqtt_protocol_core::mqtt::{
@@ -73,13 +72,11 @@ pub(super) fn unsubscribe(version: MqttVersion, id: u16, filters: &[String]) -> 
     }
 }
 
-/// PUBACK, or PUBREC.
-pub(super) fn acknowledge(version: MqttVersion, ack: Ack) -> Result<Packet, MqttError> {
-    match (version, ack.exactly_once) {
-        (MqttVersion::V3, false) => v3::Puback::builder().packet_id(ack.id).build().map(Into::into),
-        (MqttVersion::V3, true) => v3::Pubrec::builder().packet_id(ack.id).build().map(Into::into),
-        (MqttVersion::V5, false) => v5::Puback::builder().packet_id(ack.id).build().map(Into::into),
-        (MqttVersion::V5, true) => v5::Pubrec::builder().packet_id(ack.id).build().map(Into::into),
+/// The PUBREC of a message of QoS 2.
+pub(super) fn acknowledge(version: MqttVersion, id: u16) -> Result<Packet, MqttError> {
+    match version {
+        MqttVersion::V3 => v3::Pubrec::builder().packet_id(id).build().map(Into::into),
+        MqttVersion::V5 => v5::Pubrec::builder().packet_id(id).build().map(Into::into),
     }
 }
 

@@ -13,6 +13,10 @@ use std::{
 /// Sealed bytes read from the socket at once.
 const SEALED_BUFFER: usize = 64 << 10;
 
+/// What to do where the other side does not understand a handshake.
+pub(super) const PORT_REMEDY: &str =
+    "check that this is the port of the broker's TLS listener (mostly 8883), and look into its log";
+
 /// The TLS of one connection.
 pub(super) struct Secure {
     tls: ClientConnection,
@@ -155,6 +159,11 @@ impl Secure {
     }
 
     fn lost(&self, error: &io::Error) -> Ended {
+        if self.tls.is_handshaking() {
+            let reason =
+                format!("TLS with {} failed: it ended the connection during the handshake ({error})", self.peer);
+            return Ended::new(reason, PORT_REMEDY);
+        }
         let remedy = "check the network and the broker; its log says whether it refused our certificate";
         Ended::new(format!("the connection with {} was lost: {error}", self.peer), remedy)
     }

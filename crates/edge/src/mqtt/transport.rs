@@ -3,7 +3,7 @@
 
 use super::{
     client::Ended,
-    secure::{Secure, Taken},
+    secure::{PORT_REMEDY, Secure, Taken},
 };
 use crate::tls;
 use rustix::{
@@ -183,12 +183,7 @@ impl Link {
         waker: &Waker,
         stopped: &dyn Fn() -> bool,
     ) -> Result<(), Ended> {
-        let broken = |what: &str| {
-            Ended::new(
-                format!("TLS with {address} failed: {what}"),
-                "check that this is the port of the broker's TLS listener (mostly 8883), and look into its log",
-            )
-        };
+        let broken = |what: &str| Ended::new(format!("TLS with {address} failed: {what}"), PORT_REMEDY);
         let mut left = CONNECT_MAX;
         loop {
             secure.flush(&mut self.stream)?;

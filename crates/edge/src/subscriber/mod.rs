@@ -16,10 +16,7 @@ use crate::{
 };
 use andon_contract::contract::{Contract, PublishTo, Subscriber};
 use andon_model::{Name, Time};
-use andon_store::{
-    Store, StoreError,
-    rows::{StoredEvent, Write},
-};
+use andon_store::{Store, StoreError, rows::Write};
 use std::{
     collections::BTreeMap,
     io,

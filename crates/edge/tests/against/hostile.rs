@@ -16,7 +16,7 @@ fn start(port: u16, version: MqttVersion, store: &Store) -> SourceHandle {
 }
 
 /// A packet of a client: its first byte and its body.
-fn packet(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+pub(crate) fn packet(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     let mut byte = [0];
     stream.read_exact(&mut byte).ok()?;
     let first = byte[0];

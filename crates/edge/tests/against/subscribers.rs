@@ -6,6 +6,7 @@ use andon_edge::mqtt::{BrokerAddress, Client, Happened, Link, Settings, Waker, t
 use andon_edge::subscriber::{Hubs, SubscriberHandle, start_subscriber};
 use andon_model::{Event, EventId, SiteName, Time};
 use andon_store::{Query, Store, Write};
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -144,6 +145,16 @@ pub(crate) fn add(store: &Store, numbers: std::ops::Range<u64>) {
     store.commit(writes).expect("a commit");
 }
 
+/// Events of so many keys in turn.
+fn add_of(store: &Store, numbers: std::ops::Range<u64>, keys: u64) {
+    let event = |n| {
+        let key = format!("machine-{:03}", n % keys);
+        Event { subject: "machine-000".into(), key, ..event(n) }
+    };
+    let writes = numbers.map(|n| Write::Event(Box::new(event(n)), None)).collect();
+    store.commit(writes).expect("a commit");
+}
+
 #[test]
 fn events_arrive_in_order_and_the_cursor_follows() {
     let dir = tempfile::tempdir().unwrap();
@@ -184,6 +195,113 @@ fn a_broker_that_was_away_gets_the_backlog() {
     let numbers = listener.numbers(100, 200);
     assert_eq!(numbers, (100..300).collect::<Vec<_>>());
     until("the cursor", || again.status().cursor == 300);
+}
+
+#[test]
+fn a_broker_that_dies_in_the_middle_of_a_long_backlog_gets_all_of_it() {
+    const EVENTS: u64 = 100_000;
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("mqtt://{}", server.local_addr().unwrap());
+    let store = Store::memory(&mut chance(3));
+    let contract = with_subscriber(&address, MqttVersion::V5, 1, "andon/{asset}");
+    drop(start(Arc::clone(&contract), &store));
+    for n in 0..EVENTS / 5_000 {
+        add_of(&store, n * 5_000..(n + 1) * 5_000, 50);
+    }
+    let (tell, came) = mpsc::channel();
+    std::thread::spawn(move || {
+        // Twice it dies with what it has read and not answered; then it lives.
+        for lives in [30_000, 30_001, usize::MAX] {
+            let mut left = lives;
+            answering(&server, |n| {
+                tell.send(n).unwrap_or_default();
+                left -= 1;
+                (left > 0).then_some(0)
+            });
+        }
+    });
+    let mut subscriber = start(contract, &store);
+    let mut seen = vec![false; usize::try_from(EVENTS).unwrap()];
+    // By key: the newest that came first.
+    let mut newest = [0; 50];
+    let (mut count, mut again) = (0, 0);
+    while count < EVENTS {
+        let n = came.recv_timeout(Duration::from_secs(60)).expect("events come");
+        let at = usize::try_from(n).unwrap();
+        if std::mem::replace(&mut seen[at], true) {
+            again += 1;
+        } else {
+            assert!(newest[at % 50] <= n, "{n} came after {}", newest[at % 50]);
+            newest[at % 50] = n;
+            count += 1;
+        }
+    }
+    until("the cursor", || subscriber.status().cursor == EVENTS);
+    subscriber.stop();
+    assert!(again <= 100, "only what was under way when it died comes again: {again}");
+    assert_eq!(store.cursor("subscriber/alarms/delivered").unwrap(), Some(EVENTS));
+}
+
+/// A broker of our own that answers each publish with what `answer` says of its payload.
+fn answering(listener: &std::net::TcpListener, mut answer: impl FnMut(u64) -> Option<u8>) {
+    let (mut stream, _) = listener.accept().expect("a connection");
+    crate::hostile::packet(&mut stream).expect("a connect");
+    stream.write_all(&[0x20, 3, 0, 0, 0]).expect("it reads");
+    while let Some((first, body)) = crate::hostile::packet(&mut stream) {
+        if first >> 4 != 3 {
+            continue;
+        }
+        let topic = usize::from(u16::from_be_bytes([body[0], body[1]]));
+        let id = &body[2 + topic..4 + topic];
+        let json: serde_json::Value = serde_json::from_slice(&body[5 + topic..]).expect("an event");
+        let Some(code) = answer(json["data"]["n"].as_u64().expect("a number")) else { return };
+        if stream.write_all(&[0x40, 3, id[0], id[1], code]).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_refusal_for_now_holds_up_its_key_and_one_for_good_is_counted_once() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("mqtt://{}", server.local_addr().unwrap());
+    let store = Store::memory(&mut chance(3));
+    let contract = with_subscriber(&address, MqttVersion::V5, 1, "andon/{asset}");
+    let (tell, came) = mpsc::channel();
+    std::thread::spawn(move || {
+        // The first connection: 0 is refused for now, 1 for good; then it breaks, with 0 still unanswered.
+        let mut tries = 0;
+        answering(&server, |n| {
+            tell.send(n).unwrap_or_default();
+            tries += u32::from(n == 0);
+            match n {
+                0 if tries == 3 => None,
+                0 => Some(0x97),
+                1 => Some(0x87),
+                _ => Some(0),
+            }
+        });
+        answering(&server, |n| {
+            tell.send(n).unwrap_or_default();
+            Some(0)
+        });
+    });
+    let mut subscriber = start(contract, &store);
+    // Three keys: 0, 3, 6 .. and 1, 4, 7 .. and 2, 5, 8 ..
+    add_of(&store, 0..9, 3);
+    until("all are over", || subscriber.status().cursor == 9);
+    subscriber.stop();
+    let came: Vec<u64> = came.try_iter().collect();
+    let of = |key: u64| came.iter().copied().filter(|n| n % 3 == key).collect::<Vec<_>>();
+    assert_eq!(of(0), [0, 0, 0, 0, 3, 6], "{came:?}");
+    assert_eq!(of(1), [1, 4, 7], "refused once for good, others pass: {came:?}");
+    assert_eq!(of(2), [2, 5, 8], "{came:?}");
+    assert!(came.iter().position(|n| *n == 8) < came.iter().position(|n| *n == 3), "{came:?}");
+    let status = subscriber.status();
+    assert_eq!((status.delivered, status.parked), (8, 1));
+    let rows = store.list("exceptions", &Query { limit: 5, ..Query::default() }).unwrap().rows;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["count"], 1, "{rows:?}");
 }
 
 #[test]

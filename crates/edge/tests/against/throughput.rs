@@ -3,7 +3,7 @@
 use crate::common::*;
 use andon_contract::contract::MqttVersion;
 use andon_edge::run::start_mqtt;
-use andon_edge::subscriber::start_subscriber;
+use andon_edge::subscriber::{Hubs, start_subscriber};
 use andon_store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,8 +20,15 @@ fn ten_thousand_events() {
     let clock = Machine::clock();
     let contract =
         crate::subscribers::with_subscriber(&broker.address(), MqttVersion::V5, 1, "andon/{site}/{type}/{asset}");
-    let subscriber =
-        start_subscriber(contract, &name("alarms"), store.clone(), no_env(), Arc::clone(&clock), chance(5));
+    let subscriber = start_subscriber(
+        contract,
+        &name("alarms"),
+        &Hubs::default(),
+        store.clone(),
+        no_env(),
+        Arc::clone(&clock),
+        chance(5),
+    );
     let subscriber = subscriber.unwrap();
     until("connected", || subscriber.status().connected);
     let (before, began) = (threads(), clock.monotonic());
