@@ -14,7 +14,7 @@ use std::{
 type Entry = fn(&[u8]);
 
 /// The targets of `fuzz/Cargo.toml` with what they call.
-const TARGETS: [(&str, Entry); 14] = [
+const TARGETS: [(&str, Entry); 15] = [
     ("project", andon_contract::fuzz),
     ("expression", andon_contract::expr::fuzz::fuzz),
     ("mqtt", andon_edge::fuzz::mqtt),
@@ -26,6 +26,7 @@ const TARGETS: [(&str, Entry); 14] = [
     ("ingest", andon_edge::fuzz::http),
     ("cloudevents", andon_edge::fuzz::cloud_events),
     ("frame", andon_store::fuzz),
+    ("historian_file", andon_store::historian::fuzz),
     ("answer", andon_systems::fuzz),
     ("rule_state", andon_events::fuzz),
     ("run_memory", andon_workflows::fuzz),

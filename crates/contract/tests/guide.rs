@@ -24,3 +24,14 @@ fn the_project_of_the_guide_is_accepted() {
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert!(told.is_empty(), "{}", told.join("\n"));
 }
+
+#[test]
+fn the_project_of_the_page_on_listeners_is_accepted() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/listener.md");
+    let files = files(&std::fs::read_to_string(path).expect("the page"));
+    assert!(files.len() >= 5, "{:?}", files.keys());
+    let loaded = andon_contract::from_files(files);
+    let problems = loaded.map_or_else(|problems| problems, |loaded| loaded.warnings);
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert!(told.is_empty(), "{}", told.join("\n"));
+}

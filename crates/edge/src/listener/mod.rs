@@ -14,6 +14,8 @@
 mod core;
 pub mod events;
 pub mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod handle;
 pub mod intake;
 pub mod packets;

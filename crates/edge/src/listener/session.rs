@@ -158,16 +158,20 @@ impl Session {
     /// needed, or nothing is read for now. A fault ends the conversation by [`Session::end`].
     pub fn next<'a>(&mut self, input: &mut &'a [u8], now: Now) -> Result<Option<Asked<'a>>, Fault> {
         while self.is_reading() {
-            let most = if self.state == State::Open { PACKET_MAX } else { CONTROL_MAX };
+            let is_publish =
+                self.state == State::Open && input.first().is_some_and(|first| first >> 4 == kind::PUBLISH);
+            let most = if is_publish { PACKET_MAX } else { CONTROL_MAX };
             let (packet, size) = match wire::cut(input, most) {
                 Cut::Packet(packet, size) => (packet, size),
                 Cut::More => return Ok(None),
-                Cut::TooLarge => return Err(Fault::new(code::TOO_LARGE, "a packet is larger than 1 MiB")),
+                Cut::TooLarge if is_publish => {
+                    return Err(Fault::new(code::TOO_LARGE, "a publish is larger than 1 MiB"));
+                }
+                Cut::TooLarge => {
+                    return Err(Fault::new(code::TOO_LARGE, "a packet that is no publish is larger than 256 KiB"));
+                }
                 Cut::Malformed => return Err(Fault::new(code::MALFORMED, "a length does not end [MQTT-1.5.5]")),
             };
-            if packet.kind != kind::PUBLISH && packet.body.len() > CONTROL_MAX {
-                return Err(Fault::new(code::TOO_LARGE, "a packet that is no publish is larger than 256 KiB"));
-            }
             *input = input.get(size..).unwrap_or_default();
             self.heard = now.monotonic;
             if let Some(asked) = self.packet(&packet, now)? {
@@ -492,3 +496,7 @@ fn flags(packet: &wire::Packet<'_>, expected: u8) -> Result<(), Fault> {
     }
     Err(Fault::new(code::MALFORMED, "the flags of a packet are not what its type wants [MQTT-2.1.3-1]"))
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
