@@ -434,12 +434,10 @@ fn plan(
 
 /// Reads any bytes as a file of minutes: what is none is refused, and nothing else happens.
 pub(crate) fn fuzz(data: &[u8]) {
-    for file in [Checked::memory(data.to_vec().into()), Checked::unchecked(data.to_vec().into())] {
-        let all = |file| Minutes::of(Path::new("memory"), file, None, Time(i64::MIN), Time(i64::MAX));
-        let Ok(mut minutes) = file.and_then(all) else { continue };
-        while let Ok(Some(minute)) = minutes.next() {
-            assert!(minute.count > 0, "a minute holds samples");
-        }
+    let all = |file| Minutes::of(Path::new("memory"), file, None, Time(i64::MIN), Time(i64::MAX));
+    let Ok(mut minutes) = Checked::memory(data.to_vec().into()).and_then(all) else { return };
+    while let Ok(Some(minute)) = minutes.next() {
+        assert!(minute.count > 0, "a minute holds samples");
     }
 }
 

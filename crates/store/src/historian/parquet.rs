@@ -233,14 +233,14 @@ impl Writer {
     }
 }
 
-/// Reads any bytes as a file of samples: what is none is refused, and nothing else happens.
+/// Reads any bytes as a file of samples: what is none is refused, and nothing else happens. Bytes without their
+/// checksums never reach the library, which may panic on them; that such a panic is caught is a test of its own.
 pub(crate) fn fuzz(data: &[u8]) {
-    for file in [Checked::memory(data.to_vec().into()), Checked::unchecked(data.to_vec().into())] {
-        let rows = file.and_then(|file| Rows::of(Path::new("memory"), file, &Filter::default()));
-        let Ok(mut rows) = rows else { continue };
-        while let Ok(Some(row)) = rows.next() {
-            assert!(row.signal.len() <= data.len().saturating_mul(1 << 20), "a name comes from the bytes");
-        }
+    let file = Checked::memory(data.to_vec().into());
+    let rows = file.and_then(|file| Rows::of(Path::new("memory"), file, &Filter::default()));
+    let Ok(mut rows) = rows else { return };
+    while let Ok(Some(row)) = rows.next() {
+        assert!(!row.signal.is_empty(), "a sample is of a signal");
     }
 }
 

@@ -162,6 +162,7 @@ impl Checked {
     }
 
     /// Bytes that nothing vouches for: whole Parquet without a table.
+    #[cfg(test)]
     pub(crate) fn unchecked(bytes: Bytes) -> Result<Self, StoreError> {
         let path = PathBuf::from("memory");
         let end = (bytes.len() as u64).checked_sub(END_BYTES as u64);
