@@ -7,6 +7,7 @@
 
 use crate::{
     duplicates::Duplicates,
+    files::{Again, again},
     given::{Chance, draw_key},
     mapping::{Incoming, TopicTable},
     problem::Problem,
@@ -110,9 +111,9 @@ impl Replayed {
 /// One replay at a time: two of the same message would store it twice.
 static ONE: Mutex<()> = Mutex::new(());
 
-/// Reads messages of an exception again, by the mapping of this contract. Their samples are appended with the time at
-/// which the messages came; rules skip those that are late, as always. What is removed from quarantine is durable in the
-/// log; what is still wrong stays, under the exception of its cause.
+/// Reads messages of an exception again, by the mapping of this contract. Their samples are appended with the time
+/// at which the messages came; rules skip those that are late, as always. What is removed from quarantine is durable
+/// in the log; what is still wrong stays, under the exception of its cause.
 ///
 /// # Errors
 /// Those of the store. What was stored is marked, and the same call goes on from there.
@@ -144,8 +145,8 @@ pub fn replay(contract: &Arc<Contract>, store: &Store, ask: &Ask, chance: &mut C
     Ok(done)
 }
 
-/// Ends a replay that a crash cut off: removes the messages whose samples are in the log. Call it at a start; [`replay`]
-/// does it too.
+/// Ends a replay that a crash cut off: removes the messages whose samples are in the log. Call it at a start;
+/// [`replay`] does it too.
 ///
 /// # Errors
 /// Those of the store.
@@ -226,6 +227,8 @@ fn rows(store: &Store, ask: &Ask, done: &mut Replayed) -> Result<Vec<(u64, Quara
 struct Message {
     number: u64,
     received: Time,
+    /// Of a row of a file: what it is. Each wrong column of it has set it aside once.
+    row: Option<u64>,
     parts: Vec<Part>,
     /// What is set aside anew, before anything is stored.
     anew: Vec<Write>,
@@ -237,6 +240,7 @@ struct Message {
 enum Reader {
     Topics(Box<TopicTable>),
     Shdr(Box<ShdrCore>),
+    Rows(Box<Again>),
     /// They are not, for this reason.
     Not(&'static str),
 }
@@ -265,7 +269,7 @@ impl Round<'_> {
         } else {
             match self.read(&row, chance)? {
                 Ok(read) => read,
-                Err(why) => return Ok(self.stays(&row, why)),
+                Err(why) => return Ok(self.stays(&row, &why)),
             }
         };
         let writes = quarantine.into_writes();
@@ -293,8 +297,8 @@ impl Round<'_> {
         }
         let mended = !wrong;
         self.done.wrong += u64::from(wrong);
-        let QuarantineRow { received, .. } = row;
-        Ok(Some(Message { number, received, parts, anew, mended }))
+        let of_row = matches!(self.readers.get(&row.source), Some(Reader::Rows(_))).then(|| hash(&row));
+        Ok(Some(Message { number, received: row.received, row: of_row, parts, anew, mended }))
     }
 
     fn stays(&mut self, row: &QuarantineRow, why: &str) -> Option<Message> {
@@ -308,15 +312,19 @@ impl Round<'_> {
         &mut self,
         row: &QuarantineRow,
         chance: &mut Chance,
-    ) -> Result<Result<(Vec<Part>, Quarantine), &'static str>, StoreError> {
+    ) -> Result<Result<(Vec<Part>, Quarantine), String>, StoreError> {
         let Self { contract, store, readers, .. } = self;
         if !readers.contains_key(&row.source) {
             readers.insert(row.source.clone(), Reader::new(contract, &row.source, chance));
         }
         let mut numbers = |asset: &AssetName, signal: &SignalName| store.signal(asset, signal);
         match readers.get_mut(&row.source) {
-            None => Ok(Err("there is no such source")),
-            Some(Reader::Not(why)) => Ok(Err(why)),
+            None => Ok(Err("there is no such source".to_owned())),
+            Some(Reader::Not(why)) => Ok(Err((*why).to_owned())),
+            Some(Reader::Rows(rows)) => {
+                let taken = again(rows, row, &mut numbers)?;
+                Ok(taken.map(|()| rows.core.intake.take()))
+            }
             Some(Reader::Topics(table)) => of_topic(contract, table, row, &mut numbers).map(Ok),
             Some(Reader::Shdr(core)) => {
                 let heard = match std::str::from_utf8(&row.bytes) {
@@ -357,17 +365,22 @@ impl Round<'_> {
             }
         }
         let mut known = stored(self.store, &wanted)?;
-        for part in taken.iter_mut().flat_map(|message| &mut message.parts) {
-            part.entries.retain(|entry| match entry {
-                Entry::Sample(sample) => !is_asked(sample) || known.insert(Same::of(sample)),
-                Entry::Mark(_) => false,
-            });
-            let Counts { stored: had, duplicate, refused, .. } = part.counts;
-            let stored = part.entries.len() as u64;
-            let duplicate = duplicate + had.saturating_sub(stored);
-            part.counts = Counts { received: stored + duplicate + refused, stored, duplicate, quarantined: 0, refused };
-            self.done.stored += stored;
-            self.done.duplicate += duplicate;
+        let mut of_rows = HashSet::new();
+        for Message { row, received, parts, .. } in taken {
+            for part in parts {
+                part.entries.retain(|entry| match entry {
+                    Entry::Sample(sample) if is_asked(sample) => known.insert(Same::of(sample)),
+                    Entry::Sample(sample) => row.is_none_or(|row| of_rows.insert((row, *received, sample.signal))),
+                    Entry::Mark(_) => false,
+                });
+                let Counts { stored: had, duplicate, refused, .. } = part.counts;
+                let stored = part.entries.len() as u64;
+                let duplicate = duplicate + had.saturating_sub(stored);
+                let received = stored + duplicate + refused;
+                part.counts = Counts { received, stored, duplicate, quarantined: 0, refused };
+                self.done.stored += stored;
+                self.done.duplicate += duplicate;
+            }
         }
         Ok(())
     }
@@ -387,7 +400,10 @@ impl Reader {
                 Some(core) => Self::Shdr(Box::new(core)),
                 None => Self::Not("the project has no site"),
             },
-            SourceKind::File(_) => Self::Not("rows of files are read again by dropping the file once more"),
+            SourceKind::File(_) => match Again::new(contract, name, Duplicates::new(draw_key(chance))) {
+                Some(again) => Self::Rows(Box::new(again)),
+                None => Self::Not("the project has no site"),
+            },
             SourceKind::Http(_) => Self::Not("what is posted is refused as a whole and never set aside"),
         }
     }
@@ -626,7 +642,13 @@ mod tests {
 ";
 
     fn contract(class: &str, assets: &str, topics: &str) -> Arc<Contract> {
+        with_source(class, assets, topics, ("posted", "kind: http\n"))
+    }
+
+    fn with_source(class: &str, assets: &str, topics: &str, (name, source): (&str, &str)) -> Arc<Contract> {
+        let path = format!("sources/{name}.yaml");
         let files = [
+            (path.as_str(), source.to_owned()),
             ("andon.yaml", "name: plant\nformat: 1\ninstances: { edge: { role: both, zone: plant } }\n".to_owned()),
             ("classes/machine.yaml", class.to_owned()),
             ("assets/home.yaml", format!("site: home\nzone: plant\nassets:\n{assets}")),
@@ -813,6 +835,39 @@ mod tests {
         assert_eq!((done.mended, done.stored), (1, 1), "{done:?}");
         let wanted = ("press-01/load".to_owned(), 1_577_836_800_000, 1_577_836_801_000, Value::F64(42.0));
         assert_eq!(samples(&store), [wanted]);
+    }
+
+    #[test]
+    fn a_row_of_a_file_is_stored_once_although_each_of_its_columns_set_it_aside() {
+        let store = store();
+        let source = "kind: file\nfolder: /drop\nformat: csv\nrows:\n  asset: \"{m}\"\n  signals:\n    \
+                      temperature: { value: t }\n    strokes: { value: n }\n";
+        let assets = "  press-01: { class: machine }\n  press-02: { class: machine }\n";
+        let new = with_source(CLASS, assets, TOPIC, ("drop", source));
+        let drop = Name::new("drop").unwrap();
+        let problem = Problem {
+            code: "unknown-asset",
+            place: "*".into(),
+            cause: "no asset has this name in the source".into(),
+            detail: String::new(),
+            remedy: String::new(),
+        };
+        // Rows have no time: equal values of several rows are several samples, those of one row one.
+        for line in [2, 2, 3, 3] {
+            let topic = format!("a.csv:{line}");
+            let message = Incoming {
+                topic: &topic,
+                payload: b"m,t,n\npress-02,20.5,7",
+                retained: false,
+                received: Time::from_millis(1_000),
+            };
+            let mut quarantine = Quarantine::default();
+            quarantine.add(&new, &drop, None, &problem, message);
+            store.commit(quarantine.into_writes()).unwrap();
+        }
+        let done = again(&new, &store, open(&store)[0]).unwrap();
+        assert_eq!((done.messages, done.mended, done.stored, done.duplicate), (4, 4, 4, 4));
+        assert_eq!((samples(&store).len(), open(&store).len()), (4, 0));
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(crate) struct CsvRows<R> {
     lines: Lines<R>,
     /// The line that was read last.
     line: u64,
+    /// The header, where the file has one.
+    head: String,
     /// By wanted column: which field it is.
     columns: Option<Vec<usize>>,
     /// Lines that were read on for a field whose quote never ends: they are rows of their own.
@@ -37,6 +39,7 @@ impl<R: Read> CsvRows<R> {
             wanted: wanted.to_vec(),
             lines: Lines::new(text, ROW_MAX),
             line: 0,
+            head: String::new(),
             columns: None,
             again: Vec::new(),
             ended: false,
@@ -124,7 +127,13 @@ impl<R: Read> CsvRows<R> {
             }
         }
         self.columns = Some(columns);
+        line.trim_end_matches(['\r', '\n']).clone_into(&mut self.head);
         Ok(None)
+    }
+
+    /// The header, once a row was read; empty where the file has none.
+    pub(super) fn head(&self) -> &str {
+        &self.head
     }
 
     fn read_line(&mut self, line: &mut String) -> io::Result<bool> {

@@ -6,6 +6,7 @@
 //!
 //! Limits: a row of 1 MiB, 4,096 columns, XML 64 deep, 100,000 files of a folder at once; a file has any size.
 
+mod again;
 mod csv;
 mod decode;
 mod jsonl;
@@ -15,6 +16,9 @@ mod run;
 mod xml;
 
 pub use run::start_file;
+
+pub(crate) use again::{Again, again};
+pub(crate) use read::FileCore;
 
 /// The longest row, in bytes of UTF-8.
 pub const ROW_MAX: usize = 1 << 20;
@@ -97,6 +101,14 @@ impl<R: Read> Rows<R> {
             FileFormat::Csv(format) => Self::Csv(csv::CsvRows::new(format, columns, text)),
             FileFormat::JsonLines => Self::Json(jsonl::JsonRows::new(columns, text)),
             FileFormat::Xml { row } => Self::Xml(Box::new(xml::XmlRows::new(row, columns, text))),
+        }
+    }
+
+    /// What a row cannot be understood without, once one was read: the header of CSV. Empty where there is nothing.
+    pub(crate) fn head(&self) -> &str {
+        match self {
+            Self::Csv(rows) => rows.head(),
+            Self::Json(_) | Self::Xml(_) => "",
         }
     }
 

@@ -68,6 +68,8 @@ pub(crate) struct Place<'a> {
     pub(crate) durable: &'a BTreeMap<SiteName, u64>,
     /// Rows before this are set aside already, where they are to be.
     pub(crate) aside: u64,
+    /// What the row cannot be understood without: the header of CSV. It is set aside with the row.
+    pub(crate) head: &'a str,
 }
 
 impl FileCore {
@@ -234,7 +236,8 @@ impl FileCore {
             RowTimeForm::Text => Time::parse_in(&text, &self.zone).map_err(|_| wrong(&text))?,
             RowTimeForm::Format(format) => Time::parse_format(&text, format, &self.zone).map_err(|_| wrong(&text))?,
             RowTimeForm::Number(unit) => {
-                let number = number_text(&text, self.source.decimal, self.source.thousands).ok_or_else(|| wrong(&text))?;
+                let number =
+                    number_text(&text, self.source.decimal, self.source.thousands).ok_or_else(|| wrong(&text))?;
                 let leaf = match (number.parse::<i64>(), number.parse::<f64>()) {
                     (Ok(n), _) => Leaf::Int(n),
                     (_, Ok(x)) if x.is_finite() => Leaf::Float(x),
@@ -341,7 +344,8 @@ impl FileCore {
         let file = quote(at.file);
         let detail = format!("{file}, row {}, line {}: {}", at.number + 1, row.line, problem.detail);
         let problem = Problem { detail, ..problem };
-        self.intake.problem(site, &problem, &format!("{}:{}", at.file, row.line), row.raw.as_bytes(), received);
+        let bytes = if at.head.is_empty() { row.raw.clone() } else { format!("{}\n{}", at.head, row.raw) };
+        self.intake.problem(site, &problem, &format!("{}:{}", at.file, row.line), bytes.as_bytes(), received);
     }
 }
 
@@ -398,7 +402,9 @@ mod tests {
         assert_eq!(number_text(" 1.234.567,5 ", ',', Some('.')).unwrap(), "1234567.5");
         assert_eq!(number_text("1\u{A0}234,5", ',', Some(' ')).unwrap(), "1234.5");
         assert_eq!(number_text("-1.5e3", '.', None).unwrap(), "-1.5e3");
-        for (text, decimal, thousands) in [("1,5", '.', None), ("1.5", ',', None), ("1,5,0", ',', None), ("1 5", '.', None)] {
+        for (text, decimal, thousands) in
+            [("1,5", '.', None), ("1.5", ',', None), ("1,5,0", ',', None), ("1 5", '.', None)]
+        {
             assert!(number_text(text, decimal, thousands).is_none(), "{text}");
         }
     }

@@ -61,6 +61,12 @@ struct Taken {
     aside: u64,
     /// How it ended.
     result: Ended,
+    /// Its entries lie in the log from here on.
+    #[serde(default)]
+    from: Position,
+    /// Before this; the same place while it is read.
+    #[serde(default)]
+    to: Position,
 }
 
 /// How a file ended.
@@ -313,8 +319,8 @@ impl Loop {
         let (mut number, mut begun) = (0, from);
         let failed = loop {
             if self.shared.stopped() {
-                // The log says how far it came.
-                return;
+                // The log says how far it came; what has no mark there was never read.
+                return self.core.intake.clear();
             }
             let row = match rows.next() {
                 Next::Row(row) => row,
@@ -322,18 +328,19 @@ impl Loop {
                 Next::Failed { line, broken } => break Some((line, broken)),
                 Next::Disk(error) => {
                     self.watch.again(name);
-                    return self.tell(self.connected, &format!("{} cannot be read: {error}", path.display()));
+                    return self.drop_unstored(&format!("{} cannot be read: {error}", path.display()));
                 }
             };
             if number >= from {
-                let place = Place { file: name, number, durable: &progress.durable, aside: progress.aside };
+                let (durable, aside) = (&progress.durable, progress.aside);
+                let place = Place { file: name, number, durable, aside, head: rows.head() };
                 let received = self.clock.now();
                 let Self { core, store, .. } = self;
                 let mut numbers = |asset: &_, signal: &_| store.signal(asset, signal);
                 // A signal without a number: the row is read again with its file.
                 if let Err(error) = core.row(&row, place, received, &mut numbers) {
                     self.watch.again(name);
-                    return self.drop_unstored(&error);
+                    return self.drop_unstored(&error.to_string());
                 }
             }
             number += 1;
@@ -398,7 +405,7 @@ impl Loop {
                     let before = row.and_then(|row| serde_json::from_value::<Taken>(row.state).ok());
                     let rows = before.map_or(start, |taken| taken.rows.max(start));
                     let progress = Progress::new(rows, self.store.log_end());
-                    self.store.commit(vec![self.intake(of, name, known, &progress, Ended::Reading)])?;
+                    self.store.commit(vec![self.reading(of, name, known, &progress)])?;
                     Ok(progress)
                 }
             });
@@ -474,7 +481,7 @@ impl Loop {
         if self.core.intake.has_quarantine() {
             // What is set aside is durable before its mark is; after a crash between the two it is not set aside again.
             progress.aside = to;
-            let write = self.intake(of, name, known, progress, Ended::Reading);
+            let write = self.reading(of, name, known, progress);
             self.core.intake.write(write);
         }
         self.core.intake.rows(of, from, to);
@@ -483,16 +490,23 @@ impl Loop {
 
     fn taken_of(&self, name: &str, known: &Known, rows: u64, aside: u64, result: Ended) -> Taken {
         let Seen { size, changed } = known.seen;
-        Taken { name: name.to_owned(), size, changed, hash: known.hash.clone(), rows, aside, result }
+        let hash = known.hash.clone();
+        let places = Position::default();
+        Taken { name: name.to_owned(), size, changed, hash, rows, aside, result, from: places, to: places }
     }
 
-    fn intake(&self, of: &str, name: &str, known: &Known, progress: &Progress, result: Ended) -> Write {
-        let taken = self.taken_of(name, known, progress.start, progress.aside, result);
+    /// The row of a file that is being read.
+    fn reading(&self, of: &str, name: &str, known: &Known, progress: &Progress) -> Write {
+        let taken = self.taken_of(name, known, progress.start, progress.aside, Ended::Reading);
+        self.intake(of, progress.position, Taken { from: progress.position, to: progress.position, ..taken })
+    }
+
+    fn intake(&self, of: &str, position: Position, taken: Taken) -> Write {
         Write::Intake(Box::new(IntakeRow {
             source: self.name.clone(),
             of: of.to_owned(),
-            position: progress.position,
-            open: result == Ended::Reading,
+            position,
+            open: taken.result == Ended::Reading,
             updated: self.clock.now(),
             state: serde_json::to_value(taken).unwrap_or_default(),
         }))
@@ -501,12 +515,16 @@ impl Loop {
     /// Writes down how a file ended; false where the source was stopped before.
     fn close(&mut self, name: &str, known: &Known, rows: u64, result: Ended) -> bool {
         let of = self.of(name, known);
-        let progress = Progress { aside: rows, ..Progress::new(rows, self.store.log_end()) };
-        let write = self.intake(&of, name, known, &progress, result);
+        let to = self.store.log_end();
+        let before = self.store.intake(&self.name, &of).ok().flatten();
+        let from =
+            before.and_then(|row| serde_json::from_value::<Taken>(row.state).ok()).map_or(to, |taken| taken.from);
+        let taken = Taken { from, to, ..self.taken_of(name, known, rows, rows, result) };
+        let write = self.intake(&of, to, taken.clone());
         self.core.intake.write(write);
         let durable = self.make_durable();
         if durable {
-            self.know(self.taken_of(name, known, rows, rows, result));
+            self.know(taken);
         }
         durable
     }
@@ -603,8 +621,8 @@ impl Loop {
     }
 
     /// What was read and not stored is read again later: the log decides what is known.
-    fn drop_unstored(&mut self, error: &StoreError) {
-        self.tell(self.connected, &error.to_string());
+    fn drop_unstored(&mut self, reason: &str) {
+        self.tell(self.connected, reason);
         self.core.intake.clear();
         self.remember();
     }
@@ -752,3 +770,6 @@ fn move_file(from: &Path, into: &Path, name: &str) -> io::Result<()> {
         outcome => outcome,
     }
 }
+
+#[cfg(test)]
+mod tests;
