@@ -108,8 +108,7 @@ impl Time {
     /// Reads a text by a format of `strptime`, such as `%d.%m.%Y %H:%M:%S`; one without `%z` is read in `zone`, a clock
     /// change's repeated time as its first occurrence.
     pub fn parse_format(text: &str, format: &str, zone: &Zone) -> Result<Self, NotATime> {
-        let wrong =
-            || NotATime { expected: "a time as its format says", found: text.chars().take(64).collect() };
+        let wrong = || NotATime { expected: "a time as its format says", found: text.chars().take(64).collect() };
         let parts = jiff::fmt::strtime::parse(format, text.trim()).map_err(|_| wrong())?;
         let stamp = match parts.to_timestamp() {
             Ok(stamp) => stamp,
@@ -215,7 +214,13 @@ mod tests {
         assert_eq!(read("20260701100000.5+0200", "%Y%m%d%H%M%S%.f%z").unwrap(), "2026-07-01T08:00:00.5Z");
         assert_eq!(read("7/1/26", "%m/%d/%y").unwrap(), "2026-06-30T22:00:00Z");
         assert!(read("32.07.2026 10:00:00", "%d.%m.%Y %H:%M:%S").is_err());
-        assert!(is_format("%d.%m.%Y %H:%M") && is_format("%s") && !is_format("%H:%M") && !is_format("%Q!") && !is_format("x"));
+        assert!(
+            is_format("%d.%m.%Y %H:%M")
+                && is_format("%s")
+                && !is_format("%H:%M")
+                && !is_format("%Q!")
+                && !is_format("x")
+        );
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub trait Running: Send + Sync + 'static {
     fn rules(&self) -> Option<(u64, u64, u64)>;
     /// What happened lately, beside what rows say.
     fn live(&self) -> Result<Live, StoreError>;
+    /// Connections that stand, by listener.
+    fn connections(&self) -> Vec<(String, u64)>;
     /// Writes everything that is in the log to files of the historian.
     fn seal(&self) -> Result<(), Problem>;
     /// Lets a post in before its body is read.
@@ -286,7 +288,8 @@ fn sample(store: &Store, place: Position) -> Result<Option<Json>, StoreError> {
         return Ok(None);
     };
     let Found { site, source, asset, signal, sample, .. } = found;
-    Ok(Some(json!({
+    let from = andon_observe::rows::rows_of(store, source.as_ref(), place)?;
+    let mut row = json!({
         "position": format!("{}/{}", store.instance(), sample.position),
         "source": source,
         "site": site,
@@ -296,7 +299,12 @@ fn sample(store: &Store, place: Position) -> Result<Option<Json>, StoreError> {
         "quality": sample.quality.word(),
         "status": sample.quality.0,
         "value": sample.value.to_json(),
-    })))
+    });
+    // The file, or the request, that it came with.
+    if let (Some(from), Some(row)) = (from, row.as_object_mut()) {
+        row.insert("rows".into(), json!(from));
+    }
+    Ok(Some(row))
 }
 
 /// Entries of a step backwards.
@@ -463,6 +471,7 @@ impl Backend for StoreBackend {
                 ("samples", historian.samples),
                 ("lag_seconds", historian.lag_seconds),
             ],
+            listeners: &self.running.as_ref().map_or_else(Vec::new, |running| running.connections()),
             now: clock::now(),
         }))
     }

@@ -182,7 +182,14 @@ fn ready(project: &Project, file: &FileSourceFile) -> Option<Ready> {
     match (&file.done_marker, &file.settle) {
         (Some(marker), Some(_)) => {
             let message = "a file is whole either by its marker or by time";
-            refuse(project, codes::FILE_READY, marker.spot, message, "`done-marker` or `settle`", "leave one of them out");
+            refuse(
+                project,
+                codes::FILE_READY,
+                marker.spot,
+                message,
+                "`done-marker` or `settle`",
+                "leave one of them out",
+            );
             None
         }
         (Some(marker), None) => {
@@ -258,9 +265,7 @@ fn rows(project: &Project, file: &FileSourceFile, scope: &Scope<'_>) -> Option<R
 fn format_of(file: &FileSourceFile) -> FileFormat {
     let header = file.csv.as_ref().and_then(|csv| csv.header).unwrap_or(true);
     match file.format.value {
-        FormatWord::Csv => {
-            FileFormat::Csv(CsvFormat { delimiter: ',', quote: None, header, skip: 0, comment: None })
-        }
+        FormatWord::Csv => FileFormat::Csv(CsvFormat { delimiter: ',', quote: None, header, skip: 0, comment: None }),
         FormatWord::Jsonl => FileFormat::JsonLines,
         FormatWord::Xml => FileFormat::Xml { row: Vec::new() },
     }
@@ -321,12 +326,7 @@ fn row_time(project: &Project, file: &RowTimeFile) -> Option<RowTime> {
     Some(RowTime { columns, form: form? })
 }
 
-fn column_mapping(
-    project: &Project,
-    name: &At<String>,
-    file: &ColumnFile,
-    scope: &Scope<'_>,
-) -> Option<ColumnMapping> {
+fn column_mapping(project: &Project, name: &At<String>, file: &ColumnFile, scope: &Scope<'_>) -> Option<ColumnMapping> {
     let signal = columns_of(project, name, false)?;
     if let Some(text) = constant(&signal) {
         let is_whole = scope.classes.good.len() == scope.classes.known.0.len();

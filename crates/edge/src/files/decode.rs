@@ -73,7 +73,7 @@ impl<R: Read> Lines<R> {
     pub(crate) fn next(&mut self, line: &mut String) -> io::Result<bool> {
         loop {
             let rest = self.buffer.get(self.start..).unwrap_or_default();
-            let end = rest.find('\n').map(|at| at + 1);
+            let end = rest.find('\n').map(|at| at + 1).filter(|end| *end <= self.most);
             let end = end.or_else(|| (rest.len() > self.most).then(|| floor(rest, self.most)));
             let end = end.or_else(|| (self.ended && !rest.is_empty()).then_some(rest.len()));
             if let Some(end) = end {
@@ -112,7 +112,8 @@ mod tests {
         assert_eq!(all("utf-8", "Größe".as_bytes()), "Größe");
         assert_eq!(all("utf-8", b"\xEF\xBB\xBFa"), "a");
         assert_eq!(all("windows-1252", b"Gr\xF6\xDFe \x80"), "Größe €");
-        let utf16: Vec<u8> = [0xFF, 0xFE].into_iter().chain("Größe".encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        let utf16: Vec<u8> =
+            [0xFF, 0xFE].into_iter().chain("Größe".encode_utf16().flat_map(u16::to_le_bytes)).collect();
         assert_eq!(all("utf-8", &utf16), "Größe", "the mark decides");
         assert_eq!(all("utf-8", b"a\xFFb"), "a\u{FFFD}b");
     }

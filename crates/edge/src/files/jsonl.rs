@@ -90,11 +90,8 @@ mod tests {
         let columns = ["a", "/b/c/1", "/b/c/0"].map(str::to_owned);
         let mut rows = JsonRows::new(&columns, Text::new("utf-8", text.as_bytes()));
         let Next::Row(row) = rows.next() else { panic!("a row") };
-        let cells = vec![
-            Cell::Json(Leaf::Float(1.5)),
-            Cell::Json(Leaf::Text("x".into())),
-            Cell::Json(Leaf::Bool(true)),
-        ];
+        let cells =
+            vec![Cell::Json(Leaf::Float(1.5)), Cell::Json(Leaf::Text("x".into())), Cell::Json(Leaf::Bool(true))];
         assert_eq!((row.line, row.cells), (1, Ok(cells)));
         for (line, code) in [(3, "not-json"), (4, "no-object")] {
             let Next::Row(row) = rows.next() else { panic!("a row") };

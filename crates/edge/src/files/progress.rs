@@ -114,7 +114,10 @@ pub(crate) mod tests {
     }
 
     fn folder(files: &[(&str, u64, i128)]) -> BTreeMap<String, Seen> {
-        files.iter().map(|(name, size, changed)| ((*name).to_owned(), Seen { size: *size, changed: *changed })).collect()
+        files
+            .iter()
+            .map(|(name, size, changed)| ((*name).to_owned(), Seen { size: *size, changed: *changed }))
+            .collect()
     }
 
     const S: fn(u64) -> Duration = Duration::from_secs;

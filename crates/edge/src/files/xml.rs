@@ -1,10 +1,7 @@
 //! Elements as rows: attributes and child elements are columns. Entities that a document declares itself are not
 //! known and a document type is passed over, so nothing can be blown up or fetched by them.
 
-use super::{
-    Broken, COLUMNS_MAX, Cell, Next, ROW_MAX, Row,
-    decode::Text,
-};
+use super::{Broken, COLUMNS_MAX, Cell, Next, ROW_MAX, Row, decode::Text};
 use crate::problem::quote;
 use quick_xml::{
     Reader,
@@ -293,8 +290,7 @@ mod tests {
 
     fn read(text: &str) -> Vec<String> {
         let columns = ["@id", "temp", "at/time", "temp/@unit", "."].map(str::to_owned);
-        let mut rows =
-            XmlRows::new(&["r".to_owned(), "s".to_owned()], &columns, Text::new("utf-8", text.as_bytes()));
+        let mut rows = XmlRows::new(&["r".to_owned(), "s".to_owned()], &columns, Text::new("utf-8", text.as_bytes()));
         let mut all = Vec::new();
         loop {
             match rows.next() {

@@ -120,7 +120,7 @@ fn a_condition_is_the_worst_of_what_is_active_or_all_that_is_said() {
         "2026-03-02T11:00:03Z|system|NORMAL|18|||",
         "2026-03-02T11:00:04Z|system|normal||||",
         "2026-03-02T11:00:05Z|system|UNAVAILABLE||||",
-        "2026-03-02T11:00:06Z|coolant|FAULT|4|2||\"Level | low\"",
+        "2026-03-02T11:00:06Z|coolant|FAULT|4|2||\"Level \\| low\"",
         "2026-03-02T11:00:07Z|coolant|NORMAL||||",
         // Six fields that are three pairs.
         "2026-03-02T11:00:08Z|exec|NORMAL|S1load|5|pc|6",
