@@ -130,7 +130,7 @@ pub fn replay(contract: &Arc<Contract>, store: &Store, ask: &Ask, chance: &mut C
     let mut taken = Vec::new();
     for (number, row) in rows {
         round.done.messages += 1;
-        if let Some(message) = round.take(number, row, chance)? {
+        if let Some(message) = round.take(number, &row, chance)? {
             taken.push(message);
         }
     }
@@ -261,15 +261,15 @@ struct Round<'a> {
 
 impl Round<'_> {
     /// Reads a message; `None`: it stays where it is.
-    fn take(&mut self, number: u64, row: QuarantineRow, chance: &mut Chance) -> Result<Option<Message>, StoreError> {
+    fn take(&mut self, number: u64, row: &QuarantineRow, chance: &mut Chance) -> Result<Option<Message>, StoreError> {
         let cut = CUT.contains(&self.code) || row.topic.chars().count() >= TOPIC_KEPT;
         let (parts, quarantine) = if cut {
             let why = "only its beginning was kept, so it cannot be read again";
-            return Ok(self.stays(&row, why));
+            return Ok(self.stays(row, why));
         } else {
-            match self.read(&row, chance)? {
+            match self.read(row, chance)? {
                 Ok(read) => read,
-                Err(why) => return Ok(self.stays(&row, &why)),
+                Err(why) => return Ok(self.stays(row, &why)),
             }
         };
         let writes = quarantine.into_writes();
@@ -283,7 +283,7 @@ impl Round<'_> {
                 self.done.tell(why);
                 return Ok(None);
             }
-            if !self.is_kept(exception.id, &row)? {
+            if !self.is_kept(exception.id, row)? {
                 wrong = true;
                 self.done.tell(format!("{}: {}; {}", exception.cause, exception.detail, exception.remedy));
                 let of_it = |write: &&Write| match write {
@@ -292,12 +292,12 @@ impl Round<'_> {
                     _ => false,
                 };
                 anew.extend(writes.iter().filter(of_it).cloned());
-                self.kept.entry(exception.id).or_default().insert((row.received, hash(&row)));
+                self.kept.entry(exception.id).or_default().insert((row.received, hash(row)));
             }
         }
         let mended = !wrong;
         self.done.wrong += u64::from(wrong);
-        let of_row = matches!(self.readers.get(&row.source), Some(Reader::Rows(_))).then(|| hash(&row));
+        let of_row = matches!(self.readers.get(&row.source), Some(Reader::Rows(_))).then(|| hash(row));
         Ok(Some(Message { number, received: row.received, row: of_row, parts, anew, mended }))
     }
 

@@ -65,9 +65,7 @@ pub(crate) fn again(
 
 /// A row of XML within the elements that hold it.
 fn within(row: &str, outer: &[String]) -> String {
-    let open: String = outer.iter().map(|name| format!("<{name}>")).collect();
-    let close: String = outer.iter().rev().map(|name| format!("</{name}>")).collect();
-    format!("{open}{row}{close}")
+    outer.iter().rfold(row.to_owned(), |inner, name| format!("<{name}>{inner}</{name}>"))
 }
 
 #[cfg(test)]
@@ -140,8 +138,8 @@ mod tests {
             ),
             (
                 "format: xml\nxml: { row: /report/day/row }\n",
-                "<report><day><row><oven>o-2</oven><at>2023-11-14T22:00:00Z</at><temp>20.5</temp><state>a;b</state></row>\
-                 </day></report>",
+                "<report><day><row><oven>o-2</oven><at>2023-11-14T22:00:00Z</at><temp>20.5</temp>\
+                 <state>a;b</state></row></day></report>",
             ),
         ];
         for (form, file) in forms {
