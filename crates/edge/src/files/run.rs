@@ -1,6 +1,12 @@
 //! The loop of a file source, in a thread of its own: looks at the folder, reads what is whole, makes it durable, and
 //! only then moves or deletes it.
 
+mod disk;
+mod memory;
+
+use disk::{ended_with_line, look_through, move_file, seen};
+use memory::{Ended, Progress, Taken};
+
 use super::{
     Broken, Next, Rows,
     progress::{FILES_MAX, Seen, Watch, marker},
@@ -16,13 +22,11 @@ use crate::{
     run::{Shared, SourceHandle},
 };
 use andon_contract::contract::{After, Contract, FileFormat, FileSource};
-use andon_model::{Entry, Mark, Name, Position, SiteName, Time, sample::Counts};
+use andon_model::{Mark, Name, Time, sample::Counts};
 use andon_store::{
-    Store, StoreError,
-    rows::{IntakeRow, SourceRow, Write},
+    Store,
+    rows::{SourceRow, Write},
 };
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File},
@@ -43,45 +47,6 @@ const PIECE: usize = 64 << 10;
 const HEAD_MAX: usize = 4_096;
 /// What was taken is remembered this long after the file is gone from the folder.
 const REMEMBER: andon_model::span::Span = andon_model::span::Span::from_secs(90 * 86_400);
-
-/// What the store remembers of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Taken {
-    /// Its name.
-    name: String,
-    /// Its bytes.
-    size: u64,
-    /// When it was changed last, nanoseconds since 1970.
-    changed: i128,
-    /// SHA-256 of its bytes, hexadecimal.
-    hash: String,
-    /// Rows that were taken, from the first of the file.
-    rows: u64,
-    /// Rows before this are set aside where they were to be.
-    aside: u64,
-    /// How it ended.
-    result: Ended,
-    /// Its entries lie in the log from here on.
-    #[serde(default)]
-    from: Position,
-    /// Before this; the same place while it is read.
-    #[serde(default)]
-    to: Position,
-}
-
-/// How a file ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Ended {
-    /// It is being read.
-    Reading,
-    /// All its rows are durable.
-    Whole,
-    /// The same bytes were taken under another name.
-    Copy,
-    /// It cannot be read to its end.
-    Failed,
-}
 
 /// Starts the loop of a file source. Errors are those of the operating system (threads, files), and a name that is no
 /// file source of the contract.
@@ -395,80 +360,6 @@ impl Loop {
         }
     }
 
-    /// How far a file was taken, from the log; a file that is begun is written down. `None`: the source was stopped.
-    fn progress(&mut self, name: &str, of: &str, known: &Known, start: u64) -> Option<Progress> {
-        loop {
-            let read = self.store.intake(&self.name, of).and_then(|row| match row {
-                // Its place stays: what the log says behind it of other sites is needed until the file is over.
-                Some(row) if row.open => self.from_log(&row),
-                row => {
-                    let before = row.and_then(|row| serde_json::from_value::<Taken>(row.state).ok());
-                    let rows = before.map_or(start, |taken| taken.rows.max(start));
-                    let progress = Progress::new(rows, self.store.log_end());
-                    self.store.commit(vec![self.reading(of, name, known, &progress)])?;
-                    Ok(progress)
-                }
-            });
-            match read {
-                Ok(progress) => {
-                    self.know(self.taken_of(name, known, progress.start, progress.aside, Ended::Reading));
-                    return Some(progress);
-                }
-                Err(error) => self.tell(self.connected, &error.to_string()),
-            }
-            if self.shared.stopped() {
-                return None;
-            }
-            self.shared.waker.wait(Some(RETRY_STORE));
-        }
-    }
-
-    /// The rows that were taken of a file that is not what it was any more; what was being read of it is over.
-    /// `None`: the store does not say, or the source was stopped.
-    fn ended(&mut self, taken: &Taken) -> Option<u64> {
-        if taken.result != Ended::Reading {
-            return Some(taken.rows);
-        }
-        let seen = Seen { size: taken.size, changed: taken.changed };
-        let was = Known { seen, hash: taken.hash.clone(), prefix: None };
-        let of = self.of(&taken.name, &was);
-        let row = self.store.intake(&self.name, &of).ok()?;
-        let rows = match row {
-            Some(row) => self.from_log(&row).ok()?.from,
-            None => taken.rows,
-        };
-        self.close(&taken.name, &was, rows, Ended::Whole).then_some(rows)
-    }
-
-    /// How far the log says that a file was taken that is being read.
-    fn from_log(&self, row: &IntakeRow) -> Result<Progress, StoreError> {
-        let taken = serde_json::from_value::<Taken>(row.state.clone()).ok();
-        let mut progress = Progress::new(taken.as_ref().map_or(0, |taken| taken.rows), row.position);
-        progress.aside = taken.map_or(0, |taken| taken.aside);
-        let mut at = row.position.max(self.store.log_start());
-        let home = self.core.intake.home_name();
-        while let Some(batch) = self.store.read(at)? {
-            if batch.part.source == self.name {
-                for entry in &batch.part.entries {
-                    let Entry::Mark(Mark::Rows { of, to, .. }) = entry else { continue };
-                    if *of != row.of {
-                        continue;
-                    }
-                    let durable = progress.durable.entry(batch.part.site.clone()).or_default();
-                    *durable = (*durable).max(*to);
-                    if Some(&batch.part.site) == home {
-                        progress.from = progress.from.max(*to);
-                    }
-                }
-            }
-            if batch.end() <= at {
-                break;
-            }
-            at = batch.end();
-        }
-        Ok(progress)
-    }
-
     /// Makes rows durable with the mark that says which they are; false where the source was stopped before.
     fn store_rows(
         &mut self,
@@ -486,47 +377,6 @@ impl Loop {
         }
         self.core.intake.rows(of, from, to);
         self.make_durable()
-    }
-
-    fn taken_of(&self, name: &str, known: &Known, rows: u64, aside: u64, result: Ended) -> Taken {
-        let Seen { size, changed } = known.seen;
-        let hash = known.hash.clone();
-        let places = Position::default();
-        Taken { name: name.to_owned(), size, changed, hash, rows, aside, result, from: places, to: places }
-    }
-
-    /// The row of a file that is being read.
-    fn reading(&self, of: &str, name: &str, known: &Known, progress: &Progress) -> Write {
-        let taken = self.taken_of(name, known, progress.start, progress.aside, Ended::Reading);
-        self.intake(of, progress.position, Taken { from: progress.position, to: progress.position, ..taken })
-    }
-
-    fn intake(&self, of: &str, position: Position, taken: Taken) -> Write {
-        Write::Intake(Box::new(IntakeRow {
-            source: self.name.clone(),
-            of: of.to_owned(),
-            position,
-            open: taken.result == Ended::Reading,
-            updated: self.clock.now(),
-            state: serde_json::to_value(taken).unwrap_or_default(),
-        }))
-    }
-
-    /// Writes down how a file ended; false where the source was stopped before.
-    fn close(&mut self, name: &str, known: &Known, rows: u64, result: Ended) -> bool {
-        let of = self.of(name, known);
-        let to = self.store.log_end();
-        let before = self.store.intake(&self.name, &of).ok().flatten();
-        let from =
-            before.and_then(|row| serde_json::from_value::<Taken>(row.state).ok()).map_or(to, |taken| taken.from);
-        let taken = Taken { from, to, ..self.taken_of(name, known, rows, rows, result) };
-        let write = self.intake(&of, to, taken.clone());
-        self.core.intake.write(write);
-        let durable = self.make_durable();
-        if durable {
-            self.know(taken);
-        }
-        durable
     }
 
     /// Sets a file aside that cannot be read; what it began with is kept.
@@ -671,104 +521,12 @@ impl Loop {
     }
 }
 
-/// How far a file was taken.
-struct Progress {
-    /// The row at which this began.
-    start: u64,
-    /// From here on the log says more of it.
-    position: Position,
-    /// The first row that is not durable.
-    from: u64,
-    /// By site: the row behind the last durable one.
-    durable: BTreeMap<SiteName, u64>,
-    /// Rows before this are set aside where they are to be.
-    aside: u64,
-}
-
-impl Progress {
-    fn new(start: u64, position: Position) -> Self {
-        Self { start, position, from: start, durable: BTreeMap::new(), aside: 0 }
-    }
-}
-
 fn problem(code: &'static str, cause: &str, detail: String, remedy: &str) -> Problem {
     Problem { code, place: String::new(), cause: cause.to_owned(), detail: quote_long(&detail), remedy: remedy.into() }
 }
 
 fn quote_long(text: &str) -> String {
     text.chars().take(1_000).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-fn seen(meta: &fs::Metadata) -> Seen {
-    use std::os::unix::fs::MetadataExt as _;
-    Seen { size: meta.len(), changed: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()) }
-}
-
-/// Reads a file once for its hash; `None` where it is not any more what was seen.
-fn look_through(path: &Path, as_seen: Seen, before: u64) -> io::Result<Option<Known>> {
-    let mut file = File::open(path)?;
-    let (mut hash, mut prefix) = (Sha256::new(), None);
-    let mut piece = vec![0; PIECE];
-    let mut read = 0_u64;
-    loop {
-        // The place up to which the file was taken before lies between two pieces.
-        let most = match before.checked_sub(read) {
-            Some(left @ 1..) => usize::try_from(left).unwrap_or(PIECE).min(PIECE),
-            _ => PIECE,
-        };
-        let n = match file.read(piece.get_mut(..most).unwrap_or_default()) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            outcome => outcome?,
-        };
-        if n == 0 {
-            break;
-        }
-        let bytes = piece.get(..n).unwrap_or(&[]);
-        hash.update(bytes);
-        read += n as u64;
-        if read == before {
-            prefix = Some(hex(hash.clone()));
-        }
-    }
-    let same = read == as_seen.size && seen(&file.metadata()?) == as_seen && seen(&fs::metadata(path)?) == as_seen;
-    Ok(same.then(|| Known { seen: as_seen, hash: hex(hash), prefix }))
-}
-
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Whether the byte before a place is the end of a line.
-fn ended_with_line(path: &Path, place: u64) -> bool {
-    let mut byte = [0];
-    let read = File::open(path).and_then(|mut file| {
-        file.seek(SeekFrom::Start(place.saturating_sub(1)))?;
-        file.read_exact(&mut byte)
-    });
-    read.is_ok() && byte == *b"\n"
-}
-
-/// Moves a file; where its name is taken there, under one that is not.
-fn move_file(from: &Path, into: &Path, name: &str) -> io::Result<()> {
-    let (stem, ending) = match name.rsplit_once('.') {
-        Some((stem, ending)) => (stem, format!(".{ending}")),
-        None => (name, String::new()),
-    };
-    let mut to = into.join(name);
-    for n in 2..10_000 {
-        if !to.exists() {
-            break;
-        }
-        to = into.join(format!("{stem}.{n}{ending}"));
-    }
-    match fs::rename(from, &to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            fs::copy(from, &to)?;
-            File::open(&to)?.sync_all()?;
-            fs::remove_file(from)
-        }
-        outcome => outcome,
-    }
 }
 
 #[cfg(test)]
