@@ -73,7 +73,7 @@ impl Duplicates {
     fn remember(&mut self, sample: &Sample) {
         let claimed = match sample.origin {
             Origin::RetainedUntimed => return,
-            Origin::Ahead(claimed) => claimed,
+            Origin::Ahead(claimed) | Origin::RetainedAhead(claimed) => claimed,
             // A sample without a time of its own is stored at its receive time; nothing is compared with it.
             Origin::Live | Origin::Retained => sample.time,
         };
@@ -210,13 +210,17 @@ mod tests {
         let batches = [
             batch(
                 &ours,
-                vec![sample(1, Origin::Live), sample(5, Origin::Ahead(Time(9))), sample(5, Origin::RetainedUntimed)],
+                vec![
+                    sample(1, Origin::Live),
+                    sample(5, Origin::Ahead(Time(9))),
+                    sample(5, Origin::RetainedAhead(Time(7))),
+                ],
             ),
             batch(&other, vec![sample(2, Origin::Live)]),
         ];
         let mut window = Duplicates::rebuild([1, 2, 3, 4], &ours, &batches);
         let mut see = |time| window.is_new(SignalNo(1), Time(time), Quality::GOOD, &Value::Bool(true));
-        assert_eq!([see(1), see(9), see(2)], [false, false, true]);
+        assert_eq!([see(1), see(9), see(7), see(2)], [false, false, false, true]);
     }
 
     proptest! {

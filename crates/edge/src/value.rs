@@ -236,7 +236,7 @@ pub(crate) fn moment(claimed: Option<Time>, received: Time, ahead: Span, retaine
     }
     let is_ahead = claimed > received.plus(ahead);
     let (time, origin) = match (is_ahead, retained) {
-        (true, true) => (received, Origin::RetainedUntimed),
+        (true, true) => (received, Origin::RetainedAhead(claimed)),
         (true, false) => (received, Origin::Ahead(claimed)),
         (false, true) => (claimed, Origin::Retained),
         (false, false) => (claimed, Origin::Live),
@@ -299,6 +299,8 @@ mod tests {
         assert_eq!(moment(Some(Time(0)), NOW, five, false).unwrap_err().code, "wrong-unit");
         assert_eq!(moment(None, NOW, five, false).unwrap().claimed, None);
         assert_eq!(moment(at(-9), NOW, five, true).unwrap().origin, Origin::Retained);
+        let ahead = moment(at(301), NOW, five, true).unwrap();
+        assert_eq!((ahead.time, ahead.origin, ahead.doubtful), (NOW, Origin::RetainedAhead(at(301).unwrap()), true));
         assert_eq!(moment(None, NOW, five, true).unwrap().origin, Origin::RetainedUntimed);
         assert!(moment(None, NOW, five, true).unwrap().doubtful);
     }

@@ -17,9 +17,7 @@ use crate::{
 use ahash::AHashMap;
 use andon_contract::{Contract, contract::Clock};
 use andon_model::{
-    AssetName, Entry, Event, Mark, Name, Position, Sample, SignalName, SignalNo, Time,
-    sample::{Batch, Origin},
-    span::Span,
+    AssetName, Entry, Event, Mark, Name, Position, Sample, SignalName, SignalNo, Time, sample::Batch, span::Span,
 };
 use andon_store::rows::{Evidence, ExceptionRow, RuleStateRow, Write};
 use serde::{Deserialize, Serialize};
@@ -223,7 +221,7 @@ impl Engine {
             self.counts.evaluated += 1;
             return;
         };
-        let untimed = sample.origin == Origin::RetainedUntimed;
+        let untimed = sample.origin.is_untimed();
         let late = !untimed && sample.time < signal.newest;
         self.counts.late += u64::from(late);
         self.counts.evaluated += u64::from(!late);

@@ -67,6 +67,21 @@ pub enum Origin {
     Retained,
     /// A retained message without a time of its source: kept and never evaluated.
     RetainedUntimed,
+    /// A retained message whose source claimed this time, more than `ahead` after the receive time: stored at the
+    /// receive time with quality uncertain, kept and never evaluated.
+    RetainedAhead(Time),
+}
+
+impl Origin {
+    /// Whether it is history: it sets no newer last value.
+    pub fn is_retained(self) -> bool {
+        matches!(self, Self::Retained | Self::RetainedUntimed | Self::RetainedAhead(_))
+    }
+
+    /// Whether it is history of which nobody knows when it happened: it is never evaluated.
+    pub fn is_untimed(self) -> bool {
+        matches!(self, Self::RetainedUntimed | Self::RetainedAhead(_))
+    }
 }
 
 /// Something rules must know of besides samples, durable in the log before it is read.

@@ -143,7 +143,7 @@ pub fn agrees(store: &Store, told: &[Told], chance: &mut Chance) {
         let all = (Time(BEGIN.0 - SECOND), Time(BEGIN.0 + 5 * 86_400 * SECOND));
         ranges_agree(store, asset, signal, samples, all, 10_000);
         buckets_agree(store, asset, signal, samples, all, 100);
-        let live = |one: &&&Told| !matches!(one.sample.origin, Origin::Retained | Origin::RetainedUntimed);
+        let live = |one: &&&Told| !one.sample.origin.is_retained();
         let last = samples.iter().rfind(live).map(|one| stored(one));
         assert_eq!(store.last(asset, signal).unwrap(), last, "the last value of {asset}/{signal}");
         let listed = store.last_values(&|of| of == asset).unwrap();
@@ -151,7 +151,7 @@ pub fn agrees(store: &Store, told: &[Told], chance: &mut Chance) {
         assert_eq!(listed.map(|value| (value.position, value.value)), last.map(|last| (last.position, last.value)));
     }
     let mut heard: BTreeMap<Name, BTreeMap<AssetName, Time>> = BTreeMap::new();
-    for one in told.iter().filter(|one| !matches!(one.sample.origin, Origin::Retained | Origin::RetainedUntimed)) {
+    for one in told.iter().filter(|one| !one.sample.origin.is_retained()) {
         let newest = heard.entry(one.source.clone()).or_default().entry(one.asset.clone()).or_insert(Time::MIN);
         *newest = one.sample.received.max(*newest);
     }

@@ -5,7 +5,7 @@ use crate::{LastValue, Store, StoreError, db};
 use ahash::AHashMap;
 use andon_model::{
     AssetName, Entry, Name, Position, Quality, SignalName, SignalNo, Time, Value,
-    sample::{Batch, Origin},
+    sample::Batch,
 };
 use rusqlite::{Connection, params, types::ValueRef};
 use std::{
@@ -46,7 +46,7 @@ impl Newest {
     pub(crate) fn take(&mut self, batch: &Batch) {
         for (entry, offset) in batch.part.entries.iter().zip(batch.first.offset..) {
             let Entry::Sample(sample) = entry else { continue };
-            if matches!(sample.origin, Origin::Retained | Origin::RetainedUntimed) {
+            if sample.origin.is_retained() {
                 continue;
             }
             let position = Position { epoch: batch.first.epoch, offset };

@@ -166,6 +166,8 @@ const BYTES: u8 = 4;
 const MARK: u8 = 7;
 const WITH_QUALITY: u8 = 0b0010_0000;
 const TRUE: u8 = 0b0100_0000;
+/// A retained sample without a time that is believed: the claimed one follows.
+const CLAIMED: u8 = 0b1000_0000;
 
 fn sample(to: &mut Vec<u8>, sample: &Sample, before: &mut Before) {
     let mut tag = match &sample.value {
@@ -180,8 +182,11 @@ fn sample(to: &mut Vec<u8>, sample: &Sample, before: &mut Before) {
         Origin::Live => 0,
         Origin::Ahead(_) => 1,
         Origin::Retained => 2,
-        Origin::RetainedUntimed => 3,
+        Origin::RetainedUntimed | Origin::RetainedAhead(_) => 3,
     } << 3;
+    if matches!(sample.origin, Origin::RetainedAhead(_)) {
+        tag |= CLAIMED;
+    }
     if sample.quality != Quality::GOOD {
         tag |= WITH_QUALITY;
     }
@@ -193,7 +198,7 @@ fn sample(to: &mut Vec<u8>, sample: &Sample, before: &mut Before) {
     if sample.quality != Quality::GOOD {
         to.extend_from_slice(&sample.quality.0.to_le_bytes());
     }
-    if let Origin::Ahead(claimed) = sample.origin {
+    if let Origin::Ahead(claimed) | Origin::RetainedAhead(claimed) = sample.origin {
         to.extend_from_slice(&claimed.0.to_le_bytes());
     }
     match &sample.value {
@@ -306,6 +311,7 @@ fn entry(from: &mut Bytes<'_>, before: &mut Before) -> Result<Entry, NoFrame> {
         0 => Origin::Live,
         1 => Origin::Ahead(Time(from.u64()?.cast_signed())),
         2 => Origin::Retained,
+        _ if tag & CLAIMED != 0 => Origin::RetainedAhead(Time(from.u64()?.cast_signed())),
         _ => Origin::RetainedUntimed,
     };
     let value = match tag & KIND {
@@ -426,6 +432,7 @@ mod tests {
             any::<i64>().prop_map(|time| Origin::Ahead(Time(time))),
             Just(Origin::Retained),
             Just(Origin::RetainedUntimed),
+            any::<i64>().prop_map(|time| Origin::RetainedAhead(Time(time))),
         ]
     }
 

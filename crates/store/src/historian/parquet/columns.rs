@@ -50,7 +50,6 @@ pub(crate) mod number {
     pub(crate) const OFFSET: usize = 10;
     pub(crate) const ORIGIN: usize = 11;
     pub(crate) const CLAIMED: usize = 12;
-    pub(crate) const ALL: usize = 13;
 }
 
 /// Rows of a group at most: what a reader must have of a column at once, and what a writer holds.
@@ -196,6 +195,8 @@ pub(crate) const AHEAD: &str = "ahead";
 pub(crate) const RETAINED: &str = "retained";
 /// A retained message without one.
 pub(crate) const RETAINED_UNTIMED: &str = "retained-untimed";
+/// A retained message with a time that is not believed, which stands in the column of claimed times.
+pub(crate) const RETAINED_AHEAD: &str = "retained-ahead";
 
 impl Group {
     /// Whether the group is as large as one may be.
@@ -247,6 +248,10 @@ impl Group {
             }
             Origin::Retained => RETAINED,
             Origin::RetainedUntimed => RETAINED_UNTIMED,
+            Origin::RetainedAhead(claimed) => {
+                self.claimed.set(at, claimed.0);
+                RETAINED_AHEAD
+            }
         };
         self.origin.set(at, ByteArray::from(origin));
     }

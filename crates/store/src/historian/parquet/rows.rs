@@ -3,7 +3,7 @@
 use super::{
     Filter, Row,
     column::{Column, Walk, common, metadata, pages, statistics},
-    columns::{AHEAD, RETAINED, RETAINED_UNTIMED, number},
+    columns::{AHEAD, RETAINED, RETAINED_AHEAD, RETAINED_UNTIMED, number},
     sums::{Checked, Shared, failed, guarded},
 };
 use crate::StoreError;
@@ -313,6 +313,7 @@ fn origin_of(word: Option<&ByteArray>, claimed: Option<i64>) -> ParquetResult<Or
         (AHEAD, Some(claimed)) => Ok(Origin::Ahead(Time(claimed))),
         (RETAINED, _) => Ok(Origin::Retained),
         (RETAINED_UNTIMED, _) => Ok(Origin::RetainedUntimed),
+        (RETAINED_AHEAD, Some(claimed)) => Ok(Origin::RetainedAhead(Time(claimed))),
         (other, _) => Err(ParquetError::General(format!("the origin {other:?} is unknown"))),
     }
 }

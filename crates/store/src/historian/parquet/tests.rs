@@ -17,6 +17,7 @@ pub(crate) fn origin() -> impl Strategy<Value = Origin> {
         1 => any::<i64>().prop_map(|time| Origin::Ahead(Time(time))),
         1 => Just(Origin::Retained),
         1 => Just(Origin::RetainedUntimed),
+        1 => any::<i64>().prop_map(|time| Origin::RetainedAhead(Time(time))),
     ]
 }
 
