@@ -25,7 +25,7 @@ pub type Make<'a> = &'a dyn Fn() -> (Store, Box<dyn Any>);
 /// Runs every behaviour on a store of its own; panics at the first that does not hold. The log's segments should be
 /// small enough that a few thousand samples fill several.
 pub fn suite(make: Make<'_>) {
-    let behaviours: [fn(&Store); 16] = [
+    let behaviours: [fn(&Store); 17] = [
         an_event_exists_once,
         a_story_is_found_whole,
         order_numbers_have_no_holes,
@@ -40,6 +40,7 @@ pub fn suite(make: Make<'_>) {
         the_log_reads_back,
         old_entries_are_read_from_any_place,
         what_was_received_is_counted,
+        the_newest_of_a_source_are_found,
         changes_wake_and_states_return,
         history::samples_are_found,
     ];
@@ -601,6 +602,29 @@ fn what_was_received_is_counted(store: &Store) {
     let (one, two) = (counts[&name("line-1")], counts[&name("line-2")]);
     assert_eq!((one.received, one.stored, one.duplicate), (7, 5, 2));
     assert_eq!((two.received, two.quarantined, two.refused), (5, 2, 3));
+}
+
+fn the_newest_of_a_source_are_found(store: &Store) {
+    let mut written = Vec::new();
+    for n in 0..40 {
+        written.extend(store.append(vec![part("line-1", 30, n), part(&format!("line-{}", 2 + n % 2), 10, n)]).unwrap());
+    }
+    let of =
+        |source: &str| written.iter().filter(|batch| batch.part.source == name(source)).cloned().collect::<Vec<_>>();
+    for source in ["line-1", "line-2", "line-3", "line-4"] {
+        let all = of(source);
+        assert_eq!(store.newest(&name(source), 65_536).unwrap(), all);
+        for samples in [1, 30, 31, 95] {
+            let found = store.newest(&name(source), samples).unwrap();
+            assert_eq!(found, all[all.len() - found.len()..], "{samples} of {source}");
+            let stored = |batches: &[std::sync::Arc<andon_model::sample::Batch>]| {
+                batches.iter().map(|batch| batch.part.counts.stored).sum::<u64>()
+            };
+            let enough = found.is_empty() || stored(&found) >= samples && stored(&found[1..]) < samples;
+            assert!(enough, "{samples} of {source}");
+        }
+    }
+    assert_eq!(store.newest(&name("line-1"), 0).unwrap(), []);
 }
 
 fn changes_wake_and_states_return(store: &Store) {

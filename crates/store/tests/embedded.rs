@@ -657,8 +657,8 @@ fn v1_parts() -> Vec<andon_model::sample::Part> {
 }
 
 #[test]
-#[ignore = "writes testdata/v1 anew; only before a version is released"]
-fn write_version_1() {
+#[ignore = "writes testdata/v2; only before a version is released"]
+fn write_version_2() {
     let dir = tempfile::tempdir().unwrap();
     let limits = Limits { segment_bytes: 1 << 10, ring_bytes: 0 };
     let store = Store::open_with(dir.path(), &limits, &mut chance).unwrap();
@@ -669,7 +669,7 @@ fn write_version_1() {
     store.signal(&"cartoner-07".parse().unwrap(), &"temp".parse().unwrap()).unwrap();
     store.write_states(&[state(11)]).unwrap();
     drop(store);
-    let to = Path::new(V1);
+    let to = Path::new(V1).with_file_name("v2");
     fs::create_dir_all(to.join("log")).unwrap();
     for file in ["format", "states"] {
         fs::copy(dir.path().join(file), to.join(file)).unwrap();

@@ -59,7 +59,11 @@ fn fill(store: &Store, parts: i64) {
                 time,
                 received,
                 quality: if m == 5 { Quality::UNCERTAIN } else { Quality::GOOD },
-                value: if m == 7 { Value::Text("running".into()) } else { Value::F64((n / 5) as f64) },
+                value: if m == 7 {
+                    Value::Text("running".into())
+                } else {
+                    Value::F64(f64::from(u32::try_from(n / 5).unwrap()))
+                },
                 origin: Origin::Live,
             }));
         }
@@ -128,7 +132,9 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
 fn is_tidy(store: &Store) {
     let dir = store.dir().unwrap();
     let mut there = Vec::new();
-    ["historian", "minutes"].iter().for_each(|kind| files(&dir.join(kind), &mut there));
+    for kind in ["historian", "minutes"] {
+        files(&dir.join(kind), &mut there);
+    }
     let sealed = store.sealed(&Which::default()).unwrap();
     let mut listed: Vec<PathBuf> = sealed.files.iter().map(|row| row.path(dir)).collect();
     there.sort();
@@ -332,7 +338,7 @@ fn a_missing_file_is_named_and_what_belongs_to_its_day_is_left() {
     std::fs::write(&leftover, "what a crash may have left").unwrap();
     std::fs::write(&foreign, "somebody else's").unwrap();
     let store = open(dir.path()).unwrap();
-    assert_eq!(store.holdings().unwrap().missing, [gone.clone()]);
+    assert_eq!(store.holdings().unwrap().missing, std::slice::from_ref(&gone));
     assert!(leftover.exists() && foreign.exists());
     keep(&store, &policy(None, None), 3).unwrap();
     drop(store);
@@ -351,6 +357,7 @@ fn a_database_that_does_not_fit_the_log_refuses_the_start() {
     assert!(store.log_start().offset > 0);
     drop(store);
     let set = |place: i64| {
+        #[expect(clippy::disallowed_methods, reason = "the database is changed from outside")]
         let database = rusqlite::Connection::open(dir.path().join("andon.db")).unwrap();
         database.execute("UPDATE sealed SET place = ?1", [place]).unwrap();
     };

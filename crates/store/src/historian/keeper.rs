@@ -131,7 +131,7 @@ impl Keeper {
         let Some(ground) = store.ground() else { return Ok(Progress::Idle { until: None }) };
         self.sweep(ground)?;
         if self.known.is_none() {
-            self.known = Some(self.look(ground)?);
+            self.known = Some(look(ground)?);
         }
         if self.shrink(ground)? || self.expire(ground, now)? {
             return Ok(Progress::Worked);
@@ -160,12 +160,6 @@ impl Keeper {
         self.known.as_ref()
     }
 
-    fn look(&self, ground: Ground<'_>) -> Result<Known, StoreError> {
-        let sealed = ground.db.read(|c| db::sealed(c, &Which::default()))?;
-        let place = sealed.place.unwrap_or_else(|| ground.log.start());
-        Ok(Known { place, files: sealed.files, probe: (place, None) })
-    }
-
     /// Removes what a failed step left.
     fn sweep(&mut self, ground: Ground<'_>) -> Result<(), StoreError> {
         while let Some(path) = self.litter.last() {
@@ -179,7 +173,7 @@ impl Keeper {
     fn shrink(&self, ground: Ground<'_>) -> Result<bool, StoreError> {
         let Some(known) = &self.known else { return Ok(false) };
         // The segment that grows and one before it at least, or there is nothing to ask.
-        if !ground.log.segments()?.get(1).is_some_and(|second| *second <= known.place.offset) {
+        if ground.log.segments()?.get(1).is_none_or(|second| *second > known.place.offset) {
             return Ok(false);
         }
         let needed = self.needed(ground)?.map_or(known.place, |needed| needed.min(known.place));
@@ -284,7 +278,7 @@ impl Keeper {
             Err(error) => {
                 // Whether a commit that failed is there after all only the database knows.
                 self.known = None;
-                if let Ok(known) = self.look(ground) {
+                if let Ok(known) = look(ground) {
                     let listed = |path: &PathBuf| known.files.iter().any(|row| row.path(&ground.folder.dir) == *path);
                     self.litter.extend(litter.into_iter().filter(|path| !listed(path)));
                     drop(self.sweep(ground));
@@ -299,10 +293,10 @@ impl Keeper {
         let remove: Vec<FileRow> = changes.remove.clone();
         let disk = &ground.folder.disk;
         disk.step()?;
-        let changed = ground.db.change_files(changes);
+        let outcome = ground.db.change_files(changes);
         self.known = None;
-        changed?;
-        self.known = Some(self.look(ground)?);
+        outcome?;
+        self.known = Some(look(ground)?);
         for row in &remove {
             let path = row.path(&ground.folder.dir);
             if let Err(error) = disk.remove(&path).and_then(|()| disk.sync_dir(&row.folder(&ground.folder.dir))) {
@@ -335,6 +329,13 @@ impl Keeper {
         let next = Position { offset: next, ..ground.log.end() };
         self.let_go(ground, next, 1)
     }
+}
+
+/// What the database lists now.
+fn look(ground: Ground<'_>) -> Result<Known, StoreError> {
+    let sealed = ground.db.read(|c| db::sealed(c, &Which::default()))?;
+    let place = sealed.place.unwrap_or_else(|| ground.log.start());
+    Ok(Known { place, files: sealed.files, probe: (place, None) })
 }
 
 /// When the oldest sample was received that is not sealed; looks on from where it looked last.

@@ -1,11 +1,10 @@
 //! The historian: samples that were sealed from the log into Parquet, and the questions that are asked of both.
 
-#![expect(dead_code, reason = "sealing and the questions are being joined")]
-
 pub(crate) mod catalog;
 mod compact;
 #[cfg(test)]
 mod crash;
+mod hot;
 pub(crate) mod keeper;
 pub(crate) mod last;
 mod minutes;
@@ -119,6 +118,9 @@ pub struct Holdings {
     pub missing: Vec<PathBuf>,
 }
 
+/// How the samples of a signal are reduced; `None`: not at all.
+pub type Reducing = Arc<dyn Fn(&AssetName, &SignalName) -> Option<Reduce> + Send + Sync>;
+
 /// What is kept how, as far as the historian must know it.
 #[derive(Clone)]
 pub struct Policy {
@@ -129,7 +131,7 @@ pub struct Policy {
     /// One-minute summaries.
     pub minutes: Kept,
     /// Which samples of a signal need not be kept.
-    pub reduce: Arc<dyn Fn(&AssetName, &SignalName) -> Option<Reduce> + Send + Sync>,
+    pub reduce: Reducing,
 }
 
 /// How much is kept.

@@ -115,17 +115,13 @@ fn thin(run: &[Point], reduce: &Reduce, kept: &mut [bool]) {
                 break;
             }
             // The line ends at the one before; what is outside of a deadband is kept itself.
-            match before.take().filter(|_| swinging || late) {
-                Some((at, point)) => {
-                    keep(at);
-                    door = Door::new(point);
-                }
-                None => {
-                    keep(at);
-                    door = Door::new(point);
-                    break;
-                }
-            }
+            let Some((last, end)) = before.take().filter(|_| swinging || late) else {
+                keep(at);
+                door = Door::new(point);
+                break;
+            };
+            keep(last);
+            door = Door::new(end);
         }
     }
     keep(run.len() - 1);
@@ -197,6 +193,7 @@ mod tests {
         assert_eq!(changed(&|row| row.time = Time(3)), [0, 3, 3, 8]);
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     fn line(from: &Row, to: &Row, at: i64) -> f64 {
         let value = |row: &Row| if let Value::F64(value) = row.value { value } else { f64::NAN };
         let part = (at - from.time.0) as f64 / (to.time.0 - from.time.0) as f64;

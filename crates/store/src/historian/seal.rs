@@ -206,8 +206,8 @@ fn thinned(
         let (rows, behind) = rest.split_at_checked(of.len()).unwrap_or_default();
         rest = behind;
         let Some((signal, _)) = of.first() else { continue };
-        let named = names.get(*signal)?;
-        match (policy.reduce)(&named.asset, &named.signal) {
+        let name = names.get(*signal)?;
+        match (policy.reduce)(&name.asset, &name.signal) {
             None => kept.resize(kept.len() + rows.len(), true),
             Some(by) => {
                 let stays = reduce::kept(rows, &by);
