@@ -319,6 +319,8 @@ pub struct Exception {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quarantine {
+    /// Its number; those that were set aside earlier have lower ones.
+    pub number: u64,
     /// The exception it belongs to.
     pub exception: String,
     /// When it was received.

@@ -31,7 +31,8 @@ pub(crate) fn chart(series: &Series, width: usize, height: usize) -> String {
     let mut text = String::new();
     for (line, label) in labels.iter().enumerate() {
         let row: String = columns.chunks(DOTS.0).map(|pair| character(pair, line, &scale)).collect();
-        let _ = writeln!(text, "{label:>margin$} {}", row.trim_end_matches('\u{2800}'));
+        let line = format!("{label:>margin$} {}", row.trim_end_matches('\u{2800}'));
+        let _ = writeln!(text, "{}", line.trim_end());
     }
     let gap = width.saturating_sub(from.chars().count() + to.chars().count()).max(1);
     let _ = write!(text, "{:margin$} {from}{:gap$}{to}", "", "");
@@ -47,14 +48,17 @@ fn columns(series: &Series, count: usize) -> (Vec<Column>, String, String) {
     let starts: Vec<(Time, f64, f64)> =
         series.buckets.iter().filter_map(|b| Some((Time::parse(&b.from).ok()?, b.min, b.max))).collect();
     // What is shown is the stretch in which there is something, so that a wide question is no empty picture.
+    let apart = |(a, b): (&(Time, f64, f64), &(Time, f64, f64))| b.0.since(a.0).nanos();
+    let width = starts.iter().zip(starts.iter().skip(1)).map(apart).min().unwrap_or(0);
     let first = starts.first().map_or(from, |(at, ..)| (*at).max(from));
-    let last = starts.last().map_or(to, |(at, ..)| *at);
+    let last = starts.last().map_or(to, |(at, ..)| Time(at.0.saturating_add(width)).min(to));
     let span = i128::from(last.since(first).nanos()).max(1);
-    let most = i128::try_from(count.saturating_sub(1)).unwrap_or(0);
+    let most = i128::try_from(count).unwrap_or(0);
+    let place = |at: Time| usize::try_from(i128::from(at.since(first).nanos()) * most / span).unwrap_or(0);
     for (at, min, max) in starts {
-        let place = i128::from(at.since(first).nanos()) * most / span;
-        let place = usize::try_from(place).unwrap_or(0);
-        if let Some(column) = columns.get_mut(place) {
+        let begin = place(at).min(count.saturating_sub(1));
+        let end = place(Time(at.0.saturating_add(width))).clamp(begin + 1, count.max(begin + 1));
+        for column in columns.iter_mut().take(end).skip(begin) {
             *column = Some(column.map_or((min, max), |(low, high): (f64, f64)| (low.min(min), high.max(max))));
         }
     }
@@ -98,11 +102,14 @@ fn character(pair: &[Column], line: usize, scale: &Scale) -> char {
     char::from_u32(bits).unwrap_or(' ')
 }
 
-/// The scale: highest value above, lowest below, the middle between.
+/// The scale: highest value above, lowest below, the middle between; of a flat line only the middle.
 fn labels(scale: &Scale, height: usize) -> Vec<String> {
     let mut labels = vec![String::new(); height];
     if let Some(label) = labels.get_mut(height / 2) {
         *label = number(f64::midpoint(scale.low, scale.high));
+    }
+    if scale.low >= scale.high {
+        return labels;
     }
     if let Some(label) = labels.last_mut() {
         *label = number(scale.low);

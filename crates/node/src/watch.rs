@@ -53,7 +53,8 @@ impl Watch {
     /// What happened lately.
     pub(crate) fn live(&self, store: &Store) -> Result<Live, StoreError> {
         let now = look(store, clock::now())?;
-        let mut live = Live { running: Some(self.started), ahead: ahead(store, now.at)?, ..Live::default() };
+        let (full, ahead) = (store.is_full(), ahead(store, now.at)?);
+        let mut live = Live { running: Some(self.started), full, ahead, ..Live::default() };
         if let Some(first) = self.looks.front() {
             for (name, refused) in &now.refused {
                 let before = first.refused.get(name).copied().unwrap_or(0);

@@ -1,6 +1,6 @@
 //! Lineage: from any id to the whole story it belongs to, samples first, documents last.
 
-use andon_model::{CallId, Event, EventId, ExceptionId, Position, Reference, RunId, sample::Entry};
+use andon_model::{CallId, Event, EventId, ExceptionId, Position, Reference, RunId};
 use andon_store::{
     Store, StoreError,
     rows::{AttemptRow, CallRow, Evidence, ExceptionRow, RunRow, StoredEvent, TaskRow},
@@ -204,12 +204,10 @@ fn is_evidence(store: &Store, event: EventId, (epoch, offset): (u32, u64)) -> Re
     if evidence.samples.iter().any(|sample| sample.position == place) {
         return Ok(true);
     }
-    let Some(batch) = store.read(place)?.filter(|batch| batch.first.epoch == epoch) else { return Ok(false) };
-    let entry = offset.checked_sub(batch.first.offset).and_then(|at| batch.part.entries.get(usize::try_from(at).ok()?));
-    let Some(Entry::Sample(sample)) = entry else { return Ok(false) };
-    let signals = store.signals()?;
-    let name = signals.iter().find(|(number, ..)| *number == sample.signal).map(|(_, asset, s)| format!("{asset}/{s}"));
-    Ok(name.is_some_and(|name| evidence.samples.iter().any(|copied| copied.signal == name)))
+    // It may lie in the log or in a file.
+    let Some(found) = store.sample_at(place)?.filter(|found| found.sample.position == place) else { return Ok(false) };
+    let name = format!("{}/{}", found.asset, found.signal);
+    Ok(evidence.samples.iter().any(|copied| copied.signal == name))
 }
 
 fn node(store: &Store, stored: &StoredEvent) -> Result<EventNode, StoreError> {

@@ -19,6 +19,8 @@ pub struct Measured<'a> {
     pub sources: &'a [Observed],
     /// Files, bytes and samples of the historian, and the age of the oldest sample that is in no file yet.
     pub historian: [(&'static str, u64); 4],
+    /// Connections that stand, by listener.
+    pub listeners: &'a [(String, u64)],
     /// The present time.
     pub now: Time,
 }
@@ -61,6 +63,7 @@ pub fn metrics(measured: &Measured<'_>) -> String {
     out.push_str(&ready_head);
     let _ = writeln!(out, "andon_ready {}", u8::from(ready));
     sources(&mut out, measured);
+    listeners(&mut out, measured);
     for (name, count) in measured.historian {
         let about = match name {
             "files" => "Files of samples in the historian.",
@@ -71,6 +74,15 @@ pub fn metrics(measured: &Measured<'_>) -> String {
         let _ = write!(out, "{}andon_historian_{name} {count}\n", head(&format!("andon_historian_{name}"), about));
     }
     out
+}
+
+/// The connections of each listener.
+fn listeners(out: &mut String, measured: &Measured<'_>) {
+    out.push_str("# HELP andon_listener_connections Connections that stand.\n");
+    out.push_str("# TYPE andon_listener_connections gauge\n");
+    for (name, connections) in measured.listeners {
+        let _ = writeln!(out, "andon_listener_connections{{listener=\"{}\"}} {connections}", label(name));
+    }
 }
 
 /// The state and the reason of each source, and how long ago it was heard.
@@ -137,8 +149,10 @@ mod tests {
             ready: true,
             sources: &[heard],
             historian: [("files", 1), ("bytes", 2), ("samples", 3), ("lag_seconds", 4)],
+            listeners: &[("floor".to_owned(), 5)],
             now: Time(61_000_000_000),
         });
+        assert!(text.contains("andon_listener_connections{listener=\"floor\"} 5\n"));
         assert!(text.contains("andon_source_heard_seconds{source=\"machines\"} 61\n"));
         assert!(text.contains("{source=\"machines\",state=\"silent\",reason=\"silent\"} 1\n"));
         assert!(text.contains("andon_historian_lag_seconds 4\n"));

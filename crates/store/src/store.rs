@@ -466,6 +466,11 @@ impl Store {
         self.0.db.read(ask)
     }
 
+    /// Whether this is a look at a folder of somebody else.
+    pub(crate) fn is_look(&self) -> bool {
+        matches!(self.0.place, Place::Look(_))
+    }
+
     /// Who follows the log for what is newest.
     pub(crate) fn follower(&self) -> &Follower {
         &self.0.follower

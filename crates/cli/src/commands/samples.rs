@@ -13,6 +13,7 @@ use andon_api::{
         SeriesQuery,
     },
 };
+use andon_model::Time;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -205,7 +206,7 @@ fn series(args: &List) -> anyhow::Result<ExitCode> {
         points: args.points.unwrap_or(if args.instance.json { POINTS_DEFAULT } else { chart::WIDTH * 2 }),
     };
     let target = Target::find(&args.instance)?;
-    let series = target.series(&query)?;
+    let mut series = target.series(&query)?;
     if args.instance.json {
         for bucket in &series.buckets {
             output::line(serde_json::to_string(bucket)?);
@@ -216,9 +217,25 @@ fn series(args: &List) -> anyhow::Result<ExitCode> {
         nothing(&target, args)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(narrow) = narrowed(&series, &query) {
+        series = target.series(&narrow)?;
+    }
     output::line(head(&series));
     output::line(chart::chart(&series, chart::WIDTH, chart::HEIGHT));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same question about the stretch in which there is something, where that is less than half of what was asked for.
+fn narrowed(series: &Series, query: &SeriesQuery) -> Option<SeriesQuery> {
+    let [from, to] = [Time::parse(&series.from).ok()?, Time::parse(&series.to).ok()?];
+    let first = Time::parse(&series.buckets.first()?.from).ok()?;
+    let last = Time::parse(&series.buckets.last()?.from).ok()?;
+    let asked = to.since(from).nanos();
+    // A bucket may be a minute wider than its share of the range: the last one ends there at the latest.
+    let width = asked / i64::try_from(query.points).ok()? + 60_000_000_000;
+    let end = Time(last.0.saturating_add(width)).min(to);
+    let narrow = SeriesQuery { from: Moment::At(first.max(from)), to: Moment::At(end), ..query.clone() };
+    (end.since(first).nanos() < asked / 2).then_some(narrow)
 }
 
 /// What stands above a chart: the signal, how many samples, their extremes and mean.

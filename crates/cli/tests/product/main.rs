@@ -3,7 +3,9 @@
 
 mod adapter;
 mod bad_input;
+mod folder;
 mod history;
+mod listener;
 mod posts;
 mod story;
 mod support;

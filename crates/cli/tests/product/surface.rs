@@ -102,7 +102,10 @@ fn every_answer_fits_the_document() {
     let mut seen = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
         let Some(schema) = item.pointer("/get/responses/200/content/application~1json/schema") else { continue };
-        let path = if path.contains("{id}") { path.replace("{id}", "MR-000001") } else { path.clone() };
+        let path = match path.as_str() {
+            "/v1/samples/series" => format!("{path}?asset=machine-01&signal=temperature&from=2026-01-01T00:00:00Z"),
+            _ => path.replace("{id}", "MR-000001"),
+        };
         let answer = api.get(&path);
         assert_fits(&document, schema, &answer, &path);
         seen += answer["rows"].as_array().map_or(1, Vec::len);
@@ -112,6 +115,15 @@ fn every_answer_fits_the_document() {
     assert_fits(&document, &problem, &api.request("GET", "/v1/show/nobody", None).1, "a problem");
     let metrics = api.get("/metrics");
     assert!(metrics.as_str().unwrap().contains("andon_ready 1"), "{metrics}");
+
+    let range = "/v1/samples?asset=machine-01&signal=temperature&from=2026-01-01T00:00:00Z&limit=7";
+    let page = api.get(range);
+    let schema = json!({"$ref": "#/components/schemas/SamplePage"});
+    assert_fits(&document, &schema, &page, "a range");
+    let behind = api.get(&format!("{range}&after={}", page["next"].as_str().unwrap()));
+    assert_ne!(page["rows"][6], behind["rows"][0]);
+    let (status, problem) = api.request("GET", "/v1/samples?asset=machine-1", None);
+    assert_eq!((status, problem["remedy"].as_str()), (404, Some("did you mean machine-01?")), "{problem}");
 
     // Pages follow each other without a hole and without a repetition.
     let mut after = String::new();
