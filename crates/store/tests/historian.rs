@@ -59,7 +59,8 @@ fn open(dir: &Path) -> Store {
     Store::open_with(dir, &limits, &mut chance).unwrap()
 }
 
-fn played(steps: &[Step], seed: u64) {
+/// Plays the steps, asking as they say and at the end; the samples in files.
+fn played(steps: &[Step], seed: u64) -> u64 {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path());
     let memory = Store::memory(&mut chance);
@@ -98,6 +99,7 @@ fn played(steps: &[Step], seed: u64) {
     assert_eq!(holdings.samples, sealed as u64);
     drop(store);
     agrees(&Store::look(dir.path()).unwrap(), &told, &mut Chance::new(seed));
+    holdings.samples
 }
 
 proptest! {
@@ -114,5 +116,6 @@ proptest! {
 
 #[test]
 fn all_in_files_and_merged() {
-    played(&[Step::Append(119), Step::Seal(50), Step::Append(119), Step::Seal(300), Step::Wait, Step::Ask], 7);
+    let steps = [Step::Append(119), Step::Seal(50), Step::Append(119), Step::Seal(300), Step::Wait, Step::Ask];
+    assert_eq!(played(&steps, 7), 238);
 }

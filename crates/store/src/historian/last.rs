@@ -1,16 +1,16 @@
 //! What is newest: the last value of every signal and when every source was heard of, by reading the log on.
 
-use super::{Activity, Stored};
+use super::{Activity, Stored, hot::Hot};
 use crate::{LastValue, Store, StoreError, db};
 use ahash::AHashMap;
 use andon_model::{
-    AssetName, Entry, Name, Position, Quality, SignalName, SignalNo, Time, Value,
-    sample::Batch,
+    AssetName, Entry, Name, Offset, Position, Quality, SignalName, SignalNo, Time, Value, sample::Batch,
 };
 use rusqlite::{Connection, params, types::ValueRef};
 use std::{
     collections::BTreeMap,
     fmt::Display,
+    ops::Range,
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -139,6 +139,7 @@ struct Followed {
     newest: Newest,
     /// What was heard of in samples that are sealed.
     sealed: BTreeMap<Name, BTreeMap<AssetName, Time>>,
+    hot: Hot,
     names: Names,
 }
 
@@ -149,25 +150,23 @@ impl Followed {
     /// Reads the log on, to its present end.
     fn catch_up(&mut self, store: &Store) -> Result<(), StoreError> {
         let end = store.log_end();
-        loop {
-            let mut at = match self.at {
-                Some(at) => at,
-                None => self.begin(store)?,
-            };
-            while at.offset < end.offset {
-                let Some(batch) = store.read(at)? else { break };
-                if batch.first.offset > at.offset {
-                    // What lay between has been sealed and removed: what is kept of it is in the database.
-                    at = self.begin(store)?;
-                    continue;
-                }
-                self.newest.take(&batch);
-                at = batch.end();
-                self.at = Some(at);
+        let mut at = match self.at {
+            Some(at) => at,
+            None => self.begin(store)?,
+        };
+        while at.offset < end.offset {
+            let Some(batch) = store.read(at)? else { break };
+            if batch.first.offset > at.offset {
+                // What lay between has been sealed and removed: what is kept of it is in the database.
+                at = self.begin(store)?;
+                continue;
             }
+            self.newest.take(&batch);
+            self.hot.take(&batch);
+            at = batch.end();
             self.at = Some(at);
-            return Ok(());
         }
+        Ok(())
     }
 
     /// Begins anew with what is kept in the database.
@@ -176,6 +175,7 @@ impl Followed {
         let at = place.unwrap_or_else(|| store.log_start());
         self.newest = Newest { values, heard: BTreeMap::new() };
         self.sealed = heard;
+        self.hot = Hot::default();
         self.at = Some(at);
         Ok(at)
     }
@@ -246,6 +246,24 @@ impl Store {
         let mut followed = self.follower().0.lock().unwrap_or_else(PoisonError::into_inner);
         followed.catch_up(self)?;
         ask(&mut followed)
+    }
+
+    /// The parts of the log between two places that may hold samples of a signal at or after `first` and before `end`.
+    /// Who only looks and never asked for what is newest reads all, once, instead of twice.
+    pub(crate) fn parts(
+        &self,
+        log: Range<Offset>,
+        signal: SignalNo,
+        first: Time,
+        end: Time,
+    ) -> Result<Vec<Range<Offset>>, StoreError> {
+        let mut followed = self.follower().0.lock().unwrap_or_else(PoisonError::into_inner);
+        if followed.at.is_none() && self.is_look() {
+            return Ok(std::iter::once(log).collect());
+        }
+        followed.catch_up(self)?;
+        followed.hot.forget(log.start);
+        Ok(followed.hot.parts(log, signal, first, end))
     }
 
     /// The newest sample of a signal by source time, among equal times the later in the log. A retained message is

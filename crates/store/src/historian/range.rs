@@ -12,10 +12,7 @@ use super::{
     parquet::{self, Filter, Row, Rows},
 };
 use crate::{Store, StoreError};
-use andon_model::{
-    AssetName, Entry, Position, SignalName, Time,
-    sample::{Batch, Sample},
-};
+use andon_model::{AssetName, Entry, Position, SignalName, SignalNo, Time, sample::Sample};
 use std::{
     collections::{BTreeMap, BinaryHeap, VecDeque},
     io,
@@ -54,8 +51,8 @@ impl Store {
         self.again(&which, |sealed| {
             // One more than asked for, to know whether there is more.
             let mut newest = BinaryHeap::new();
-            self.hot(sealed, &mut |_, position, sample| {
-                if sample.signal == number && sample.time >= from && is(sample.time, position) {
+            self.hot(sealed, number, (from, range.to), &mut |position, sample| {
+                if is(sample.time, position) {
                     newest.push(ByPlace(stored(position, sample)));
                     if newest.len() > limit + 1 {
                         newest.pop();
@@ -101,8 +98,8 @@ impl Store {
         let which = Which { signal: Some(&name), from: Some(start), to: end, ..Which::default() };
         self.again(&which, |sealed| {
             let mut buckets = Buckets { grid, of: BTreeMap::new() };
-            self.hot(sealed, &mut |_, _, sample| {
-                if sample.signal == number && sample.time >= from && sample.time < to && !sample.quality.is_bad() {
+            self.hot(sealed, number, (from, to), &mut |_, sample| {
+                if !sample.quality.is_bad() {
                     buckets.sample(sample.time, sample.value.number());
                 }
             })?;
@@ -194,23 +191,37 @@ impl Store {
         }
     }
 
-    /// Passes over every sample of the log that is not sealed.
-    fn hot(&self, sealed: &Sealed, each: &mut dyn FnMut(&Batch, Position, &Sample)) -> Result<(), StoreError> {
-        let end = self.log_end();
-        let mut at = sealed.place.unwrap_or_else(|| self.log_start());
-        while at.offset < end.offset {
-            let Some(batch) = self.read(at)? else { break };
-            if batch.first.offset > at.offset && sealed.place.is_some() {
-                return Err(gone(&self.dir().unwrap_or(Path::new("")).join("log")));
-            }
-            let skip = at.offset.saturating_sub(batch.first.offset);
-            let entries = batch.part.entries.iter().zip(batch.first.offset..);
-            for (entry, offset) in entries.skip(usize::try_from(skip).unwrap_or(usize::MAX)) {
-                if let Entry::Sample(sample) = entry {
-                    each(&batch, Position { epoch: batch.first.epoch, offset }, sample);
+    /// Passes over the samples of a signal in the log that are not sealed and in a range of source time.
+    fn hot(
+        &self,
+        sealed: &Sealed,
+        signal: SignalNo,
+        (first, end): (Time, Time),
+        each: &mut dyn FnMut(Position, &Sample),
+    ) -> Result<(), StoreError> {
+        let start = sealed.place.unwrap_or_else(|| self.log_start());
+        let log = start.offset..self.log_end().offset.max(start.offset);
+        for part in self.parts(log, signal, first, end)? {
+            let mut at = Position { offset: part.start, ..start };
+            while at.offset < part.end {
+                let Some(batch) = self.read(at)? else { break };
+                if batch.first.offset > at.offset && sealed.place.is_some() {
+                    return Err(gone(&self.dir().unwrap_or(Path::new("")).join("log")));
                 }
+                let skip = at.offset.saturating_sub(batch.first.offset);
+                let entries = batch.part.entries.iter().zip(batch.first.offset..);
+                for (entry, offset) in entries.skip(usize::try_from(skip).unwrap_or(usize::MAX)) {
+                    if let Entry::Sample(sample) = entry
+                        && sample.signal == signal
+                        && sample.time >= first
+                        && sample.time < end
+                        && offset < part.end
+                    {
+                        each(Position { epoch: batch.first.epoch, offset }, sample);
+                    }
+                }
+                at = batch.end();
             }
-            at = batch.end();
         }
         Ok(())
     }

@@ -34,11 +34,11 @@ pub(crate) fn pages(
 ) -> Vec<Range<usize>> {
     let index = metadata.page_index_for_row_group(group);
     let (Some(places), Some(index)) = (index.page_locations(column), index.column_index(column)) else {
-        return vec![0..rows];
+        return std::iter::once(0..rows).collect();
     };
     let starts: Vec<usize> = places.iter().filter_map(|page| usize::try_from(page.first_row_index).ok()).collect();
     if starts.len() as u64 != index.num_pages() {
-        return vec![0..rows];
+        return std::iter::once(0..rows).collect();
     }
     let ends = starts.iter().skip(1).copied().chain([rows]);
     let mut found: Vec<Range<usize>> = Vec::new();

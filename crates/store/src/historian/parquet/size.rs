@@ -94,7 +94,9 @@ fn measure(rows: &[Row], tuning: Tuning) -> (f64, f64) {
     let path = dir.path().join("a.parquet");
     let begun = Instant::now();
     let mut writer = Writer::create(&path, tuning).unwrap();
-    rows.iter().for_each(|row| writer.push(row).unwrap());
+    for row in rows {
+        writer.push(row).unwrap();
+    }
     let facts = writer.finish().unwrap();
     (facts.bytes as f64 / rows.len() as f64, begun.elapsed().as_nanos() as f64 / rows.len() as f64)
 }
@@ -118,11 +120,13 @@ fn by_column(rows: &[Row], tuning: Tuning) -> BTreeMap<String, f64> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.parquet");
     let mut writer = Writer::create(&path, tuning).unwrap();
-    rows.iter().for_each(|row| writer.push(row).unwrap());
+    for row in rows {
+        writer.push(row).unwrap();
+    }
     writer.finish().unwrap();
     let metadata = super::column::metadata(&super::Checked::open(&path).unwrap()).unwrap();
     let mut sums = BTreeMap::new();
-    for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+    for column in metadata.row_groups().iter().flat_map(::parquet::file::metadata::RowGroupMetaData::columns) {
         *sums.entry(column.column_path().string()).or_default() += column.compressed_size() as f64 / rows.len() as f64;
     }
     sums

@@ -23,6 +23,9 @@ use std::{
 /// Bytes of a block.
 const BLOCK_BYTES: usize = 16 << 10;
 
+/// The same as a number of the file.
+const BLOCK: u64 = BLOCK_BYTES as u64;
+
 /// The last bytes of the table; the digit is its version.
 const MAGIC: [u8; 8] = *b"andonS1\n";
 
@@ -230,7 +233,6 @@ impl Checked {
             self.fill(start, &mut bytes).map_err(io)?;
             return Ok(bytes.into());
         };
-        const BLOCK: u64 = BLOCK_BYTES as u64;
         let first = start / BLOCK;
         let from = first * BLOCK;
         let to = (start + length as u64).div_ceil(BLOCK).saturating_mul(BLOCK).min(self.end);

@@ -47,7 +47,9 @@ fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
 fn write_small(path: &Path, rows: &[Row]) -> Facts {
     let tuning = Tuning { page_rows: 7, group_rows: 20, ..Tuning::default() };
     let mut writer = Writer::create(path, tuning).unwrap();
-    rows.iter().for_each(|row| writer.push(row).unwrap());
+    for row in rows {
+        writer.push(row).unwrap();
+    }
     writer.finish().unwrap()
 }
 
@@ -136,14 +138,14 @@ fn some_rows(count: u32) -> Vec<Row> {
         received: Time(i64::from(n / 7) * 1_000_000),
         quality: Quality(n % 2),
         value: match n % 5 {
-            0 => Value::Bool(n % 2 == 0),
+            0 => Value::Bool(n.is_multiple_of(2)),
             1 => Value::I64(n.into()),
             2 => Value::F64(n.into()),
             3 => Value::Text("ä text".into()),
             _ => Value::Bytes([1, 2, 3][..].into()),
         },
         position: Position { epoch: 1, offset: u64::from(n) * 3 },
-        origin: if n % 9 == 0 { Origin::Ahead(Time(7)) } else { Origin::Live },
+        origin: if n.is_multiple_of(9) { Origin::Ahead(Time(7)) } else { Origin::Live },
     };
     (0..count).map(row).collect()
 }
