@@ -8,7 +8,7 @@ pub(crate) fn samples() -> Json {
     let sample = json!({
         "type": "object", "required": ["asset", "signal", "value"], "additionalProperties": false,
         "properties": {
-            "asset": {"type": "string", "description": "What the source calls the asset: its address there, or its name."},
+            "asset": {"type": "string", "description": "What the source calls the asset: address or name."},
             "signal": {"type": "string", "description": "A signal of the asset's class."},
             "value": {
                 "type": ["boolean", "number", "string"],
@@ -38,9 +38,10 @@ pub(crate) fn samples() -> Json {
         "application/cloudevents+json": {"schema": event},
         "application/cloudevents-batch+json": {"schema": {"type": "array", "minItems": 1, "items": event}}
     });
-    let about = "Stored as a whole or not at all: of a body with one wrong sample nothing is stored, and every problem is \
-                 told with its place. At most 100,000 samples, 16 MiB as sent and 32 MiB decompressed. With the headers \
-                 of CloudEvents' binary mode (`ce-specversion`, `ce-id`, `ce-source`, `ce-type`) the body is the data.";
+    let about = "Stored as a whole or not at all: of a body with one wrong sample nothing is stored, and every problem \
+                 is told with its place. At most 100,000 samples, 16 MiB as sent and 32 MiB decompressed. With the \
+                 headers of CloudEvents' binary mode (`ce-specversion`, `ce-id`, `ce-source`, `ce-type`) the \
+                 body is the data.";
     post("Takes samples; answers once they are durable.", "post-samples", about, &content, "Accepted")
 }
 
@@ -54,10 +55,10 @@ pub(crate) fn events() -> Json {
         "application/cloudevents+json": {"schema": event},
         "application/cloudevents-batch+json": {"schema": {"type": "array", "minItems": 1, "items": event}}
     });
-    let about = "CloudEvents are taken as a whole or refused with every problem. Of other JSON, the first mapping of the \
-                 source that takes it makes an event; what does not fit is set aside with its bytes, answered with 202 and \
-                 the exception that says why. An event is known by `source` and `id` of a CloudEvent, or by the `id` of \
-                 its mapping: a repeat is the same event. At most 1,000 events and 4 MiB decompressed.";
+    let about = "CloudEvents are taken as a whole or refused with every problem. Of other JSON, the first mapping of \
+                 the source that takes it makes an event; what does not fit is set aside with its bytes, answered with \
+                 202 and the exception that says why. An event is known by `source` and `id` of a CloudEvent, or by \
+                 the `id` of its mapping: a repeat is the same event. At most 1,000 events and 4 MiB decompressed.";
     post("Takes events that another system has found.", "post-events", about, &content, "Raised")
 }
 
@@ -101,8 +102,8 @@ fn post(summary: &str, id: &str, about: &str, content: &Json, answer: &str) -> J
             parameter("source", "path", "A source of kind http.", &json!({"type": "string"})),
             header("Authorization", "`Bearer` and the token or a key of the source, where it asks for one."),
             header("X-Api-Key", "The same without `Bearer`."),
-            header("webhook-id", "With `webhook-timestamp` and `webhook-signature` (Standard Webhooks), where the source has \
-                    a `signature`; the first part of the names is a setting of the source."),
+            header("webhook-id", "With `webhook-timestamp` and `webhook-signature` (Standard Webhooks), where the \
+                    source has a `signature`; the first part of the names is a setting of the source."),
             header("webhook-timestamp", "Seconds since 1970."),
             header("webhook-signature", "`v1,` and the base64 of the HMAC-SHA256 of id, time and body."),
             header("Idempotency-Key", "The same key and body again within 24 h get the first answer, and nothing is \
@@ -116,7 +117,9 @@ fn post(summary: &str, id: &str, about: &str, content: &Json, answer: &str) -> J
                 "content": {"application/json": {"schema": {"$ref": format!("#/components/schemas/{answer}")}}}
             },
             "400": refused("The body is no JSON, or a header says nothing.", json!({})),
-            "401": refused("Key or signature are missing or wrong.", json!({"WWW-Authenticate": text("What is asked for.")})),
+            "401": refused("Key or signature are missing or wrong.", json!({
+                "WWW-Authenticate": text("What is asked for.")
+            })),
             "404": refused("The project has no such source.", json!({})),
             "408": refused(
                 &format!("The body took longer than {} s.", posts::BODY_WAIT.as_secs()), json!({})),
@@ -126,7 +129,7 @@ fn post(summary: &str, id: &str, about: &str, content: &Json, answer: &str) -> J
                 "Accept": text("Forms that are read."), "Accept-Encoding": text("Compressions that are read.")
             })),
             "422": refused(
-                "The content is refused, each problem with a JSON pointer; or the key stands for another body.", json!({})),
+                "The content is refused, each problem with a pointer; or the key stands for another body.", json!({})),
             "429": refused("As many posts of the source are under way as it allows.", later.clone()),
             "503": refused("Nothing can be stored now; the same may be sent again.", later),
             "default": refused("Why not, and what to do next.", json!({}))

@@ -103,7 +103,8 @@ impl Posts {
             Err(refusal) => {
                 let first = refusal.problems.first().map(|problem| problem.cause.as_str()).unwrap_or_default();
                 tracing::warn!(
-                    source = %post.source, by = %admitted.caller(), status = refusal.status, "a post was refused: {first}"
+                    source = %post.source, by = %admitted.caller(), status = refusal.status,
+                    "a post was refused: {first}"
                 );
                 Err(refused(refusal))
             }

@@ -163,8 +163,8 @@ fn a_request_with_a_key_is_stored_once_across_kill_9() {
     for (round, pause_ms) in [0, 5, 15, 30, 45, 60, 90, 150].into_iter().enumerate() {
         let (mut running, api) = start(&world, &project, &data);
         let request = format!(
-            "POST /v1/sources/platform/samples HTTP/1.1\r\nHost: {api}\r\nX-Api-Key: {KEY}\r\nIdempotency-Key: {round}\r\n\
-             Content-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST /v1/sources/platform/samples HTTP/1.1\r\nHost: {api}\r\nX-Api-Key: {KEY}\r\n\
+             Idempotency-Key: {round}\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
         let mut stream = TcpStream::connect(&api).unwrap();

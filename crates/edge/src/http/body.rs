@@ -22,11 +22,11 @@ pub(super) enum Form {
     Json,
     /// A JSON object in each line.
     Lines,
-    /// A CloudEvent.
+    /// A `CloudEvent`.
     Cloud,
     /// An array of CloudEvents.
     CloudBatch,
-    /// The data of a CloudEvent; its attributes are headers.
+    /// The data of a `CloudEvent`; its attributes are headers.
     CloudBinary,
 }
 

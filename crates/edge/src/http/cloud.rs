@@ -52,7 +52,7 @@ pub(super) enum Data<'a> {
     Many(Vec<Raw<'a>>),
 }
 
-fn one<'a>(leaf: Leaf<'a>) -> Data<'a> {
+fn one(leaf: Leaf<'_>) -> Data<'_> {
     Data::One(Box::new(reader::instead(leaf)))
 }
 
@@ -80,7 +80,7 @@ impl<'a> Deserialize<'a> for Data<'a> {
 impl<'a> Deserialize<'a> for Envelope<'a> {
     fn deserialize<D: Deserializer<'a>>(from: D) -> Result<Self, D::Error> {
         struct V;
-        fn instead<'a>(_: Leaf<'a>) -> Envelope<'a> {
+        fn instead(_: Leaf<'_>) -> Envelope<'_> {
             Envelope { instead: true, ..Envelope::default() }
         }
         impl<'a> Visitor<'a> for V {
@@ -237,7 +237,8 @@ mod tests {
     fn a_sample_takes_asset_and_time_of_its_event() {
         let body = r#"[{"specversion":"1.0","id":"1","source":"/x","type":"t","subject":"m-1","time":"T","ext":{},
             "data":[{"value":1},{"asset":"m-2","time":null,"value":2}]},
-            {"data":{"value":3},"type":"t","source":"/x","id":"2","specversion":"1.0","datacontenttype":"application/json"}]"#;
+            {"data":{"value":3},"type":"t","source":"/x","id":"2","specversion":"1.0",
+            "datacontenttype":"application/json"}]"#;
         let (found, told) = read(body);
         assert_eq!(
             found,

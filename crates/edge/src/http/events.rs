@@ -252,7 +252,7 @@ impl HttpIngest {
         self.mapped(element, now)
     }
 
-    /// A CloudEvent of a canonical type.
+    /// A `CloudEvent` of a canonical type.
     fn canonical(&self, json: &Json, kind: &str, now: Time) -> Result<Becomes, Trouble> {
         let text = |name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default();
         let foreign = Foreign {
@@ -447,7 +447,7 @@ fn own_name(id: &Json, place: &str) -> Result<String, Unfit> {
     Ok(name)
 }
 
-/// The attributes that every CloudEvent has.
+/// The attributes that every `CloudEvent` has.
 fn check_envelope(json: &Json) -> Result<(), Unfit> {
     let text = |name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default();
     let found = |name: &str| json.get(name).map_or_else(|| "nothing".to_owned(), |json| quote(&json.to_string()));

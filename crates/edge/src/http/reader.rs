@@ -6,7 +6,11 @@ use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+    marker::PhantomData,
+};
 
 /// An element that should be a sample, as it stands.
 #[derive(Debug, Clone)]
@@ -55,7 +59,7 @@ impl Place {
             text.push_str("/data");
         }
         if let Some(number) = self.item {
-            text.push_str(&format!("/{number}"));
+            let _ = write!(text, "/{number}");
         }
         if !key.is_empty() {
             text.push('/');
@@ -146,7 +150,7 @@ impl<'a> Deserialize<'a> for Key<'a> {
     }
 }
 
-pub(super) fn instead<'a>(leaf: Leaf<'a>) -> Raw<'a> {
+pub(super) fn instead(leaf: Leaf<'_>) -> Raw<'_> {
     Raw { instead: Some(leaf), ..Raw::NOTHING }
 }
 

@@ -201,7 +201,7 @@ impl<'t, 'n> Collector<'t, 'n> {
                     (Ok(_), None) => {}
                     (Ok(None), Some(same)) => value = Some(same),
                     (Ok(Some(conversion)), Some(before)) => {
-                        value = converted(before, conversion).map_err(|wrong| tell("value", wrong)).ok();
+                        value = converted(&before, conversion).map_err(|wrong| tell("value", wrong)).ok();
                     }
                 }
             }
@@ -219,12 +219,11 @@ impl<'t, 'n> Collector<'t, 'n> {
         let moment = moment.map_err(|wrong| tell("time", wrong)).ok();
         let (Some(value), Some(quality), Some(moment)) = (value, quality, moment) else { return Ok(None) };
         let Some(slot) = known.numbers.get(signal.at) else { return Ok(None) };
-        let number = match slot.get() {
-            Some(number) => *number,
-            None => {
-                let number = (self.numbers)(&known.name, &signal.name)?;
-                *slot.get_or_init(|| number)
-            }
+        let number = if let Some(number) = slot.get() {
+            *number
+        } else {
+            let number = (self.numbers)(&known.name, &signal.name)?;
+            *slot.get_or_init(|| number)
         };
         let quality = value::doubted(quality, &value, signal.range, moment.doubtful);
         let (time, origin) = (moment.time, moment.origin);
@@ -238,9 +237,9 @@ fn wrong(cause: &str, found: String, remedy: &str) -> Wrong {
 }
 
 /// A value in the unit of its signal.
-fn converted(value: Value, by: &Conversion) -> Result<Value, Wrong> {
+fn converted(value: &Value, by: &Conversion) -> Result<Value, Wrong> {
     #[expect(clippy::cast_precision_loss, reason = "a conversion is one of numbers with fractions")]
-    let (number, is_whole) = match &value {
+    let (number, is_whole) = match value {
         Value::F64(x) => (by.apply_f64(*x), false),
         Value::I64(n) => (by.apply_f64(*n as f64), true),
         Value::Bool(_) | Value::Text(_) | Value::Bytes(_) => {

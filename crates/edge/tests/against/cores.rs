@@ -9,7 +9,7 @@ use andon_edge::mqtt::Ack;
 use andon_edge::source::{Before, GROUP_MESSAGES_MAX, Group, SourceCore, gap};
 use andon_model::sample::{Counts, Origin};
 use andon_model::{Entry, Mark, Sample, SignalNo, Time, Value};
-use andon_store::{SourceRow, Store, Write};
+use andon_store::{SourceRow, Write};
 use proptest::prelude::*;
 use std::sync::Arc;
 
