@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures; every figure stands beside its target and beside a rival of the same run.
 
 mod broker;
+mod http;
 mod listener;
 mod load;
 mod process;
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Source(source::Arguments),
     /// Ready again after `kill -9`, with many samples behind it.
     Start(start::Arguments),
+    /// Batches that are posted, beside a server that drops them.
+    Http(http::Arguments),
     /// Machines that publish to the listener, beside the limit of this machine and a broker.
     Listener(listener::Arguments),
 }
@@ -33,6 +36,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Signal(arguments) => signal::run(arguments),
         Command::Source(arguments) => source::run(arguments),
         Command::Start(arguments) => start::run(arguments),
+        Command::Http(arguments) => http::run(arguments),
         Command::Listener(arguments) => listener::run(arguments),
     }
 }

@@ -139,7 +139,7 @@ pub(super) fn folder(base: &Path, run: u32, project: &[(String, String)]) -> Res
 }
 
 /// The address of the API in a log of JSON lines: an address on loopback that is not the broker's.
-fn api_address(log: &str, broker: u16) -> Option<SocketAddr> {
+pub(super) fn api_address(log: &str, broker: u16) -> Option<SocketAddr> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.into_iter().find_map(|line| address_in(&line, broker))
 }
