@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command;
+use crate::{command, root};
 
 /// A program of another project that ours is tested with.
 struct Tool {
@@ -16,7 +16,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 5] = [
+const TOOLS: [Tool; 7] = [
     Tool { program: "mosquitto", package: "mosquitto", why: "the broker that the tests and the example talk to" },
     Tool {
         program: "mosquitto_pub",
@@ -25,8 +25,66 @@ const TOOLS: [Tool; 5] = [
     },
     Tool { program: "curl", package: "curl", why: "asks the API and the office as somebody else would" },
     Tool { program: "strace", package: "strace", why: "proves that data is on the disk before it is acknowledged" },
+    Tool { program: "python3", package: "python3-venv", why: "runs Paho, a client that the listener is tested with" },
+    Tool { program: "npm", package: "npm", why: "installs MQTT.js, another one" },
     Tool { program: "gcc", package: "gcc", why: "compiles SQLite and the load generator" },
 ];
+
+/// A client of MQTT that is no package of Debian: how it is installed in a folder below `target/clients`, step by step.
+struct Client {
+    name: &'static str,
+    folder: &'static str,
+    /// What is there once it is installed.
+    proof: &'static str,
+    steps: [&'static [&'static str]; 2],
+}
+
+const CLIENTS: [Client; 2] = [
+    Client {
+        name: "paho-mqtt 2.1.0",
+        folder: "python",
+        proof: "bin/paho-mqtt-2.1.0",
+        steps: [
+            &["python3", "-m", "venv", "."],
+            &["bin/pip", "install", "--quiet", "--disable-pip-version-check", "paho-mqtt==2.1.0"],
+        ],
+    },
+    Client {
+        name: "mqtt 5.16.0 (MQTT.js)",
+        folder: "node",
+        proof: "mqtt-5.16.0",
+        steps: [
+            &["npm", "init", "--yes", "--silent"],
+            &["npm", "install", "--silent", "--no-fund", "--no-audit", "mqtt@5.16.0"],
+        ],
+    },
+];
+
+/// Installs the clients that are missing.
+fn clients() -> Result<()> {
+    for client in &CLIENTS {
+        let folder = root::root().join("target/clients").join(client.folder);
+        let proof = folder.join(client.proof);
+        if !proof.exists() {
+            println!("installing {} into {}", client.name, folder.display());
+            std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+            for step in client.steps {
+                let [program, arguments @ ..] = step else { continue };
+                // A program of the folder itself, or one of the machine.
+                let own = folder.join(program);
+                let program = if own.exists() { own } else { PathBuf::from(program) };
+                let status = Command::new(&program).args(arguments).current_dir(&folder).status();
+                let status = status.with_context(|| format!("running {}", program.display()))?;
+                if !status.success() {
+                    bail!("{} cannot be installed: {} ended with {status}", client.name, step.join(" "));
+                }
+            }
+            std::fs::write(&proof, "").with_context(|| format!("writing {}", proof.display()))?;
+        }
+        println!("{:<14} {}", client.folder, client.name);
+    }
+    Ok(())
+}
 
 /// The command: brings the machine into a state in which the tests can run, and says so.
 pub(crate) fn run() -> Result<()> {
@@ -36,7 +94,7 @@ pub(crate) fn run() -> Result<()> {
             println!("{:<14} {} ({})", tool.program, place.display(), tool.why);
         }
     }
-    Ok(())
+    clients()
 }
 
 /// Returns at once when all is there; otherwise installs it, or says what is missing and how to get it.

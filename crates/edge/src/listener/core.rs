@@ -235,9 +235,6 @@ impl Core {
             Err(fault) => return refuse(self, connection, fault.code, fault.why),
         };
         connection.peer.rights = rights;
-        if self.by_id.len() >= self.connections_max {
-            return refuse(self, connection, code::BUSY, "the listener has as many connections as it may have");
-        }
         if let Some(will) = &hello.will
             && let Some((code, why)) = self.wrong_will(&connection.peer, will)
         {
@@ -248,6 +245,9 @@ impl Core {
             connection.peer.id.clone_from(id);
         }
         let key = (connection.peer.rights.name.clone(), connection.peer.id.clone());
+        if self.by_id.len() >= self.connections_max && !self.by_id.contains_key(&key) {
+            return refuse(self, connection, code::BUSY, "the listener has as many connections as it may have");
+        }
         if let Some(other) = self.by_id.insert(key, connection.peer.client) {
             self.kicks.push(other);
         }

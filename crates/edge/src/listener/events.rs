@@ -42,10 +42,12 @@ fn step(
     clock: &dyn Clock,
     cursor: &mut Option<u64>,
 ) -> Result<(), StoreError> {
+    // In this order: who subscribes is told so only once `has_subscribers` says it, and nothing after that is missed.
+    let last = store.last_sequence()?;
     let mut after = match *cursor {
         Some(after) if hub.has_subscribers() => after,
         // Nobody listens: who comes later is given what happens then.
-        _ => store.last_sequence()?,
+        _ => last,
     };
     *cursor = Some(after);
     loop {

@@ -167,6 +167,8 @@ impl Server {
         self.kick(now);
         self.sweep(now);
         self.send(now, false);
+        // Before anybody is told that he has subscribed, so that he misses nothing from then on.
+        self.shared.subscribed.store(!self.core.subscriptions.is_empty(), Ordering::Release);
         self.flush(now);
         self.pause(room, ready);
     }
@@ -510,7 +512,6 @@ impl Server {
     /// Leaves the sockets alone for a moment while much happens, and blocks while nothing does.
     fn pause(&mut self, room: &mut Room, ready: &mut Vec<Ready>) {
         let now = self.clock.monotonic();
-        self.shared.subscribed.store(!self.core.subscriptions.is_empty(), Ordering::Release);
         let held_up = self.is_held_up();
         let busy = now.saturating_sub(self.heard) < PACED_FOR;
         if busy || held_up {

@@ -106,7 +106,8 @@ for version in (3, 5):
 # Refusals.
 client = Client(OPEN, 5, "paho-refused").connected()
 assert client.publish("elsewhere", "1", 1) == 0x90
-assert client.publish("elsewhere", "1", 2) == 0x90
+# Paho goes on after a PUBREC that refuses; it is told by PUBCOMP that the id is not under way.
+assert client.publish("elsewhere", "1", 2) in (0x90, 0x92)
 assert client.subscribe("$share/group/cell/#") == [0x9E]
 client.mqtt.publish("elsewhere", "1", 0)
 assert client.next("disconnected")[0] == 0x90
