@@ -3,8 +3,10 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::cast_precision_loss,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a measurement reads the clock and divides"
+    reason = "a measurement reads the clock, divides and tells"
 )]
 
 use andon_model::{
