@@ -2,7 +2,6 @@
 //! every message must lie in the log. Beside it, in the same run, the broker alone, whose own highest rate is found
 //! first.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -111,7 +110,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         println!("{}", serde_json::to_string(&measured)?);
     } else {
-        measured.iter().for_each(|one| println!("{}", one.table()));
+        for one in &measured {
+            println!("{}", one.table());
+        }
     }
     Ok(())
 }

@@ -327,3 +327,45 @@ fn what_cannot_be_published_is_an_exception_and_the_next_follows() {
     let text = serde_json::to_string(&rows).unwrap();
     assert!(text.contains("expression fails") && text.contains("plant"), "{text}");
 }
+
+#[test]
+fn events_reach_the_clients_of_a_listener_that_begins_later() {
+    let settings = andon_contract::contract::Listener {
+        address: andon_contract::contract::Address { env: None, default: "127.0.0.1:0".into() },
+        tls: None,
+        clients: std::collections::BTreeMap::new(),
+        connections: 10,
+        receive_max: 100,
+        keep_alive: andon_model::span::Span::from_secs(60),
+    };
+    let store = Store::memory(&mut chance(3));
+    let mut contract = with_subscriber("mqtt://127.0.0.1:1", MqttVersion::V5, 1, "andon/mine/{asset}");
+    {
+        let contract = Arc::get_mut(&mut contract).expect("nobody else has it");
+        contract.subscribers.get_mut("alarms").expect("it is there").to = PublishTo::Listener(name("plant"));
+    }
+    let hubs = Hubs::default();
+    let (env, clock) = (no_env(), Machine::clock());
+    let mut subscriber =
+        start_subscriber(Arc::clone(&contract), &name("alarms"), &hubs, store.clone(), env, clock, chance(5)).unwrap();
+    add(&store, 0..10);
+    until("it waits", || subscriber.status().reason.contains("listener plant does not run"));
+    let (env, clock) = (no_env(), Machine::clock());
+    let started =
+        andon_edge::listener::start(&contract, &name("plant"), &settings, store.clone(), env, clock, chance(6))
+            .unwrap();
+    let client = Listener::start(started.address().port());
+    hubs.lock().unwrap().insert(name("plant"), started.hub());
+    let mut numbers = Vec::new();
+    while numbers.len() < 10 {
+        let (topic, payload) = client.messages.recv_timeout(Duration::from_secs(30)).expect("events come");
+        let json: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        if topic == "andon/mine/machine-000" {
+            numbers.push(json["data"]["n"].as_u64().unwrap());
+        }
+    }
+    assert_eq!(numbers, (0..10).collect::<Vec<_>>());
+    until("the cursor", || subscriber.status().cursor == 10);
+    subscriber.stop();
+    assert_eq!(store.cursor("subscriber/alarms/delivered").unwrap(), Some(10));
+}
