@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: measures; every figure stands beside its target and beside a rival of the same run.
 
+mod all;
 mod broker;
+mod historian;
 mod http;
 mod listener;
 mod load;
@@ -28,6 +30,10 @@ pub(crate) enum Command {
     Http(http::Arguments),
     /// Machines that publish to the listener, beside the limit of this machine and a broker.
     Listener(listener::Arguments),
+    /// What samples take on disk, and how long a month of them takes to answer.
+    Historian,
+    /// All of them, in one run.
+    All(all::Arguments),
 }
 
 /// The command.
@@ -38,5 +44,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Start(arguments) => start::run(arguments),
         Command::Http(arguments) => http::run(arguments),
         Command::Listener(arguments) => listener::run(arguments),
+        Command::Historian => historian::run(),
+        Command::All(arguments) => all::run(arguments),
     }
 }
