@@ -20,7 +20,7 @@ use std::{fmt::Write as _, path::PathBuf};
 const API_DEFAULT: &str = "127.0.0.1:8730";
 
 /// So long may something take that is not only looked up.
-const POST_PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
+const POST_PATIENCE: std::time::Duration = std::time::Duration::from_mins(10);
 
 /// Who answers.
 pub(crate) enum Target {

@@ -311,10 +311,8 @@ impl StoreBackend {
         loop {
             let (page, more) = self.store.range(&range)?;
             count += page.len() as u64;
-            match page.last().filter(|_| more) {
-                Some(last) => range.after = Some((last.time, last.position)),
-                None => return Ok(count),
-            }
+            let Some(last) = page.last().filter(|_| more) else { return Ok(count) };
+            range.after = Some((last.time, last.position));
         }
     }
 

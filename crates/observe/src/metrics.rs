@@ -71,7 +71,7 @@ pub fn metrics(measured: &Measured<'_>) -> String {
             "samples" => "Samples in them.",
             _ => "Age of the oldest sample that is in no file yet, in seconds.",
         };
-        let _ = write!(out, "{}andon_historian_{name} {count}\n", head(&format!("andon_historian_{name}"), about));
+        let _ = writeln!(out, "{}andon_historian_{name} {count}", head(&format!("andon_historian_{name}"), about));
     }
     out
 }
