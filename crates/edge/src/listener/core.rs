@@ -182,7 +182,7 @@ impl Core {
         while !self.intake.is_full() {
             let before = *rest;
             match connection.session.next(rest, now) {
-                Ok(None) => return,
+                Ok(None | Some(Asked::Disconnect(_))) => return,
                 Ok(Some(Asked::Publish(publish))) => {
                     if let Err(error) = self.publish(connection, &publish, now) {
                         // Nothing of it was taken; its bytes wait until the disk takes the numbers of new signals.
@@ -200,7 +200,6 @@ impl Core {
                         filters.iter().map(|filter| self.subscriptions.remove(client, filter)).collect();
                     connection.session.unsubscribed(id, &were);
                 }
-                Ok(Some(Asked::Disconnect(_))) => return,
                 Err(fault) => {
                     self.tell(&connection.peer, fault.code, fault.why, now);
                     if fault.code == code::TOO_LARGE && connection.session.is_open() {

@@ -26,7 +26,6 @@ pub fn matches(filter: &str, topic: &str) -> bool {
     for wanted in filter.split('/') {
         match (wanted, levels.next()) {
             ("#", _) => return true,
-            (_, None) => return false,
             ("+", Some(_)) => {}
             (text, Some(level)) if text == level => {}
             _ => return false,

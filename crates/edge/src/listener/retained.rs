@@ -146,7 +146,9 @@ mod tests {
             wanted in "(\\+|a|b|\\$c)(/(\\+|a|b)){0,3}(/#)?|#",
         ) {
             let mut all = RetainedMessages::default();
-            topics.iter().for_each(|topic| assert!(put(&mut all, topic, b"x")));
+            for topic in &topics {
+                assert!(put(&mut all, topic, b"x"));
+            }
             let found: Vec<Arc<str>> = all.matching(&wanted).into_iter().map(|k| Arc::clone(&k.message.topic)).collect();
             let mut expected: Vec<Arc<str>> =
                 topics.iter().filter(|t| filter::matches(&wanted, t)).map(|t| t.as_str().into()).collect();

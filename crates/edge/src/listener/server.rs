@@ -44,7 +44,7 @@ const SWEEP_EVERY: Duration = Duration::from_millis(250);
 /// How long nobody is taken in after the operating system could not give a socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long a certificate is believed to be the one in its file.
-const RELOAD_TLS: Duration = Duration::from_secs(60);
+const RELOAD_TLS: Duration = Duration::from_mins(1);
 /// How long a stop waits for what is under way.
 const STOP_MAX: Duration = Duration::from_secs(5);
 /// Reads of one socket at once.
@@ -312,7 +312,7 @@ impl Server {
         match tls::server(settings, &self.env) {
             Ok(new) => *config = new,
             Err(ended) => {
-                tracing::warn!(reason = %ended, "the listener goes on with the certificate it has read before")
+                tracing::warn!(reason = %ended, "the listener goes on with the certificate it has read before");
             }
         }
     }

@@ -137,9 +137,12 @@ impl Subscriptions {
     }
 }
 
+/// Is given the filters that end at a node.
+type Add<'a> = dyn FnMut(&[(ClientNo, Options)]) + 'a;
+
 /// Walks the nodes of a topic; `rest` is what is left of it, `None` at its end. No wildcard stands for a first level
 /// with `$`. The depth is that of the filters, which is limited.
-fn walk(node: &Node, rest: Option<&str>, no_wildcard: bool, add: &mut dyn FnMut(&[(ClientNo, Options)])) {
+fn walk(node: &Node, rest: Option<&str>, no_wildcard: bool, add: &mut Add<'_>) {
     if !no_wildcard {
         add(&node.below);
     }
@@ -154,16 +157,12 @@ fn walk(node: &Node, rest: Option<&str>, no_wildcard: bool, add: &mut dyn FnMut(
 }
 
 fn put(entries: &mut Vec<(ClientNo, Options)>, client: ClientNo, options: Options) -> Added {
-    match entries.iter_mut().find(|(known, _)| *known == client) {
-        Some((_, known)) => {
-            *known = options;
-            Added::Replaced
-        }
-        None => {
-            entries.push((client, options));
-            Added::New
-        }
+    if let Some((_, known)) = entries.iter_mut().find(|(known, _)| *known == client) {
+        *known = options;
+        return Added::Replaced;
     }
+    entries.push((client, options));
+    Added::New
 }
 
 /// Takes a client's filter out of a node, and nodes that are empty then with it.
