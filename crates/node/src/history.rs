@@ -266,16 +266,13 @@ impl StoreBackend {
                 return Ok(count);
             }
         }
-        let wanted: Vec<(AssetName, SignalName)> = match &query.asset {
-            Some(asset) => {
-                let (asset, signals) = self.signals(asset, query.signal.as_deref())?;
-                signals.into_iter().map(|signal| (asset.clone(), signal)).collect()
-            }
-            None => {
-                let all = self.store.signals().map_err(|e| fault(&e))?;
-                let named = |signal: &SignalName| query.signal.as_ref().is_none_or(|wanted| signal.as_str() == wanted);
-                all.into_iter().filter(|(.., signal)| named(signal)).map(|(_, asset, signal)| (asset, signal)).collect()
-            }
+        let wanted: Vec<(AssetName, SignalName)> = if let Some(asset) = &query.asset {
+            let (asset, signals) = self.signals(asset, query.signal.as_deref())?;
+            signals.into_iter().map(|signal| (asset.clone(), signal)).collect()
+        } else {
+            let all = self.store.signals().map_err(|e| fault(&e))?;
+            let named = |signal: &SignalName| query.signal.as_ref().is_none_or(|wanted| signal.as_str() == wanted);
+            all.into_iter().filter(|(.., signal)| named(signal)).map(|(_, asset, signal)| (asset, signal)).collect()
         };
         for (asset, signal) in wanted {
             let samples = self.count_signal(&asset, &signal).map_err(|e| fault(&e))?;
