@@ -21,7 +21,7 @@ pub const SESSION_BACK: Span = Span::from_secs(60);
 /// Items of a first line that names everything; another line with the same items begins a session.
 const FULL_MIN: usize = 8;
 /// How long a connection that has everything is waited for until it is closed by the other side.
-const CLOSE_MAX: Duration = Duration::from_secs(60);
+const CLOSE_MAX: Duration = Duration::from_mins(1);
 /// The pace of signs of life that is asked for.
 const PONG: &[u8] = b"* PONG 10000\n";
 /// Bytes handed to the connection at once.
@@ -288,7 +288,7 @@ impl Player<'_> {
         };
         let (Some(time), Some(first)) = (time, self.first) else { return true };
         let began = *self.began.get_or_insert(now);
-        let after = (time.since(first).nanos().max(0) as f64) / 1e9 / factor;
+        let after = time.since(first).std().as_secs_f64() / factor;
         now >= began + Duration::try_from_secs_f64(after).unwrap_or(Duration::MAX / 2)
     }
 

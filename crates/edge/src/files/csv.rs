@@ -8,6 +8,9 @@ use crate::problem::quote;
 use andon_contract::contract::CsvFormat;
 use std::io::{self, Read};
 
+/// Lines of a quoted field: it is taken apart anew with each line that could end it.
+const LINES_MAX: usize = 200;
+
 /// The rows of a file of CSV.
 pub(crate) struct CsvRows<R> {
     format: CsvFormat,
@@ -57,11 +60,11 @@ impl<R: Read> CsvRows<R> {
         if self.ended {
             return Ok(Next::End);
         }
-        if self.columns.is_none() {
-            if let Some(failed) = self.begin()? {
-                self.ended = true;
-                return Ok(failed);
-            }
+        if self.columns.is_none()
+            && let Some(failed) = self.begin()?
+        {
+            self.ended = true;
+            return Ok(failed);
         }
         let mut raw = String::new();
         loop {
@@ -157,8 +160,6 @@ impl<R: Read> CsvRows<R> {
     fn fields_of(&mut self, raw: &mut String) -> io::Result<Result<Vec<String>, Broken>> {
         let first = raw.len();
         let mut lengths = Vec::new();
-        // A quoted field of many lines is taken apart anew with each line that could end it; their count is bounded.
-        const LINES_MAX: usize = 200;
         let mut may_end = true;
         loop {
             if raw.len() > ROW_MAX - 4 && !raw.ends_with('\n') && !self.lines.at_end() {
@@ -232,9 +233,7 @@ fn split(raw: &str, format: &CsvFormat) -> Fields {
     let mut begins = true;
     while let Some(c) = chars.next() {
         if quoted {
-            if Some(c) != format.quote {
-                field.push(c);
-            } else if chars.next_if(|next| Some(*next) == format.quote).is_some() {
+            if Some(c) != format.quote || chars.next_if(|next| Some(*next) == format.quote).is_some() {
                 field.push(c);
             } else {
                 quoted = false;
@@ -335,7 +334,7 @@ mod tests {
         fn what_is_written_reads_back(rows in prop::collection::vec(("[a-z \"';\n,]{1,8}", "[0-9]{1,4}"), 0..20)) {
             let mut text = "a;b\n".to_owned();
             for (a, b) in &rows {
-                text.push_str(&format!("\"{}\";{b}\n", a.replace('"', "\"\"")));
+                text.extend(["\"", &a.replace('"', "\"\""), "\";", b, "\n"]);
             }
             let columns = ["a".to_owned(), "b".to_owned()];
             let mut found = CsvRows::new(&format(), &columns, Text::new("utf-8", text.as_bytes()));

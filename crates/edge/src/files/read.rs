@@ -374,10 +374,9 @@ fn number_text(text: &str, decimal: char, thousands: Option<char>) -> Option<Str
 fn quality_of(cell: Option<&Cell>) -> Result<Quality, Wrong> {
     match cell {
         None | Some(Cell::Absent) => Ok(Quality::GOOD),
-        Some(Cell::Json(leaf)) if !matches!(leaf, Leaf::Text(_)) => value::quality_of(leaf),
         Some(Cell::Json(Leaf::Text(text))) => quality_word(text),
+        Some(Cell::Json(leaf)) => value::quality_of(leaf),
         Some(Cell::Text(text)) => quality_word(text),
-        Some(Cell::Json(_)) => Ok(Quality::GOOD),
     }
 }
 

@@ -156,7 +156,7 @@ impl Loop {
             let was = Known { seen, hash: taken.hash.clone(), prefix: None };
             let path = self.folder.join(&taken.name);
             self.by_hash.remove(&taken.hash);
-            self.fail(&taken.name, &path, &was, rows, &problem("gone", cause, detail, remedy));
+            self.fail(&taken.name, &path, &was, rows, &problem("gone", cause, &detail, remedy));
         }
     }
 
@@ -259,7 +259,7 @@ impl Loop {
                     let cause = "a file was changed after it was taken";
                     let detail = format!("{name}: {} rows were taken of what it was", taken.rows);
                     let remedy = "let each file have a name of its own, or say `after: move` or `after: delete`";
-                    self.fail(name, &path, &known, taken.rows, &problem("changed", cause, detail, remedy));
+                    self.fail(name, &path, &known, taken.rows, &problem("changed", cause, &detail, remedy));
                     return self.finish(name, seen, Ended::Failed);
                 }
                 0
@@ -317,10 +317,8 @@ impl Loop {
                 begun = number;
             }
         };
-        if number > begun && number > from {
-            if !self.store_rows(name, &of, known, &mut progress, (begun, number)) {
-                return;
-            }
+        if number > begun && number > from && !self.store_rows(name, &of, known, &mut progress, (begun, number)) {
+            return;
         }
         let rows = number.max(from);
         match failed {
@@ -331,7 +329,7 @@ impl Loop {
             Some((line, Broken { code, cause, found })) => {
                 let detail = format!("{name}, line {line}: {rows} rows were taken before it; found {found}");
                 let remedy = "mend the file or the source, and drop it again: rows that were taken are known";
-                self.fail(name, path, known, rows, &problem(code, &cause, detail, remedy));
+                self.fail(name, path, known, rows, &problem(code, &cause, &detail, remedy));
                 self.finish(name, known.seen, Ended::Failed);
             }
         }
@@ -521,8 +519,8 @@ impl Loop {
     }
 }
 
-fn problem(code: &'static str, cause: &str, detail: String, remedy: &str) -> Problem {
-    Problem { code, place: String::new(), cause: cause.to_owned(), detail: quote_long(&detail), remedy: remedy.into() }
+fn problem(code: &'static str, cause: &str, detail: &str, remedy: &str) -> Problem {
+    Problem { code, place: String::new(), cause: cause.to_owned(), detail: quote_long(detail), remedy: remedy.into() }
 }
 
 fn quote_long(text: &str) -> String {

@@ -257,7 +257,7 @@ fn note(open: &mut Option<Open>, pieces: &[&str]) {
         open.broken.get_or_insert_with(|| Broken::new("too-long", cause, "its end is left out"));
         return;
     }
-    pieces.iter().for_each(|piece| open.raw.push_str(piece));
+    open.raw.extend(pieces.iter().copied());
 }
 
 /// The end of an element; the row, where it is one.

@@ -267,10 +267,10 @@ pub type SetEntry<'a> = (&'a str, Option<Cow<'a, str>>);
 /// first) is given beside them. `None` where it does not read so.
 pub fn data_set(text: &str) -> Option<(Option<&str>, Vec<SetEntry<'_>>)> {
     let mut rest = text.trim();
-    let mut reset = None;
+    let mut trigger = None;
     if let Some(after) = rest.strip_prefix(':') {
         let (code, others) = after.split_once(char::is_whitespace).unwrap_or((after, ""));
-        reset = Some(code);
+        trigger = Some(code);
         rest = others.trim_start();
     }
     let mut entries = Vec::new();
@@ -292,7 +292,7 @@ pub fn data_set(text: &str) -> Option<(Option<&str>, Vec<SetEntry<'_>>)> {
         entries.push((key, Some(value)));
         rest = after.trim_start();
     }
-    Some((reset, entries))
+    Some((trigger, entries))
 }
 
 /// A value of a data set and what follows it.

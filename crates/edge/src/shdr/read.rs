@@ -93,9 +93,9 @@ impl ShdrCore {
         let received = Time::from_millis(received.millis());
         match heard {
             Heard::Line(line) => self.line(line, received, numbers),
-            Heard::TooLong(head, size) => {
-                let detail = format!("{size} bytes, of which the first {} are kept", head.len());
-                self.set_aside("too-long", "a line is longer than 1 MiB", detail, head, received);
+            Heard::TooLong(begin, size) => {
+                let detail = format!("{size} bytes, of which the first {} are kept", begin.len());
+                self.set_aside("too-long", "a line is longer than 1 MiB", detail, begin, received);
                 Ok(())
             }
             Heard::NotText(bytes) => {
@@ -369,7 +369,7 @@ impl At<'_> {
             line.push('|');
             if field.contains(['|', '"']) {
                 let escaped = field.replace('\\', "\\\\").replace('|', "\\|").replace('"', "\\\"");
-                line.push_str(&format!("\"{escaped}\""));
+                line.extend(["\"", &escaped, "\""]);
             } else {
                 line.push_str(field);
             }

@@ -9,11 +9,11 @@ use crate::mqtt::Ended;
 use std::time::Duration;
 
 /// An adapter without signs of life that says nothing for this long is gone.
-pub const SILENT_MAX: Duration = Duration::from_secs(600);
+pub const SILENT_MAX: Duration = Duration::from_mins(10);
 /// The quickest pace an adapter may ask for; a quicker one is kept at this.
 pub const PACE_MIN: Duration = Duration::from_millis(500);
 /// The slowest pace; a slower one is kept at this.
-pub const PACE_MAX: Duration = Duration::from_secs(1_800);
+pub const PACE_MAX: Duration = Duration::from_mins(30);
 /// What is sent.
 pub const PING: &[u8] = b"* PING\n";
 

@@ -44,7 +44,8 @@ pub(super) fn look_through(path: &Path, as_seen: Seen, before: u64) -> io::Resul
 }
 
 fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |four: u8| char::from_digit(u32::from(four), 16).unwrap_or('0');
+    hash.finalize().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Whether the byte before a place is the end of a line.

@@ -74,7 +74,7 @@ impl Loop {
         loop {
             let read = self.store.intake(&self.name, of).and_then(|row| match row {
                 // Its place stays: what the log says behind it of other sites is needed until the file is over.
-                Some(row) if row.open => self.from_log(&row),
+                Some(row) if row.open => self.in_log(&row),
                 row => {
                     let before = row.and_then(|row| serde_json::from_value::<Taken>(row.state).ok());
                     let rows = before.map_or(start, |taken| taken.rows.max(start));
@@ -85,7 +85,7 @@ impl Loop {
             });
             match read {
                 Ok(progress) => {
-                    self.know(self.taken_of(name, known, progress.start, progress.aside, Ended::Reading));
+                    self.know(taken_of(name, known, progress.start, progress.aside, Ended::Reading));
                     return Some(progress);
                 }
                 Err(error) => self.tell(self.connected, &error.to_string()),
@@ -108,14 +108,14 @@ impl Loop {
         let of = self.of(&taken.name, &was);
         let row = self.store.intake(&self.name, &of).ok()?;
         let rows = match row {
-            Some(row) => self.from_log(&row).ok()?.from,
+            Some(row) => self.in_log(&row).ok()?.from,
             None => taken.rows,
         };
         self.close(&taken.name, &was, rows, Ended::Whole).then_some(rows)
     }
 
     /// How far the log says that a file was taken that is being read.
-    fn from_log(&self, row: &IntakeRow) -> Result<Progress, StoreError> {
+    fn in_log(&self, row: &IntakeRow) -> Result<Progress, StoreError> {
         let taken = serde_json::from_value::<Taken>(row.state.clone()).ok();
         let mut progress = Progress::new(taken.as_ref().map_or(0, |taken| taken.rows), row.position);
         progress.aside = taken.map_or(0, |taken| taken.aside);
@@ -143,16 +143,9 @@ impl Loop {
         Ok(progress)
     }
 
-    pub(super) fn taken_of(&self, name: &str, known: &Known, rows: u64, aside: u64, result: Ended) -> Taken {
-        let Seen { size, changed } = known.seen;
-        let hash = known.hash.clone();
-        let places = Position::default();
-        Taken { name: name.to_owned(), size, changed, hash, rows, aside, result, from: places, to: places }
-    }
-
     /// The row of a file that is being read.
     pub(super) fn reading(&self, of: &str, name: &str, known: &Known, progress: &Progress) -> Write {
-        let taken = self.taken_of(name, known, progress.start, progress.aside, Ended::Reading);
+        let taken = taken_of(name, known, progress.start, progress.aside, Ended::Reading);
         self.intake(of, progress.position, Taken { from: progress.position, to: progress.position, ..taken })
     }
 
@@ -174,7 +167,7 @@ impl Loop {
         let before = self.store.intake(&self.name, &of).ok().flatten();
         let from =
             before.and_then(|row| serde_json::from_value::<Taken>(row.state).ok()).map_or(to, |taken| taken.from);
-        let taken = Taken { from, to, ..self.taken_of(name, known, rows, rows, result) };
+        let taken = Taken { from, to, ..taken_of(name, known, rows, rows, result) };
         let write = self.intake(&of, to, taken.clone());
         self.core.intake.write(write);
         let durable = self.make_durable();
@@ -183,4 +176,11 @@ impl Loop {
         }
         durable
     }
+}
+
+fn taken_of(name: &str, known: &Known, rows: u64, aside: u64, result: Ended) -> Taken {
+    let Seen { size, changed } = known.seen;
+    let hash = known.hash.clone();
+    let places = Position::default();
+    Taken { name: name.to_owned(), size, changed, hash, rows, aside, result, from: places, to: places }
 }

@@ -1,7 +1,7 @@
 //! Folders, files and crashes: every row once.
 
 use super::*;
-use andon_model::{AssetName, SignalName};
+use andon_model::{AssetName, Entry, SignalName};
 use std::time::Instant;
 
 struct Machine(Instant);
@@ -20,10 +20,10 @@ impl Clock for Machine {
 fn chance(seed: u8) -> Chance {
     let mut next = seed;
     Box::new(move |bytes| {
-        bytes.iter_mut().for_each(|byte| {
+        for byte in bytes {
             next = next.wrapping_mul(41).wrapping_add(17);
             *byte = next;
-        });
+        }
     })
 }
 
@@ -232,7 +232,7 @@ fn closed(plant: &mut Plant) -> usize {
 }
 
 fn line(n: u64) -> String {
-    let (asset, signal) = if n % 3 == 0 { ("Ofen1", "temperature") } else { ("oven-2", "count") };
+    let (asset, signal) = if n.is_multiple_of(3) { ("Ofen1", "temperature") } else { ("oven-2", "count") };
     format!("{},{asset},{signal},{n}\n", 1_767_225_600_000_u64 + n)
 }
 
