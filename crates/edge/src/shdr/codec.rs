@@ -402,7 +402,7 @@ mod tests {
             let quote = |text: &String| format!("\"{}\"", text.replace('\\', "\\\\").replace('|', "\\|").replace('"', "\\\""));
             let line = texts.iter().map(quote).collect::<Vec<_>>().join("|");
             let read = fields(&line).unwrap();
-            prop_assert_eq!(read.iter().map(|f| f.to_string()).collect::<Vec<_>>(), texts);
+            prop_assert_eq!(read.iter().map(ToString::to_string).collect::<Vec<_>>(), texts);
         }
     }
 }
