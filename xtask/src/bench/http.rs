@@ -334,7 +334,7 @@ impl Report {
         let none = || (String::new(), "");
         line(&mut text, "", "dropped", "andon", ("target".to_owned(), ""));
         let verdict = if andon.rate >= RATE_MIN && self.lost == 0 { "met" } else { "MISSED" };
-        let rate = (format!(">= {RATE_MIN:.0}"), verdict);
+        let rate = (format!(">= {:.0}k", RATE_MIN / 1_000.0), verdict);
         line(&mut text, "samples/s", &format!("{:.0}", bare.rate), &format!("{:.0}", andon.rate), rate);
         let row = |text: &mut String, name: &str, bare: f64, andon: f64| {
             line(text, name, &format!("{bare:.2}"), &format!("{andon:.2}"), none());
