@@ -195,7 +195,8 @@ fn stretch() -> [Json; 2] {
 fn range() -> Json {
     let mut item = list(
         "samples",
-        "Without `asset` the samples of the log as they came; with it a range in the order of time, over log and historian.",
+        "Without `asset` the samples of the log as they came; with it a range in the order of time, over log and \
+         historian.",
         "Sample",
     );
     let [from, to] = stretch();

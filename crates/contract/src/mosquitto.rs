@@ -196,8 +196,8 @@ fn dropped(conf: &Conf<'_>, needs: Needs, found: &mut Vec<Finding>) {
     }
     if let Some(limit) = conf.number("message_size_limit").filter(|limit| *limit > 0) {
         let message = format!(
-            "`message_size_limit` is {limit}: a larger payload is dropped, and a machine that speaks MQTT 3.1.1 is told \
-             that it was taken"
+            "`message_size_limit` is {limit}: a larger payload is dropped, and a machine that speaks MQTT 3.1.1 is \
+             told that it was taken"
         );
         found.push(told(
             conf,
@@ -435,7 +435,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in "(?s).{0,400}", lines in prop::collection::vec(
-            "(listener|port|max_qos|persistence|autosave_interval|persistent_client_expiration|allow_anonymous|#)[ \t]*[ -~é]{0,20}", 0..20)
+            concat!(
+                "(listener|port|max_qos|persistence|autosave_interval|persistent_client_expiration|allow_anonymous|#)",
+                "[ \t]*[ -~é]{0,20}"
+            ), 0..20)
         ) {
             let joined = lines.join("\n");
             for finding in look([text.as_str(), joined.as_str()], NEEDS) {

@@ -278,8 +278,8 @@ mod tests {
 
         #[test]
         fn there_and_back_is_where_it_began(value in -1e9_f64..1e9, at in 0_usize..8) {
-            let pairs = [("mm", "m"), ("[degF]", "Cel"), ("K", "[degF]"), ("[psi]", "bar"), ("km/h", "m/s"), ("deg", "rad"),
-                ("[in_i]", "mm"), ("kW.h", "J")];
+            let pairs = [("mm", "m"), ("[degF]", "Cel"), ("K", "[degF]"), ("[psi]", "bar"), ("km/h", "m/s"),
+                ("deg", "rad"), ("[in_i]", "mm"), ("kW.h", "J")];
             let (from, to) = pairs[at];
             let there = conversion(from, to).unwrap().unwrap();
             let back = conversion(to, from).unwrap().unwrap();

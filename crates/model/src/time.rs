@@ -110,14 +110,13 @@ impl Time {
     pub fn parse_format(text: &str, format: &str, zone: &Zone) -> Result<Self, NotATime> {
         let wrong = || NotATime { expected: "a time as its format says", found: text.chars().take(64).collect() };
         let parts = jiff::fmt::strtime::parse(format, text.trim()).map_err(|_| wrong())?;
-        let stamp = match parts.to_timestamp() {
-            Ok(stamp) => stamp,
-            Err(_) => {
-                let date = parts.to_date().map_err(|_| wrong())?;
-                let time = parts.to_time().unwrap_or(jiff::civil::Time::midnight());
-                let civil = date.to_datetime(time);
-                zone.0.to_ambiguous_zoned_datetime(civil).compatible().map_err(|_| wrong())?.timestamp()
-            }
+        let stamp = if let Ok(stamp) = parts.to_timestamp() {
+            stamp
+        } else {
+            let date = parts.to_date().map_err(|_| wrong())?;
+            let time = parts.to_time().unwrap_or(jiff::civil::Time::midnight());
+            let civil = date.to_datetime(time);
+            zone.0.to_ambiguous_zoned_datetime(civil).compatible().map_err(|_| wrong())?.timestamp()
         };
         i64::try_from(stamp.as_nanosecond()).map(Self).map_err(|_| wrong())
     }

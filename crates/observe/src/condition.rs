@@ -232,7 +232,8 @@ fn silent(name: &Name, source: &Source, seen: &Seen<'_>, connected: Time, now: T
             let topics: Vec<String> =
                 mqtt.topics.iter().take(3).map(andon_contract::contract::TopicMapping::filter).collect();
             format!(
-                "look whether the machine publishes: `mosquitto_sub -t '{}' -v` at {}; topics and rights may have changed",
+                "look whether the machine publishes: `mosquitto_sub -t '{}' -v` at {}; topics and rights may have \
+                 changed",
                 topics.join("' -t '"),
                 mqtt.broker.address.default
             )

@@ -43,8 +43,8 @@ pub fn rules(stored: u64, evaluated: u64, late: u64, waiting: u64) -> Seam {
     seam("historian -> rules", ("stored", stored), &parts)
 }
 
-/// The seam between the log and the files of the historian: what was stored is in a file, need not be kept, is no longer
-/// kept, or waits in the log.
+/// The seam between the log and the files of the historian: what was stored is in a file, need not be kept, is no
+/// longer kept, or waits in the log.
 pub fn historian(stored: u64, holdings: &Holdings, hot: u64) -> Seam {
     let parts = [
         ("in files", holdings.samples),

@@ -1,4 +1,5 @@
-//! `cargo xtask bench historian`: bytes a sample on disk by encoding, and how long a month of one signal takes to answer.
+//! `cargo xtask bench historian`: bytes a sample on disk by encoding, and how long a month of one signal takes to
+//! answer.
 //!
 //! The measurements stand in the store, beside what they measure; this runs them as they are shipped.
 

@@ -187,7 +187,7 @@ fn post(to: SocketAddr, batches: &[Vec<Vec<u8>>], form: &str) -> Result<Posted> 
     let stopwatch = Stopwatch::start();
     let outcomes: Vec<Result<(u64, Vec<f64>)>> = thread::scope(|scope| {
         let threads: Vec<_> = batches.iter().map(|bodies| scope.spawn(move || one(to, bodies, media))).collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
+        let joined = threads.into_iter().map(thread::ScopedJoinHandle::join);
         joined.map(|outcome| outcome.unwrap_or_else(|_| Err(anyhow::anyhow!("a connection failed")))).collect()
     });
     let seconds = stopwatch.elapsed().as_secs_f64();

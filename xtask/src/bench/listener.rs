@@ -1,5 +1,6 @@
-//! `cargo xtask bench listener`: four machines publish to the listener at QoS 1 and count their acknowledgements; beside
-//! it, in the same run, a server that keeps nothing (the limit of this machine) and Mosquitto, which syncs nothing.
+//! `cargo xtask bench listener`: four machines publish to the listener at QoS 1 and count their acknowledgements;
+//! beside it, in the same run, a server that keeps nothing (the limit of this machine) and Mosquitto, which syncs
+//! nothing.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -220,7 +221,8 @@ impl Run {
 impl Report {
     fn table(&self) -> String {
         let mut text = format!(
-            "The listener at QoS 1 from {CONNECTIONS} connections, offered {}/s; medians of {} runs of {} s, fsync on\n",
+            "The listener at QoS 1 from {CONNECTIONS} connections, offered {}/s; medians of {} runs of {} s, fsync \
+             on\n",
             self.offered, self.runs, self.seconds
         );
         let blank = || (String::new(), "");

@@ -200,7 +200,8 @@ impl Bench {
 impl Measured {
     fn table(&self) -> String {
         let mut text = format!(
-            "The MQTT source at QoS {}: the broker alone holds {}/s; offered {}/s; medians of {} runs of {} s, fsync on\n",
+            "The MQTT source at QoS {}: the broker alone holds {}/s; offered {}/s; medians of {} runs of {} s, \
+             fsync on\n",
             self.qos, self.broker_max, self.offered, self.runs, self.seconds
         );
         let blank = || (String::new(), "");

@@ -1,4 +1,5 @@
-//! `cargo xtask bench start`: how long an instance takes to be ready again after `kill -9`, with many samples behind it.
+//! `cargo xtask bench start`: how long an instance takes to be ready again after `kill -9`, with many samples behind
+//! it.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -13,9 +13,9 @@ fn a_killed_instance_takes_every_row_of_a_file_once() {
     fs::create_dir(&drop).unwrap();
     fs::remove_file(project.join("sources/lathe.yaml")).unwrap();
     let source = format!(
-        "kind: file\nfolder: {}\npattern: '*.csv'\nformat: csv\nsettle: 50 ms\nevery: 100 ms\nafter: move\nmoved-to: done\n\
-         clock: recorded\nrows:\n  asset: multus-01\n  time: {{ columns: [t], form: ms }}\n  signals: {{ S1load: {{ value: \
-         load }} }}\n",
+        "kind: file\nfolder: {}\npattern: '*.csv'\nformat: csv\nsettle: 50 ms\nevery: 100 ms\n\
+         after: move\nmoved-to: done\nclock: recorded\nrows:\n  asset: multus-01\n\
+         \x20 time: {{ columns: [t], form: ms }}\n  signals: {{ S1load: {{ value: load }} }}\n",
         drop.display()
     );
     fs::write(project.join("sources/drop.yaml"), source).unwrap();

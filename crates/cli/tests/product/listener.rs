@@ -24,8 +24,9 @@ fn project(dir: &Path, port: u16) -> PathBuf {
     fs::write(andon, format!("{text}    listeners:\n      machines: {{ address: '127.0.0.1:{port}' }}\n")).unwrap();
     for entry in fs::read_dir(project.join("sources")).unwrap() {
         let path = entry.unwrap().path();
-        let source = "kind: mqtt\nlistener: machines\nclock: recorded\ntopics:\n  - topic: machines/{asset}/temperature\n    \
-                      signals:\n      temperature: { value: /value, time: { at: /timestamp, form: ms } }\n";
+        let source = "kind: mqtt\nlistener: machines\nclock: recorded\n\
+                      topics:\n  - topic: machines/{asset}/temperature\n    signals:\n\
+                      \x20     temperature: { value: /value, time: { at: /timestamp, form: ms } }\n";
         fs::write(path, source).unwrap();
     }
     project

@@ -47,10 +47,8 @@ pub(crate) fn resolve(project: &Project, assets: &Assets) -> Option<(String, BTr
             }
         }
         let api = instance.api.as_ref().map_or_else(|| API.to_owned(), |api| api.value.clone());
-        instances.insert(
-            name.0.clone(),
-            Instance { role: instance.role, zone: instance.zone.0.clone(), api, listeners },
-        );
+        instances
+            .insert(name.0.clone(), Instance { role: instance.role, zone: instance.zone.0.clone(), api, listeners });
     }
     if file.instances.good.is_empty() && file.instances.spoilt.is_empty() {
         let finding = Finding::error(codes::NO_INSTANCE, file.name.spot, "the project has no instance");

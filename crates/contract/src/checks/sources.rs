@@ -18,8 +18,8 @@ use super::{
 use crate::{
     codes,
     contract::{
-        Asset, Clock, Level, ListenerSource, MqttSource, MqttVersion, Piece, Pointer, SignalMapping, Source, SourceKind, Template,
-        TimeForm, TimeMapping, TopicMapping,
+        Asset, Clock, Level, ListenerSource, MqttSource, MqttVersion, Piece, Pointer, SignalMapping, Source,
+        SourceKind, Template, TimeForm, TimeMapping, TopicMapping,
     },
     files::{
         file::FileSourceFile,

@@ -28,7 +28,8 @@ pub(crate) fn client(project: &Project, address: &Address, file: Option<&ClientT
         );
         return None;
     }
-    for path in [&file.authority, &file.certificate].into_iter().flatten().filter(|path| path.trim().is_empty()) {
+    let mut paths = [&file.authority, &file.certificate].into_iter().flatten();
+    if let Some(path) = paths.find(|path| path.trim().is_empty()) {
         let finding = Finding::error(codes::TLS, path.spot, "this names no file");
         project.push(finding.expected("the path of a PEM file").help("write the path, or leave the key out"));
         return None;

@@ -67,7 +67,8 @@ pub(crate) struct FileSourceFile {
     /// A time this much later than the receive time is not believed; default 5 min.
     #[serde(default)]
     pub(crate) ahead: Option<At<Duration>>,
-    /// How long the source may say nothing while all is well, or `never`; default 10 min, with `clock: recorded` any time.
+    /// How long the source may say nothing while all is well, or `never`; default 10 min, with `clock: recorded` any
+    /// time.
     #[serde(default)]
     pub(crate) silence: Option<At<Silence>>,
 }
