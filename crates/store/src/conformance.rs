@@ -324,6 +324,7 @@ fn an_exception_counts_up_and_opens_again(store: &Store) {
         topic: "plant/x".into(),
         bytes: vec![n, 0, 255],
         detail: "byte 0: no JSON".into(),
+        retained: n == 3,
     };
     store.commit((0..5).map(|n| Write::Quarantine(Box::new(bytes(n)))).collect()).unwrap();
     assert_eq!(store.quarantine(id, 2).unwrap(), [bytes(4), bytes(3)]);

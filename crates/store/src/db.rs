@@ -10,7 +10,7 @@ mod writer;
 
 pub use list::{Page, Query};
 
-pub(crate) use files::{holdings, place, sealed};
+pub(crate) use files::{holdings, missed, place, sealed};
 pub(crate) use read::*;
 pub(crate) use retained::retained;
 pub(crate) use schema::migrate;

@@ -235,6 +235,10 @@ impl Room {
 
     /// Bytes that are free on the disk.
     pub(crate) fn free(&self) -> u64 {
+        #[cfg(test)]
+        if self.budget.load(Ordering::SeqCst) < u64::MAX {
+            return self.budget.load(Ordering::SeqCst);
+        }
         rustix::fs::statvfs(&self.dir).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 

@@ -403,6 +403,8 @@ pub struct QuarantineRow {
     pub bytes: Vec<u8>,
     /// What is wrong with it, with its place.
     pub detail: String,
+    /// Whether its broker had kept it: then it is history, also when it is read again.
+    pub retained: bool,
 }
 
 /// An activated contract.

@@ -42,6 +42,14 @@ pub(crate) fn change(connection: &Connection, changes: &Changes) -> Result<(), S
             super::read::signals(connection)?.into_iter().map(|(number, asset, _)| (number, asset)).collect();
         last::keep(connection, &changes.newest, &|number| names.get(&number).cloned())?;
     }
+    if let Some(to) = changes.missed {
+        run_sql(
+            connection,
+            "INSERT INTO missed (no, epoch, place) VALUES (1, ?1, ?2)
+             ON CONFLICT (no) DO UPDATE SET epoch = excluded.epoch, place = excluded.place",
+            params![to.epoch, number(to.offset)?],
+        )?;
+    }
     for row in &changes.remove {
         let removed = connection
             .prepare_cached("DELETE FROM files WHERE kind = ?1 AND site = ?2 AND day = ?3 AND name = ?4")?
@@ -101,8 +109,16 @@ pub(crate) fn place(c: &Connection) -> Result<Option<Position>, StoreError> {
     if is_older(c, SINCE)? {
         return Ok(None);
     }
-    let place = |row: &Row<'_>| Ok(Position { epoch: row.get(0)?, offset: row.get(1)? });
-    Ok(c.prepare_cached("SELECT epoch, place FROM sealed")?.query_row([], place).optional()?)
+    Ok(c.prepare_cached("SELECT epoch, place FROM sealed")?.query_row([], position).optional()?)
+}
+
+/// The place up to which it is counted what rules missed; `None` while they have missed nothing.
+pub(crate) fn missed(c: &Connection) -> Result<Option<Position>, StoreError> {
+    Ok(c.prepare_cached("SELECT epoch, place FROM missed")?.query_row([], position).optional()?)
+}
+
+fn position(row: &Row<'_>) -> rusqlite::Result<Position> {
+    Ok(Position { epoch: row.get(0)?, offset: row.get(1)? })
 }
 
 /// What is sealed, at one instant: the place and the files, those that nothing of the question rules out.

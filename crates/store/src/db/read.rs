@@ -212,7 +212,8 @@ pub(crate) fn exceptions_of_run(c: &Connection, run: RunId) -> Result<Vec<Except
 
 pub(crate) fn quarantine(c: &Connection, of: ExceptionId, limit: usize) -> Result<Vec<QuarantineRow>, StoreError> {
     let mut statement = c.prepare_cached(
-        "SELECT received, source, topic, bytes, detail FROM quarantine WHERE exception = ?1 ORDER BY no DESC LIMIT ?2",
+        "SELECT received, source, topic, bytes, detail, ifnull(row ->> 'retained', 0) FROM quarantine
+         WHERE exception = ?1 ORDER BY no DESC LIMIT ?2",
     )?;
     let mut rows = statement.query(params![of.to_string(), count(limit)])?;
     let mut found = Vec::new();
@@ -224,6 +225,7 @@ pub(crate) fn quarantine(c: &Connection, of: ExceptionId, limit: usize) -> Resul
             topic: row.get(2)?,
             bytes: row.get(3)?,
             detail: row.get(4)?,
+            retained: row.get(5)?,
         });
     }
     Ok(found)
@@ -234,7 +236,8 @@ pub(crate) fn is_older(c: &Connection, than: u32) -> Result<bool, StoreError> {
     Ok(c.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))? < than)
 }
 
-const QUARANTINED: &str = "SELECT no, exception, received, source, topic, bytes, detail FROM quarantine";
+const QUARANTINED: &str = "SELECT no, exception, received, source, topic, bytes, detail, \
+                           ifnull(row ->> 'retained', 0) FROM quarantine";
 
 fn quarantined_row(row: &Row<'_>) -> Result<(u64, QuarantineRow), StoreError> {
     let row_ = QuarantineRow {
@@ -244,6 +247,7 @@ fn quarantined_row(row: &Row<'_>) -> Result<(u64, QuarantineRow), StoreError> {
         topic: row.get(4)?,
         bytes: row.get(5)?,
         detail: row.get(6)?,
+        retained: row.get(7)?,
     };
     Ok((row.get(0)?, row_))
 }

@@ -16,6 +16,11 @@ CREATE TABLE sealed (
     no INTEGER PRIMARY KEY CHECK (no = 1), epoch INTEGER NOT NULL, place INTEGER NOT NULL
 ) STRICT;
 
+-- One row: what rules had not read of the log before this place, when a full disk took it, is counted as dropped.
+CREATE TABLE missed (
+    no INTEGER PRIMARY KEY CHECK (no = 1), epoch INTEGER NOT NULL, place INTEGER NOT NULL
+) STRICT;
+
 -- Samples that are no longer kept, and why: `reduced` by source, `expired` by site, `dropped` by source.
 CREATE TABLE unkept (
     why TEXT NOT NULL, name TEXT NOT NULL, samples INTEGER NOT NULL, PRIMARY KEY (why, name)

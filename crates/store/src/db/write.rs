@@ -344,7 +344,7 @@ impl ExceptionState {
 }
 
 fn quarantine(connection: &Connection, row: &QuarantineRow) -> Result<(), StoreError> {
-    let shown = json!({
+    let mut shown = json!({
         "exception": row.exception,
         "received": row.received,
         "source": row.source,
@@ -352,6 +352,10 @@ fn quarantine(connection: &Connection, row: &QuarantineRow) -> Result<(), StoreE
         "size": row.bytes.len(),
         "detail": row.detail,
     });
+    // Rows of earlier versions do not say it, and are taken as not retained.
+    if let (true, Some(shown)) = (row.retained, shown.as_object_mut()) {
+        shown.insert("retained".into(), true.into());
+    }
     run_sql(
         connection,
         "INSERT INTO quarantine (exception, received, source, topic, detail, row, bytes)

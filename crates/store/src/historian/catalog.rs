@@ -106,6 +106,8 @@ pub(crate) struct Changes {
     pub(crate) expired: BTreeMap<SiteName, u64>,
     /// Samples that a full disk removed before rules had read them, by source.
     pub(crate) dropped: BTreeMap<Name, u64>,
+    /// Everything before this place of the log that rules have not read is among the dropped.
+    pub(crate) missed: Option<Position>,
     /// What is missing from now on.
     pub(crate) gaps: Vec<GapRow>,
 }

@@ -356,17 +356,148 @@ fn a_database_that_does_not_fit_the_log_refuses_the_start() {
     keep(&store, &policy(None, None), 1).unwrap();
     assert!(store.log_start().offset > 0);
     drop(store);
-    let set = |place: i64| {
+    let change = |sql: &str| {
         #[expect(clippy::disallowed_methods, reason = "the database is changed from outside")]
         let database = rusqlite::Connection::open(dir.path().join("andon.db")).unwrap();
-        database.execute("UPDATE sealed SET place = ?1", [place]).unwrap();
+        database.execute(sql, []).unwrap();
     };
+    let set = |place: i64| change(&format!("UPDATE sealed SET place = {place}"));
     set(3);
     let refused = open(dir.path()).err().unwrap().to_string();
     assert!(refused.contains("sealed only up to 1/3"), "{refused}");
     set(1_000_000);
     let refused = open(dir.path()).err().unwrap();
     assert!(matches!(refused, StoreError::Beyond { .. }), "{refused}");
+    // From before the first sealing: nothing is listed, and what nobody lists would be removed.
+    change("DELETE FROM files");
+    change("DELETE FROM sealed");
+    let there = |dir: &Path| {
+        let mut found = Vec::new();
+        files(&dir.join("historian"), &mut found);
+        found
+    };
+    let before = there(dir.path());
+    assert!(!before.is_empty());
+    let refused = open(dir.path()).err().expect("it is refused").to_string();
+    assert!(refused.contains("sealed nothing"), "{refused}");
+    assert_eq!(there(dir.path()), before);
+}
+
+/// Rules have read half, all is sealed, and the disk is full.
+fn fill_the_disk(store: &Store, middle: Position) {
+    read_to(store, middle);
+    keep(store, &policy(None, None), 1).unwrap();
+    store.ground().unwrap().folder.room.budget(0);
+    let site = SiteName::new("hamburg").unwrap();
+    let refused = store.append(vec![Part::new(site, Name::new("line-1").unwrap())]).unwrap_err();
+    assert!(refused.is_full(), "{refused}");
+}
+
+#[test]
+fn a_full_disk_takes_what_rules_have_not_read_and_counts_it_once_wherever_it_crashes() {
+    let prepared = scratch();
+    let store = open(prepared.path()).unwrap();
+    fill(&store, 20);
+    let expected = hot(&store, store.log_start());
+    let middle = Position { offset: store.log_end().offset / 2, ..store.log_end() };
+    drop(store);
+    let dropped = |store: &Store| store.holdings().unwrap().dropped.values().sum::<u64>();
+    let mut crashed = true;
+    let mut step = 0;
+    while crashed {
+        let dir = scratch();
+        copy(prepared.path(), dir.path());
+        let store = open(dir.path()).unwrap();
+        fill_the_disk(&store, middle);
+        store.ground().unwrap().folder.disk.crash_after(step, true);
+        let kept = keep(&store, &policy(None, None), 1);
+        crashed = store.ground().unwrap().folder.disk.has_crashed();
+        assert_eq!(kept.is_err(), crashed, "step {step}: {kept:?}");
+        drop(store);
+        let store = open(dir.path()).unwrap();
+        fill_the_disk(&store, middle);
+        keep(&store, &policy(None, None), 1).unwrap();
+        assert_eq!(all(&store), expected, "what rules did not read is in the files");
+        let segments = store.ground().unwrap().log.segments().unwrap();
+        assert_eq!(segments.len(), 1, "only the one that grows is left");
+        let last = Position { offset: segments[0], ..middle };
+        let unread = expected.range(middle..last).count() as u64;
+        assert!(unread > 50);
+        assert_eq!(dropped(&store), unread, "step {step}");
+        let gaps = store.list("gaps", &crate::Query::default()).unwrap();
+        assert!(gaps.rows.len() >= 2, "{gaps:?}");
+        step += 1;
+    }
+    assert!(step > 20, "there was something to crash in");
+}
+
+#[test]
+fn a_full_disk_takes_nothing_that_an_open_intake_needs() {
+    let dir = scratch();
+    let store = open(dir.path()).unwrap();
+    fill(&store, 20);
+    let (start, end) = (store.log_start(), store.log_end());
+    let intake = crate::IntakeRow {
+        source: Name::new("drop").unwrap(),
+        of: "a.csv".into(),
+        position: start,
+        open: true,
+        updated: BEGIN,
+        state: serde_json::json!(null),
+    };
+    store.commit(vec![Write::Intake(Box::new(intake))]).unwrap();
+    fill_the_disk(&store, end);
+    keep(&store, &policy(None, None), 1).unwrap();
+    assert_eq!((store.log_start(), store.holdings().unwrap().dropped.len()), (start, 0));
+}
+
+#[test]
+fn a_file_that_cannot_be_merged_or_removed_holds_up_no_others() {
+    let dir = scratch();
+    let store = open(dir.path()).unwrap();
+    fill(&store, 40);
+    let mut keeper = Keeper::new(store.clone(), policy(None, None));
+    keeper.set_chunk(150);
+    keeper.seal_now().ask();
+    while keeper.step(BEGIN).unwrap() == Progress::Worked {}
+    let listed = store.sealed(&Which::default()).unwrap().files;
+    let spoiled = listed[0].path(dir.path());
+    let mut bytes = std::fs::read(&spoiled).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&spoiled, bytes).unwrap();
+    let later = BEGIN.plus(Span::from_secs(60 * 3_600));
+    let mut errors = Vec::new();
+    let idle = |keeper: &mut Keeper, now: Time, errors: &mut Vec<String>| {
+        for _ in 0..1_000 {
+            match keeper.step(now) {
+                Ok(Progress::Idle { .. }) => return,
+                Ok(Progress::Worked) => {}
+                Err(error) => errors.push(error.to_string()),
+            }
+        }
+        panic!("it never ends: {errors:?}");
+    };
+    idle(&mut keeper, later, &mut errors);
+    assert_eq!(errors.len(), 1, "it is told once: {errors:?}");
+    assert!(errors[0].contains(spoiled.to_str().unwrap()), "{errors:?}");
+    let mut days = BTreeMap::new();
+    for row in store.sealed(&Which::default()).unwrap().files {
+        *days.entry((row.kind, row.site, row.day)).or_insert(0) += 1;
+    }
+    let of = (listed[0].kind, listed[0].site.clone(), listed[0].day.clone());
+    assert!(days.iter().all(|(day, files)| *files == if *day == of { 2 } else { 1 }), "{days:?}");
+    // All expire; one of the files is a folder now, which cannot be removed as one.
+    std::fs::remove_file(&spoiled).unwrap();
+    std::fs::create_dir(&spoiled).unwrap();
+    std::fs::write(spoiled.join("within"), "").unwrap();
+    keeper.set_policy(policy(Some(HOUR), None));
+    assert!(keeper.step(later).unwrap_err().to_string().contains(spoiled.to_str().unwrap()));
+    let mut left = Vec::new();
+    ["historian", "minutes"].iter().for_each(|kind| files(&dir.path().join(kind), &mut left));
+    assert_eq!(left, [spoiled.join("within")]);
+    std::fs::remove_dir_all(&spoiled).unwrap();
+    idle(&mut keeper, later, &mut errors);
+    assert_eq!(store.holdings().unwrap().files, 0);
 }
 
 /// The part that is written as the `n`th.

@@ -15,7 +15,7 @@ use crate::{
 };
 use andon_model::{Entry, Name, Position, Time, sample::Batch, span::Span};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc,
@@ -61,8 +61,10 @@ pub struct Keeper {
     /// Of its own, so that it holds nobody up; `None` in memory.
     readers: Option<Readers>,
     most: usize,
-    /// What failed steps left.
+    /// What failed steps may have left; what is listed of it stays.
     litter: Vec<PathBuf>,
+    /// Files that could not be read when they were to be merged: they stay as they lie, and hold up no others.
+    spoiled: BTreeSet<PathBuf>,
 }
 
 /// What the database lists.
@@ -106,6 +108,7 @@ impl Keeper {
             readers,
             most: CHUNK_SAMPLES_MAX,
             litter: Vec::new(),
+            spoiled: BTreeSet::new(),
         }
     }
 
@@ -129,10 +132,16 @@ impl Keeper {
     pub fn step(&mut self, now: Time) -> Result<Progress, StoreError> {
         let store = self.store.clone();
         let Some(ground) = store.ground() else { return Ok(Progress::Idle { until: None }) };
-        self.sweep(ground)?;
         if self.known.is_none() {
             self.known = Some(look(ground)?);
         }
+        // What cannot be removed is told and holds up nothing else.
+        let swept = self.sweep(ground);
+        let progress = self.work(ground, now)?;
+        swept.map(|()| progress)
+    }
+
+    fn work(&mut self, ground: Ground<'_>, now: Time) -> Result<Progress, StoreError> {
         if self.shrink(ground)? || self.expire(ground, now)? {
             return Ok(Progress::Worked);
         }
@@ -160,13 +169,20 @@ impl Keeper {
         self.known.as_ref()
     }
 
-    /// Removes what a failed step left.
+    /// Removes what steps left that is not listed; what cannot be removed stays for the next time.
     fn sweep(&mut self, ground: Ground<'_>) -> Result<(), StoreError> {
-        while let Some(path) = self.litter.last() {
-            ground.folder.disk.remove(path)?;
-            self.litter.pop();
-        }
-        Ok(())
+        let Some(known) = &self.known else { return Ok(()) };
+        let mut swept = Ok(());
+        self.litter.retain(|path| {
+            if known.files.iter().any(|row| row.path(&ground.folder.dir) == *path) {
+                return false;
+            }
+            let removed = ground.folder.disk.remove(path);
+            let stays = removed.is_err();
+            swept = std::mem::replace(&mut swept, Ok(())).and(removed);
+            stays
+        });
+        swept
     }
 
     /// Lets the segments go that nobody needs any more.
@@ -176,7 +192,8 @@ impl Keeper {
         if ground.log.segments()?.get(1).is_none_or(|second| *second > known.place.offset) {
             return Ok(false);
         }
-        let needed = self.needed(ground)?.map_or(known.place, |needed| needed.min(known.place));
+        let intakes = ground.db.read(db::oldest_intake)?;
+        let needed = [Some(self.unread(ground)?), intakes].into_iter().flatten().fold(known.place, Position::min);
         self.let_go(ground, needed, REMOVED_SEGMENTS_MAX)
     }
 
@@ -189,13 +206,11 @@ impl Keeper {
         Ok(went)
     }
 
-    /// The place from which on somebody else needs the log: rules, who go on from the oldest of their states, and
-    /// intakes that are open. While rules have no states they begin where the log does.
-    fn needed(&self, ground: Ground<'_>) -> Result<Option<Position>, StoreError> {
+    /// The place from which on rules need the log: they go on from the oldest of their states. While they have none they
+    /// begin where the log does.
+    fn unread(&self, ground: Ground<'_>) -> Result<Position, StoreError> {
         let states = self.store.read_states()?;
-        let rules = states.iter().map(|row| row.position).min().unwrap_or_else(|| ground.log.start());
-        let intakes = ground.db.read(db::oldest_intake)?;
-        Ok([Some(rules), intakes].into_iter().flatten().min())
+        Ok(states.iter().map(|row| row.position).min().unwrap_or_else(|| ground.log.start()))
     }
 
     /// Removes files that are too old or too many: first from the list, then from the disk.
@@ -251,7 +266,10 @@ impl Keeper {
         }
         // What is missing cannot be merged; what is left of its day stays as it lies.
         let missing = self.store.missing_files();
-        let whole = |row: &FileRow| missing.is_empty() || !missing.contains(&row.path(&ground.folder.dir));
+        let whole = |row: &FileRow| {
+            let path = row.path(&ground.folder.dir);
+            !missing.contains(&path) && !self.spoiled.contains(&path)
+        };
         let files: Vec<FileRow> = known.files.iter().filter(|row| whole(row)).cloned().collect();
         let compact::Plan { merge, next } = compact::plan(&files, self.policy.seal_after, now);
         let Some(merge) = merge else { return Ok(Progress::Idle { until: next }) };
@@ -260,8 +278,14 @@ impl Keeper {
             return Ok(Progress::Idle { until: None });
         }
         let mut work = Work::new(&ground.folder.dir, &ground.folder.disk, &known.files, now);
+        let inputs: Vec<PathBuf> = merge.iter().map(|row| row.path(&ground.folder.dir)).collect();
         let changes = compact::merge(merge, &ground.folder.dir, &mut work);
         let litter = work.into_litter();
+        if let Err(StoreError::Corrupt { path, .. } | StoreError::Io { path, .. }) = &changes
+            && inputs.contains(path)
+        {
+            self.spoiled.insert(path.clone());
+        }
         self.finish(ground, changes, litter)?;
         Ok(Progress::Worked)
     }
@@ -276,13 +300,11 @@ impl Keeper {
         match changes.and_then(|changes| self.apply(ground, changes)) {
             Ok(()) => Ok(()),
             Err(error) => {
-                // Whether a commit that failed is there after all only the database knows.
-                self.known = None;
-                if let Ok(known) = look(ground) {
-                    let listed = |path: &PathBuf| known.files.iter().any(|row| row.path(&ground.folder.dir) == *path);
-                    self.litter.extend(litter.into_iter().filter(|path| !listed(path)));
-                    drop(self.sweep(ground));
-                }
+                // Whether a commit that failed is there after all only the database knows. The room is needed at once;
+                // what cannot be removed now is before the next step.
+                self.litter.extend(litter);
+                self.known = look(ground).ok();
+                drop(self.sweep(ground));
                 Err(error)
             }
         }
@@ -297,20 +319,21 @@ impl Keeper {
         self.known = None;
         outcome?;
         self.known = Some(look(ground)?);
-        for row in &remove {
-            let path = row.path(&ground.folder.dir);
-            if let Err(error) = disk.remove(&path).and_then(|()| disk.sync_dir(&row.folder(&ground.folder.dir))) {
-                self.litter.push(path);
-                return Err(error);
-            }
+        // Whoever reads the whole folder must not find them for longer than it takes.
+        self.litter.extend(remove.iter().map(|row| row.path(&ground.folder.dir)));
+        self.sweep(ground)?;
+        let folders: BTreeSet<PathBuf> = remove.iter().map(|row| row.folder(&ground.folder.dir)).collect();
+        for folder in folders.iter().filter(|folder| folder.is_dir()) {
+            disk.sync_dir(folder)?;
             // The folder of a day goes with its last file; one that is not empty stays.
-            let _ = std::fs::remove_dir(row.folder(&ground.folder.dir));
+            let _ = std::fs::remove_dir(folder);
         }
         Ok(())
     }
 
     /// The last resort of a full disk, when all that may go is gone: the oldest segment that is sealed goes although
-    /// rules or intakes have not read it. Its samples are kept in the files; that rules miss them is a gap, and counted.
+    /// rules have not read it. Its samples are kept in the files; that rules miss them is a gap, and counted. What an open
+    /// intake needs stays: without it the same would be taken in twice.
     fn make_room(&mut self, ground: Ground<'_>) -> Result<bool, StoreError> {
         let (Some(known), Some(readers)) = (&self.known, &self.readers) else { return Ok(false) };
         if !ground.folder.room.is_short() {
@@ -321,12 +344,21 @@ impl Keeper {
         else {
             return Ok(false);
         };
-        let needed = self.needed(ground)?.map_or(next, |needed| needed.offset);
-        let changes = unread(readers, first.max(needed), next)?;
+        if ground.db.read(db::oldest_intake)?.is_some_and(|intake| intake.offset < next) {
+            return Ok(false);
+        }
+        // A crash between the count and the removal counts nothing twice.
+        let counted = ground.db.read(db::missed)?.map_or(first, |place| place.offset);
+        let next = Position { offset: next, ..known.place };
+        let changes = unread(readers, first.max(self.unread(ground)?.offset).max(counted), next)?;
         let dropped: u64 = changes.dropped.values().sum();
-        tracing::error!(dropped, "the disk is full: samples go that rules have not read; they are in the historian");
+        if dropped > 0 {
+            tracing::error!(
+                dropped,
+                "the disk is full: samples go that rules have not read; they are in the historian"
+            );
+        }
         self.apply(ground, changes)?;
-        let next = Position { offset: next, ..ground.log.end() };
         self.let_go(ground, next, 1)
     }
 }
@@ -359,11 +391,11 @@ fn received(batch: &Batch) -> impl Iterator<Item = Time> {
 }
 
 /// The samples of a stretch, by source, as gaps and counts.
-fn unread(readers: &Readers, from: u64, to: u64) -> Result<Changes, StoreError> {
+fn unread(readers: &Readers, from: u64, to: Position) -> Result<Changes, StoreError> {
     let mut spans: BTreeMap<Name, (Time, Time, u64)> = BTreeMap::new();
     let mut at = from;
-    while at < to
-        && let Some(batch) = readers.read(at, to)?
+    while at < to.offset
+        && let Some(batch) = readers.read(at, to.offset)?
     {
         at = batch.end().offset;
         for time in received(&batch) {
@@ -371,7 +403,7 @@ fn unread(readers: &Readers, from: u64, to: u64) -> Result<Changes, StoreError> 
             *span = (span.0.min(time), span.1.max(time), span.2 + 1);
         }
     }
-    let mut changes = Changes::default();
+    let mut changes = Changes { missed: Some(to), ..Changes::default() };
     for (source, (from, to, samples)) in spans {
         let reason = "retention: the disk was full before rules had read these samples".to_owned();
         changes.gaps.push(GapRow { source: source.clone(), from, to, reason });

@@ -158,7 +158,13 @@ impl Followed {
             let Some(batch) = store.read(at)? else { break };
             if batch.first.offset > at.offset {
                 // What lay between has been sealed and removed: what is kept of it is in the database.
-                at = self.begin(store)?;
+                let begun = self.begin(store)?;
+                if begun == at {
+                    let what =
+                        format!("the entries from {at} on are in no segment, and nothing says that they are sealed");
+                    return Err(StoreError::corrupt(&store.dir().unwrap_or(Path::new("")).join("log"), 0, what));
+                }
+                at = begun;
                 continue;
             }
             self.newest.take(&batch);
@@ -171,8 +177,10 @@ impl Followed {
 
     /// Begins anew with what is kept in the database.
     fn begin(&mut self, store: &Store) -> Result<Position, StoreError> {
+        // In this order: where nothing was sealed by then, nothing had gone from the log before.
+        let start = store.log_start();
         let (place, values, heard) = store.ask(kept)?;
-        let at = place.unwrap_or_else(|| store.log_start());
+        let at = place.unwrap_or(start);
         self.newest = Newest { values, heard: BTreeMap::new() };
         self.sealed = heard;
         self.hot = Hot::default();

@@ -18,7 +18,7 @@ mod work;
 
 pub use keeper::{Keeper, Progress, SealNow};
 
-pub use range::{BUCKETS_MAX, RANGE_SAMPLES_MAX};
+pub use range::{BUCKETS_MAX, RANGE_BYTES_MAX, RANGE_SAMPLES_MAX};
 
 use andon_model::{AssetName, Name, Position, Quality, SignalName, SiteName, Time, Value, sample::Origin, span::Span};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};

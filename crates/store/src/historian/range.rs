@@ -12,7 +12,7 @@ use super::{
     parquet::{self, Filter, Row, Rows},
 };
 use crate::{Store, StoreError};
-use andon_model::{AssetName, Entry, Position, SignalName, SignalNo, Time, sample::Sample};
+use andon_model::{AssetName, Entry, Position, SignalName, SignalNo, Time, Value, sample::Sample};
 use std::{
     collections::{BTreeMap, BinaryHeap, VecDeque},
     io,
@@ -23,6 +23,9 @@ use std::{
 /// Samples of an answer at most; a longer one is asked for in pages.
 pub const RANGE_SAMPLES_MAX: usize = 100_000;
 
+/// Bytes of memory after which an answer ends, one sample at least being in it.
+pub const RANGE_BYTES_MAX: usize = 64 << 20;
+
 /// Buckets of an answer at most.
 pub const BUCKETS_MAX: usize = 10_000;
 
@@ -31,7 +34,7 @@ const TRIES: u32 = 16;
 
 impl Store {
     /// Samples of a signal in the order of their time and place, and whether there are more. At most
-    /// [`RANGE_SAMPLES_MAX`] are given.
+    /// [`RANGE_SAMPLES_MAX`] are given, and fewer where they are large ([`RANGE_BYTES_MAX`]).
     pub fn range(&self, range: &Range) -> Result<(Vec<Stored>, bool), StoreError> {
         let Some(number) = last::number(self, &range.asset, &range.signal)? else { return Ok((Vec::new(), false)) };
         let limit = range.limit.min(RANGE_SAMPLES_MAX);
@@ -48,34 +51,34 @@ impl Store {
             ..Which::default()
         };
         let is = |time: Time, at: Position| time < range.to && range.after.is_none_or(|after| (time, at) > after);
-        self.again(&which, |sealed| {
-            // One more than asked for, to know whether there is more.
-            let mut newest = BinaryHeap::new();
-            self.hot(sealed, number, (from, range.to), &mut |position, sample| {
+        self.again(&which, |asked| {
+            let mut earliest = Earliest { limit, ..Earliest::default() };
+            self.hot(asked.hot, number, (from, range.to), &mut |position, sample| {
                 if is(sample.time, position) {
-                    newest.push(ByPlace(stored(position, sample)));
-                    if newest.len() > limit + 1 {
-                        newest.pop();
-                    }
+                    earliest.push(stored(position, sample));
                 }
             })?;
-            let mut hot: VecDeque<Stored> =
-                newest.into_sorted_vec().into_iter().map(|ByPlace(sample)| sample).collect();
-            let mut cold = Cold::new(self, sealed, &name, from, range.to);
+            let Earliest { samples, cut, .. } = earliest;
+            let mut hot: VecDeque<ByPlace> = samples.into_sorted_vec().into();
+            let mut cold = Cold::new(self, &asked.files, &name, from, range.to);
             let mut next = cold.next(&is)?;
-            let mut found = Vec::new();
-            while found.len() <= limit {
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            // Where the last one that is remembered of the log has been given, others of it may come before those of files.
+            while found.len() < limit && bytes < RANGE_BYTES_MAX && !(hot.is_empty() && cut) {
                 let hot_first = match (&next, hot.front()) {
                     (None, None) => break,
-                    (Some(cold), Some(hot)) => (hot.time, hot.position) < (cold.time, cold.position),
+                    (Some(cold), Some(ByPlace(hot))) => (hot.time, hot.position) < (cold.time, cold.position),
                     (cold, _) => cold.is_none(),
                 };
-                let sample = if hot_first { hot.pop_front() } else { std::mem::replace(&mut next, cold.next(&is)?) };
+                let sample = if hot_first {
+                    hot.pop_front().map(|ByPlace(sample)| sample)
+                } else {
+                    std::mem::replace(&mut next, cold.next(&is)?)
+                };
+                bytes += sample.as_ref().map_or(0, size);
                 found.extend(sample);
             }
-            let more = found.len() > limit;
-            found.truncate(limit);
-            Ok((found, more))
+            Ok((found, next.is_some() || !hot.is_empty() || cut))
         })
     }
 
@@ -96,15 +99,15 @@ impl Store {
         let name = format!("{asset}/{signal}");
         let (start, end) = (minutes::begin(from), Some(to));
         let which = Which { signal: Some(&name), from: Some(start), to: end, ..Which::default() };
-        self.again(&which, |sealed| {
+        self.again(&which, |asked| {
             let mut buckets = Buckets { grid, of: BTreeMap::new() };
-            self.hot(sealed, number, (from, to), &mut |_, sample| {
+            self.hot(asked.hot, number, (from, to), &mut |_, sample| {
                 if !sample.quality.is_bad() {
                     buckets.sample(sample.time, sample.value.number());
                 }
             })?;
             let whole = grid.minutes(from, to);
-            for file in &sealed.files {
+            for file in &asked.files {
                 let path = self.path(file);
                 match file.kind {
                     Kind::Minutes if !whole.is_empty() => {
@@ -129,11 +132,16 @@ impl Store {
     /// The sample at a place of the log, wherever it is kept now.
     pub fn sample_at(&self, position: Position) -> Result<Option<Found>, StoreError> {
         let which = Which { kind: Some(Kind::Samples), position: Some(position), ..Which::default() };
-        self.again(&which, |sealed| {
-            if sealed.place.is_none_or(|place| position.offset >= place.offset) {
+        self.again(&which, |asked| {
+            if position.offset >= asked.hot.offset {
+                let at = self.read(position)?;
+                if at.is_some_and(|batch| batch.first.offset > position.offset) {
+                    // It was sealed meanwhile.
+                    return Err(self.gone());
+                }
                 return self.sample_in_log(position);
             }
-            for file in &sealed.files {
+            for file in &asked.files {
                 let filter = Filter { position: Some(position), ..Filter::default() };
                 let mut rows = Rows::open(&self.path(file), &filter)?;
                 let Some(row) = rows.next()? else { continue };
@@ -174,18 +182,27 @@ impl Store {
         file.path(self.dir().unwrap_or(Path::new("")))
     }
 
+    /// What is to be read of the log has gone.
+    fn gone(&self) -> StoreError {
+        let log = self.dir().unwrap_or(Path::new("")).join("log");
+        StoreError::io(&log, "read all of", io::ErrorKind::NotFound.into())
+    }
+
     /// Asks, and asks again when something it reads has gone meanwhile.
     fn again<T>(
         &self,
         which: &Which<'_>,
-        mut ask: impl FnMut(&Sealed) -> Result<T, StoreError>,
+        mut ask: impl FnMut(&Asked) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let sealed = self.sealed(which)?;
-            match ask(&sealed) {
-                Err(error) if tries < TRIES && is_gone(&error) && self.sealed(which)? != sealed => {}
+            // In this order: where nothing was sealed by then, nothing had gone from the log before.
+            let start = self.log_start();
+            let Sealed { place, files } = self.sealed(which)?;
+            let asked = Asked { sealed: place, hot: place.unwrap_or(start), files };
+            match ask(&asked) {
+                Err(error) if tries < TRIES && error.is_gone() && !asked.is(&self.sealed(which)?) => {}
                 answer => return answer,
             }
         }
@@ -194,19 +211,18 @@ impl Store {
     /// Passes over the samples of a signal in the log that are not sealed and in a range of source time.
     fn hot(
         &self,
-        sealed: &Sealed,
+        start: Position,
         signal: SignalNo,
         (first, end): (Time, Time),
         each: &mut dyn FnMut(Position, &Sample),
     ) -> Result<(), StoreError> {
-        let start = sealed.place.unwrap_or_else(|| self.log_start());
         let log = start.offset..self.log_end().offset.max(start.offset);
         for part in self.parts(log, signal, first, end)? {
             let mut at = Position { offset: part.start, ..start };
             while at.offset < part.end {
                 let Some(batch) = self.read(at)? else { break };
-                if batch.first.offset > at.offset && sealed.place.is_some() {
-                    return Err(gone(&self.dir().unwrap_or(Path::new("")).join("log")));
+                if batch.first.offset > at.offset {
+                    return Err(self.gone());
                 }
                 let skip = at.offset.saturating_sub(batch.first.offset);
                 let entries = batch.part.entries.iter().zip(batch.first.offset..);
@@ -227,13 +243,19 @@ impl Store {
     }
 }
 
-/// What is read has gone.
-fn gone(path: &Path) -> StoreError {
-    StoreError::io(path, "read", io::ErrorKind::NotFound.into())
+/// Where the answer to a question lies, at one instant.
+struct Asked {
+    sealed: Option<Position>,
+    /// From here on in the log.
+    hot: Position,
+    /// Before that in these files.
+    files: Vec<FileRow>,
 }
 
-fn is_gone(error: &StoreError) -> bool {
-    matches!(error, StoreError::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
+impl Asked {
+    fn is(&self, now: &Sealed) -> bool {
+        (self.sealed, &self.files) == (now.place, &now.files)
+    }
 }
 
 fn named(signal: &str) -> Option<(AssetName, SignalName)> {
@@ -249,6 +271,38 @@ fn stored(position: Position, sample: &Sample) -> Stored {
 fn of_row(row: Row) -> Stored {
     let Row { position, time, received, quality, value, .. } = row;
     Stored { position, time, received, quality, value }
+}
+
+/// The bytes of a sample in memory.
+fn size(sample: &Stored) -> usize {
+    let heap = match &sample.value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Bool(_) | Value::I64(_) | Value::F64(_) => 0,
+    };
+    size_of::<Stored>() + heap
+}
+
+/// The earliest of the samples that pass by, at most `limit` and not many more bytes than an answer may have.
+#[derive(Default)]
+struct Earliest {
+    limit: usize,
+    samples: BinaryHeap<ByPlace>,
+    bytes: usize,
+    /// Later ones were left out.
+    cut: bool,
+}
+
+impl Earliest {
+    fn push(&mut self, sample: Stored) {
+        self.bytes += size(&sample);
+        self.samples.push(ByPlace(sample));
+        while self.samples.len() > self.limit || self.bytes > RANGE_BYTES_MAX && self.samples.len() > 1 {
+            let Some(ByPlace(latest)) = self.samples.pop() else { break };
+            self.bytes -= size(&latest);
+            self.cut = true;
+        }
+    }
 }
 
 /// A sample in the order of time and place.
@@ -291,8 +345,8 @@ struct Cold<'a> {
 }
 
 impl<'a> Cold<'a> {
-    fn new(store: &'a Store, sealed: &'a Sealed, name: &'a str, from: Time, to: Time) -> Self {
-        let mut ahead: Vec<&FileRow> = sealed.files.iter().collect();
+    fn new(store: &'a Store, files: &'a [FileRow], name: &'a str, from: Time, to: Time) -> Self {
+        let mut ahead: Vec<&FileRow> = files.iter().collect();
         ahead.sort_by_key(|file| std::cmp::Reverse(file.facts.first_time));
         let filter = Filter { signal: Some(name), from: Some(from), to: Some(to), position: None };
         Self { store, filter, ahead, open: Vec::new() }

@@ -12,9 +12,11 @@ use std::{
 /// Brings the folders to what the database lists. `start` is the place of the oldest entry of the log. The files that
 /// are listed and not there, or not whole, are returned; what belongs to their days is left as it lies, for a person.
 pub(crate) fn recover(data: &Path, sealed: &Sealed, start: Position, disk: &Disk) -> Result<Vec<PathBuf>, StoreError> {
-    if let Some(place) = sealed.place.filter(|place| place.offset < start.offset) {
+    // Segments go only once they are sealed: before the first sealing the log is whole.
+    if sealed.place.map_or(0, |place| place.offset) < start.offset {
+        let place = sealed.place.map_or_else(|| "nothing".to_owned(), |place| format!("only up to {place}"));
         let what = format!(
-            "the log begins at {start}, but the historian is sealed only up to {place}: what is between is in neither. \
+            "the log begins at {start}, but the historian is sealed {place}: what is between is in neither. \
              The database is older than the log"
         );
         return Err(StoreError::corrupt(&data.join("andon.db"), 0, what));

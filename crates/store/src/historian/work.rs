@@ -73,7 +73,11 @@ impl<'a> Work<'a> {
             self.listed.iter().any(|row| row.kind == kind && row.site == *site && row.day == day && row.name == name)
         };
         let names = (0..=u32::MAX).map(|again| name(facts.first_position, facts.last_position, again));
-        let name = names.into_iter().find(|name| !taken(name)).expect("there are fewer files than numbers");
+        // Of a day with a missing file it lies there what nobody lists: it may be what a person needs.
+        let name = names
+            .into_iter()
+            .find(|name| !taken(name) && !dir.join(name).exists())
+            .expect("there are fewer files than numbers");
         let path = dir.join(&name);
         self.begun.push(path.clone());
         self.disk.publish(&aside, &path)?;

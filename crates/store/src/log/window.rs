@@ -27,6 +27,9 @@ pub(crate) const ASIDE: &str = "window.new";
 /// Segments whose indexes are remembered.
 const INDEXES_MAX: usize = 4;
 
+/// How often the segments are listed anew because one of them has gone.
+const TRIES: u32 = 16;
+
 /// Bytes that are copied at once.
 const COPY_BYTES: usize = 256 << 10;
 
@@ -40,8 +43,8 @@ pub(crate) struct Newest {
 struct Known {
     /// Of the newest segments that were asked for, by their first entry.
     segments: VecDeque<(Offset, Index)>,
-    /// Of the file; `None`: not read yet.
-    window: Option<Index>,
+    /// Of the file, with the place that its header names; `None`: not read yet.
+    window: Option<(Position, Index)>,
 }
 
 /// Where the log stands when its newest batches are asked for.
@@ -60,6 +63,18 @@ impl Newest {
 
     /// The newest batches of a source that hold at least so many samples, oldest first; fewer where there are no more.
     pub(crate) fn read(&self, source: &Name, samples: u64, standing: &Standing) -> Result<Vec<Arc<Batch>>, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.try_read(source, samples, standing) {
+                // A segment went since they were listed: what is needed of it is in the file now.
+                Err(error) if error.is_gone() && tries < TRIES => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn try_read(&self, source: &Name, samples: u64, standing: &Standing) -> Result<Vec<Arc<Batch>>, StoreError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stored = standing.stored.get(source).copied().unwrap_or(0);
         let firsts = super::segment::list(&self.log)?;
@@ -151,12 +166,14 @@ impl Known {
     }
 
     fn window(&mut self, segment: &mut Segment) -> Result<&Index, StoreError> {
-        if self.window.is_none() {
+        // Who only looks is not told when the file is replaced; its place rises each time.
+        let place = segment.header.first;
+        if self.window.as_ref().is_none_or(|(of, _)| *of != place) {
             let mut index = Index::new(segment);
             index.grow(segment, None)?;
-            self.window = Some(index);
+            self.window = Some((place, index));
         }
-        Ok(self.window.as_ref().expect("it was just read"))
+        Ok(&self.window.as_ref().expect("it was just read").1)
     }
 }
 
