@@ -88,7 +88,8 @@ fn kept(contract: &Contract) -> BTreeMap<String, String> {
     let retention = &contract.retention;
     let mut kept: BTreeMap<String, String> =
         retention.sites.iter().map(|(site, keep)| (format!("samples of {site}"), told(keep))).collect();
-    kept.insert("samples".to_owned(), told(&retention.samples));
+    let sealed = format!("{}; put into files every {}", told(&retention.samples), retention.seal);
+    kept.insert("samples".to_owned(), sealed);
     kept.insert("one-minute summaries".to_owned(), told(&retention.minutes));
     for (class, is) in &contract.classes {
         for (signal, reduction) in is.signals.iter().filter_map(|(name, signal)| Some((name, signal.reduce?))) {

@@ -34,7 +34,9 @@ fn the_examples_of_the_pages_are_accepted_without_a_warning() {
         let shown: Vec<(String, String)> = blocks
             .filter_map(|block| {
                 let (first, rest) = block.split_once('\n')?;
-                let path = first.strip_prefix("# ").filter(|path| path.ends_with(".yaml"))?;
+                let path = first
+                    .strip_prefix("# ")
+                    .filter(|path| Path::new(path).extension().is_some_and(|of| of == "yaml"))?;
                 Some((path.to_owned(), rest.to_owned()))
             })
             .collect();

@@ -20,8 +20,6 @@ use std::{
     time::Duration,
 };
 
-/// Samples are sealed at the latest when the oldest of them is so old.
-const SEAL_AFTER: Span = Span::from_secs(3_600);
 /// Sealing at once that takes longer is told as not done.
 const SEAL_PATIENCE: Span = Span::from_secs(540);
 /// How often the wait for it looks.
@@ -32,7 +30,7 @@ pub(crate) fn policy(contract: &Arc<Contract>) -> Policy {
     let kept = |keep: Keep| Kept { age: keep.age, bytes: keep.bytes };
     let (of_site, of_signal) = (contract.clone(), contract.clone());
     Policy {
-        seal_after: SEAL_AFTER,
+        seal_after: contract.retention.seal,
         samples: Arc::new(move |site| kept(of_site.keep(site))),
         minutes: kept(contract.retention.minutes),
         reduce: Arc::new(move |asset, signal| {

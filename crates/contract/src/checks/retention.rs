@@ -11,7 +11,7 @@ use crate::{
 use andon_model::{SiteName, span::Span};
 use std::collections::BTreeMap;
 
-/// The least age: the historian's files are written at least once an hour.
+/// The least age: the historian's files are written about once an hour.
 const AGE_MIN: Span = Span::from_secs(3_600);
 /// The least size: one file of an hour fits in it.
 const SIZE_MIN: u64 = 16 << 20;
@@ -31,8 +31,30 @@ pub(crate) fn resolve(project: &Project, assets: &Assets) -> Retention {
         }
     }
     let minutes = of(file.minutes.as_ref());
+    let seal = seal(project, file);
     outlived(project, file, &samples, &sites);
-    Retention { samples, sites, minutes }
+    Retention { seal, samples, sites, minutes }
+}
+
+fn seal(project: &Project, file: &RetentionFile) -> Span {
+    let Some(seal) = &file.seal else { return Retention::SEAL };
+    let span = seal.value.0;
+    let help = if span < Retention::SEAL_MIN {
+        "write `1 min` or more: each time makes a file for each site and day; `andon historian seal` seals at once"
+    } else if span > Retention::SEAL_MAX {
+        "write `1 d` or less: until then samples lie in the log alone"
+    } else {
+        let kept = [&file.samples, &file.minutes].into_iter().flatten().chain(file.sites.good.iter().map(|(_, k)| k));
+        for age in kept.filter_map(|part| part.keep.as_ref()).filter(|age| age.value.0 < span) {
+            let message = format!("kept for {}, but put away when they are {span} old", age.value.0);
+            let finding = Finding::error(codes::RETENTION, age.spot, message);
+            project.push(finding.expected(format!("{span} or more")).help("keep them longer, or lower `seal`"));
+        }
+        return span;
+    };
+    let finding = Finding::error(codes::RETENTION, seal.spot, format!("samples cannot be put away every {span}"));
+    project.push(finding.expected("from 1 min to 1 d").help(help));
+    Retention::SEAL
 }
 
 fn keep(project: &Project, file: &KeepFile) -> Keep {

@@ -5,14 +5,32 @@ use andon_model::{AssetName, SignalName, SiteName, span::Span};
 use std::collections::BTreeMap;
 
 /// `policies/retention.yaml`: what is removed, when. Without it everything is kept.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Retention {
+    /// Samples leave the log for files at the latest when the oldest of them is so old, [`Retention::SEAL_MIN`] to
+    /// [`Retention::SEAL_MAX`].
+    pub seal: Span,
     /// Samples of every site that is not named.
     pub samples: Keep,
     /// Samples of a site.
     pub sites: BTreeMap<SiteName, Keep>,
     /// One-minute summaries; by default they outlive the samples.
     pub minutes: Keep,
+}
+
+impl Retention {
+    /// Samples are sealed so old unless told.
+    pub const SEAL: Span = Span::from_secs(3_600);
+    /// Sealed more often, files would be too small to be worth their names.
+    pub const SEAL_MIN: Span = Span::from_secs(60);
+    /// Sealed more seldom, the log would grow without need.
+    pub const SEAL_MAX: Span = Span::from_secs(86_400);
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { seal: Self::SEAL, samples: Keep::default(), sites: BTreeMap::new(), minutes: Keep::default() }
+    }
 }
 
 /// What is kept; what is older by receive time, or beyond the size, goes, the oldest first.

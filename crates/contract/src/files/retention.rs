@@ -10,6 +10,10 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "policies/retention.yaml")]
 pub(crate) struct RetentionFile {
+    /// Samples leave the log for files when the oldest is so old, or when they fill a segment of the log (64 MiB);
+    /// default 1 h, from 1 min to 1 d. Only files are read by other programs.
+    #[serde(default)]
+    pub(crate) seal: Option<At<Duration>>,
     /// Samples of every site that is not named below; default: all are kept for ever.
     #[serde(default)]
     pub(crate) samples: Option<KeepFile>,
