@@ -8,6 +8,7 @@ use crate::{
     given::{chance, env},
     ingest::Posts,
     keep,
+    part::Part,
     watch::Watch,
 };
 use andon_api::{
@@ -20,10 +21,10 @@ use andon_contract::{
 };
 use andon_edge::{
     files::start_file,
-    listener::{self, ListenerHandle},
-    run::{SourceHandle, start_mqtt},
+    listener,
+    run::start_mqtt,
     shdr::start_shdr,
-    subscriber::{Hubs, SubscriberHandle, start_subscriber},
+    subscriber::{Hubs, start_subscriber},
 };
 use andon_model::{Name, Position};
 use andon_observe::health::Live;
@@ -141,13 +142,11 @@ pub struct Node {
 /// What the API asks while the instance runs.
 struct Shared {
     posts: Posts,
-    workers: Mutex<Vec<Worker>>,
     store: Store,
+    /// In the order of their start.
+    parts: Mutex<Vec<Part>>,
     /// How far the rules had come after their last step; to look at it holds no step up.
     rules: Arc<Mutex<RulesRead>>,
-    sources: Mutex<Vec<(Name, SourceHandle)>>,
-    listeners: Mutex<Vec<ListenerHandle>>,
-    subscribers: Mutex<Vec<SubscriberHandle>>,
     watch: Arc<Mutex<Watch>>,
     seal_now: OnceLock<SealNow>,
     started: OnceLock<()>,
@@ -184,10 +183,7 @@ impl Node {
             store: store.clone(),
             rules: Arc::new(Mutex::new(RulesRead::of(&loop_of_rules))),
             posts: Posts::new(&contract, &store, &env()).map_err(on_store)?,
-            workers: Mutex::default(),
-            sources: Mutex::default(),
-            listeners: Mutex::default(),
-            subscribers: Mutex::default(),
+            parts: Mutex::default(),
             watch: Arc::new(Mutex::new(Watch::new(clock::now()))),
             seal_now: OnceLock::new(),
             started: OnceLock::new(),
@@ -198,16 +194,16 @@ impl Node {
         for subscriber in contract.subscribers.keys() {
             let (real, chance) = (Arc::new(Real), Box::new(chance));
             let handle = start_subscriber(contract.clone(), subscriber, &hubs, store.clone(), env(), real, chance);
-            lock(&shared.subscribers).push(handle.map_err(StartError::Thread)?);
+            shared.add(Part::Subscriber(handle.map_err(StartError::Thread)?));
         }
         let connectors = Arc::new(Connectors::new(contract.clone(), |name| std::env::var(name).ok()));
         let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
-        shared.add(workflows(&store, &contract, connectors, sender)?);
+        shared.add(Part::Worker(workflows(&store, &contract, connectors, sender)?));
         let (keeper, seal_now) = keep::keep(&store, &contract).map_err(StartError::Thread)?;
-        shared.add(keeper);
+        shared.add(Part::Worker(keeper));
         let _ = shared.seal_now.set(seal_now);
-        shared.add(watch(&store, shared.watch.clone())?);
-        shared.add(rules(&store, loop_of_rules, shared.rules.clone())?);
+        shared.add(Part::Worker(watch(&store, shared.watch.clone())?));
+        shared.add(Part::Worker(rules(&store, loop_of_rules, shared.rules.clone())?));
         andon_edge::replay::recover(&store).map_err(on_store)?;
         for (source, settings) in &contract.sources {
             let start = match &settings.kind {
@@ -218,7 +214,7 @@ impl Node {
                 SourceKind::Http(_) | SourceKind::Listener(_) => continue,
             };
             let handle = start(&contract, source, store.clone(), env(), Arc::new(Real), Box::new(chance));
-            lock(&shared.sources).push((source.clone(), handle.map_err(StartError::Thread)?));
+            shared.add(Part::Source(source.clone(), handle.map_err(StartError::Thread)?));
         }
         for (of, settings) in &instance.listeners {
             let started =
@@ -229,7 +225,7 @@ impl Node {
                 cause,
             })?;
             lock(&hubs).insert(of.clone(), handle.hub());
-            lock(&shared.listeners).push(handle);
+            shared.add(Part::Listener(handle));
         }
 
         // 5. Layer 4 over layer 5: the API, announced in the data folder for the commands.
@@ -256,19 +252,9 @@ impl Node {
     pub fn stop(self) {
         tracing::info!("stopping");
         self.closing.cancel();
-        for (_, mut source) in lock(&self.shared.sources).drain(..) {
-            source.stop();
-        }
-        for mut listener in lock(&self.shared.listeners).drain(..) {
-            listener.stop();
-        }
-        for mut subscriber in lock(&self.shared.subscribers).drain(..) {
-            subscriber.stop();
-        }
-        let workers: Vec<Worker> = lock(&self.shared.workers).drain(..).collect();
-        workers.iter().for_each(Worker::ask_to_stop);
-        self.store.wake();
-        workers.into_iter().for_each(Worker::join);
+        // Along the way of a sample, against the order of the start: each is there until what feeds it has ended.
+        let parts: Vec<Part> = lock(&self.shared.parts).drain(..).collect();
+        parts.into_iter().rev().for_each(|part| part.stop(&self.store));
         self.runtime.shutdown_timeout(std::time::Duration::from_secs(2));
         tracing::info!("stopped");
     }
@@ -300,8 +286,8 @@ impl Node {
 }
 
 impl Shared {
-    fn add(&self, worker: Worker) {
-        lock(&self.workers).push(worker);
+    fn add(&self, part: Part) {
+        lock(&self.parts).push(part);
     }
 }
 
@@ -311,15 +297,7 @@ impl Running for Shared {
         if self.started.get().is_none() {
             missing.push("the instance is starting".to_owned());
         }
-        for worker in lock(&self.workers).iter().filter(|w| !w.is_alive()) {
-            missing.push(format!("the loop {} has ended by a fault: restart the instance", worker.name()));
-        }
-        for (name, source) in lock(&self.sources).iter() {
-            let status = source.status();
-            if !status.connected {
-                missing.push(format!("source {name} is not connected: {}", status.reason));
-            }
-        }
+        missing.extend(lock(&self.parts).iter().filter_map(Part::waits_for));
         missing
     }
 
@@ -333,13 +311,16 @@ impl Running for Shared {
     }
 
     fn connections(&self) -> Vec<(String, u64)> {
-        let of = |listener: &ListenerHandle| (listener.address().to_string(), listener.status().connections as u64);
-        lock(&self.listeners).iter().map(of).collect()
+        let of = |part: &Part| match part {
+            Part::Listener(of) => Some((of.address().to_string(), of.status().connections as u64)),
+            _ => None,
+        };
+        lock(&self.parts).iter().filter_map(of).collect()
     }
 
     fn seal(&self) -> Result<(), Problem> {
         let asked = self.seal_now.get().ok_or_else(|| Problem::unavailable("the instance is starting"))?;
-        keep::seal(&self.store, asked, &|| lock(&self.workers).iter().all(Worker::is_alive))
+        keep::seal(&self.store, asked, &|| lock(&self.parts).iter().all(Part::is_alive))
     }
 
     fn admit(&self, post: &Post) -> Result<Admission, Problem> {

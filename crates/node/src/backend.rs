@@ -3,6 +3,8 @@
 use crate::{
     clock, given,
     history::{Counted, fault},
+    page,
+    show::{public, show},
 };
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
@@ -15,30 +17,18 @@ use andon_api::{
 };
 use andon_contract::Contract;
 use andon_edge::replay::{Ask, replay};
-use andon_model::{ExceptionId, Position, SignalNo, Time, sample::Entry};
+use andon_model::ExceptionId;
 use andon_observe::{
     health::{self, Live, Observed},
-    lineage::sample_offset,
     metrics::{Measured, metrics},
     seams,
 };
-use andon_store::{
-    Store, StoreError,
-    historian::Found,
-    rows::{ExceptionKind, QuarantineRow},
-};
-use base64::prelude::{BASE64_STANDARD, Engine as _};
+use andon_store::{Store, StoreError, rows::ExceptionKind};
 use serde_json::{Value as Json, json};
-use std::{collections::BTreeMap, path::Path, sync::Arc};
-
-/// Entries of the log looked through for one page of samples.
-const SCAN_MAX: u64 = 5_000_000;
+use std::{path::Path, sync::Arc};
 
 /// How often the samples of rules are counted at most until none came in between.
 const COUNTED_MAX: u32 = 3;
-
-/// Messages shown of an exception, the newest first.
-const MESSAGES_SHOWN: usize = 20;
 
 /// What a running instance adds to the rows.
 pub trait Running: Send + Sync + 'static {
@@ -202,157 +192,6 @@ impl StoreBackend {
             dropped: holdings.dropped.into_iter().map(|(source, count)| (source.to_string(), count)).collect(),
         })
     }
-
-    /// When the first sample from a place of the log on was received.
-    fn first_received(&self, mut at: Position) -> Result<Option<Time>, StoreError> {
-        while let Some(batch) = self.store.read(at)? {
-            let skip = usize::try_from(at.offset.saturating_sub(batch.first.offset)).unwrap_or(usize::MAX);
-            let sample = batch.part.entries.iter().skip(skip).find_map(|entry| match entry {
-                Entry::Sample(sample) => Some(sample.received),
-                Entry::Mark(_) => None,
-            });
-            if sample.is_some() {
-                return Ok(sample);
-            }
-            at = batch.end();
-        }
-        Ok(None)
-    }
-
-    /// A page of samples from the hot log; `after` is the offset behind which it begins.
-    fn samples(&self, query: &Query) -> Result<Page, StoreError> {
-        let names = names_of(&self.store)?;
-        let instance = self.store.instance();
-        let start = self.store.log_start();
-        let end = self.store.log_end();
-        let mut rows = Vec::new();
-        if query.ascending {
-            let mut at = start;
-            if let Some(after) = query.after {
-                at.offset = at.offset.max(after.saturating_add(1));
-            }
-            let first = at.offset;
-            while let Some(batch) = self.store.read(at)? {
-                for (place, row) in rows_of(&batch, &names, &instance.to_string()) {
-                    if place >= at.offset && matches(&row, query) {
-                        rows.push(row);
-                        if rows.len() == query.limit {
-                            return Ok(Page { rows, next: Some(place) });
-                        }
-                    }
-                }
-                at = batch.end();
-                if at.offset - first > SCAN_MAX {
-                    return Ok(Page { rows, next: Some(at.offset - 1) });
-                }
-            }
-            return Ok(Page { rows, next: None });
-        }
-        // Newest first: the log is read in steps backwards, each step forwards.
-        let mut upper = query.after.unwrap_or(end.offset).min(end.offset);
-        let first = upper;
-        while upper > start.offset && rows.len() < query.limit && first - upper < SCAN_MAX {
-            let lower = upper.saturating_sub(STEP).max(start.offset);
-            let mut found = Vec::new();
-            let mut at = Position { epoch: start.epoch, offset: lower };
-            while at.offset < upper {
-                let Some(batch) = self.store.read(at)? else { break };
-                for (place, row) in rows_of(&batch, &names, &instance.to_string()) {
-                    if place >= lower && place < upper && matches(&row, query) {
-                        found.push((place, row));
-                    }
-                }
-                at = batch.end();
-            }
-            for (place, row) in found.into_iter().rev() {
-                rows.push(row);
-                if rows.len() == query.limit {
-                    let next = (place > start.offset).then_some(place);
-                    return Ok(Page { rows, next });
-                }
-            }
-            upper = lower;
-        }
-        Ok(Page { rows, next: (upper > start.offset).then_some(upper) })
-    }
-}
-
-/// `<asset>/<signal>` by number.
-fn names_of(store: &Store) -> Result<BTreeMap<SignalNo, String>, StoreError> {
-    Ok(store.signals()?.into_iter().map(|(number, asset, signal)| (number, format!("{asset}/{signal}"))).collect())
-}
-
-/// The sample at a place, in the log or in a file.
-fn sample(store: &Store, place: Position) -> Result<Option<Json>, StoreError> {
-    let Some(found) = store.sample_at(place)?.filter(|found| found.sample.position.epoch == place.epoch) else {
-        return Ok(None);
-    };
-    let Found { site, source, asset, signal, sample, .. } = found;
-    let from = andon_observe::rows::rows_of(store, source.as_ref(), place)?;
-    let mut row = json!({
-        "position": format!("{}/{}", store.instance(), sample.position),
-        "source": source,
-        "site": site,
-        "signal": format!("{asset}/{signal}"),
-        "time": sample.time,
-        "received": sample.received,
-        "quality": sample.quality.word(),
-        "status": sample.quality.0,
-        "value": sample.value.to_json(),
-    });
-    // The file, or the request, that it came with.
-    if let (Some(from), Some(row)) = (from, row.as_object_mut()) {
-        row.insert("rows".into(), json!(from));
-    }
-    Ok(Some(row))
-}
-
-/// Entries of a step backwards.
-const STEP: u64 = 20_000;
-
-fn rows_of<'a>(
-    batch: &'a andon_model::sample::Batch,
-    names: &'a BTreeMap<SignalNo, String>,
-    instance: &'a str,
-) -> impl Iterator<Item = (u64, Json)> + 'a {
-    batch.part.entries.iter().zip(batch.first.offset..).filter_map(move |(entry, offset)| {
-        let Entry::Sample(sample) = entry else { return None };
-        let row = json!({
-            "position": format!("{instance}/{}/{offset}", batch.first.epoch),
-            "source": batch.part.source,
-            "site": batch.part.site,
-            "signal": names.get(&sample.signal),
-            "time": sample.time,
-            "received": sample.received,
-            "quality": sample.quality.word(),
-            "status": sample.quality.0,
-            "value": sample.value.to_json(),
-        });
-        Some((offset, row))
-    })
-}
-
-fn matches(row: &Json, query: &Query) -> bool {
-    query.filters.iter().all(|(field, wanted)| {
-        let mut value = row;
-        for part in field.split('.') {
-            value = value.get(part).unwrap_or(&Json::Null);
-        }
-        match value {
-            Json::String(text) => text == wanted,
-            // A number or a bool is compared as it is written.
-            other => format!("{other}") == *wanted,
-        }
-    })
-}
-
-/// A page of rows that have no place of their own: `after` counts those that were passed.
-fn page_of(all: impl Iterator<Item = Json>, query: &Query) -> Page {
-    let passed = query.after.and_then(|after| usize::try_from(after).ok()).unwrap_or(0);
-    let mut found = all.zip(1_u64..).skip(passed).filter(|(row, _)| matches(row, query));
-    let (rows, places): (Vec<Json>, Vec<u64>) = found.by_ref().take(query.limit).unzip();
-    let more = found.next().is_some();
-    Page { rows, next: places.last().copied().filter(|_| more) }
 }
 
 impl Backend for StoreBackend {
@@ -366,10 +205,10 @@ impl Backend for StoreBackend {
 
     fn list(&self, kind: Kind, query: &Query) -> Result<Page, Problem> {
         let page = match kind {
-            Kind::Samples => return self.samples(query).map_err(|e| fault(&e)),
+            Kind::Samples => return page::samples(&self.store, query).map_err(|e| fault(&e)),
             Kind::Sources => {
                 let all = self.sources(self.observed().map_err(|e| fault(&e))?);
-                return Ok(page_of(all.iter().map(|source| json!(source)), query));
+                return Ok(page::page_of(all.iter().map(|source| json!(source)), query));
             }
             _ => self.store.list(
                 kind.word(),
@@ -542,114 +381,4 @@ impl Backend for StoreBackend {
 fn unknown(id: &str) -> Problem {
     Problem::not_found(format!("nothing kept here is called {id:?}"))
         .remedy("an id (ev_, ru_, ca_, ex_), a call's reference, a document's number, or a sample's epoch/offset")
-}
-
-/// A row without what only the layers need.
-fn public(kind: Kind, mut row: Json) -> Json {
-    if let Some(object) = row.as_object_mut() {
-        object.remove("memory");
-        if kind == Kind::Contracts
-            && let Some(files) = object.get("files").and_then(Json::as_object)
-        {
-            let paths: Vec<String> = files.keys().cloned().collect();
-            object.insert("files".to_owned(), json!(paths));
-        }
-    }
-    row
-}
-
-/// A message that was set aside: its bytes, and its text where it is one.
-fn message(row: &QuarantineRow) -> Json {
-    json!({
-        "received": row.received,
-        "source": row.source,
-        "topic": row.topic,
-        "detail": row.detail,
-        "size": row.bytes.len(),
-        "text": std::str::from_utf8(&row.bytes).ok(),
-        "bytes": BASE64_STANDARD.encode(&row.bytes),
-    })
-}
-
-/// One thing by its id, reference, document number or place.
-fn show(store: &Store, id: &str) -> Result<Option<Json>, StoreError> {
-    use andon_model::{CallId, EventId, ExceptionId, Reference, RunId};
-    if let Ok(id) = EventId::parse(id) {
-        return Ok(store.event(id)?.map(
-            |(stored, evidence)| json!({ "event": stored.event.to_json(Some(stored.sequence)), "evidence": evidence }),
-        ));
-    }
-    if let Ok(id) = RunId::parse(id) {
-        let Some(run) = store.run(id)? else { return Ok(None) };
-        let calls: Vec<Json> = store.calls_of(id)?.iter().map(|c| public(Kind::Calls, json!(c))).collect();
-        return Ok(Some(json!({ "run": public(Kind::Runs, json!(run)), "tasks": store.tasks(id)?, "calls": calls })));
-    }
-    if let Ok(id) = ExceptionId::parse(id) {
-        let Some(row) = store.exception(id)? else { return Ok(None) };
-        let quarantine: Vec<Json> = store.quarantine(id, MESSAGES_SHOWN)?.iter().map(message).collect();
-        return Ok(Some(json!({ "exception": row, "quarantine": quarantine })));
-    }
-    if let Some((epoch, offset)) = sample_offset(id)
-        && let Some(row) = sample(store, Position { epoch, offset })?
-    {
-        return Ok(Some(json!({ "sample": row })));
-    }
-    let call = if let Ok(id) = CallId::parse(id) {
-        store.call(id)?
-    } else {
-        let by_reference = match Reference::parse(id) {
-            Some(reference) => store.calls_by_reference(&reference)?.into_iter().next(),
-            None => None,
-        };
-        match by_reference {
-            Some(call) => Some(call),
-            None => store.calls_by_document(id)?.into_iter().next(),
-        }
-    };
-    let Some(call) = call else { return Ok(None) };
-    let attempts = store.attempts(call.id)?;
-    Ok(Some(json!({ "call": public(Kind::Calls, json!(call)), "attempts": attempts })))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use andon_model::{
-        AssetName, Name, Quality, Sample, SignalName, SiteName, Time, Value,
-        sample::{Origin, Part},
-    };
-
-    #[test]
-    fn rows_without_places_are_read_page_by_page() {
-        let all = || (0..5).map(|n| json!({ "n": n, "odd": n % 2 == 1 }));
-        let query = |after, limit| Query { after, limit, ..Query::default() };
-        let first = page_of(all(), &query(None, 3));
-        assert_eq!((first.rows.len(), first.next), (3, Some(3)));
-        let rest = page_of(all(), &query(first.next, 3));
-        assert_eq!((rest.rows.len(), rest.next), (2, None));
-        let odd = Query { filters: vec![("odd".into(), "true".into())], ..query(None, 1) };
-        assert_eq!(page_of(all(), &odd), Page { rows: vec![json!({ "n": 1, "odd": true })], next: Some(2) });
-        assert_eq!(page_of(all(), &Query { after: Some(2), ..odd }).rows, [json!({ "n": 3, "odd": true })]);
-        assert_eq!(page_of(all(), &query(Some(u64::MAX), 3)), Page { rows: Vec::new(), next: None });
-    }
-
-    #[test]
-    fn a_sample_is_shown_by_its_place() {
-        let store = Store::memory(&mut |bytes| bytes.fill(7));
-        let signal = store.signal(&AssetName::new("m-1").unwrap(), &SignalName::new("heat").unwrap()).unwrap();
-        let mut part = Part::new(SiteName::new("home").unwrap(), Name::new("machines").unwrap());
-        part.entries.push(Entry::Sample(Sample {
-            signal,
-            time: Time(1),
-            received: Time(2),
-            quality: Quality::GOOD,
-            value: Value::I64(71),
-            origin: Origin::Live,
-        }));
-        let epoch = store.append(vec![part]).unwrap()[0].first.epoch;
-        let shown = show(&store, &format!("{epoch}/0")).unwrap().unwrap();
-        assert_eq!((&shown["sample"]["signal"], &shown["sample"]["value"]), (&json!("m-1/heat"), &json!(71)));
-        assert_eq!(show(&store, &format!("{epoch}/1")).unwrap(), None);
-        assert_eq!(show(&store, &format!("{}/0", epoch + 1)).unwrap(), None);
-    }
 }

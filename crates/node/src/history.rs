@@ -313,6 +313,22 @@ impl StoreBackend {
         }
     }
 
+    /// When the first sample from a place of the log on was received.
+    pub(crate) fn first_received(&self, mut at: Position) -> Result<Option<Time>, StoreError> {
+        while let Some(batch) = self.store.read(at)? {
+            let skip = usize::try_from(at.offset.saturating_sub(batch.first.offset)).unwrap_or(usize::MAX);
+            let sample = batch.part.entries.iter().skip(skip).find_map(|entry| match entry {
+                Entry::Sample(sample) => Some(sample.received),
+                Entry::Mark(_) => None,
+            });
+            if sample.is_some() {
+                return Ok(sample);
+            }
+            at = batch.end();
+        }
+        Ok(None)
+    }
+
     /// Samples from a place of the log on.
     pub(crate) fn hot(&self, sealed: Position) -> Result<u64, StoreError> {
         let start = self.store.log_start();

@@ -25,6 +25,9 @@ pub mod given;
 mod history;
 mod ingest;
 mod keep;
+mod page;
+mod part;
+mod show;
 mod watch;
 
 pub use assemble::{Node, Options, StartError};

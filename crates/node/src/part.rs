@@ -1,0 +1,53 @@
+//! The parts of an instance that are at work, alike in how one asks whether they are ready and how they stop.
+
+use crate::drive::Worker;
+use andon_edge::{listener::ListenerHandle, run::SourceHandle, subscriber::SubscriberHandle};
+use andon_model::Name;
+use andon_store::Store;
+
+/// A part at work.
+pub(crate) enum Part {
+    /// It asks, reads or subscribes, and writes to the log.
+    Source(Name, SourceHandle),
+    /// Machines publish to it, clients subscribe to it.
+    Listener(ListenerHandle),
+    /// It publishes events.
+    Subscriber(SubscriberHandle),
+    /// A loop over the store.
+    Worker(Worker),
+}
+
+impl Part {
+    /// What is missing until it does its work. A listener listens from its start on; a subscriber keeps its events
+    /// until its broker is there, and nobody needs to wait for that.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        match self {
+            Self::Source(name, source) => {
+                let status = source.status();
+                (!status.connected).then(|| format!("source {name} is not connected: {}", status.reason))
+            }
+            Self::Worker(worker) => (!worker.is_alive())
+                .then(|| format!("the loop {} has ended by a fault: restart the instance", worker.name())),
+            Self::Listener(_) | Self::Subscriber(_) => None,
+        }
+    }
+
+    /// Whether it goes on; a loop ends only by a stop or by a fault of ours.
+    pub(crate) fn is_alive(&self) -> bool {
+        !matches!(self, Self::Worker(worker) if !worker.is_alive())
+    }
+
+    /// Stops it; returns when it has stopped.
+    pub(crate) fn stop(self, store: &Store) {
+        match self {
+            Self::Source(_, mut source) => source.stop(),
+            Self::Listener(mut listener) => listener.stop(),
+            Self::Subscriber(mut subscriber) => subscriber.stop(),
+            Self::Worker(worker) => {
+                worker.ask_to_stop();
+                store.wake();
+                worker.join();
+            }
+        }
+    }
+}
