@@ -196,7 +196,7 @@ fn disconnected(source: &Source, seen: &Seen<'_>) -> Option<Condition> {
     if row.connected {
         return None;
     }
-    let (reason, remedy) = if refuses_us(&row.reason) {
+    let (reason, remedy) = if row.code.is_some_and(refuses_us) {
         (Reason::RefusedCredentials, format!("check the user, the secret and the rights at {}", other_side(source)))
     } else {
         (Reason::NotConnected, format!("look at {} and its log", other_side(source)))
@@ -204,9 +204,10 @@ fn disconnected(source: &Source, seen: &Seen<'_>) -> Option<Condition> {
     Some(Condition::of(reason, Some(row.since), row.reason.clone(), remedy))
 }
 
-/// Whether the words of an ended connection name a reason code of MQTT about who we are.
-fn refuses_us(reason: &str) -> bool {
-    ["(0x86", "(0x87", "(0x8A", "(0x8C"].iter().any(|code| reason.contains(code))
+/// Whether a reason code of MQTT 5 is about who we are: bad user name or password, not authorized, banned, bad
+/// authentication method.
+fn refuses_us(code: u8) -> bool {
+    matches!(code, 0x86 | 0x87 | 0x8A | 0x8C)
 }
 
 /// What is at the other end, in words that lead there.
@@ -400,7 +401,7 @@ mod tests {
 
     fn row(connected: bool, minute: i64, reason: &str) -> SourceRow {
         let source = Name::new("machines").unwrap();
-        SourceRow { source, connected, since: at(minute), reason: reason.into(), filters: Vec::new() }
+        SourceRow { source, connected, since: at(minute), reason: reason.into(), code: None, filters: Vec::new() }
     }
 
     /// Assets by number with the minute at which they were heard.
@@ -419,7 +420,8 @@ mod tests {
 
     #[test]
     fn the_worst_that_is_wrong_is_told() {
-        let (connected, refused) = (row(true, 1, ""), row(false, 5, "not let in: not authorized (0x87)"));
+        let (connected, refused) = (row(true, 1, ""), row(false, 5, "not authorized"));
+        let refused = SourceRow { code: Some(0x87), ..refused };
         let (gone, partly) = (row(false, 5, "the connection was closed"), row(true, 1, "the broker refuses `a/b`"));
         let (fresh, old) = (heard(&[(1, 59), (2, 58)]), heard(&[(1, 40), (2, 30)]));
         let one = heard(&[(1, 59), (2, 40)]);

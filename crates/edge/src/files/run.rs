@@ -28,7 +28,7 @@ use andon_store::{
     rows::{SourceRow, Write},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::{self, File},
     io::{self, BufReader, Read, Seek as _, SeekFrom},
     path::{Path, PathBuf},
@@ -74,6 +74,8 @@ pub fn start_file(
         watch: Watch::default(),
         taken: HashMap::new(),
         by_hash: HashMap::new(),
+        held: BTreeSet::new(),
+        trouble: None,
         row: None,
         connected: false,
         rows: 0,
@@ -96,6 +98,10 @@ struct Loop {
     taken: HashMap<String, Taken>,
     /// By hash of the whole: the name under which it was taken.
     by_hash: HashMap<String, String>,
+    /// Files that are over and still there, because they could not be moved or deleted, or have changed meanwhile.
+    held: BTreeSet<String>,
+    /// What is wrong with the folder or a file in it, since it was looked at.
+    trouble: Option<String>,
     row: Option<SourceRow>,
     connected: bool,
     rows: u64,
@@ -116,6 +122,12 @@ impl Loop {
             match self.look() {
                 Ok(files) => {
                     self.connect();
+                    self.trouble = None;
+                    if files.len() >= FILES_MAX {
+                        let many = format!("{FILES_MAX} files or more lie in the folder, and no more are looked at");
+                        self.troubled(&format!("{many}: take away those that are done, or say `after: move`"));
+                    }
+                    self.held.retain(|name| files.contains_key(name));
                     self.gone(&files);
                     let ready = self.watch.look(&self.source, &files, self.clock.monotonic());
                     for name in ready {
@@ -125,6 +137,9 @@ impl Loop {
                         if let Some(seen) = files.get(&name) {
                             self.file(&name, *seen);
                         }
+                    }
+                    if self.trouble.is_none() && !self.shared.stopped() {
+                        self.tell(true, "");
                     }
                 }
                 Err(error) => {
@@ -148,15 +163,12 @@ impl Loop {
             .cloned()
             .collect();
         for taken in gone {
-            let Some(rows) = self.ended(&taken) else { return };
+            let Some(rows) = self.rows_in_log(&taken) else { return };
             let cause = "a file was taken away before all its rows were taken";
             let detail = format!("{}: {rows} rows were taken", taken.name);
             let remedy = "drop the file again: rows that were taken are known";
-            let seen = Seen { size: taken.size, changed: taken.changed };
-            let was = Known { seen, hash: taken.hash.clone(), prefix: None };
             let path = self.folder.join(&taken.name);
-            self.by_hash.remove(&taken.hash);
-            self.fail(&taken.name, &path, &was, rows, &problem("gone", cause, &detail, remedy));
+            self.fail(&taken.name, &path, &taken.was(), rows, &problem("gone", cause, &detail, remedy));
         }
     }
 
@@ -230,7 +242,7 @@ impl Loop {
             Ok(None) => return self.watch.again(name),
             Err(error) => {
                 self.watch.again(name);
-                return self.tell(self.connected, &format!("{} cannot be read: {error}", path.display()));
+                return self.troubled(&format!("{} cannot be read: {error}", path.display()));
             }
         };
         if let Some(other) = self.by_hash.get(&known.hash)
@@ -238,29 +250,36 @@ impl Loop {
         {
             let result = if other == name { Ended::Whole } else { Ended::Copy };
             let rows = self.taken.get(other).map_or(0, |taken| taken.rows);
-            self.close(name, &known, rows, result);
-            return self.finish(name, seen, result);
+            if self.close(name, &known, rows, result) {
+                self.finish(name, seen, result);
+            }
+            return;
         }
         let start = match before {
-            None => 0,
+            None => match self.begun(&known) {
+                Some(rows) => rows,
+                // The same content is being read under another name: this one is its copy once that is over.
+                None => return self.watch.again(name),
+            },
             // The same file, at which a crash or a stop came between, or which could not be read to its end.
             Some(taken) if taken.hash == known.hash => 0,
-            Some(taken) if known.prefix.as_ref() == Some(&taken.hash) && taken.result != Ended::Failed => {
+            Some(taken) if known.prefix.as_ref() == Some(&taken.hash) && self.is_still_there(name, taken.result) => {
                 // It has grown. What was being read of it ends here, and the rest goes on under its new name.
-                let Some(rows) = self.ended(&taken) else { return };
+                let Some(rows) = self.ended(&taken, Ended::Whole) else { return };
                 if rows > 0 && !ended_with_line(&path, taken.size) { rows - 1 } else { rows }
             }
             Some(taken) => {
-                if self.ended(&taken).is_none() {
-                    return;
-                }
+                let Some(rows) = self.ended(&taken, Ended::Failed) else { return };
                 // A file that was moved or deleted by us, or could not be read, has left its name to others.
                 if self.source.after == After::Keep && taken.result != Ended::Failed {
                     let cause = "a file was changed after it was taken";
-                    let detail = format!("{name}: {} rows were taken of what it was", taken.rows);
+                    let detail = format!("{name}: {rows} rows were taken of what it was");
                     let remedy = "let each file have a name of its own, or say `after: move` or `after: delete`";
-                    self.fail(name, &path, &known, taken.rows, &problem("changed", cause, &detail, remedy));
-                    return self.finish(name, seen, Ended::Failed);
+                    // None of its rows are taken as it is now.
+                    if self.fail(name, &path, &known, 0, &problem("changed", cause, &detail, remedy)) {
+                        self.finish(name, seen, Ended::Failed);
+                    }
+                    return;
                 }
                 0
             }
@@ -268,18 +287,47 @@ impl Loop {
         self.read(name, &path, &known, start);
     }
 
+    /// Whether a file of this name is the one that was taken so far, and not another one after it was moved or deleted.
+    fn is_still_there(&self, name: &str, result: Ended) -> bool {
+        match result {
+            Ended::Reading => true,
+            Ended::Whole | Ended::Copy => self.source.after == After::Keep || self.held.contains(name),
+            Ended::Failed => false,
+        }
+    }
+
+    /// The rows that were taken of the same file under another name, which it had when a crash came; `None`: it is
+    /// being read under another name that it still has.
+    fn begun(&self, known: &Known) -> Option<u64> {
+        let is_same = |taken: &&Taken| {
+            taken.hash == known.hash && (self.source.rows.time.is_some() || taken.changed == known.seen.changed)
+        };
+        let mut rows = 0;
+        for taken in self.taken.values().filter(is_same) {
+            match taken.result {
+                Ended::Reading => return None,
+                Ended::Failed => rows = rows.max(taken.rows),
+                Ended::Whole | Ended::Copy => {}
+            }
+        }
+        Some(rows)
+    }
+
     /// Reads a file from a row on.
     fn read(&mut self, name: &str, path: &Path, known: &Known, start: u64) {
         let of = self.of(name, known);
-        let Some(mut progress) = self.progress(name, &of, known, start) else { return };
-        let opened = File::open(path).and_then(|file| self.rows_of(file));
+        let opened = File::open(path).and_then(|file| Ok((disk::seen(&file.metadata()?) == known.seen, file)));
+        let opened = opened.and_then(|(same, file)| same.then(|| self.rows_of(file, known.seen.size)).transpose());
         let mut rows = match opened {
-            Ok(rows) => rows,
+            Ok(Some(rows)) => rows,
+            // It changed since it was looked through.
+            Ok(None) => return self.watch.again(name),
             Err(error) => {
                 self.watch.again(name);
-                return self.tell(self.connected, &format!("{} cannot be read: {error}", path.display()));
+                return self.troubled(&format!("{} cannot be read: {error}", path.display()));
             }
         };
+        let Some(mut progress) = self.progress(name, &of, known, start) else { return };
         let from = progress.from;
         let (mut number, mut begun) = (0, from);
         let failed = loop {
@@ -323,19 +371,22 @@ impl Loop {
         let rows = number.max(from);
         match failed {
             None => {
-                self.close(name, known, rows, Ended::Whole);
-                self.finish(name, known.seen, Ended::Whole);
+                if self.close(name, known, rows, Ended::Whole) {
+                    self.finish(name, known.seen, Ended::Whole);
+                }
             }
             Some((line, Broken { code, cause, found })) => {
                 let detail = format!("{name}, line {line}: {rows} rows were taken before it; found {found}");
                 let remedy = "mend the file or the source, and drop it again: rows that were taken are known";
-                self.fail(name, path, known, rows, &problem(code, &cause, &detail, remedy));
-                self.finish(name, known.seen, Ended::Failed);
+                if self.fail(name, path, known, rows, &problem(code, &cause, &detail, remedy)) {
+                    self.finish(name, known.seen, Ended::Failed);
+                }
             }
         }
     }
 
-    fn rows_of(&self, mut file: File) -> io::Result<Rows<Box<dyn Read>>> {
+    /// The rows of a file up to a size: what is put behind it meanwhile may be half a row, and is read when it has settled.
+    fn rows_of(&self, mut file: File, size: u64) -> io::Result<Rows<Box<dyn Read>>> {
         let mut source = self.source.clone();
         if matches!(source.format, FileFormat::Xml { .. }) {
             let mut head = [0; 256];
@@ -345,7 +396,7 @@ impl Loop {
                 source.encoding = label;
             }
         }
-        Ok(Rows::new(&source, &self.core.columns, Box::new(BufReader::with_capacity(PIECE, file))))
+        Ok(Rows::new(&source, &self.core.columns, Box::new(BufReader::with_capacity(PIECE, file.take(size)))))
     }
 
     /// What the log and the rows call it: name and content; where rows carry no time the same content may come again,
@@ -377,19 +428,24 @@ impl Loop {
         self.make_durable()
     }
 
-    /// Sets a file aside that cannot be read; what it began with is kept.
-    fn fail(&mut self, name: &str, path: &Path, known: &Known, rows: u64, problem: &Problem) {
+    /// Sets a file aside that cannot be read; what it began with is kept. False where the source was stopped before.
+    fn fail(&mut self, name: &str, path: &Path, known: &Known, rows: u64, problem: &Problem) -> bool {
         let mut head = vec![0; HEAD_MAX];
         let n = File::open(path).and_then(|mut file| file.read(&mut head)).unwrap_or(0);
         head.truncate(n);
         let problem = Problem { place: self.source.pattern.0.clone(), ..problem.clone() };
         self.core.intake.problem(None, &problem, name, &head, self.clock.now());
-        self.close(name, known, rows, Ended::Failed);
+        self.close(name, known, rows, Ended::Failed)
     }
 
     /// What becomes of a file that is over. Where that fails it is tried again.
     fn finish(&mut self, name: &str, seen: Seen, result: Ended) {
         let from = self.folder.join(name);
+        if fs::metadata(&from).is_ok_and(|meta| disk::seen(&meta) != seen) {
+            // What came meanwhile is not taken yet.
+            self.held.insert(name.to_owned());
+            return self.watch.again(name);
+        }
         let into = match (result, &self.source.after) {
             (Ended::Failed, _) => self.source.failed.clone(),
             (_, After::Move(folder)) => Some(folder.clone()),
@@ -418,10 +474,20 @@ impl Loop {
         match done {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 self.watch.again(name);
-                self.tell(self.connected, &format!("{name} is taken and cannot be {word}: {error}"));
+                self.held.insert(name.to_owned());
+                self.troubled(&format!("{name} is taken and cannot be {word}: {error}"));
             }
-            _ => self.watch.done(name, seen),
+            _ => {
+                self.held.remove(name);
+                self.watch.done(name, seen);
+            }
         }
+    }
+
+    /// Something is wrong that concerns a file; the others are read.
+    fn troubled(&mut self, what: &str) {
+        let what = self.trouble.get_or_insert_with(|| what.to_owned()).clone();
+        self.tell(self.connected, &what);
     }
 
     fn connect(&mut self) {
@@ -431,8 +497,8 @@ impl Loop {
             self.record(true, self.clock.now(), String::new());
             self.make_durable();
             self.forget();
+            self.tell(true, "");
         }
-        self.tell(true, "");
     }
 
     fn disconnect(&mut self, reason: &str) {
@@ -446,7 +512,8 @@ impl Loop {
     }
 
     fn record(&mut self, connected: bool, since: Time, reason: String) {
-        let row = SourceRow { source: self.name.clone(), connected, since, reason, filters: Vec::new() };
+        let source = self.name.clone();
+        let row = SourceRow { source, connected, since, reason, code: None, filters: Vec::new() };
         if self.row.as_ref() != Some(&row) {
             self.core.intake.write(Write::Source(row.clone()));
             self.row = Some(row);
@@ -470,7 +537,7 @@ impl Loop {
 
     /// What was read and not stored is read again later: the log decides what is known.
     fn drop_unstored(&mut self, reason: &str) {
-        self.tell(self.connected, reason);
+        self.troubled(reason);
         self.core.intake.clear();
         self.remember();
     }

@@ -53,6 +53,13 @@ impl Plan {
         self.targets.iter().map(|(_, site)| *site)
     }
 
+    /// The site of its assets where they are of one; with an asset that is not known, or of several sites, `None`.
+    pub(super) fn site(&self) -> Option<usize> {
+        let mut sites = self.sites();
+        let first = sites.next().flatten();
+        first.filter(|_| sites.all(|site| site == first))
+    }
+
     /// Whether no source maps the topic.
     pub(super) fn is_nobodys(&self) -> bool {
         self.targets.is_empty()
@@ -248,6 +255,14 @@ impl Intake {
         Ok(())
     }
 
+    /// Sets a message aside whose topic no source maps, at the first source of the listener; false where there is none.
+    pub(super) fn set_aside(&mut self, client: &str, message: Incoming<'_>) -> bool {
+        let Some(source) = self.sources.first_mut() else { return false };
+        source.core.unmapped(client, message);
+        self.next_messages += 1;
+        true
+    }
+
     /// Counts a refused message where it belongs; one of nobody at the first source of the listener.
     pub(super) fn refuse(&mut self, plan: Option<&Plan>) {
         let (at, site) = plan.and_then(|plan| plan.targets.first()).copied().unwrap_or((0, None));
@@ -429,5 +444,5 @@ impl Intake {
 }
 
 fn row(source: &Name, connected: bool, since: Time, reason: String) -> SourceRow {
-    SourceRow { source: source.clone(), connected, since, reason, filters: Vec::new() }
+    SourceRow { source: source.clone(), connected, since, reason, code: None, filters: Vec::new() }
 }

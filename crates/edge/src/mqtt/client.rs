@@ -292,7 +292,8 @@ impl Client {
             Packet::V3_1_1Connack(p) => {
                 let code = p.return_code() as u8;
                 if code != 0 {
-                    return Err(Ended::explained("the broker refused us", code, codes::connect_v3(code), ""));
+                    let ended = Ended::explained("the broker refused us", code, codes::connect_v3(code), "");
+                    return Err(Ended { code: Some(codes::of_v3(code)), ..ended });
                 }
                 self.connected(p.session_present(), happened);
             }

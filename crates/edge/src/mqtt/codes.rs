@@ -11,13 +11,18 @@ pub struct Explained {
 
 /// What a return code of a CONNACK of 3.1.1 means.
 pub fn connect_v3(code: u8) -> Explained {
+    code_of(of_v3(code))
+}
+
+/// The reason code of MQTT 5 that means what a return code of a CONNACK of 3.1.1 means.
+pub fn of_v3(code: u8) -> u8 {
     match code {
-        1 => code_of(0x84),
-        2 => code_of(0x85),
-        3 => code_of(0x88),
-        4 => code_of(0x86),
-        5 => code_of(0x87),
-        _ => code_of(0x80),
+        1 => 0x84,
+        2 => 0x85,
+        3 => 0x88,
+        4 => 0x86,
+        5 => 0x87,
+        _ => 0x80,
     }
 }
 
@@ -71,6 +76,7 @@ mod tests {
 
     #[test]
     fn both_versions_say_the_same_in_the_same_words() {
+        assert_eq!((of_v3(4), of_v3(5)), (0x86, 0x87));
         assert_eq!(connect_v3(5), code_of(0x87));
         assert_eq!(connect_v3(4).cause, "user or password is wrong");
         assert!(code_of(0x8E).remedy.contains("two of them"));

@@ -67,17 +67,20 @@ pub struct Ended {
     pub reason: String,
     /// What to do about it.
     pub remedy: String,
+    /// The broker's reason code, where it gave one: that of MQTT 5, also where it spoke 3.1.1.
+    pub code: Option<u8>,
 }
 
 impl Ended {
     /// An end with its reason and remedy.
     pub fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { reason: reason.into(), remedy: remedy.into() }
+        Self { reason: reason.into(), remedy: remedy.into(), code: None }
     }
 
     pub(super) fn explained(before: &str, code: u8, explained: Explained, said: &str) -> Self {
         let said = if said.is_empty() { String::new() } else { format!(", in its words: {said}") };
-        Self::new(format!("{before}: {} (0x{code:02X}{said})", explained.cause), explained.remedy)
+        let reason = format!("{before}: {} (0x{code:02X}{said})", explained.cause);
+        Self { code: Some(code), ..Self::new(reason, explained.remedy) }
     }
 
     pub(super) fn protocol(error: MqttError) -> Self {

@@ -384,7 +384,8 @@ impl Loop {
     }
 
     fn row(&self, connected: bool, since: Time, reason: String) -> SourceRow {
-        SourceRow { source: self.name.clone(), connected, since, reason, filters: self.held.clone() }
+        let (source, filters) = (self.name.clone(), self.held.clone());
+        SourceRow { source, connected, since, reason, code: None, filters }
     }
 
     fn subscribed(
@@ -505,15 +506,15 @@ impl Loop {
 
     /// Records the end of a conversation; after a failure of the disk returns only once it takes data again.
     fn settle(&mut self, end: &End) {
-        let reason = match end {
-            End::Stopped => "stopped".to_owned(),
-            End::Ended(ended) => ended.to_string(),
-            End::Store(error) => error.to_string(),
+        let (reason, code) = match end {
+            End::Stopped => ("stopped".to_owned(), None),
+            End::Ended(ended) => (ended.to_string(), ended.code),
+            End::Store(error) => (error.to_string(), None),
         };
         self.tell(false, reason.clone());
         let mut failed = matches!(end, End::Store(_));
         loop {
-            match self.record_disconnected(&reason) {
+            match self.record_disconnected(&reason, code) {
                 Ok(()) => break,
                 Err(error) => {
                     failed = true;
@@ -533,7 +534,7 @@ impl Loop {
         }
     }
 
-    fn record_disconnected(&mut self, reason: &str) -> Result<(), StoreError> {
+    fn record_disconnected(&mut self, reason: &str, code: Option<u8>) -> Result<(), StoreError> {
         let now = self.clock.now();
         if self.marked {
             let mut part = Part::new(self.core.home(), self.name.clone());
@@ -542,7 +543,7 @@ impl Loop {
             self.marked = false;
         }
         let since = self.row.as_ref().filter(|row| !row.connected).map_or(now, |row| row.since);
-        let row = self.row(false, since, reason.to_owned());
+        let row = SourceRow { code, ..self.row(false, since, reason.to_owned()) };
         if self.row.as_ref() != Some(&row) {
             self.store.commit(vec![Write::Source(row.clone())])?;
             self.row = Some(row);

@@ -279,7 +279,8 @@ impl Loop {
     }
 
     fn record(&mut self, connected: bool, since: Time, reason: String) {
-        let row = SourceRow { source: self.name.clone(), connected, since, reason, filters: Vec::new() };
+        let source = self.name.clone();
+        let row = SourceRow { source, connected, since, reason, code: None, filters: Vec::new() };
         if self.row.as_ref() != Some(&row) {
             self.core.intake.write(Write::Source(row.clone()));
             self.row = Some(row);

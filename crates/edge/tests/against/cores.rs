@@ -185,6 +185,7 @@ fn a_gap_is_told_where_the_broker_kept_nothing() {
         connected,
         since: Time(100),
         reason: String::new(),
+        code: None,
         filters: Vec::new(),
     };
     let told = |row: Option<&SourceRow>, last, session, zero| {
