@@ -14,7 +14,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 /// The largest body of a post as it is sent, in bytes.
 pub const POST_MAX_BYTES: usize = 16 << 20;
 /// A body that takes longer to arrive is given up, so that nobody keeps a place by being slow.
-pub const BODY_WAIT: Duration = Duration::from_secs(60);
+pub const BODY_WAIT: Duration = Duration::from_mins(1);
 /// Says that the answer is that of an earlier request with the same key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 

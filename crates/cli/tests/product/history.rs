@@ -3,6 +3,7 @@
 use crate::support::*;
 use serde_json::Value as Json;
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -241,7 +242,7 @@ fn questions_that_are_half_asked_are_refused_with_what_to_say() {
     ] {
         let output = world.run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
-        said += &format!("$ andon {}\n{}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+        write!(said, "$ andon {}\n{}", args.join(" "), String::from_utf8_lossy(&output.stderr)).unwrap();
     }
     drop(dir);
     insta::assert_snapshot!("half-asked", said);

@@ -3,6 +3,7 @@
 use crate::support::*;
 use serde_json::Value as Json;
 use std::{
+    fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
@@ -156,9 +157,10 @@ fn a_request_with_a_key_is_stored_once_across_kill_9() {
     let (project, data) = (project(dir.path()), dir.path().join("data"));
     // Samples without a time: only the key tells that they are the same.
     let count = 20_000_u64;
-    let body: String = (0..count)
-        .map(|n| format!("{{\"asset\":\"machine-01\",\"signal\":\"temperature\",\"value\":{n}}}\n"))
-        .collect();
+    let mut body = String::new();
+    for n in 0..count {
+        writeln!(body, "{{\"asset\":\"machine-01\",\"signal\":\"temperature\",\"value\":{n}}}").unwrap();
+    }
     let mut interrupted = 0;
     for (round, pause_ms) in [0, 5, 15, 30, 45, 60, 90, 150].into_iter().enumerate() {
         let (mut running, api) = start(&world, &project, &data);

@@ -90,7 +90,7 @@ pub(crate) fn contract(assets: &[&str], rules: &[(&str, RuleSettings)], clock: C
         (name(rule), Rule { class: name("machine"), signal: signal("t"), assets: of })
     };
     let source = Source {
-        kind: SourceKind::Http(HttpSource { token: None }),
+        kind: SourceKind::Http(HttpSource::open()),
         clock,
         zone: Zone::utc(),
         ahead: Span::from_secs(300),

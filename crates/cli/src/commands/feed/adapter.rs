@@ -23,8 +23,8 @@ use std::{
 
 /// Whether a file is what an adapter said.
 pub(super) fn is_recording(file: &Path) -> bool {
-    let name = file.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    name.ends_with(".shdr") || name.ends_with(".shdr.txt")
+    let is = |path: &Path, wanted: &str| path.extension().is_some_and(|of| of.eq_ignore_ascii_case(wanted));
+    is(file, "shdr") || is(file, "txt") && file.file_stem().is_some_and(|stem| is(Path::new(stem), "shdr"))
 }
 
 pub(super) fn run(args: &Feed, contract: &Contract, source: Option<&Name>, speed: Speed) -> anyhow::Result<ExitCode> {
