@@ -53,11 +53,44 @@ impl Conversion {
         if found.is_finite() || !value.is_finite() { found } else { value * self.factor + self.offset }
     }
 
+    /// A whole number in the wanted unit, exactly; `None` where it is a fraction there, or too large.
+    #[must_use]
+    pub fn apply_i64(&self, value: i64) -> Option<i64> {
+        let parts = [self.times, self.plus, self.by].map(whole);
+        let [Some(times), Some(plus), Some(by)] = parts else { return self.apply_whole(as_f64(value)) };
+        let found = i128::from(value).checked_mul(times)?.checked_add(plus)?;
+        // By is never zero: it is a divisor that was chosen, times a power of ten.
+        (found.checked_rem(by)? == 0).then(|| found / by).and_then(|found| i64::try_from(found).ok())
+    }
+
+    /// A number as the whole number that it is in the wanted unit: 0.29 m are 29 cm, although 0.29 times 100 is a
+    /// little less in floating point. `None` where it is a fraction there, or more than f64 tells exactly.
+    #[must_use]
+    #[expect(clippy::float_cmp, reason = "what is meant is the very number that was written")]
+    pub fn apply_whole(&self, value: f64) -> Option<i64> {
+        let found = self.apply_f64(value);
+        let near = found.round();
+        let is_meant = found == near || self.back_f64(near) == value;
+        whole(near).filter(|_| is_meant).and_then(|near| i64::try_from(near).ok())
+    }
+
     /// The reverse: from the wanted unit back.
     #[must_use]
     pub fn back_f64(&self, value: f64) -> f64 {
         (value * self.by - self.plus) / self.times
     }
+}
+
+/// A number without fraction that floating point tells exactly.
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
+fn whole(number: f64) -> Option<i128> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i128)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "what is not exact becomes no whole number")]
+fn as_f64(number: i64) -> f64 {
+    number as f64
 }
 
 /// Whether a text is a unit of UCUM in which a value can be given: case counts, `1` stands for none.
@@ -228,6 +261,23 @@ mod tests {
             assert!((got - want).abs() <= 2e-6 * want, "{value} {from} are {want} {to}, not {got}");
         }
         assert!((convert(1.0, "[psi]", "kPa") - 6.894_757_293_168_361).abs() < 1e-14);
+    }
+
+    #[test]
+    fn whole_numbers_stay_whole_where_they_can() {
+        let of = |from, to| conversion(from, to).unwrap().unwrap();
+        let large = 9_007_199_254_740_993;
+        assert_eq!(of("m", "mm").apply_i64(large), Some(large * 1_000), "also beyond what f64 holds");
+        assert_eq!(of("mm", "m").apply_i64(2_000), Some(2));
+        assert_eq!(of("mm", "m").apply_i64(2_001), None);
+        assert_eq!(of("[degF]", "Cel").apply_i64(212), Some(100));
+        assert_eq!(of("[degF]", "Cel").apply_i64(213), None);
+        assert_eq!(of("m", "mm").apply_i64(i64::MAX), None);
+        assert_eq!(of("m", "cm").apply_whole(0.29), Some(29));
+        assert_eq!(of("m", "cm").apply_whole(0.295), None);
+        assert_eq!(of("m", "cm").apply_whole(f64::NAN), None);
+        assert_eq!(of("m", "cm").apply_whole(1e300), None);
+        assert_eq!(of("[psi]", "kPa").apply_i64(1), None);
     }
 
     #[test]

@@ -103,17 +103,7 @@ fn fits(project: &Project, unit: &At<String>, class: &Name, name: &SignalName, s
         return true;
     }
     let (message, help) = match conversion(unit, &signal.unit) {
-        Ok(None) => return true,
-        Ok(Some(_)) if signal.kind == Kind::F64 => return true,
-        Ok(Some(_)) => (
-            format!(
-                "values in `{}` become fractions in `{}`, and the signal `{name}` of class `{class}` is of kind {}",
-                unit.value,
-                signal.unit,
-                word(signal.kind)
-            ),
-            "let the signal be of kind f64, or give it the unit of the message",
-        ),
+        Ok(_) => return true,
         Err(error) => (
             format!("{error}; that is the unit of the signal `{name}` of class `{class}`"),
             "correct the unit here or in the class, or map the value to another signal",
