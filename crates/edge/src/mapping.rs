@@ -22,7 +22,7 @@ pub const UNKNOWN_TOPICS_MAX: usize = 10_000;
 /// Bytes of the topics that are remembered, with meaning or without; one topic more, and all are looked up anew.
 pub const TOPIC_BYTES_MAX: usize = 16 << 20;
 /// The code of a message whose topic no topic of the source matches.
-const UNKNOWN_TOPIC: &str = "unknown-topic";
+pub(crate) const UNKNOWN_TOPIC: &str = "unknown-topic";
 /// Places of a payload that are read without asking for memory.
 const LEAVES_INLINE: usize = 8;
 
@@ -277,8 +277,8 @@ impl TopicTable {
             };
             let conversion = match plan.unit.as_deref().map(|unit| conversion(unit, &signal.unit)) {
                 // Texts and truth values that a capture names are taken as they are.
-                Some(Ok(conversion)) if signal.kind == Kind::F64 => conversion,
-                Some(Err(error)) if signal.kind == Kind::F64 => {
+                Some(Ok(conversion)) if matches!(signal.kind, Kind::F64 | Kind::I64) => conversion,
+                Some(Err(error)) if matches!(signal.kind, Kind::F64 | Kind::I64) => {
                     return Ok(Err(unknown("no-conversion", error.to_string(), "correct the unit, see `andon check`")));
                 }
                 _ => None,
@@ -426,8 +426,7 @@ impl<'a> Reader<'a> {
     }
 
     fn plain(&self, bound: &BoundSignal) -> Result<Read, Wrong> {
-        let value = value::value_of_payload(self.message.payload, bound.kind)?;
-        let value = converted(bound, value)?;
+        let value = value::value_of_payload_in(self.message.payload, bound.kind, bound.conversion.as_ref())?;
         let moment = value::moment(None, self.received(), self.ahead, self.message.retained)?;
         Ok(self.finish(bound, value, Quality::GOOD, moment))
     }
@@ -451,7 +450,7 @@ impl<'a> Reader<'a> {
         if leaf == Leaf::Absent {
             return Err((nothing_there("its pointer"), plan.value));
         }
-        let value = value::value_of(leaf, bound.kind).and_then(|value| converted(bound, value));
+        let value = value::value_in(leaf, bound.kind, bound.conversion.as_ref());
         let value = value.map_err(|wrong| (wrong, plan.value))?;
         Ok(self.finish(bound, value, quality, moment))
     }
@@ -485,21 +484,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A value in the unit of its signal.
-fn converted(bound: &BoundSignal, value: Value) -> Result<Value, Wrong> {
-    let (Some(conversion), Value::F64(was)) = (&bound.conversion, &value) else { return Ok(value) };
-    let is = conversion.apply_f64(*was);
-    if is.is_finite() {
-        return Ok(Value::F64(is));
-    }
-    Err(Wrong {
-        code: "overflow",
-        cause: "the value is too large for the unit of its signal".into(),
-        found: was.to_string(),
-        remedy: "correct the unit of the mapping, or what the machine sends".into(),
-    })
-}
-
 fn nothing_there(what: &str) -> Wrong {
     Wrong {
         code: "no-value",
@@ -510,6 +494,12 @@ fn nothing_there(what: &str) -> Wrong {
 }
 
 impl TopicTable {
+    /// Whether the payload of a topic is itself the value of all its signals.
+    pub(crate) fn is_plain(&self, topic: &str) -> bool {
+        let found = self.mappings.iter().find(|mapping| captures(&mapping.levels, topic).is_some());
+        found.is_some_and(|mapping| mapping.plain)
+    }
+
     /// The filter that a topic belongs to; empty where none matches.
     pub fn filter_of(&self, topic: &str) -> &str {
         let found = self.mappings.iter().find(|mapping| captures(&mapping.levels, topic).is_some());
@@ -584,6 +574,15 @@ mod tests {
         assert_eq!(at(r#"{"v": 212}"#).unwrap(), (Value::F64(100.0), Quality::GOOD));
         assert_eq!(at(r#"{"v": 213}"#).unwrap().1, Quality::UNCERTAIN);
         assert_eq!(at(r#"{"v": 31}"#).unwrap().1, Quality::UNCERTAIN);
+    }
+
+    #[test]
+    fn whole_numbers_are_converted_too_and_fractions_set_aside() {
+        let contract = contract(Kind::I64, None, "[degF]");
+        assert_eq!(one(&contract, r#"{"v": 212}"#).unwrap().value, Value::I64(100));
+        let fraction = one(&contract, r#"{"v": 213}"#).unwrap_err();
+        assert_eq!((fraction.code, fraction.place.as_str()), ("fraction", "t/v"));
+        assert!(fraction.detail.contains("found 213"), "{fraction:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::{
     duplicates::Duplicates,
-    mapping::{About, Incoming, Numbers, Read, TopicTable},
+    mapping::{About, Incoming, Numbers, Read, TopicTable, UNKNOWN_TOPIC},
     mqtt::Ack,
     problem::{Problem, quote},
 };
@@ -89,7 +89,7 @@ impl Quarantine {
         problem: &Problem,
         message: Incoming<'_>,
     ) {
-        let Incoming { topic, payload, received, .. } = message;
+        let Incoming { topic, payload, received, retained } = message;
         let fingerprint = problem.fingerprint(source, site);
         let exception = Problem::exception(&fingerprint);
         let known = self.by_fingerprint.get(&fingerprint).and_then(|at| self.exceptions.get_mut(*at));
@@ -124,6 +124,7 @@ impl Quarantine {
             topic: quote_topic(topic),
             bytes: payload.to_vec(),
             detail: problem.detail.clone(),
+            retained,
         });
     }
 }
@@ -233,6 +234,25 @@ impl SourceCore {
         self.group.bytes += head.len();
         self.group.messages += 1;
         self.group.acks.extend(ack);
+    }
+
+    /// Sets aside a message that a client published to a topic that no source of its listener maps.
+    pub fn unmapped(&mut self, client: &str, message: Incoming<'_>) {
+        let problem = Problem {
+            code: UNKNOWN_TOPIC,
+            place: String::new(),
+            cause: "no source maps this topic".into(),
+            detail: format!("topic {}, published by {client}", quote(message.topic)),
+            remedy: "add the topic to a source of the listener and replay the messages, or let the client leave it out"
+                .into(),
+        };
+        let home = self.table.home();
+        let counts = &mut self.part(home).counts;
+        counts.received += 1;
+        counts.quarantined += 1;
+        self.group.quarantine.add(&self.contract, &self.name, None, &problem, message);
+        self.group.bytes += message.payload.len();
+        self.group.messages += 1;
     }
 
     /// Puts a mark of the source behind what was received so far.

@@ -1,7 +1,7 @@
 //! From what stands in a message to the value, the time and the quality of a sample.
 
 use crate::{payload::Leaf, problem::quote};
-use andon_contract::contract::TimeForm;
+use andon_contract::{contract::TimeForm, units::Conversion};
 use andon_model::{
     Quality, Time, Value,
     sample::Origin,
@@ -127,6 +127,50 @@ pub(crate) fn value_of_payload(payload: &[u8], kind: Kind) -> Result<Value, Wron
             Err(Wrong::new("not-finite", "NaN and Infinity are no values", quote(plain), remedy))
         }
     }
+}
+
+/// The value of a JSON place in the unit of its signal.
+pub(crate) fn value_in(leaf: Leaf<'_>, kind: Kind, by: Option<&Conversion>) -> Result<Value, Wrong> {
+    let Some(by) = by else { return value_of(leaf, kind) };
+    let fraction = |found: String| {
+        let cause = "in the unit of its signal the value is no whole number that fits";
+        Wrong::new("fraction", cause, found, "let the signal be of kind f64, or give it the unit of the message")
+    };
+    match (kind, leaf) {
+        // Before the conversion it need not be whole: 1.5 m are 1500 mm.
+        (Kind::I64, Leaf::Int(n)) => by.apply_i64(n).map(Value::I64).ok_or_else(|| fraction(n.to_string())),
+        (Kind::I64, Leaf::Float(x)) => by.apply_whole(x).map(Value::I64).ok_or_else(|| fraction(x.to_string())),
+        (kind, leaf) => match value_of(leaf, kind)? {
+            Value::F64(was) => {
+                let is = by.apply_f64(was);
+                if is.is_finite() {
+                    return Ok(Value::F64(is));
+                }
+                let cause = "the value is too large for the unit of its signal";
+                let remedy = "correct the unit of the mapping, or what the machine sends";
+                Err(Wrong::new("overflow", cause, was.to_string(), remedy))
+            }
+            // Texts and truth values have no unit.
+            value => Ok(value),
+        },
+    }
+}
+
+/// The value of a payload that is the value, in the unit of its signal.
+pub(crate) fn value_of_payload_in(payload: &[u8], kind: Kind, by: Option<&Conversion>) -> Result<Value, Wrong> {
+    if by.is_none() || !matches!(kind, Kind::I64 | Kind::F64) {
+        return value_of_payload(payload, kind);
+    }
+    let whole = std::str::from_utf8(payload).ok().and_then(|text| text.trim_ascii().parse().ok());
+    let leaf = match (kind, whole) {
+        (Kind::I64, Some(n)) => Leaf::Int(n),
+        _ => match value_of_payload(payload, Kind::F64) {
+            Ok(Value::F64(x)) => Leaf::Float(x),
+            // It tells what is wrong with it as a value of its own kind.
+            other => return other.and_then(|_| value_of_payload(payload, kind)),
+        },
+    };
+    value_in(leaf, kind, by)
 }
 
 fn text_value(text: &str) -> Result<Value, Wrong> {
@@ -285,6 +329,25 @@ mod tests {
             assert!(value_of_payload(wrong.as_bytes(), Kind::F64).is_err(), "{wrong}");
         }
         assert_eq!(value_of_payload(&[0xFF], Kind::F64).unwrap_err().code, "not-utf8");
+    }
+
+    #[test]
+    fn whole_numbers_are_converted_exactly_and_never_rounded() {
+        let by = andon_contract::units::conversion("m", "mm").unwrap();
+        let back = andon_contract::units::conversion("mm", "m").unwrap();
+        assert_eq!(value_of_payload_in(b" 1.5 ", Kind::I64, by.as_ref()), Ok(Value::I64(1_500)));
+        assert_eq!(
+            value_of_payload_in(b"9007199254740993", Kind::I64, by.as_ref()),
+            Ok(Value::I64(9_007_199_254_740_993_000))
+        );
+        assert_eq!(value_in(Leaf::Int(2_000), Kind::I64, back.as_ref()), Ok(Value::I64(2)));
+        let fraction = value_in(Leaf::Int(2_001), Kind::I64, back.as_ref()).unwrap_err();
+        assert_eq!((fraction.code, fraction.found.as_str()), ("fraction", "2001"));
+        assert_eq!(value_of_payload_in(b"1.25", Kind::F64, by.as_ref()), Ok(Value::F64(1_250.0)));
+        assert_eq!(value_of_payload_in(b"x", Kind::I64, by.as_ref()).unwrap_err().code, "wrong-kind");
+        assert_eq!(value_of_payload_in(b"NaN", Kind::I64, by.as_ref()).unwrap_err().code, "not-finite");
+        assert_eq!(value_in(Leaf::Null, Kind::I64, by.as_ref()).unwrap_err().code, "null");
+        assert_eq!(value_in(Leaf::Text("a".into()), Kind::Text, by.as_ref()), Ok(Value::Text("a".into())));
     }
 
     #[test]

@@ -174,6 +174,7 @@ mod tests {
                 topic: topic.into(),
                 bytes: bytes.to_vec(),
                 detail: String::new(),
+                retained: false,
             };
             super::again(&mut again, &row, &mut |_, _| unreachable!("no row is bound")).unwrap().unwrap_err()
         };

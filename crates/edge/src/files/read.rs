@@ -291,6 +291,8 @@ impl FileCore {
             return problem("unknown-signal", "signal", cause, "add the signal to the class, or correct the source");
         };
         let unit = self.source.rows.signals.get(at).and_then(|mapping| mapping.unit.as_ref());
+        // Texts and truth values that a capture names are taken as they are.
+        let unit = unit.filter(|_| matches!(of.kind, Kind::F64 | Kind::I64));
         let unit = match unit.map(|unit| conversion(unit, &of.unit)).transpose() {
             Ok(unit) => unit.flatten(),
             Err(error) => {
@@ -303,26 +305,20 @@ impl FileCore {
     }
 
     fn value(&self, cell: &Cell, bound: &Bound) -> Result<Value, Wrong> {
-        let value = match cell {
-            Cell::Absent => return Err(Wrong::new("empty", "the column is empty", "nothing", REMEDY)),
-            Cell::Json(leaf) => value::value_of(leaf.clone(), bound.kind)?,
-            Cell::Text(text) => match bound.kind {
-                Kind::I64 | Kind::F64 => {
-                    let number = number_text(text, self.source.decimal, self.source.thousands);
-                    let number = number.ok_or_else(|| {
-                        let remedy = "look at `decimal` and `thousands` of the source, and at what the file holds";
-                        Wrong::new("wrong-kind", "the value is not a number", format!("{:?}", quote(text)), remedy)
-                    })?;
-                    value::value_of_payload(number.as_bytes(), bound.kind)?
-                }
-                kind => value::value_of_payload(text.as_bytes(), kind)?,
-            },
-        };
-        let Some(unit) = &bound.unit else { return Ok(value) };
-        match value.number().map(|number| unit.apply_f64(number)) {
-            Some(number) if bound.kind == Kind::F64 && number.is_finite() => Ok(Value::F64(number)),
-            Some(number) => value::value_of(Leaf::Float(number), bound.kind),
-            None => Ok(value),
+        let unit = bound.unit.as_ref();
+        match cell {
+            Cell::Absent => Err(Wrong::new("empty", "the column is empty", "nothing", REMEDY)),
+            Cell::Json(leaf) => value::value_in(leaf.clone(), bound.kind, unit),
+            Cell::Text(text) if !matches!(bound.kind, Kind::I64 | Kind::F64) => {
+                value::value_of_payload(text.as_bytes(), bound.kind)
+            }
+            Cell::Text(text) => {
+                let number = number_text(text, self.source.decimal, self.source.thousands).ok_or_else(|| {
+                    let remedy = "look at `decimal` and `thousands` of the source, and at what the file holds";
+                    Wrong::new("wrong-kind", "the value is not a number", format!("{:?}", quote(text)), remedy)
+                })?;
+                value::value_of_payload_in(number.as_bytes(), bound.kind, unit)
+            }
         }
     }
 
