@@ -121,6 +121,29 @@ impl<R: Read> Rows<R> {
     }
 }
 
+/// Stores the rows of a file, and what is set aside of them, without a folder.
+#[cfg(test)]
+pub(crate) fn take_rows(
+    contract: &std::sync::Arc<andon_contract::contract::Contract>,
+    name: &andon_model::Name,
+    file: &str,
+    numbers: &mut crate::mapping::Numbers<'_>,
+    store: &andon_store::Store,
+) {
+    let window = crate::duplicates::Duplicates::new([1; 4]);
+    let mut core = FileCore::new(contract, name, window).expect("a source");
+    let (_, source) = read::file_source(contract, name).expect("a source");
+    let mut rows = Rows::new(source, &core.columns, file.as_bytes());
+    let mut number = 0;
+    while let Next::Row(row) = rows.next() {
+        let durable = std::collections::BTreeMap::new();
+        let place = read::Place { file: "o:1.dat", number, durable: &durable, aside: 0, head: rows.head() };
+        core.row(&row, place, andon_model::Time::from_millis(1_700_000_000_000), numbers).expect("a store");
+        number += 1;
+    }
+    core.intake.store(store).expect("a store");
+}
+
 /// Reads bytes as files of every form; for fuzzing.
 pub(crate) fn fuzz(data: &[u8]) {
     use andon_contract::contract::CsvFormat;

@@ -76,6 +76,7 @@ enum Step {
     Row(Row),
     End,
     Failed(Broken),
+    Disk(io::Error),
 }
 
 impl<R: Read> XmlRows<R> {
@@ -105,6 +106,10 @@ impl<R: Read> XmlRows<R> {
                     self.ended = true;
                     return Next::Failed { line: self.line, broken };
                 }
+                Step::Disk(error) => {
+                    self.ended = true;
+                    return Next::Disk(error);
+                }
             }
         }
         Next::End
@@ -119,6 +124,10 @@ impl<R: Read> XmlRows<R> {
                 let step = take(&mut self.path, &mut self.open, &self.row, self.line, &event);
                 self.line += event.bytes().filter(|b| *b == b'\n').count() as u64;
                 step
+            }
+            // What is too long is the file's fault, everything else the disk's.
+            Err(quick_xml::Error::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
+                Step::Disk(io::Error::new(error.kind(), error.to_string()))
             }
             Err(error) => Step::Failed(Broken::new("not-xml", "the XML cannot be read", quote(&error.to_string()))),
         };
@@ -340,6 +349,20 @@ mod tests {
         assert_eq!(read(&deep), ["1!! too-deep"]);
         let long = format!("<r><s>{}</s></r>", "x".repeat(3 * ROW_MAX));
         assert!(read(&long).first().is_some_and(|found| found.contains('!')));
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_no_fault_of_the_file() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("it is gone"))
+            }
+        }
+        let text = Text::new("utf-8", b"<r><s/>".chain(Broken));
+        let mut rows = XmlRows::new(&["r".to_owned(), "s".to_owned()], &[], text);
+        assert!(matches!(rows.next(), Next::Row(_)));
+        assert!(matches!(rows.next(), Next::Disk(_)));
     }
 
     #[test]

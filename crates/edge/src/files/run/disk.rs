@@ -48,14 +48,15 @@ fn hex(hash: Sha256) -> String {
     hash.finalize().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// Whether the byte before a place is the end of a line.
+/// Whether a line ends at a place: before it, or with what follows it.
 pub(super) fn ended_with_line(path: &Path, place: u64) -> bool {
-    let mut byte = [0];
+    let mut bytes = [0; 2];
     let read = File::open(path).and_then(|mut file| {
         file.seek(SeekFrom::Start(place.saturating_sub(1)))?;
-        file.read_exact(&mut byte)
+        file.read_exact(&mut bytes)
     });
-    read.is_ok() && byte == *b"\n"
+    let [before, behind] = bytes;
+    read.is_ok() && (before == b'\n' || matches!(behind, b'\n' | b'\r'))
 }
 
 /// Moves a file; where its name is taken there, under one that is not.

@@ -34,6 +34,14 @@ pub(super) struct Taken {
     pub(super) to: Position,
 }
 
+impl Taken {
+    /// The file as it was.
+    pub(super) fn was(&self) -> Known {
+        let seen = Seen { size: self.size, changed: self.changed };
+        Known { seen, hash: self.hash.clone(), prefix: None }
+    }
+}
+
 /// How a file ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -97,21 +105,26 @@ impl Loop {
         }
     }
 
-    /// The rows that were taken of a file that is not what it was any more; what was being read of it is over.
-    /// `None`: the store does not say, or the source was stopped.
-    pub(super) fn ended(&mut self, taken: &Taken) -> Option<u64> {
+    /// The rows that were taken of a file that is not what it was any more; what was being read of it is over, as the
+    /// result says. `None`: the store does not say, or the source was stopped.
+    pub(super) fn ended(&mut self, taken: &Taken, result: Ended) -> Option<u64> {
+        let rows = self.rows_in_log(taken)?;
+        if taken.result != Ended::Reading {
+            return Some(rows);
+        }
+        self.close(&taken.name, &taken.was(), rows, result).then_some(rows)
+    }
+
+    /// The rows that are durable of a file; `None`: the store does not say.
+    pub(super) fn rows_in_log(&self, taken: &Taken) -> Option<u64> {
         if taken.result != Ended::Reading {
             return Some(taken.rows);
         }
-        let seen = Seen { size: taken.size, changed: taken.changed };
-        let was = Known { seen, hash: taken.hash.clone(), prefix: None };
-        let of = self.of(&taken.name, &was);
-        let row = self.store.intake(&self.name, &of).ok()?;
-        let rows = match row {
-            Some(row) => self.in_log(&row).ok()?.from,
-            None => taken.rows,
-        };
-        self.close(&taken.name, &was, rows, Ended::Whole).then_some(rows)
+        let of = self.of(&taken.name, &taken.was());
+        match self.store.intake(&self.name, &of).ok()? {
+            Some(row) => Some(self.in_log(&row).ok()?.from),
+            None => Some(taken.rows),
+        }
     }
 
     /// How far the log says that a file was taken that is being read.

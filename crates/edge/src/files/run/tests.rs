@@ -332,3 +332,66 @@ fn a_source_that_is_stopped_anywhere_takes_every_row_once() {
     assert_eq!(samples.len() as u64, ROWS);
     assert_eq!(plant.rows("quarantine").len(), 6);
 }
+
+#[test]
+fn what_comes_after_a_file_was_moved_is_a_file_of_its_own_also_where_it_begins_alike() {
+    // Rows without a time: equal rows of two files are two samples.
+    let rows = "  asset: '{a}'\n  signals: { count: { value: v } }\n";
+    let mut plant = Plant::new("format: csv\nafter: move\nmoved-to: done\n", rows);
+    plant.write("a.csv", "a,v\noven-2,5\n");
+    plant.start();
+    let (first, second) = (plant.path("done/a.csv"), plant.path("done/a.2.csv"));
+    until("the first is moved", || first.exists());
+    plant.write("a.csv", "a,v\noven-2,5\noven-2,6\n");
+    until("the second is moved", || second.exists());
+    assert_eq!(plant.counts().stored, 3);
+}
+
+#[test]
+fn a_last_row_without_an_end_is_whole_where_the_next_line_begins_behind_it() {
+    let rows = "  asset: '{a}'\n  signals: { count: { value: v } }\n";
+    let mut plant = Plant::new("format: csv\n", rows);
+    plant.write("a.csv", "a,v\noven-2,5");
+    plant.start();
+    until("the first is taken", || closed(&mut plant) == 1);
+    plant.write("a.csv", "a,v\noven-2,5\noven-2,6\n");
+    until("the rest is taken", || closed(&mut plant) == 2);
+    assert_eq!(plant.counts().stored, 2);
+}
+
+#[test]
+fn a_file_that_was_changed_is_read_from_its_first_row_when_it_is_dropped_again() {
+    let mut plant = Plant::new("format: csv\nfailed-to: failed\n", SHORT);
+    plant.write("a.csv", format!("t,a,s,v\n{}{}", line(0), line(1)));
+    plant.start();
+    until("it is taken", || closed(&mut plant) == 1);
+    let other = format!("t,a,s,v\n{}{}{}", line(5), line(6), line(7));
+    plant.write("a.csv", &other);
+    let failed = plant.path("failed/a.csv");
+    until("it is put aside", || failed.exists());
+    assert_eq!(plant.samples().len(), 2);
+    plant.write("a.csv", &other);
+    until("it is taken as it is now", || closed(&mut plant) == 2 && plant.samples().len() == 5);
+}
+
+/// A crash comes while a file is read, and its name is another one afterwards.
+#[test]
+fn a_file_that_is_renamed_behind_a_crash_goes_on_where_it_was() {
+    const ROWS: u64 = 80_000;
+    let mut plant = Plant::new("format: csv\nafter: move\nmoved-to: done\n", SHORT);
+    plant.write("large.csv", format!("t,a,s,v\n{}", (0..ROWS).map(line).collect::<String>()));
+    plant.start();
+    until("some of it is stored", || plant.counts().stored > 0);
+    plant.stop();
+    if plant.counts().stored == ROWS {
+        panic!("it was not stopped on the way");
+    }
+    fs::rename(plant.path("large.csv"), plant.path("renamed.csv")).unwrap();
+    plant.start();
+    let done = plant.path("done/renamed.csv");
+    until("it is over", || done.exists());
+    let counts = plant.counts();
+    assert_eq!((counts.stored, counts.duplicate), (ROWS, 0), "{counts:?}");
+    // What was taken away is told, and what became of it is there.
+    assert_eq!(plant.rows("exceptions").len(), 1);
+}
