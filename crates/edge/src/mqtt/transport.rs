@@ -51,7 +51,10 @@ pub struct BrokerAddress {
 impl BrokerAddress {
     /// Reads `mqtt://host`, `mqtt://host:port`, `mqtt://[::1]:port`, and the same with `mqtts`.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no address of a broker: expected mqtt://host:port or mqtts://host:port");
+        let wrong = || {
+            let shown = without_credentials(text);
+            format!("{shown:?} is no address of a broker: expected mqtt://host:port or mqtts://host:port")
+        };
         let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
         let tls = match scheme {
             "mqtt" | "tcp" => false,
@@ -72,6 +75,17 @@ impl BrokerAddress {
         let port =
             port.map_or(Ok(if tls { MQTTS_PORT } else { MQTT_PORT }), |port| port.parse().map_err(|_| wrong()))?;
         if host.is_empty() || port == 0 { Err(wrong()) } else { Ok(Self { host: host.to_owned(), port, tls }) }
+    }
+}
+
+/// An address without what may be a password in it.
+pub(crate) fn without_credentials(address: &str) -> String {
+    match address.rsplit_once('@') {
+        Some((before, after)) => {
+            let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+            format!("{scheme}://...@{after}")
+        }
+        None => address.to_owned(),
     }
 }
 
@@ -368,6 +382,10 @@ mod tests {
         assert_eq!(parse("mqtts://plant").unwrap(), "mqtts://plant:8883");
         for wrong in ["", "plant:1883", "mqtt://", "mqtt://:5", "mqtt://a:x", "mqtt://a:0", "mqtt://u:p@a", "wss://a"] {
             assert!(parse(wrong).is_err(), "{wrong}");
+        }
+        for told in ["mqtt://me:secret@plant", "http://me:secret@plant", "me:sec@secret@plant:1883"] {
+            let wrong = parse(told).unwrap_err();
+            assert!(!wrong.contains("sec") && wrong.contains("plant"), "{wrong}");
         }
     }
 

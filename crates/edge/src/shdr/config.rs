@@ -2,6 +2,7 @@
 
 use crate::{
     mapping::Numbers,
+    mqtt::transport::without_credentials,
     problem::{Problem, quote},
 };
 use andon_contract::contract::{Contract, ItemForm, ShdrSource};
@@ -156,7 +157,10 @@ pub fn hyphenated(name: &str) -> String {
 
 /// Host and port of an adapter: `shdr://host:port`.
 pub fn host_and_port(address: &str) -> Result<(String, u16), String> {
-    let wrong = || format!("{address:?} is no address of an adapter: expected shdr://host:7878");
+    let wrong = || {
+        let shown = without_credentials(address);
+        format!("{shown:?} is no address of an adapter: expected shdr://host:7878")
+    };
     let rest = address.trim().strip_prefix("shdr://").ok_or_else(wrong)?;
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if rest.contains(['/', '@', '?', '#']) {
@@ -198,5 +202,6 @@ mod tests {
         for wrong in ["", "lathe:7878", "shdr://", "shdr://a:x", "shdr://a:0", "shdr://a/b", "mqtt://a"] {
             assert!(host_and_port(wrong).is_err(), "{wrong}");
         }
+        assert!(!host_and_port("shdr://me:secret@lathe").unwrap_err().contains("secret"));
     }
 }

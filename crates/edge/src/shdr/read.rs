@@ -117,6 +117,31 @@ impl ShdrCore {
         self.set_aside("cut-off", "the connection ended within a line", detail, bytes, received);
     }
 
+    /// Sets a line aside that can be read again, with the device that it is of where the adapter has named one before.
+    fn line_aside(&mut self, code: &'static str, cause: &str, detail: String, line: &str, received: Time) {
+        let bytes = match &self.device {
+            Some(device) => format!("* device: {device}\n{line}"),
+            None => line.to_owned(),
+        };
+        self.set_aside(code, cause, detail, bytes.as_bytes(), received);
+    }
+
+    /// Takes a line again that was set aside: what stands before it says of which device it is.
+    pub(crate) fn again(&mut self, bytes: &[u8], received: Time, numbers: &mut Numbers<'_>) -> Result<(), StoreError> {
+        self.begin();
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return self.heard(Heard::NotText(bytes), received, numbers);
+        };
+        let line = match text.split_once('\n') {
+            Some((device, line)) if device.starts_with("* ") => {
+                self.heard(Heard::Line(device), received, numbers)?;
+                line
+            }
+            _ => text,
+        };
+        self.heard(Heard::Line(line), received, numbers)
+    }
+
     fn set_aside(&mut self, code: &'static str, cause: &str, detail: String, bytes: &[u8], received: Time) {
         let remedy = "look at what the adapter sends; it speaks SHDR in lines of UTF-8";
         let problem = Problem { code, place: String::new(), cause: cause.into(), detail, remedy: remedy.into() };
@@ -130,7 +155,7 @@ impl ShdrCore {
             Ok(Said::Command(key, value)) => self.command(key, value),
             Ok(Said::Pong(_) | Said::Ping) => {}
             Err(malformed) => {
-                self.set_aside(malformed.code, malformed.cause, quote(line), line.as_bytes(), received);
+                self.line_aside(malformed.code, malformed.cause, quote(line), line, received);
             }
         }
         Ok(())
@@ -172,11 +197,15 @@ impl ShdrCore {
             Ok(both) => both,
             Err(wrong) => {
                 let detail = format!("{}; found {}", quote(line), wrong.found);
-                self.set_aside(wrong.code, &wrong.cause, detail, line.as_bytes(), received);
+                self.line_aside(wrong.code, &wrong.cause, detail, line, received);
                 return Ok(());
             }
         };
-        let at = At { stamp: stamp_of(line), moment, claimed, received };
+        // A relative time means nothing without the connection: an item that is set aside has the time that it stands for.
+        let absolute =
+            matches!(data.stamp, Stamp::Relative(_)).then_some(claimed).flatten().map(|time| time.to_string());
+        let stamp = absolute.as_deref().unwrap_or_else(|| stamp_of(line));
+        let at = At { stamp, moment, claimed, received };
         let mut rest = data.fields.as_slice();
         let mut first = true;
         while let Some((key, values)) = rest.split_first() {
@@ -231,7 +260,10 @@ impl ShdrCore {
             Err(problem) => {
                 match self.others {
                     Others::Ignore => self.intake.refused(1),
-                    Others::Quarantine => self.intake.problem(None, &problem, key, &at.line(key, own), at.received),
+                    Others::Quarantine => {
+                        let line = at.line(self.device.as_deref(), key, own);
+                        self.intake.problem(None, &problem, key, &line, at.received);
+                    }
                 }
                 return Ok(own.len());
             }
@@ -252,7 +284,8 @@ impl ShdrCore {
                     detail: format!("data item {}: found {}", quote(key), wrong.found),
                     remedy: wrong.remedy,
                 };
-                self.intake.problem(Some(site), &problem, key, &at.line(key, own), at.received);
+                let line = at.line(self.device.as_deref(), key, own);
+                self.intake.problem(Some(site), &problem, key, &line, at.received);
             }
         }
         Ok(own.len())
@@ -362,10 +395,11 @@ impl At<'_> {
         Read { sample, claimed: self.claimed }
     }
 
-    /// A line that says only this item, as it can be read again.
-    fn line(&self, key: &str, own: &[Cow<'_, str>]) -> Vec<u8> {
-        let mut line = format!("{}|{key}", self.stamp);
-        for field in own {
+    /// A line that says only this item, as it can be read again; `device` is what the adapter has named for it.
+    fn line(&self, device: Option<&str>, key: &str, own: &[Cow<'_, str>]) -> Vec<u8> {
+        let mut line = self.stamp.to_owned();
+        let full = device.filter(|_| !key.contains(':')).map(|device| format!("{device}:{key}"));
+        for field in std::iter::once(full.as_deref().unwrap_or(key)).chain(own.iter().map(AsRef::as_ref)) {
             line.push('|');
             if field.contains(['|', '"']) {
                 let escaped = field.replace('\\', "\\\\").replace('|', "\\|").replace('"', "\\\"");

@@ -218,7 +218,7 @@ fn a_line_that_was_set_aside_reads_back_alone() {
         received: Time(0),
     };
     let own = ["a \\ | \"b\"".into(), "c".into()];
-    let line = String::from_utf8(at.line("x", &own)).unwrap();
+    let line = String::from_utf8(at.line(None, "x", &own)).unwrap();
     let Ok(Said::Data(data)) = parse(&line) else { panic!("{line}") };
     assert_eq!(data.fields, ["x", "a \\ | \"b\"", "c"]);
 }
