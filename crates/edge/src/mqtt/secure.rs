@@ -26,6 +26,8 @@ pub(super) struct Secure {
     sealed: Box<[u8]>,
     at: usize,
     end: usize,
+    /// What ended it, which is told once everything before it was read.
+    failed: Option<Ended>,
 }
 
 /// What a look at the socket brought.
@@ -41,7 +43,7 @@ pub(super) enum Taken {
 impl Secure {
     pub(super) fn new(config: &Arc<ClientConfig>, name: ServerName<'static>, peer: String) -> Result<Self, Ended> {
         let tls = ClientConnection::new(Arc::clone(config), name).map_err(|e| tls::explain(&peer, &e))?;
-        Ok(Self { tls, peer, sealed: vec![0; SEALED_BUFFER].into_boxed_slice(), at: 0, end: 0 })
+        Ok(Self { tls, peer, sealed: vec![0; SEALED_BUFFER].into_boxed_slice(), at: 0, end: 0, failed: None })
     }
 
     /// Whether the handshake is not over, or its last bytes are not sent.
@@ -103,12 +105,18 @@ impl Secure {
             if filled > 0 && self.at == self.end {
                 break;
             }
+            if let Some(ended) = self.failed.take() {
+                return Err(ended);
+            }
             match self.take(stream) {
                 Ok(Taken::Some) => {}
                 Ok(Taken::Nothing) => break,
-                // An end, or an error, is found again once everything before it was read.
+                // An end is found again once everything before it was read.
                 Ok(Taken::End) => return Ok(Some(filled)),
-                Err(_) if filled > 0 => break,
+                Err(ended) if filled > 0 => {
+                    self.failed = Some(ended);
+                    break;
+                }
                 Err(ended) => return Err(ended),
             }
         }

@@ -16,6 +16,8 @@ use std::{mem, sync::atomic::Ordering, thread, time::Duration};
 
 /// With so many events under way the socket is looked at once a while instead of at each acknowledgement.
 const PACED_FROM: usize = 64;
+/// Looks at the socket in a turn: a broker that talks without end does not keep us from everything else.
+const READS_AT_ONCE: usize = 16;
 /// Refusals that pass: no reason given, a reason of the broker's own, a quota that is used up.
 const FOR_NOW: [u8; 3] = [0x80, 0x83, 0x97];
 /// Refusals that stay: not authorized, the topic, the size, the form of the payload.
@@ -77,7 +79,8 @@ impl Loop {
 
     fn turn(&mut self, link: &mut Link, client: &mut Client, now: Duration) -> Result<(), End> {
         client.tick(now)?;
-        while let Bytes::Some(bytes, more) = link.read()? {
+        for _ in 0..READS_AT_ONCE {
+            let Bytes::Some(bytes, more) = link.read()? else { break };
             self.heard = now;
             let mut happened = Vec::new();
             let result = client.receive(bytes, now, &mut happened);
