@@ -2,13 +2,13 @@
 //! no clock.
 
 use super::{
+    connection::Connection,
     filter,
     handle::Published,
     intake::{Intake, Plan, Post},
     packets::{Hello, Retained, Will, Wish},
     retained::{Kept, RetainedMessages},
     rights::{Clients, Rights},
-    server::Connection,
     session::{Asked, CLIENT_ID_MAX, Limits, Message, Now},
     subscriptions::{Added, ClientNo, Subscriptions},
     wire::{self, Publish, code},
@@ -23,7 +23,7 @@ use andon_contract::contract::MqttVersion;
 use andon_model::{Time, span::Span};
 use andon_store::{StoreError, rows::RetainedRow};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt, mem,
     sync::Arc,
     time::Duration,
@@ -33,6 +33,8 @@ use std::{
 const TOLD_MAX: u32 = 20;
 /// The span in which at most [`TOLD_MAX`] refusals are logged.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// Topics that nobody maps of which it is remembered that they were logged.
+const UNMAPPED_MAX: usize = 1_000;
 
 /// Who is at the other end of a connection.
 #[derive(Debug)]
@@ -47,6 +49,18 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn new(client: ClientNo, address: &str) -> Self {
         Self { client, address: address.to_owned(), id: String::new(), rights: Arc::new(Rights::anybody()) }
+    }
+}
+
+impl Peer {
+    /// Who it says it is, without its address.
+    fn said(&self) -> String {
+        let id = quote(&self.id);
+        if self.rights.name.is_empty() {
+            format!("client id {id}")
+        } else {
+            format!("client {}, id {id}", self.rights.name)
+        }
     }
 }
 
@@ -77,6 +91,8 @@ pub(super) struct Core {
     /// Refused messages and clients since they were last told, by reason code.
     pub(super) refused: BTreeMap<u8, u64>,
     told: (u32, Duration),
+    /// Topics that nobody maps and that were logged, shortened.
+    unmapped: HashSet<String>,
     /// Begins the client ids that are given.
     prefix: String,
 }
@@ -122,6 +138,7 @@ impl Core {
             kicks: Vec::new(),
             refused: BTreeMap::new(),
             told: (0, Duration::ZERO),
+            unmapped: HashSet::new(),
             prefix,
         }
     }
@@ -235,7 +252,7 @@ impl Core {
         };
         connection.peer.rights = rights;
         if let Some(will) = &hello.will
-            && let Some((code, why)) = self.wrong_will(&connection.peer, will)
+            && let Some((code, why)) = self.wrong_will(&connection.peer, hello.version, will)
         {
             return refuse(self, connection, code, why);
         }
@@ -254,17 +271,18 @@ impl Core {
         connection.session.welcome(hello, assigned.as_deref(), now);
     }
 
-    /// Why a will could never be published.
-    fn wrong_will(&mut self, peer: &Peer, will: &Will) -> Option<(u8, &'static str)> {
+    /// Why a will could never be published. One of 3.1.1 to a topic that nobody maps lets its client in all the same:
+    /// what else the client publishes is wanted, and 3.1.1 cannot say what is wrong.
+    fn wrong_will(&mut self, peer: &Peer, version: MqttVersion, will: &Will) -> Option<(u8, &'static str)> {
         if will.topic.is_empty() || will.topic.contains(['+', '#', '\0']) {
             return Some((code::TOPIC, "the topic of the will is none"));
         }
         let plan = self.intake.plan(&will.topic).ok()?;
-        if plan.is_nobodys() {
+        if plan.is_nobodys() && version == MqttVersion::V5 {
             return Some((code::TOPIC, "no source of the listener maps the topic of the will"));
         }
-        let may = plan.sites().all(|site| peer.rights.may_publish(&will.topic, site));
-        (!may).then_some((code::NOT_AUTHORIZED, "the client has no right to publish to the topic of its will"))
+        (!may_publish(peer, &plan))
+            .then_some((code::NOT_AUTHORIZED, "the client has no right to publish to the topic of its will"))
     }
 
     /// Takes a message, or refuses it with its reason; either way the client is told once that is durable. An error
@@ -272,13 +290,20 @@ impl Core {
     fn publish(&mut self, connection: &mut Connection, publish: &Publish<'_>, now: Now) -> Result<(), StoreError> {
         let ack = (publish.qos > 0).then_some(Ack { id: publish.id, exactly_once: publish.qos == 2 });
         let plan = self.intake.plan(publish.topic)?;
-        let code = self.take(&connection.peer, &plan, publish, now)?;
+        let version = connection.session.version();
+        let code = self.take(&connection.peer, version, &plan, publish, now)?;
+        if code == code::TOPIC && ack.is_none() {
+            // Nobody waits for an answer, and what else the client publishes is wanted.
+            self.intake.refuse(None);
+            self.unmapped(&connection.peer, publish.topic, now);
+            return Ok(());
+        }
         self.intake.ack(connection.peer.client, ack, code);
         if code >= code::FAILURE {
             let what = format!("topic {}: {}", quote(publish.topic), Self::why(code));
             self.tell(&connection.peer, code, &what, now);
             self.intake.refuse(Some(&plan));
-            if ack.is_none() || connection.session.version() == MqttVersion::V3 {
+            if ack.is_none() || version == MqttVersion::V3 {
                 // There is no packet that says it: the connection is closed once what came before is acknowledged.
                 connection.session.hear_no_more();
             }
@@ -286,26 +311,58 @@ impl Core {
         Ok(())
     }
 
-    /// Takes a message; the reason code with which it is acknowledged.
-    fn take(&mut self, peer: &Peer, plan: &Plan, publish: &Publish<'_>, now: Now) -> Result<u8, StoreError> {
-        if plan.is_nobodys() {
-            return Ok(code::TOPIC);
+    /// Counts a message of QoS 0 to a topic that nobody maps, and logs the topic once.
+    fn unmapped(&mut self, peer: &Peer, topic: &str, now: Now) {
+        let topic = quote(topic);
+        if self.unmapped.contains(&topic) || self.unmapped.len() >= UNMAPPED_MAX {
+            return self.count(code::TOPIC);
         }
-        if !plan.sites().all(|site| peer.rights.may_publish(publish.topic, site)) {
+        let what = format!("topic {topic}: {}; this is told once", Self::why(code::TOPIC));
+        self.tell(peer, code::TOPIC, &what, now);
+        self.unmapped.insert(topic);
+    }
+
+    /// Takes a message; the reason code with which it is acknowledged. A client of 3.1.1 has no packet that refuses a
+    /// message, and would send the same one first after each reconnection: one that nobody maps is set aside for it.
+    fn take(
+        &mut self,
+        peer: &Peer,
+        version: MqttVersion,
+        plan: &Plan,
+        publish: &Publish<'_>,
+        now: Now,
+    ) -> Result<u8, StoreError> {
+        if !may_publish(peer, plan) {
             return Ok(code::NOT_AUTHORIZED);
         }
-        let post = self.post(peer.client, plan, publish, now);
-        if let Some(post) = &post
+        let incoming = Incoming { topic: publish.topic, payload: publish.payload, retained: false, received: now.utc };
+        let can_be_told = version == MqttVersion::V5 && publish.qos > 0;
+        if plan.is_nobodys() {
+            let is_aside =
+                version == MqttVersion::V3 && publish.qos > 0 && self.intake.set_aside(&peer.said(), incoming);
+            return Ok(if is_aside { code::SUCCESS } else { code::TOPIC });
+        }
+        let mut post = self.post(peer.client, plan, publish, now);
+        if let Some(post) = &mut post
             && post.retain
             && !self.retained.reserve(&post.message)
         {
-            return Ok(code::QUOTA);
+            if can_be_told {
+                return Ok(code::QUOTA);
+            }
+            let what =
+                format!("topic {}: the message is not retained: {}", quote(publish.topic), Self::why(code::QUOTA));
+            self.tell(peer, code::QUOTA, &what, now);
+            post.retain = false;
         }
         // A retained message without payload says that there is none any more; it is no sample.
-        if !(publish.retain && publish.payload.is_empty()) {
-            let incoming =
-                Incoming { topic: publish.topic, payload: publish.payload, retained: false, received: now.utc };
-            self.intake.take(plan, incoming)?;
+        if !(publish.retain && publish.payload.is_empty())
+            && let Err(error) = self.intake.take(plan, incoming)
+        {
+            if let Some(post) = post.filter(|post| post.retain) {
+                self.retained.release(&post.message);
+            }
+            return Err(error);
         }
         if let Some(post) = post {
             self.intake.post(post);
@@ -325,7 +382,7 @@ impl Core {
             received: now.utc,
             expires: expires(publish.expiry, now.utc),
         };
-        let site = plan.sites().next().flatten();
+        let site = plan.site();
         Some(Post { message: Arc::new(message), qos: publish.qos, retain: publish.retain, site, from })
     }
 
@@ -347,6 +404,8 @@ impl Core {
                             Retained::IfNew => added == Added::New,
                             Retained::Never => false,
                         };
+                        // A filter that stands more than once counts as its last one.
+                        at_once.retain(|(known, _): &(&String, _)| *known != filter);
                         if wanted {
                             at_once.push((filter, options));
                         }
@@ -421,7 +480,7 @@ impl Core {
             expiry: will.expiry,
         };
         let taken = self.intake.plan(&will.topic).and_then(|plan| {
-            let code = self.take(&connection.peer, &plan, &publish, now)?;
+            let code = self.take(&connection.peer, connection.session.version(), &plan, &publish, now)?;
             if code >= code::FAILURE {
                 self.intake.refuse(Some(&plan));
                 self.tell(&connection.peer, code, &format!("will to {}: {}", quote(&will.topic), Self::why(code)), now);
@@ -432,6 +491,15 @@ impl Core {
             tracing::warn!(client = %connection.peer, %error, "a will could not be published");
         }
     }
+}
+
+/// Whether a client may publish to a topic: for each asset that it is about. One that nobody maps is about none; there
+/// only the topics count that the client may publish to.
+fn may_publish(peer: &Peer, plan: &Plan) -> bool {
+    if plan.is_nobodys() {
+        return peer.rights.may_publish_to(&plan.topic);
+    }
+    plan.sites().all(|site| peer.rights.may_publish(&plan.topic, site))
 }
 
 fn expires(seconds: Option<u32>, now: Time) -> Option<Time> {

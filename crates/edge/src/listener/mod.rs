@@ -11,6 +11,7 @@
 //! Constants beside the queues: [`session`] for packets and what waits for a subscriber, [`intake`] for groups,
 //! [`retained`], [`subscriptions`], [`handle`] for messages of the instance, [`server`] for deadlines.
 
+mod connection;
 mod core;
 pub mod events;
 pub mod filter;

@@ -50,6 +50,8 @@ pub(super) struct Ready {
     pub(super) token: u64,
     pub(super) readable: bool,
     pub(super) writable: bool,
+    /// It is told whether it is waited for or not, again and again.
+    pub(super) broken: bool,
 }
 
 impl Poller {
@@ -105,6 +107,7 @@ impl Poller {
                 token: event.data.u64(),
                 readable: broken || flags.intersects(epoll::EventFlags::IN),
                 writable: broken || flags.intersects(epoll::EventFlags::OUT),
+                broken,
             });
         }
         Ok(())

@@ -29,6 +29,8 @@ pub struct RetainedMessages {
     by_topic: BTreeMap<Arc<str>, Kept>,
     bytes: usize,
     reserved: HashMap<Arc<str>, usize>,
+    /// Topics that are reserved and not there yet.
+    reserved_new: usize,
     reserved_bytes: usize,
 }
 
@@ -36,26 +38,42 @@ impl RetainedMessages {
     /// Reserves room for a message; false where there is none.
     pub fn reserve(&mut self, message: &Message) -> bool {
         let is_known = self.by_topic.contains_key(&message.topic) || self.reserved.contains_key(&message.topic);
-        let topics = self.by_topic.len() + self.reserved.len() + usize::from(!is_known);
+        let topics = self.by_topic.len() + self.reserved_new + usize::from(!is_known);
         let before = self.by_topic.get(&message.topic).map_or(0, |kept| kept.message.size());
         let bytes = (self.bytes + self.reserved_bytes + message.size()).saturating_sub(before);
-        if topics > RETAINED_MAX || bytes > RETAINED_BYTES_MAX {
+        // What forgets a topic needs no room.
+        if !message.payload.is_empty() && (topics > RETAINED_MAX || bytes > RETAINED_BYTES_MAX) {
             return false;
         }
+        self.reserved_new += usize::from(!is_known);
         *self.reserved.entry(Arc::clone(&message.topic)).or_default() += 1;
         self.reserved_bytes += message.size();
         true
     }
 
+    /// Gives back room that was reserved.
+    pub fn release(&mut self, message: &Message) {
+        let Some(count) = self.reserved.get_mut(&message.topic) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.reserved.remove(&message.topic);
+            self.reserved_new -= usize::from(!self.by_topic.contains_key(&message.topic));
+        }
+        self.reserved_bytes = self.reserved_bytes.saturating_sub(message.size());
+    }
+
     /// Keeps a message for which room was reserved; one without payload forgets its topic.
     pub fn keep(&mut self, kept: Kept) {
         let topic = &kept.message.topic;
-        if let Some(count) = self.reserved.get_mut(topic) {
-            *count -= 1;
-            if *count == 0 {
-                self.reserved.remove(topic);
-            }
-            self.reserved_bytes = self.reserved_bytes.saturating_sub(kept.message.size());
+        self.release(&kept.message);
+        let is_reserved = self.reserved.contains_key(topic);
+        let was_there = self.by_topic.contains_key(topic);
+        let is_there = !kept.message.payload.is_empty();
+        // A topic that is reserved again is new exactly when it is not there.
+        match (is_reserved, was_there, is_there) {
+            (true, false, true) => self.reserved_new -= 1,
+            (true, true, false) => self.reserved_new += 1,
+            _ => {}
         }
         let before = if kept.message.payload.is_empty() {
             self.by_topic.remove(topic)
@@ -123,6 +141,48 @@ mod tests {
         assert!(all.is_empty() && all.bytes == 0 && all.reserved.is_empty() && all.reserved_bytes == 0);
         assert!(put(&mut all, "never", b""));
         assert!(all.is_empty());
+    }
+
+    #[test]
+    fn a_full_store_takes_topics_that_it_has_however_many_are_on_their_way() {
+        let mut all = RetainedMessages::default();
+        for n in 0..RETAINED_MAX {
+            assert!(put(&mut all, &n.to_string(), b"x"));
+        }
+        let on_their_way: Vec<_> = (0..100).map(|n| message(&n.to_string(), b"y")).collect();
+        assert!(on_their_way.iter().all(|message| all.reserve(message)));
+        assert!(!all.reserve(&message("one more", b"x")));
+        let empty = message("one more", b"");
+        assert!(all.reserve(&empty), "what forgets a topic needs no room");
+        all.keep(Kept { message: empty, qos: 0, site: None });
+        for message in on_their_way {
+            all.keep(Kept { message, qos: 0, site: None });
+        }
+        assert_eq!((all.len(), all.reserved_new, all.reserved_bytes), (RETAINED_MAX, 0, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_reserved_is_counted(steps in prop::collection::vec((0_u8..3, 0_usize..3, any::<bool>()), 0..40)) {
+            let mut all = RetainedMessages::default();
+            let mut way = std::collections::VecDeque::new();
+            for (what, topic, is_empty) in steps {
+                let message = message(["a", "b", "c"][topic], if is_empty { b"" } else { b"xyz" });
+                match what {
+                    0 => {
+                        all.reserve(&message);
+                        way.push_back(message);
+                    }
+                    1 => way.pop_front().into_iter().for_each(|message| {
+                        all.keep(Kept { message, qos: 0, site: None });
+                    }),
+                    _ => way.pop_back().into_iter().for_each(|message| all.release(&message)),
+                }
+                let new = all.reserved.keys().filter(|topic| !all.by_topic.contains_key(*topic)).count();
+                prop_assert_eq!(all.reserved_new, new);
+                prop_assert_eq!(all.reserved_bytes, way.iter().map(|m| m.size()).sum::<usize>());
+            }
+        }
     }
 
     #[test]

@@ -40,7 +40,12 @@ impl Rights {
     /// Whether it may publish to a topic of an asset of this site; `None`: no asset is known by the topic, which only
     /// those of all sites may say something of.
     pub fn may_publish(&self, topic: &str, site: Option<usize>) -> bool {
-        self.has(site) && (self.publish.is_empty() || self.publish.iter().any(|own| filter::matches(own, topic)))
+        self.has(site) && self.may_publish_to(topic)
+    }
+
+    /// Whether a topic is among those it may publish to, whatever the topic is about.
+    pub fn may_publish_to(&self, topic: &str) -> bool {
+        self.publish.is_empty() || self.publish.iter().any(|own| filter::matches(own, topic))
     }
 
     /// Whether it may subscribe a filter.

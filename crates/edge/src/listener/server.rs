@@ -2,6 +2,7 @@
 //! and delivers to subscribers. It blocks while nothing happens, and while much happens it looks once a millisecond.
 
 use super::{
+    connection::Connection,
     core::{Core, Peer},
     handle::Shared,
     intake::{Landed, Post},
@@ -33,6 +34,8 @@ use std::{
 
 /// How long a client may take from its connection to its CONNECT.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long a client may surely take to its CONNECT, also when others wait for its place.
+pub const CONNECT_MIN: Duration = Duration::from_secs(1);
 /// How long a client that takes nothing of what is sent to it is borne with.
 pub const TAKES_NOTHING_MAX: Duration = Duration::from_secs(30);
 /// Connections beyond the limit that are heard, so that they are told why they cannot stay.
@@ -53,22 +56,6 @@ const READS_AT_ONCE: usize = 4;
 const ACCEPT: u64 = 1;
 /// The first number of a client.
 const FIRST_CLIENT: ClientNo = 2;
-
-/// A connection.
-pub(super) struct Connection {
-    socket: Socket,
-    pub(super) session: Session,
-    pub(super) peer: Peer,
-    since: Duration,
-    /// Bytes that were read and not understood yet, or not taken yet.
-    pending: Vec<u8>,
-    /// What the poller waits for: bytes, and room for bytes.
-    interest: (bool, bool),
-    /// Since when it takes nothing.
-    stuck: Option<Duration>,
-    /// It is being closed: until when, and whether all was said.
-    closing: Option<(Duration, bool)>,
-}
 
 /// The thread of a listener.
 pub(super) struct Server {
@@ -157,6 +144,10 @@ impl Server {
                 client => {
                     if which.writable {
                         self.dirty.push(client);
+                    }
+                    if which.broken {
+                        // The system tells it until it is read, which may not be for a while: no turn follows at once.
+                        self.heard = now.monotonic;
                     }
                     if which.readable && reading {
                         self.read(client, now);
@@ -276,7 +267,7 @@ impl Server {
                     return;
                 }
             };
-            if self.connections.len() >= self.settings.connections + SPARE_CONNECTIONS {
+            if self.connections.len() >= self.settings.connections + SPARE_CONNECTIONS && !self.make_room(now) {
                 self.core.count(code::BUSY);
                 continue;
             }
@@ -300,6 +291,17 @@ impl Server {
             };
             self.connections.insert(client, connection);
         }
+    }
+
+    /// Gives up the connection that has kept its CONNECT back the longest, so that those who say nothing keep nobody
+    /// out; false where there is none that had time to say something.
+    fn make_room(&mut self, now: Now) -> bool {
+        let silent = self.connections.iter().filter(|(_, c)| !c.session.is_open() && c.closing.is_none());
+        let late = silent.filter(|(_, c)| now.monotonic >= c.since + CONNECT_MIN);
+        let Some(oldest) = late.min_by_key(|(_, c)| c.since).map(|(client, _)| *client) else { return false };
+        self.core.count(code::BUSY);
+        self.drop_connection(oldest, "no CONNECT came, and others wait for the place", now);
+        true
     }
 
     /// Reads the certificate again, so that a renewed one needs no new start.
@@ -410,6 +412,9 @@ impl Server {
                 }
             } else if connection.stuck.is_some_and(|since| now.monotonic >= since + TAKES_NOTHING_MAX) {
                 gone.push((*client, "the client takes nothing of what is sent to it"));
+            } else if !connection.session.is_open() && held_up {
+                // It may have said what nobody reads at present.
+                connection.since = now.monotonic;
             } else if !connection.session.is_open() && now.monotonic >= connection.since + CONNECT_MAX {
                 gone.push((*client, "no CONNECT came in time"));
             } else if held_up || (connection.session.is_open() && !connection.session.is_reading()) {
@@ -567,20 +572,5 @@ impl Server {
         if let Err(error) = self.core.intake.disconnected(self.clock.now(), "stopped") {
             tracing::warn!(%error, "the end of a listener cannot be recorded");
         }
-    }
-}
-
-impl Connection {
-    /// The bytes that were not understood before, with those that came.
-    pub(super) fn take_pending(&mut self) -> Vec<u8> {
-        mem::take(&mut self.pending)
-    }
-
-    pub(super) fn put_pending(&mut self, pending: Vec<u8>) {
-        self.pending = pending;
-    }
-
-    pub(super) fn common_name(&self) -> Option<String> {
-        self.socket.common_name()
     }
 }

@@ -5,6 +5,10 @@ use std::collections::HashMap;
 
 /// Filters of one client; one more is refused (0x97).
 pub const SUBSCRIPTIONS_MAX: usize = 1_000;
+/// Bytes of the filters of one client; more are refused (0x97).
+pub const FILTER_BYTES_MAX: usize = 128 << 10;
+/// Levels of the filters of all clients; more are refused (0x97).
+pub const LEVELS_ALL_MAX: usize = 1_000_000;
 
 /// A client in the tree.
 pub type ClientNo = u64;
@@ -25,6 +29,7 @@ pub struct Match {
 pub struct Subscriptions {
     root: Node,
     by_client: HashMap<ClientNo, Vec<String>>,
+    levels: usize,
 }
 
 #[derive(Debug, Default)]
@@ -61,13 +66,16 @@ impl Subscriptions {
 
     /// Adds a valid filter of a client.
     pub fn add(&mut self, client: ClientNo, filter: &str, options: Options) -> Added {
-        let filters = self.by_client.entry(client).or_default();
-        let is_new = !filters.iter().any(|known| known == filter);
-        if is_new && filters.len() >= SUBSCRIPTIONS_MAX {
-            return Added::TooMany;
-        }
-        if is_new {
-            filters.push(filter.to_owned());
+        let filters = self.by_client.get(&client).map(Vec::as_slice).unwrap_or_default();
+        if !filters.iter().any(|known| known == filter) {
+            let bytes: usize = filters.iter().map(String::len).sum();
+            let levels = self.levels + levels(filter);
+            if filters.len() >= SUBSCRIPTIONS_MAX || bytes + filter.len() > FILTER_BYTES_MAX || levels > LEVELS_ALL_MAX
+            {
+                return Added::TooMany;
+            }
+            self.levels = levels;
+            self.by_client.entry(client).or_default().push(filter.to_owned());
         }
         let mut node = &mut self.root;
         for level in filter.split('/') {
@@ -84,6 +92,7 @@ impl Subscriptions {
         let Some(filters) = self.by_client.get_mut(&client) else { return false };
         let Some(at) = filters.iter().position(|known| known == filter) else { return false };
         filters.swap_remove(at);
+        self.levels -= levels(filter);
         if filters.is_empty() {
             self.by_client.remove(&client);
         }
@@ -94,6 +103,7 @@ impl Subscriptions {
     /// Removes all filters of a client.
     pub fn remove_client(&mut self, client: ClientNo) {
         for filter in self.by_client.remove(&client).unwrap_or_default() {
+            self.levels -= levels(&filter);
             take(&mut self.root, &filter, client);
         }
     }
@@ -154,6 +164,10 @@ fn walk(node: &Node, rest: Option<&str>, no_wildcard: bool, add: &mut Add<'_>) {
     if let Some(next) = node.levels.get("+").filter(|_| !no_wildcard && level != "+") {
         walk(next, rest, false, add);
     }
+}
+
+fn levels(filter: &str) -> usize {
+    filter.split('/').count()
 }
 
 fn put(entries: &mut Vec<(ClientNo, Options)>, client: ClientNo, options: Options) -> Added {
@@ -233,6 +247,22 @@ mod tests {
         assert_eq!(subscriptions.add(1, "one more", options(0)), Added::TooMany);
         assert_eq!(subscriptions.add(1, "0", options(1)), Added::Replaced);
         assert_eq!(subscriptions.add(2, "one more", options(0)), Added::New);
+    }
+
+    #[test]
+    fn the_bytes_of_the_filters_of_a_client_and_the_levels_of_all_are_limited() {
+        let mut subscriptions = Subscriptions::default();
+        let long = |n: usize| format!("{n}/{}", "x".repeat(FILTER_BYTES_MAX / 3));
+        let added: Vec<Added> = (0..3).map(|n| subscriptions.add(1, &long(n), options(0))).collect();
+        assert_eq!(added, [Added::New, Added::New, Added::TooMany]);
+        assert!(subscriptions.remove(1, &long(0)));
+        assert_eq!(subscriptions.add(1, &long(2), options(0)), Added::New);
+        subscriptions.remove_client(1);
+        assert_eq!(subscriptions.levels, 0);
+        let deep = "a/".repeat(filter::LEVELS_MAX - 1);
+        let last = (0..).find(|n| subscriptions.add(n / 800, &format!("{deep}{n}"), options(0)) == Added::TooMany);
+        assert_eq!(last, Some(u64::try_from(LEVELS_ALL_MAX / filter::LEVELS_MAX).unwrap()));
+        assert_eq!(subscriptions.add(0, &format!("{deep}0"), options(1)), Added::Replaced);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use andon_edge::{
     listener::{self, ListenerHandle},
 };
 use andon_model::{Entry, Value};
-use andon_store::Store;
+use andon_store::{Query, Store};
 use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
@@ -18,6 +18,11 @@ use std::{
 
 /// A plant of two sites with one machine each, and two sources of the listener `machines`.
 pub(crate) fn project(listener: &str) -> Arc<Contract> {
+    project_with(listener, "", "")
+}
+
+/// The same with one text of the sources in place of another.
+fn project_with(listener: &str, before: &str, after: &str) -> Arc<Contract> {
     let files = [
         (
             "andon.yaml",
@@ -44,7 +49,9 @@ pub(crate) fn project(listener: &str) -> Arc<Contract> {
             "teams: { plant: { mail: plant@example.com } }\nrules: [{ owner: plant }]\n".into(),
         ),
     ];
-    let files: BTreeMap<String, String> = files.into_iter().map(|(path, text)| (path.to_owned(), text)).collect();
+    let edited = |text: String| if before.is_empty() { text } else { text.replace(before, after) };
+    let files: BTreeMap<String, String> =
+        files.into_iter().map(|(path, text)| (path.to_owned(), edited(text))).collect();
     let loaded = andon_contract::from_files(files).unwrap_or_else(|problems| {
         panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     });
@@ -301,30 +308,140 @@ fn what_cannot_become_a_sample_is_set_aside_and_acknowledged() {
 }
 
 #[test]
-fn a_topic_that_nobody_maps_is_refused_in_the_words_of_the_version() {
+fn a_topic_that_nobody_maps_costs_nobody_what_is_mapped() {
     let store = Store::memory(&mut chance(3));
     let listener = start(&project(OPEN), &store);
-    // MQTT 5: the reason code 0x90, and the conversation goes on.
+    // MQTT 5: the reason code 0x90. At QoS 0 nothing can be said. The conversation goes on.
     let mut client = Raw::connected(&listener, true, "five", &Says::default());
     client.publish("elsewhere", "1", 1, 1);
     client.publish("elsewhere", "1", 2, 2);
+    client.publish("elsewhere", "1", 0, 0);
     client.publish("cell/press-01/temperature", &sample(1), 1, 3);
     client.expect(0x40, &[0, 1, 0x90]);
     client.expect(0x50, &[0, 2, 0x90]);
     client.expect(0x40, &[0, 3]);
-    // At QoS 0 only the end of the conversation says it.
-    client.publish("elsewhere", "1", 0, 0);
-    assert_eq!(client.ended(), 0x90);
-    // 3.1.1: no positive acknowledgement, the connection is closed, and what came before is acknowledged [MQTT-3.3.5-2].
+    // 3.1.1 has no packet that refuses, and would send the message again for ever: it is set aside, in its place.
     let mut client = Raw::connected(&listener, false, "four", &Says::default());
+    client.publish("elsewhere", "1", 0, 0);
     client.publish("cell/press-01/temperature", &sample(2), 1, 1);
-    client.publish("elsewhere", "1", 1, 2);
-    client.publish("cell/press-01/temperature", &sample(3), 1, 3);
+    client.publish("elsewhere", "what was said", 1, 2);
+    client.publish_with("elsewhere/else", "what was said", 0x05, 3);
+    client.publish("cell/press-01/temperature", &sample(3), 1, 4);
     client.expect(0x40, &[0, 1]);
-    assert_eq!(client.hear(), None);
-    assert_eq!(samples(&store).len(), 2);
+    client.expect(0x40, &[0, 2]);
+    client.expect(0x50, &[0, 3]);
+    client.expect(0x40, &[0, 4]);
+    assert_eq!(samples(&store).len(), 3);
+    let page = store.list("exceptions", &Query { limit: 10, ..Query::default() }).unwrap();
+    assert_eq!((page.rows.len(), &page.rows[0]["cause"]), (1, &"no source maps this topic".into()), "{:?}", page.rows);
+    let rows = store.quarantined(None, 0, 10).unwrap();
+    let kept: Vec<(&str, &[u8])> = rows.iter().map(|(_, row)| (row.topic.as_str(), row.bytes.as_slice())).collect();
+    assert_eq!(kept, [("elsewhere", &b"what was said"[..]), ("elsewhere/else", b"what was said")]);
     until("it is counted", || listener.status().refused.get(&0x90) == Some(&4));
     until("it is in the log", || store.source_counts()[&name("cells")].refused == 4);
+    assert_eq!(store.source_counts()[&name("cells")].quarantined, 2);
+    // A will to such a topic keeps nobody of 3.1.1 out, and is set aside too.
+    drop(Raw::connected(&listener, false, "will", &Says { will: Some(("elsewhere", "gone", 8)), ..Says::default() }));
+    until("the will is kept", || store.quarantined(None, 0, 10).unwrap().len() == 3);
+    // Nothing of it is retained.
+    let mut client = Raw::connected(&listener, false, "late", &Says::default());
+    client.publish_with("elsewhere", "1", 0x03, 1);
+    client.expect(0x40, &[0, 1]);
+    client.subscribe(2, &[("#", 0)]);
+    client.say(&[0xC0, 0]);
+    client.expect(0xD0, &[]);
+}
+
+#[test]
+fn what_nobody_mapped_is_replayed_by_whichever_source_maps_it_then() {
+    let store = Store::memory(&mut chance(3));
+    let mut listener = start(&project(OPEN), &store);
+    let mut client = Raw::connected(&listener, false, "four", &Says::default());
+    client.publish("remark/press-01", "late, but there", 1, 1);
+    client.expect(0x40, &[0, 1]);
+    listener.stop();
+    let mended = project_with(OPEN, "note/{asset}", "remark/{asset}");
+    let exception = store.quarantined(None, 0, 1).unwrap()[0].1.exception;
+    let now = Machine::clock().now();
+    let ask = andon_edge::replay::Ask { exception, after: 0, limit: 10, dry_run: false, now };
+    let done = andon_edge::replay::replay(&mended, &store, &ask, &mut chance(5)).unwrap();
+    assert_eq!((done.mended, done.stored, done.resolved), (1, 1, true), "{done:?}");
+    assert_eq!(samples(&store)[0].value, Value::Text("late, but there".into()));
+    assert_eq!(store.source_counts()[&name("notes")].stored, 1, "it is of the source that maps it");
+}
+
+#[test]
+fn who_may_not_publish_to_a_topic_is_refused_also_where_nobody_maps_it() {
+    let settings = format!(
+        "{OPEN}        clients:\n          line: {{ password: 'env:PW_LINE', sites: [hamburg], publish: ['cell/#'] }}\n"
+    );
+    let store = Store::memory(&mut chance(3));
+    let listener = start(&project(&settings), &store);
+    let line = || Says { user: Some(("line", "pw-line")), ..Says::default() };
+    for topic in ["elsewhere", "cell/press-11/temperature", "cell//temperature", "cell/PRESS-01/temperature", "$SYS/x"]
+    {
+        let mut client = Raw::connected(&listener, true, "five", &line());
+        client.publish(topic, "1", 1, 1);
+        client.expect(0x40, &[0, 1, 0x87]);
+        client.publish(topic, "1", 0, 1);
+        assert_eq!(client.ended(), 0x87, "{topic}");
+        let mut client = Raw::connected(&listener, false, "four", &line());
+        client.publish(topic, "1", 1, 1);
+        assert_eq!(client.hear(), None, "{topic}");
+    }
+    assert_eq!(store.quarantined(None, 0, 1).unwrap().len(), 0);
+}
+
+#[test]
+fn those_who_say_nothing_keep_nobody_out() {
+    let store = Store::memory(&mut chance(3));
+    let listener = start(&project(&format!("{OPEN}        connections: 2\n")), &store);
+    let mut silent: Vec<Raw> = (0..40).map(|_| Raw::open(&listener, true)).collect();
+    for (n, raw) in silent.iter_mut().enumerate() {
+        // Half a CONNECT, or nothing; some are closed already.
+        if n % 2 == 0 {
+            let _ = raw.stream.write_all(&[0x10, 0xFF, 0x01, 0, 4]);
+        }
+    }
+    until("there is room", || {
+        let mut client = Raw::open(&listener, false);
+        let mut hello = text("MQTT");
+        hello.extend([4, 2, 0, 0, 0, 1, b'c']);
+        let mut answer = [0; 4];
+        client.stream.write_all(&packet(0x10, &hello)).is_ok() && client.stream.read_exact(&mut answer).is_ok()
+    });
+}
+
+#[test]
+fn a_full_disk_stops_the_acknowledgements_of_all_and_each_is_given_in_order_afterwards() {
+    use andon_store::Fault;
+    let store = Store::memory(&mut chance(3));
+    let mut listener = start(&project(OPEN), &store);
+    let mut clients: Vec<Raw> =
+        (0..3).map(|n| Raw::connected(&listener, n > 0, &format!("c{n}"), &Says::default())).collect();
+    // What follows is refused by the disk, twice.
+    store.plan_fault(0, Fault::Before);
+    store.plan_fault(1, Fault::Before);
+    for round in 0..50_u16 {
+        for (n, client) in clients.iter_mut().enumerate() {
+            let at = i64::from(round) * 3 + i64::try_from(n).unwrap();
+            client.publish("cell/press-01/temperature", &sample(at), if n == 2 { 2 } else { 1 }, round + 1);
+        }
+        if round == 0 {
+            until("it is told", || !listener.status().reason.is_empty());
+            assert_eq!(samples(&store).len(), 0);
+        }
+    }
+    for (n, client) in clients.iter_mut().enumerate() {
+        for round in 0..50_u16 {
+            client.expect(if n == 2 { 0x50 } else { 0x40 }, &(round + 1).to_be_bytes());
+        }
+    }
+    until("it is told", || listener.status().reason.is_empty());
+    listener.stop();
+    let mut times: Vec<i64> = samples(&store).iter().map(|s| s.time.millis()).collect();
+    times.sort_unstable();
+    assert_eq!(times, (0..150).map(|n| 1_764_000_000_000 + n).collect::<Vec<_>>(), "each once");
 }
 
 #[test]

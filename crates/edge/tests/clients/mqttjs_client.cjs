@@ -71,9 +71,15 @@ async function main() {
   const client = await connect(open, 5, { clientId: 'js-refused' });
   await refused(client.publishAsync('elsewhere', '1', { qos: 1 }), 0x90);
   await refused(client.publishAsync('elsewhere', '1', { qos: 2 }), 0x90);
-  const ended = once(client, 'disconnect');
-  client.publish('elsewhere', '1', { qos: 0 });
-  assert.strictEqual((await ended)[0].reasonCode, 0x90);
+  // At QoS 0 nothing is said, and the conversation goes on.
+  await client.publishAsync('elsewhere', '1', { qos: 0 });
+  await client.publishAsync(topic, sample(++n), { qos: 1 });
+  await client.endAsync();
+  // 3.1.1 cannot be told: it is set aside, acknowledged, and blocks nothing.
+  const old = await connect(open, 4, { clientId: 'js-refused-4' });
+  for (const qos of [0, 1, 2]) await old.publishAsync('elsewhere', '1', { qos });
+  await old.publishAsync(topic, sample(++n), { qos: 1 });
+  await old.endAsync();
 
   await refused(connect(clients, 5, { clientId: 'js-x', username: 'line', password: 'wrong' }), 0x86);
   await refused(connect(clients, 5, { clientId: 'js-x' }), 0x87);
