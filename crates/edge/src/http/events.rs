@@ -10,6 +10,7 @@ use super::{
     reader::{self, Place},
     repeat::Begin,
     samples::{Failed, Stop},
+    table::Table,
 };
 use crate::{
     mapping::Incoming,
@@ -19,11 +20,11 @@ use crate::{
     value,
 };
 use andon_contract::{
-    contract::{EventMapping, MappedEvent, MappedTo, TimeForm},
+    contract::{Contract, EventMapping, HttpSource, MappedEvent, MappedTo, Source, TimeForm},
     expr::{NoNames, Program, truthy},
 };
-use andon_model::{Event, EventId, ExceptionId, SiteName, Time, sample::Counts, time::Unit};
-use andon_store::rows::Write;
+use andon_model::{Event, EventId, ExceptionId, Name, SiteName, Time, sample::Counts, time::Unit};
+use andon_store::{Store, StoreError, rows::Write};
 use serde_json::{Map, Value as Json, json};
 use std::{collections::HashMap, sync::PoisonError};
 
@@ -82,13 +83,13 @@ impl Told {
 }
 
 /// What one element is to become.
-enum Becomes {
+pub(super) enum Becomes {
     Event(Box<Event>),
     Nothing,
 }
 
 /// Why an element becomes no event.
-struct Unfit {
+pub(super) struct Unfit {
     code: &'static str,
     /// Keys of the element, `/data` for example.
     at: String,
@@ -104,10 +105,10 @@ impl Unfit {
 }
 
 /// An element of a body, with the bytes it is set aside with.
-struct Element<'a> {
-    place: Place,
-    json: Json,
-    bytes: std::borrow::Cow<'a, [u8]>,
+pub(super) struct Element<'a> {
+    pub(super) place: Place,
+    pub(super) json: Json,
+    pub(super) bytes: std::borrow::Cow<'a, [u8]>,
 }
 
 impl HttpIngest {
@@ -118,7 +119,7 @@ impl HttpIngest {
             Ok(told) => Ok(Raised::Accepted(told)),
             Err(Stop::Failed(failed)) => Err(failed),
             Err(Stop::Refused(refusal)) => {
-                self.count_refused(refusal.samples)?;
+                self.count_refused(&refusal)?;
                 Ok(Raised::Refused(refusal))
             }
         }
@@ -141,15 +142,20 @@ impl HttpIngest {
             Begin::Answered(answer) => return Ok(Told::of_json(&answer)),
         };
         let form = admitted.form;
-        let (elements, broken) = match elements(form, head, &body) {
-            Ok(elements) => (elements, None),
+        let mut broken = Vec::new();
+        let elements = match elements(form, head, &body, &mut broken) {
+            Ok(elements) => elements,
             // Bytes of a platform are kept, whatever they are.
-            Err(refusal) if !form.is_cloud() && refusal.status == 400 => (Vec::new(), Some(refusal)),
+            Err(refusal) if !form.is_cloud() && refusal.status == 400 => {
+                broken = vec![(&*body, first_cause(&refusal))];
+                Vec::new()
+            }
             Err(refusal) => return Err(refusal.into()),
         };
-        if elements.len() > EVENTS_MAX {
-            let refusal = Refusal::new(413, format!("the body has {} events", elements.len()), "send at most 1,000");
-            return Err(Refusal { samples: elements.len() as u64, ..refusal }.into());
+        let count = (elements.len() + broken.len()) as u64;
+        if count > EVENTS_MAX as u64 {
+            let refusal = Refusal::new(413, format!("the body has {count} events"), "send at most 1,000");
+            return Err(Refusal { samples: count, ..refusal }.into());
         }
 
         // Two requests with one event must not both find it missing.
@@ -159,9 +165,10 @@ impl HttpIngest {
         let mut problems = Vec::new();
         let mut born: HashMap<EventId, Event> = HashMap::new();
         let mut writes = Vec::new();
-        let count = elements.len() as u64;
+        let maker = self.maker(now);
         for element in elements {
-            match self.becomes(form, &element, now).and_then(|becomes| self.compare(becomes, &mut born)) {
+            let becomes = maker.becomes(form, &element, now);
+            match becomes.and_then(|becomes| compare(&self.store, becomes, &mut born)) {
                 Ok(Born::Ignored) => told.ignored += 1,
                 Ok(Born::Known(id)) => {
                     told.duplicate += 1;
@@ -191,10 +198,8 @@ impl HttpIngest {
         if !problems.is_empty() {
             return Err(Refusal::content(problems, count).into());
         }
-        if let Some(refusal) = broken {
-            let text = refusal.problems.first().map_or_else(String::new, |problem| problem.cause.clone());
-            let unfit = Unfit::new("not-json", "", "the body cannot be read", text, "correct what the platform sends");
-            self.set_aside(&mut aside, &unfit, None, &body, now);
+        for (bytes, cause) in broken {
+            self.set_aside(&mut aside, &unreadable(cause), None, bytes, now);
         }
         told.set_aside = aside.exceptions.iter().map(ToString::to_string).collect();
         writes.extend(aside.quarantine.into_writes());
@@ -211,14 +216,8 @@ impl HttpIngest {
     }
 
     fn set_aside(&self, aside: &mut Aside, unfit: &Unfit, site: Option<&SiteName>, bytes: &[u8], now: Time) {
-        let problem = Problem {
-            code: unfit.code,
-            place: format!("events{}", unfit.at),
-            cause: unfit.cause.clone(),
-            detail: unfit.found.clone(),
-            remedy: unfit.remedy.clone(),
-        };
-        let topic = format!("/v1/sources/{}/events", self.name);
+        let problem = problem(unfit);
+        let topic = topic(&self.name);
         let message = Incoming { topic: &topic, payload: bytes, retained: false, received: now };
         aside.quarantine.add(&self.contract, &self.name, site, &problem, message);
         aside.count += 1;
@@ -228,8 +227,48 @@ impl HttpIngest {
         }
     }
 
+    fn maker(&self, recorded: Time) -> Maker<'_> {
+        let Self { contract, name, source, http, table, .. } = self;
+        Maker { contract, name, source, http, table, recorded }
+    }
+}
+
+fn first_cause(refusal: &Refusal) -> String {
+    refusal.problems.first().map_or_else(String::new, |problem| problem.cause.clone())
+}
+
+pub(super) fn unreadable(cause: String) -> Unfit {
+    Unfit::new("not-json", "", "the body cannot be read", cause, "correct what the platform sends")
+}
+
+/// Where posts that are set aside came to.
+pub(super) fn topic(source: &Name) -> String {
+    format!("/v1/sources/{source}/events")
+}
+
+pub(super) fn problem(unfit: &Unfit) -> Problem {
+    Problem {
+        code: unfit.code,
+        place: format!("events{}", unfit.at),
+        cause: unfit.cause.clone(),
+        detail: unfit.found.clone(),
+        remedy: unfit.remedy.clone(),
+    }
+}
+
+/// Makes events of elements, by themselves.
+pub(super) struct Maker<'a> {
+    pub(super) contract: &'a Contract,
+    pub(super) name: &'a Name,
+    pub(super) source: &'a Source,
+    pub(super) http: &'a HttpSource,
+    pub(super) table: &'a Table,
+    pub(super) recorded: Time,
+}
+
+impl Maker<'_> {
     /// What an element becomes, by itself.
-    fn becomes(&self, form: Form, element: &Element<'_>, now: Time) -> Result<Becomes, Trouble> {
+    pub(super) fn becomes(&self, form: Form, element: &Element<'_>, now: Time) -> Result<Becomes, Trouble> {
         let json = &element.json;
         if !json.is_object() {
             let remedy = "send an object, or an array of them";
@@ -340,7 +379,7 @@ impl HttpIngest {
             key: asset.to_string(),
             correlation: id,
             causation: None,
-            recorded: now,
+            recorded: self.recorded,
             data,
         };
         self.contract.schemas.check_event(&event).map_err(|mismatch| {
@@ -360,28 +399,28 @@ impl HttpIngest {
         let form = if time.is_number() { TimeForm::Number(Unit::Ms) } else { TimeForm::Text };
         value::time_of(&payload::leaf_of(time), form, &self.source.zone)
     }
+}
 
-    /// Compares an event with that of its id, in this request and in the event log.
-    fn compare(&self, becomes: Becomes, born: &mut HashMap<EventId, Event>) -> Result<Born, Trouble> {
-        let Becomes::Event(event) = becomes else { return Ok(Born::Ignored) };
-        let same = |known: &Event| {
-            if known.kind == event.kind && known.subject == event.subject && known.data == event.data {
-                return Ok(Born::Known(event.id));
-            }
-            let cause = "an event of this name is there already, with another content";
-            let remedy = "give each event a name of its own: `source` and `id` of a CloudEvent, `id` of a mapping";
-            let unfit = Unfit::new("same-event", "", cause, event.id.to_string(), remedy);
-            Err(Trouble::Unfit(unfit, Some(event.site.clone())))
-        };
-        if let Some(known) = born.get(&event.id) {
-            return same(known);
+/// Compares an event with that of its id, in this request and in the event log.
+pub(super) fn compare(store: &Store, becomes: Becomes, born: &mut HashMap<EventId, Event>) -> Result<Born, Trouble> {
+    let Becomes::Event(event) = becomes else { return Ok(Born::Ignored) };
+    let same = |known: &Event| {
+        if known.kind == event.kind && known.subject == event.subject && known.data == event.data {
+            return Ok(Born::Known(event.id));
         }
-        if let Some((known, _)) = self.store.event(event.id).map_err(Trouble::Store)? {
-            return same(&known.event);
-        }
-        born.insert(event.id, (*event).clone());
-        Ok(Born::New(event))
+        let cause = "an event of this name is there already, with another content";
+        let remedy = "give each event a name of its own: `source` and `id` of a CloudEvent, `id` of a mapping";
+        let unfit = Unfit::new("same-event", "", cause, event.id.to_string(), remedy);
+        Err(Trouble::Unfit(unfit, Some(event.site.clone())))
+    };
+    if let Some(known) = born.get(&event.id) {
+        return same(known);
     }
+    if let Some((known, _)) = store.event(event.id).map_err(Trouble::Store)? {
+        return same(&known.event);
+    }
+    born.insert(event.id, (*event).clone());
+    Ok(Born::New(event))
 }
 
 struct Aside {
@@ -407,15 +446,15 @@ struct Places<'a> {
     data: &'a str,
 }
 
-enum Born {
+pub(super) enum Born {
     New(Box<Event>),
     Known(EventId),
     Ignored,
 }
 
-enum Trouble {
+pub(super) enum Trouble {
     Unfit(Unfit, Option<SiteName>),
-    Store(andon_store::StoreError),
+    Store(StoreError),
 }
 
 impl From<Unfit> for Trouble {
@@ -474,8 +513,13 @@ fn check_envelope(json: &Json) -> Result<(), Unfit> {
     }
 }
 
-/// The elements of a body, each with the bytes it is set aside with.
-fn elements<'a>(form: Form, head: &Head<'_>, body: &'a [u8]) -> Result<Vec<Element<'a>>, Refusal> {
+/// The elements of a body, each with the bytes it is set aside with. Lines that are no JSON are `broken`, each with why.
+fn elements<'a>(
+    form: Form,
+    head: &Head<'_>,
+    body: &'a [u8],
+    broken: &mut Vec<(&'a [u8], String)>,
+) -> Result<Vec<Element<'a>>, Refusal> {
     let parse = |bytes: &[u8]| {
         payload::parse(bytes)
             .map_err(|not| Refusal::new(400, format!("{}: {}", not.cause, not.detail), "correct the JSON"))
@@ -485,9 +529,15 @@ fn elements<'a>(form: Form, head: &Head<'_>, body: &'a [u8]) -> Result<Vec<Eleme
         let lines = reader::text(body)?.split('\n').map(str::trim_ascii).filter(|line| !line.is_empty());
         let element = |(number, line): (usize, &'a str)| {
             let place = Place { element: Some(number), ..Place::default() };
-            Ok(Element { place, json: parse(line.as_bytes())?, bytes: line.as_bytes().into() })
+            match parse(line.as_bytes()) {
+                Ok(json) => Some(Element { place, json, bytes: line.as_bytes().into() }),
+                Err(refusal) => {
+                    broken.push((line.as_bytes(), first_cause(&refusal)));
+                    None
+                }
+            }
         };
-        return lines.enumerate().map(element).collect();
+        return Ok(lines.enumerate().filter_map(element).collect());
     }
     let json = parse(body)?;
     let list = match (form, json) {
@@ -523,7 +573,7 @@ fn binary(head: &Head<'_>, data: Json) -> Result<Json, Refusal> {
 pub(super) fn fuzz(body: &[u8]) {
     for form in [Form::Json, Form::Lines, Form::Cloud, Form::CloudBatch, Form::CloudBinary] {
         let head = Head { headers: &[("ce-id".to_owned(), "%41".to_owned())], query: "" };
-        for element in elements(form, &head, body).unwrap_or_default().iter().take(PROBLEMS_MAX) {
+        for element in elements(form, &head, body, &mut Vec::new()).unwrap_or_default().iter().take(PROBLEMS_MAX) {
             let _ = check_envelope(&element.json);
         }
     }

@@ -12,7 +12,7 @@ use std::sync::{
 pub struct Admitted {
     pub(super) caller: Caller,
     pub(super) form: Form,
-    _slot: Slot,
+    _slots: (Slot, Option<Slot>),
 }
 
 impl Admitted {
@@ -49,11 +49,20 @@ impl HttpIngest {
         }
         let before = self.slots.fetch_add(1, Ordering::AcqRel);
         let slot = Slot(self.slots.clone());
-        if before >= self.http.posts {
+        // Whether a signature is right is known only behind the body. So that nobody without a secret takes all places
+        // by bodies that never end, those with a key have half of them for themselves.
+        let has_keys = self.http.token.is_some() || !self.http.keys.is_empty();
+        let (unproven, is_one_too_many) = if caller == Caller::Signature && has_keys {
+            let before = self.unproven.fetch_add(1, Ordering::AcqRel);
+            (Some(Slot(self.unproven.clone())), before >= self.http.posts.div_ceil(2))
+        } else {
+            (None, false)
+        };
+        if before >= self.http.posts || is_one_too_many {
             let cause = format!("{} posts of this source are under way", self.http.posts);
             let refusal = Refusal::new(429, cause, "send again later, or raise `posts` of the source");
             return Ok(Err(refusal.header("retry-after", "1")));
         }
-        Ok(Ok(Admitted { caller, form, _slot: slot }))
+        Ok(Ok(Admitted { caller, form, _slots: (slot, unproven) }))
     }
 }

@@ -1,6 +1,7 @@
 //! What is posted to the API: samples, which are stored as a whole or refused with every problem, and events that
 //! somebody else has found.
 
+mod again;
 mod body;
 mod cloud;
 mod events;
@@ -12,6 +13,7 @@ mod samples;
 mod table;
 mod time;
 
+pub(crate) use again::PostsAgain;
 pub use body::{RATIO_MAX, SENT_MAX};
 pub use events::{EVENTS_BODY_MAX, EVENTS_MAX, Raised, Told};
 pub use gate::Admitted;
@@ -134,6 +136,8 @@ pub struct HttpIngest {
     table: table::Table,
     keys: keys::Keys,
     slots: Arc<AtomicUsize>,
+    /// Those of the places that are taken by posts whose signature is not known to be right.
+    unproven: Arc<AtomicUsize>,
     window: Mutex<samples::Window>,
     repeats: Mutex<repeat::Repeats>,
     /// Held while events are compared with those that are there and committed.
@@ -157,6 +161,7 @@ impl HttpIngest {
             table: table::Table::new(&contract, name),
             keys: keys::Keys::new(draw_key(chance)),
             slots: Arc::default(),
+            unproven: Arc::default(),
             window: Mutex::new(samples::Window::new(window)),
             repeats: Mutex::new(repeat::Repeats::read(&store, name)?),
             births: Mutex::default(),

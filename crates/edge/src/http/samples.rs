@@ -45,7 +45,7 @@ impl HttpIngest {
             Ok(posted) => Ok(posted),
             Err(Stop::Failed(failed)) => Err(failed),
             Err(Stop::Refused(refusal)) => {
-                self.count_refused(refusal.samples)?;
+                self.count_refused(&refusal)?;
                 Ok(Posted::Refused(refusal))
             }
         }
@@ -207,8 +207,13 @@ impl HttpIngest {
         Ok(counts)
     }
 
-    /// Counts what was refused, at the first site: it belongs to none.
-    pub(super) fn count_refused(&self, count: u64) -> Result<(), StoreError> {
+    /// Counts what was refused for its content, at the first site: it belongs to none. Who may not come in brought
+    /// nothing, and what is under way is counted there.
+    pub(super) fn count_refused(&self, refusal: &Refusal) -> Result<(), StoreError> {
+        if matches!(refusal.status, 401 | 409) {
+            return Ok(());
+        }
+        let count = refusal.samples;
         self.count(Counts { received: count, refused: count, ..Counts::default() })
     }
 

@@ -135,6 +135,7 @@ impl<'t, 'n> Collector<'t, 'n> {
         match self.sample(raw, &mut problems) {
             Ok(Some((site, read))) if problems.is_empty() => {
                 if self.problems.is_empty()
+                    && self.count <= SAMPLES_MAX
                     && let Some(part) = self.parts.get_mut(site)
                 {
                     part.push(read);
