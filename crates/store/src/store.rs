@@ -406,7 +406,9 @@ impl Store {
     /// thread once the part is durable, in the order of submission; in memory it is called at once. Blocks while the
     /// queue is full; therefore `done` must not append or submit itself.
     pub fn submit(&self, part: Part, done: Box<dyn FnOnce(Result<Arc<Batch>, StoreError>) + Send>) {
-        self.0.log.submit(part, done);
+        let Place::Memory(_, faults) = &self.0.place else { return self.0.log.submit(part, done) };
+        let appended = faults.write(|| self.0.log.append(vec![part]));
+        done(appended.map(|batches| batches.into_iter().next().expect("one part makes one batch")));
     }
 
     /// The batch that holds the entry at `from`, or the first one behind it; `None` at the end. Batches without
@@ -448,7 +450,11 @@ impl Store {
     pub fn holdings(&self) -> Result<Holdings, StoreError> {
         let start = self.log_start();
         let holdings = self.0.db.read(|c| db::holdings(c, start))?;
-        Ok(Holdings { missing: self.0.missing.clone(), ..holdings })
+        let missing = match self.dir() {
+            Some(dir) => historian::recover::missing(dir, || self.sealed(&Which::default()))?,
+            None => Vec::new(),
+        };
+        Ok(Holdings { missing, ..holdings })
     }
 
     /// What is sealed at one instant: the place, and the files that the question does not rule out. Entries of the log
