@@ -115,3 +115,67 @@ fn what_was_acknowledged_survives_kill_9_and_what_was_not_is_stored_once() {
     again.stop();
     assert_eq!(stored(&world, &data), sent);
 }
+
+/// The next packet of a client; `None`: nothing came in time, or the connection is closed.
+fn packet(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let mut byte = [0];
+    stream.read_exact(&mut byte).ok()?;
+    let first = byte[0];
+    let (mut length, mut shift) = (0, 0);
+    loop {
+        stream.read_exact(&mut byte).ok()?;
+        length |= usize::from(byte[0] & 0x7F) << shift;
+        shift += 7;
+        if byte[0] & 0x80 == 0 {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    Some((first, body))
+}
+
+#[test]
+fn the_alarm_of_a_rule_reaches_a_client_that_has_subscribed_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let (port, data) = (free_port(), dir.path().join("data"));
+    let project = project(dir.path(), port);
+    let world = World { mqtt: String::new(), eam: "http://127.0.0.1:9".into() };
+    let mut running = start_instance(&world, &project, &data);
+    let mut board = Machine::connect(port).stream;
+    let filter = b"andon/v1/+/events/asset.alarm/#";
+    let mut subscribe =
+        vec![0x82, u8::try_from(5 + filter.len()).unwrap(), 0, 1, 0, u8::try_from(filter.len()).unwrap()];
+    subscribe.extend_from_slice(filter);
+    subscribe.push(1);
+    board.write_all(&subscribe).unwrap();
+    assert_eq!(packet(&mut board), Some((0x90, vec![0, 1, 1])));
+    // Another client id, so that nobody is driven out; too hot for more than an hour.
+    let mut machine = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    machine.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    machine.write_all(b"\x10\x0f\0\x04MQTT\x04\x02\0\x3c\0\x03hot").unwrap();
+    assert_eq!(packet(&mut machine), Some((0x20, vec![0, 0])));
+    let mut machine = Machine { stream: machine, under_way: 0 };
+    for minute in 0..90 {
+        let topic = b"machines/machine-01/temperature";
+        let payload = format!("{{\"timestamp\":{},\"value\":120}}", 1_764_000_000_000_u64 + minute * 60_000);
+        let mut bytes = vec![0x32, u8::try_from(4 + topic.len() + payload.len()).expect("less than 128")];
+        bytes.extend([0, u8::try_from(topic.len()).unwrap()]);
+        bytes.extend_from_slice(topic);
+        bytes.extend([0, 1]);
+        bytes.extend(payload.as_bytes());
+        machine.stream.write_all(&bytes).unwrap();
+        machine.under_way += 1;
+        machine.acknowledged(0).unwrap();
+    }
+    let (first, body) = packet(&mut board).expect("the event");
+    assert_eq!(first, 0x32, "at QoS 1");
+    let topic = b"andon/v1/foundry/events/asset.alarm/machine-01";
+    assert_eq!(body.get(2..2 + topic.len()), Some(&topic[..]), "{}", String::from_utf8_lossy(&body));
+    let event: serde_json::Value = serde_json::from_slice(&body[4 + topic.len()..]).unwrap();
+    let listed = world.list("events", &data, &["type=asset.alarm"]);
+    assert_eq!((&event["id"], &event["data"]["change"]), (&listed[0]["id"], &"activated".into()));
+    running.stop();
+    // Who is told goodbye of 3.1.1 is told by the end of the connection.
+    assert_eq!(packet(&mut board), None);
+}
