@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use andon_model::{Entry, Name, Position, Value, sample::Batch};
+use andon_model::{Entry, Name, Position, Time, Value, sample::Batch, span::Span};
 use andon_store::{
     Limits, RuleStateRow, Store, StoreError, Write, announced,
     conformance::{event, part, read_all},
+    historian::{Keeper, Kept, Policy, Progress, Range},
 };
 use std::{
     fs,
@@ -114,7 +115,9 @@ fn everything_is_there_again_after_a_stop() {
     for old in segments(dir.path()).iter().rev().skip(1) {
         fs::remove_file(old).unwrap();
     }
-    let store = open(dir.path()).unwrap();
+    let refused = open(dir.path()).unwrap_err().to_string();
+    assert!(refused.contains("nothing was sealed"), "{refused}");
+    let store = Store::look(dir.path()).unwrap();
     assert_eq!(store.source_counts(), counts);
     assert!(store.log_start().offset > 0);
     let first = store.read(start(&store)).unwrap().unwrap();
@@ -620,40 +623,97 @@ fn child_fills_its_disk() {
     println!("the disk was full and has room again");
 }
 
-/// The folder as version 1 writes it, with the database packed.
-const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/v1");
+/// The folders as earlier versions and this one write them, with the database packed.
+const FOLDERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
 
-#[test]
-fn a_folder_of_version_1_is_read() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("log")).unwrap();
-    for file in ["format", "states"]
-        .map(PathBuf::from)
-        .into_iter()
-        .chain(segments(Path::new(V1)).into_iter().map(|path| Path::new("log").join(path.file_name().unwrap())))
-    {
-        fs::copy(Path::new(V1).join(&file), dir.path().join(&file)).unwrap();
+/// What is not part of a folder that is kept: it says who holds it, or takes room.
+const NOT_KEPT: [&str; 4] = ["lock", "reserve", "andon.db-wal", "andon.db-shm"];
+
+/// Copies a folder; the database is packed or unpacked on the way.
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        let (path, bytes) = (entry.path(), || fs::read(entry.path()).unwrap());
+        match name.as_str() {
+            name if NOT_KEPT.contains(&name) => {}
+            "andon.db" => {
+                let packed = fs::File::create(to.join("andon.db.gz")).unwrap();
+                let mut packed = flate2::write::GzEncoder::new(packed, flate2::Compression::best());
+                packed.write_all(&bytes()).unwrap();
+                packed.finish().unwrap();
+            }
+            "andon.db.gz" => {
+                let mut database = fs::File::create(to.join("andon.db")).unwrap();
+                std::io::copy(&mut flate2::read::GzDecoder::new(&bytes()[..]), &mut database).unwrap();
+            }
+            _ if path.is_dir() => copy_folder(&path, &to.join(&name)),
+            _ => fs::write(to.join(&name), bytes()).unwrap(),
+        }
     }
-    let packed = fs::File::open(Path::new(V1).join("andon.db.gz")).unwrap();
-    let mut database = fs::File::create(dir.path().join("andon.db")).unwrap();
-    std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut database).unwrap();
-    drop(database);
-    let store = Store::open(dir.path(), &mut |_| panic!("the instance has its id")).unwrap();
+}
+
+/// What every folder that is kept holds, whatever version wrote it.
+fn is_whole(store: &Store) {
     assert_eq!(store.instance().to_string(), "in_0W3GE1R70W3GE1R7");
-    let batches = read_all(&store, start(&store));
-    assert_eq!(batches.iter().map(|batch| batch.part.clone()).collect::<Vec<_>>(), v1_parts());
     for n in 0..7 {
         assert_eq!(store.event(event(n).id).unwrap().unwrap().0.event, event(n));
     }
     assert_eq!(store.read_states().unwrap(), [state(11)]);
     assert_eq!(store.rule_states().unwrap(), [state(12)]);
-    assert_eq!(store.signals().unwrap().len(), 1);
-    store.append(vec![part("line-1", 1, 1)]).unwrap();
-    store.commit(vec![insert(7)]).unwrap();
 }
 
-fn v1_parts() -> Vec<andon_model::sample::Part> {
-    (0..12).map(|n| part("line-1", 5, n * 9)).collect()
+/// What was appended to them; the first version knew signals that have no names.
+fn parts(version: &str) -> Vec<andon_model::sample::Part> {
+    let first = u32::from(version != "v1");
+    (0..12).map(|n| part("line-1", 5, first + n * 9)).collect()
+}
+
+/// Seals what is there, merges nothing and lets the segments go that are not needed.
+fn keep(store: &Store) {
+    let policy = Policy {
+        seal_after: Span::from_secs(3_600),
+        samples: Arc::new(|_| Kept::default()),
+        minutes: Kept::default(),
+        reduce: Arc::new(|_, _| None),
+    };
+    let mut keeper = Keeper::new(store.clone(), policy);
+    keeper.seal_now().ask();
+    while keeper.step(Time(0)).unwrap() == Progress::Worked {}
+}
+
+/// The samples of all signals that have names, wherever they are.
+fn samples(store: &Store) -> usize {
+    let of = |(_, asset, signal)| {
+        let range = Range { asset, signal, from: Time::MIN, to: Time::MAX, after: None, limit: 1_000 };
+        store.range(&range).unwrap().0.len()
+    };
+    store.signals().unwrap().into_iter().map(of).sum()
+}
+
+#[test]
+fn folders_of_every_version_are_read_and_go_on() {
+    for version in ["v1", "v2"] {
+        let dir = tempfile::tempdir().unwrap();
+        copy_folder(&Path::new(FOLDERS).join(version), dir.path());
+        let store = Store::open(dir.path(), &mut |_| panic!("the instance has its id")).unwrap();
+        is_whole(&store);
+        let batches = read_all(&store, start(&store));
+        assert_eq!(batches.iter().map(|batch| batch.part.clone()).collect::<Vec<_>>(), parts(version));
+        let before = store.holdings().unwrap();
+        assert_eq!((before.samples, before.missing.len()), if version == "v1" { (0, 0) } else { (30, 0) });
+        store.append(vec![part("line-1", 1, 1)]).unwrap();
+        store.commit(vec![insert(7)]).unwrap();
+        if version == "v1" {
+            assert_eq!(store.signals().unwrap().len(), 1);
+            continue;
+        }
+        assert_eq!(samples(&store), 61);
+        store.write_states(&[state(60)]).unwrap();
+        keep(&store);
+        assert_eq!((store.holdings().unwrap().samples, samples(&store)), (61, 61));
+        assert!(store.log_start().offset > 0);
+    }
 }
 
 #[test]
@@ -662,23 +722,22 @@ fn write_version_2() {
     let dir = tempfile::tempdir().unwrap();
     let limits = Limits { segment_bytes: 1 << 10, ring_bytes: 0 };
     let store = Store::open_with(dir.path(), &limits, &mut chance).unwrap();
-    for part in v1_parts() {
+    for n in 1..120 {
+        store.signal(&"cartoner-07".parse().unwrap(), &format!("temp-{n}").parse().unwrap()).unwrap();
+    }
+    // Rules have read nothing when half is sealed: all segments stay.
+    for (n, part) in (0..).zip(parts("v2")) {
         store.append(vec![part]).unwrap();
+        if n == 5 {
+            keep(&store);
+        }
     }
     store.commit((0..7).map(insert).chain([Write::RuleState(state(12))]).collect()).unwrap();
-    store.signal(&"cartoner-07".parse().unwrap(), &"temp".parse().unwrap()).unwrap();
     store.write_states(&[state(11)]).unwrap();
     drop(store);
-    let to = Path::new(V1).with_file_name("v2");
-    fs::create_dir_all(to.join("log")).unwrap();
-    for file in ["format", "states"] {
-        fs::copy(dir.path().join(file), to.join(file)).unwrap();
+    let to = Path::new(FOLDERS).join("v2");
+    if to.exists() {
+        fs::remove_dir_all(&to).unwrap();
     }
-    for segment in segments(dir.path()) {
-        fs::copy(&segment, to.join("log").join(segment.file_name().unwrap())).unwrap();
-    }
-    let packed = fs::File::create(to.join("andon.db.gz")).unwrap();
-    let mut packed = flate2::write::GzEncoder::new(packed, flate2::Compression::best());
-    packed.write_all(&fs::read(dir.path().join("andon.db")).unwrap()).unwrap();
-    packed.finish().unwrap();
+    copy_folder(dir.path(), &to);
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Store,
-    historian::{Bucket, Found, Range, Stored},
+    historian::{Bucket, Found, RANGE_BYTES_MAX, Range, Stored},
 };
 use andon_model::{
     AssetName, Entry, Name, Position, Quality, Sample, SignalName, SiteName, Time, Value,
@@ -150,6 +150,14 @@ pub fn agrees(store: &Store, told: &[Told], chance: &mut Chance) {
         let listed = listed.into_iter().find(|value| value.signal == format!("{asset}/{signal}"));
         assert_eq!(listed.map(|value| (value.position, value.value)), last.map(|last| (last.position, last.value)));
     }
+    let counted: BTreeMap<String, u64> =
+        by_signal.iter().map(|((asset, signal), all)| (format!("{asset}/{signal}"), all.len() as u64)).collect();
+    assert_eq!(store.count(&|_, _| true).unwrap(), counted);
+    let force = SignalName::new("force").unwrap();
+    let of_force = store.count(&|_, signal| *signal == force).unwrap();
+    assert_eq!(of_force.get("press-01/force"), counted.get("press-01/force"));
+    assert!(of_force.len() <= 1);
+    several_agree(store, told, usize::try_from(1 + chance.below(60)).unwrap());
     let mut heard: BTreeMap<Name, BTreeMap<AssetName, Time>> = BTreeMap::new();
     for one in told.iter().filter(|one| !one.sample.origin.is_retained()) {
         let newest = heard.entry(one.source.clone()).or_default().entry(one.asset.clone()).or_insert(Time::MIN);
@@ -190,6 +198,28 @@ fn ranges_agree(
         }
     }
     assert_eq!(found, expected, "{asset}/{signal} from {from} to {to} in pages of {limit}");
+}
+
+/// Both signals of an asset in one order, and one of which nothing was ever said.
+fn several_agree(store: &Store, told: &[Told], limit: usize) {
+    let asset = AssetName::new("press-01").unwrap();
+    let signals = ["force", "never", "state"].map(|signal| SignalName::new(signal).unwrap());
+    let mut expected: Vec<(&SignalName, Stored)> =
+        told.iter().filter(|one| one.asset == asset).map(|one| (&one.signal, stored(one))).collect();
+    expected.sort_by_key(|(_, sample)| (sample.time, sample.position));
+    let (from, to) = (Time::MIN, Time::MAX);
+    let mut range = Range { asset, signal: signals[1].clone(), from, to, after: None, limit };
+    let mut found = Vec::new();
+    loop {
+        let (page, more) = store.range_of(&range, &signals).unwrap();
+        assert!(page.len() <= limit && (page.len() == limit || !more));
+        range.after = page.last().map(|(_, last)| (last.time, last.position));
+        found.extend(page.into_iter().map(|(index, sample)| (&signals[index], sample)));
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(found, expected, "in pages of {limit}");
 }
 
 fn buckets_agree(
@@ -245,4 +275,75 @@ pub(super) fn samples_are_found(store: &Store) {
     assert_eq!(store.last(&nowhere.asset, &nowhere.signal).unwrap(), None);
     assert_eq!(store.downsample(&nowhere.asset, &nowhere.signal, Time::MIN, Time::MAX, 10).unwrap(), []);
     assert_eq!(store.holdings().unwrap().sealed, store.log_start());
+    questions_have_ends(store, &told);
+    large_samples_come_in_pages(store);
+}
+
+/// Questions that ask for everything, for nothing, or the wrong way round.
+fn questions_have_ends(store: &Store, told: &[Told]) {
+    let (asset, signal) = (AssetName::new("press-01").unwrap(), SignalName::new("force").unwrap());
+    let mut samples: Vec<&Told> = told.iter().filter(|one| one.asset == asset && one.signal == signal).collect();
+    samples.sort_by_key(|one| (one.sample.time, one.position));
+    ranges_agree(store, &asset, &signal, &samples, (Time::MIN, Time::MAX), 77);
+    for points in [1, 2, 1_000, usize::MAX] {
+        buckets_agree(store, &asset, &signal, &samples, (Time::MIN, Time::MAX), points);
+    }
+    let (first, last) = (samples[0].sample.time, samples[samples.len() - 1].sample.time);
+    let ask = |from, to, after, limit| {
+        store.range(&Range { asset: asset.clone(), signal: signal.clone(), from, to, after, limit }).unwrap()
+    };
+    for (from, to) in [(first, first), (last, first), (Time::MAX, Time::MIN), (Time::MIN, first)] {
+        assert_eq!(ask(from, to, None, 10), (Vec::new(), false));
+        assert_eq!(store.downsample(&asset, &signal, from, to, 10).unwrap(), []);
+    }
+    assert_eq!(ask(Time::MIN, Time::MAX, None, 0).0, []);
+    assert_eq!(ask(Time::MIN, Time::MAX, Some((Time::MAX, store.log_end())), 10), (Vec::new(), false));
+    assert_eq!(ask(Time::MIN, Time::MAX, None, usize::MAX).0.len(), samples.len());
+    assert_eq!(store.downsample(&asset, &signal, Time::MIN, Time::MAX, 0).unwrap(), []);
+    // Among samples of one time their places decide, also where a page ends between them.
+    let same = samples.windows(2).find(|two| two[0].sample.time == two[1].sample.time).expect("some are equal");
+    let time = same[0].sample.time;
+    let (found, more) = ask(time, Time(time.0 + 1), Some((time, same[0].position)), 1);
+    assert_eq!(found, [stored(same[1])]);
+    assert_eq!(more, samples.iter().filter(|one| one.sample.time == time).count() > 2);
+    let beyond = Position { offset: u64::MAX >> 1, ..store.log_end() };
+    assert_eq!(store.sample_at(beyond).unwrap(), None);
+    let elsewhere = Position { epoch: 99, offset: 0 };
+    assert_eq!(store.sample_at(elsewhere).unwrap(), None);
+}
+
+/// An answer ends before it takes all the memory.
+fn large_samples_come_in_pages(store: &Store) {
+    let (asset, signal) = (AssetName::new("camera-03").unwrap(), SignalName::new("picture").unwrap());
+    let number = store.signal(&asset, &signal).unwrap();
+    let picture: Value = Value::Bytes(vec![9; 1 << 20].into());
+    let mut told = Vec::new();
+    for n in 0..70 {
+        let mut part = Part::new(SiteName::new("hamburg").unwrap(), Name::new("line-1").unwrap());
+        part.entries.push(Entry::Sample(Sample {
+            signal: number,
+            // The later in the log, the earlier.
+            time: Time(BEGIN.0 - n * SECOND),
+            received: BEGIN,
+            quality: Quality::GOOD,
+            value: picture.clone(),
+            origin: Origin::Live,
+        }));
+        part.counts = Counts { received: 1, stored: 1, ..Counts::default() };
+        tell(&mut told, &store.append(vec![part]).unwrap(), vec![(asset.clone(), signal.clone())]);
+    }
+    let mut range = Range { asset, signal, from: Time::MIN, to: Time::MAX, after: None, limit: 1_000 };
+    let mut pages = Vec::new();
+    let mut times = Vec::new();
+    loop {
+        let (page, more) = store.range(&range).unwrap();
+        range.after = page.last().map(|last| (last.time, last.position));
+        pages.push(page.len());
+        times.extend(page.into_iter().map(|sample| sample.time));
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(times, told.iter().rev().map(|one| one.sample.time).collect::<Vec<_>>());
+    assert!(pages.len() > 1 && pages.iter().all(|samples| *samples <= RANGE_BYTES_MAX >> 20), "{pages:?}");
 }

@@ -46,14 +46,15 @@ fn number(store: &Store, signal: u32) -> SignalNo {
     store.signal(&format!("press-{}", signal % 2).parse().unwrap(), &format!("s{signal}").parse().unwrap()).unwrap()
 }
 
-/// Samples of two sites and sources, mostly of one day, some late, some of the day before.
+/// Samples of two sites and sources, mostly of one day, some of one site late, of the day before.
 fn fill(store: &Store, parts: i64) {
     for n in 0..parts {
         let site = SiteName::new(if n % 3 == 0 { "monterrey" } else { "hamburg" }).unwrap();
         let mut part = Part::new(site, Name::new(if n % 2 == 0 { "line-1" } else { "line-2" }).unwrap());
         for m in 0..10 {
             let received = BEGIN.plus(Span::from_secs(n * 60 + m));
-            let time = if m == 9 { received.minus(Span::from_secs(26 * 3_600)) } else { received };
+            let late = m == 9 && n % 3 > 0;
+            let time = if late { received.minus(Span::from_secs(26 * 3_600)) } else { received };
             part.entries.push(Entry::Sample(Sample {
                 signal: number(store, u32::try_from((n + m) % 4).unwrap()),
                 time,
@@ -332,8 +333,18 @@ fn a_missing_file_is_named_and_what_belongs_to_its_day_is_left() {
     keep(&store, &policy(None, None), 3).unwrap();
     let sealed = store.sealed(&Which::default()).unwrap();
     let gone = sealed.files[0].path(dir.path());
-    drop(store);
     std::fs::remove_file(&gone).unwrap();
+    assert_eq!(store.holdings().unwrap().missing, std::slice::from_ref(&gone));
+    let question = |store: &Store| {
+        let (asset, signal) = ("press-0".parse().unwrap(), "s0".parse().unwrap());
+        store.downsample(&asset, &signal, Time::MIN, Time::MAX, 10).unwrap_err().to_string()
+    };
+    assert!(question(&store).contains(gone.to_str().unwrap()), "{}", question(&store));
+    drop(store);
+    let look = Store::look(dir.path()).unwrap();
+    assert_eq!(look.holdings().unwrap().missing, std::slice::from_ref(&gone));
+    assert!(question(&look).contains(gone.to_str().unwrap()));
+    drop(look);
     let (leftover, foreign) = (gone.with_file_name("1-0-999999.parquet"), gone.with_file_name("notes.parquet"));
     std::fs::write(&leftover, "what a crash may have left").unwrap();
     std::fs::write(&foreign, "somebody else's").unwrap();
@@ -364,7 +375,7 @@ fn a_database_that_does_not_fit_the_log_refuses_the_start() {
     let set = |place: i64| change(&format!("UPDATE sealed SET place = {place}"));
     set(3);
     let refused = open(dir.path()).err().unwrap().to_string();
-    assert!(refused.contains("sealed only up to 1/3"), "{refused}");
+    assert!(refused.contains("only what is before 1/3 was sealed"), "{refused}");
     set(1_000_000);
     let refused = open(dir.path()).err().unwrap();
     assert!(matches!(refused, StoreError::Beyond { .. }), "{refused}");
@@ -379,7 +390,7 @@ fn a_database_that_does_not_fit_the_log_refuses_the_start() {
     let before = there(dir.path());
     assert!(!before.is_empty());
     let refused = open(dir.path()).err().expect("it is refused").to_string();
-    assert!(refused.contains("sealed nothing"), "{refused}");
+    assert!(refused.contains("nothing was sealed"), "{refused}");
     assert_eq!(there(dir.path()), before);
 }
 
@@ -531,7 +542,7 @@ fn killed_open(dir: &Path) -> Store {
 
 #[test]
 fn kill_9_while_files_are_written_merged_and_removed_loses_and_doubles_nothing() {
-    for seed in 0..4_u64 {
+    for seed in 0..3_u64 {
         let dir = scratch();
         let mut acknowledged: Vec<(i64, u64)> = Vec::new();
         let mut worked = false;

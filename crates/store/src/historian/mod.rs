@@ -114,7 +114,7 @@ pub struct Holdings {
     /// Samples that rules have not read since a full disk took their segment, by source; each with a gap. They are in
     /// the files.
     pub dropped: BTreeMap<Name, u64>,
-    /// Files that are listed and were not there, or not whole, at the start.
+    /// Files that are listed and not there, or not whole.
     pub missing: Vec<PathBuf>,
 }
 

@@ -7,7 +7,7 @@ mod rows;
 mod size;
 pub(crate) mod sums;
 
-pub(crate) use rows::Rows;
+pub(crate) use rows::{Rows, signals};
 
 use crate::StoreError;
 use ::parquet::{errors::ParquetError, file::writer::SerializedFileWriter};

@@ -12,9 +12,10 @@ use super::{
     parquet::{self, Filter, Row, Rows},
 };
 use crate::{Store, StoreError};
+use ahash::{AHashMap, AHashSet};
 use andon_model::{AssetName, Entry, Position, SignalName, SignalNo, Time, Value, sample::Sample};
 use std::{
-    collections::{BTreeMap, BinaryHeap, VecDeque},
+    collections::{BTreeMap, BinaryHeap},
     io,
     ops::{ControlFlow, Range as Span},
     path::Path,
@@ -36,49 +37,84 @@ impl Store {
     /// Samples of a signal in the order of their time and place, and whether there are more. At most
     /// [`RANGE_SAMPLES_MAX`] are given, and fewer where they are large ([`RANGE_BYTES_MAX`]).
     pub fn range(&self, range: &Range) -> Result<(Vec<Stored>, bool), StoreError> {
-        let Some(number) = last::number(self, &range.asset, &range.signal)? else { return Ok((Vec::new(), false)) };
+        let (found, more) = self.range_of(range, std::slice::from_ref(&range.signal))?;
+        Ok((found.into_iter().map(|(_, sample)| sample).collect(), more))
+    }
+
+    /// The same of several signals of the asset, whatever the range names, each sample with the place of its signal
+    /// among them: the log is read once for all.
+    pub fn range_of(&self, range: &Range, signals: &[SignalName]) -> Result<(Vec<(usize, Stored)>, bool), StoreError> {
+        let mut wanted = Vec::new();
+        for (index, signal) in signals.iter().enumerate() {
+            if let Some(number) = last::number(self, &range.asset, signal)? {
+                wanted.push((number, index, format!("{}/{signal}", range.asset)));
+            }
+        }
         let limit = range.limit.min(RANGE_SAMPLES_MAX);
         let from = range.after.map_or(range.from, |(time, _)| time.max(range.from));
-        if from >= range.to {
+        if from >= range.to || wanted.is_empty() {
             return Ok((Vec::new(), false));
         }
-        let name = format!("{}/{}", range.asset, range.signal);
         let which = Which {
             kind: Some(Kind::Samples),
-            signal: Some(&name),
+            signal: wanted.first().filter(|_| wanted.len() == 1).map(|(.., name)| name.as_str()),
             from: Some(from),
             to: Some(range.to),
             ..Which::default()
         };
         let is = |time: Time, at: Position| time < range.to && range.after.is_none_or(|after| (time, at) > after);
+        let numbers: AHashMap<SignalNo, usize> = wanted.iter().map(|(number, index, _)| (*number, *index)).collect();
         self.again(&which, |asked| {
             let mut earliest = Earliest { limit, ..Earliest::default() };
-            self.hot(asked.hot, number, (from, range.to), &mut |position, sample| {
-                if is(sample.time, position) {
-                    earliest.push(stored(position, sample));
+            self.hot(asked.hot, &numbers, (from, range.to), &mut |position, sample| {
+                if let Some(index) = numbers.get(&sample.signal).filter(|_| is(sample.time, position)) {
+                    earliest.push(*index, stored(position, sample));
                 }
             })?;
-            let Earliest { samples, cut, .. } = earliest;
-            let mut hot: VecDeque<ByPlace> = samples.into_sorted_vec().into();
-            let mut cold = Cold::new(self, &asked.files, &name, from, range.to);
-            let mut next = cold.next(&is)?;
-            let (mut found, mut bytes) = (Vec::new(), 0);
-            // Where the last one that is remembered of the log has been given, others of it may come before those of files.
-            while found.len() < limit && bytes < RANGE_BYTES_MAX && !(hot.is_empty() && cut) {
-                let hot_first = match (&next, hot.front()) {
-                    (None, None) => break,
-                    (Some(cold), Some(ByPlace(hot))) => (hot.time, hot.position) < (cold.time, cold.position),
-                    (cold, _) => cold.is_none(),
-                };
-                let sample = if hot_first {
-                    hot.pop_front().map(|ByPlace(sample)| sample)
-                } else {
-                    std::mem::replace(&mut next, cold.next(&is)?)
-                };
-                bytes += sample.as_ref().map_or(0, size);
-                found.extend(sample);
+            for (_, index, name) in &wanted {
+                let mut cold = Cold::new(self, &asked.files, name, from, range.to);
+                while let Some(sample) = cold.next(&is)? {
+                    if !earliest.wants(&sample) {
+                        break;
+                    }
+                    earliest.push(*index, sample);
+                }
             }
-            Ok((found, next.is_some() || !hot.is_empty() || cut))
+            let Earliest { samples, cut, .. } = earliest;
+            let found = samples.into_sorted_vec().into_iter().map(|ByPlace(sample, index)| (index, sample));
+            Ok((found.collect(), cut))
+        })
+    }
+
+    /// How many samples there are of each signal that is wanted, in the log and in files, by `asset/signal`; a signal
+    /// without samples is left out. The log is read once, and of files the signals alone.
+    pub fn count(&self, wanted: &dyn Fn(&AssetName, &SignalName) -> bool) -> Result<BTreeMap<String, u64>, StoreError> {
+        let signals = self.signals()?.into_iter().filter(|(_, asset, signal)| wanted(asset, signal));
+        let names: AHashMap<SignalNo, String> =
+            signals.map(|(number, asset, signal)| (number, format!("{asset}/{signal}"))).collect();
+        let known: AHashSet<&str> = names.values().map(String::as_str).collect();
+        let which = Which { kind: Some(Kind::Samples), ..Which::default() };
+        self.again(&which, |asked| {
+            let mut of_log: AHashMap<SignalNo, u64> = AHashMap::new();
+            self.hot(asked.hot, &names, (Time::MIN, Time::MAX), &mut |_, sample| {
+                *of_log.entry(sample.signal).or_default() += 1;
+            })?;
+            let of_log = of_log.into_iter().filter_map(|(number, count)| Some((names.get(&number)?.clone(), count)));
+            let mut counts: BTreeMap<String, u64> = of_log.collect();
+            for file in &asked.files {
+                let facts = &file.facts;
+                let mut add = |name: &str, count| {
+                    if known.contains(name) {
+                        *counts.entry(name.to_owned()).or_default() += count;
+                    }
+                };
+                if facts.first_signal == facts.last_signal {
+                    add(&facts.first_signal, facts.rows);
+                } else {
+                    parquet::signals(&self.path(file), &mut add)?;
+                }
+            }
+            Ok(counts)
         })
     }
 
@@ -101,7 +137,7 @@ impl Store {
         let which = Which { signal: Some(&name), from: Some(start), to: end, ..Which::default() };
         self.again(&which, |asked| {
             let mut buckets = Buckets { grid, of: BTreeMap::new() };
-            self.hot(asked.hot, number, (from, to), &mut |_, sample| {
+            self.hot(asked.hot, &[(number, ())].into(), (from, to), &mut |_, sample| {
                 if !sample.quality.is_bad() {
                     buckets.sample(sample.time, sample.value.number());
                 }
@@ -208,16 +244,20 @@ impl Store {
         }
     }
 
-    /// Passes over the samples of a signal in the log that are not sealed and in a range of source time.
-    fn hot(
+    /// Passes over the samples of signals in the log that are not sealed and in a range of source time.
+    fn hot<T>(
         &self,
         start: Position,
-        signal: SignalNo,
+        signals: &AHashMap<SignalNo, T>,
         (first, end): (Time, Time),
         each: &mut dyn FnMut(Position, &Sample),
     ) -> Result<(), StoreError> {
         let log = start.offset..self.log_end().offset.max(start.offset);
-        for part in self.parts(log, signal, first, end)? {
+        let mut parts = Vec::new();
+        for signal in signals.keys() {
+            parts.extend(self.parts(log.clone(), *signal, first, end)?);
+        }
+        for part in joined(parts) {
             let mut at = Position { offset: part.start, ..start };
             while at.offset < part.end {
                 let Some(batch) = self.read(at)? else { break };
@@ -228,7 +268,7 @@ impl Store {
                 let entries = batch.part.entries.iter().zip(batch.first.offset..);
                 for (entry, offset) in entries.skip(usize::try_from(skip).unwrap_or(usize::MAX)) {
                     if let Entry::Sample(sample) = entry
-                        && sample.signal == signal
+                        && signals.contains_key(&sample.signal)
                         && sample.time >= first
                         && sample.time < end
                         && offset < part.end
@@ -256,6 +296,19 @@ impl Asked {
     fn is(&self, now: &Sealed) -> bool {
         (self.sealed, &self.files) == (now.place, &now.files)
     }
+}
+
+/// Parts of the log in their order, none of it twice.
+fn joined(mut parts: Vec<Span<u64>>) -> Vec<Span<u64>> {
+    parts.sort_by_key(|part| part.start);
+    let mut all: Vec<Span<u64>> = Vec::new();
+    for part in parts {
+        match all.last_mut() {
+            Some(before) if part.start <= before.end => before.end = before.end.max(part.end),
+            _ => all.push(part),
+        }
+    }
+    all
 }
 
 fn named(signal: &str) -> Option<(AssetName, SignalName)> {
@@ -294,19 +347,28 @@ struct Earliest {
 }
 
 impl Earliest {
-    fn push(&mut self, sample: Stored) {
+    /// Whether a sample is among the earliest so far; those behind one that is not are not either.
+    fn wants(&mut self, sample: &Stored) -> bool {
+        let full = self.cut || self.samples.len() >= self.limit;
+        let latest = self.samples.peek().map(ByPlace::key);
+        let wants = !full || latest.is_some_and(|latest| (sample.time, sample.position) < latest);
+        self.cut |= !wants;
+        wants
+    }
+
+    fn push(&mut self, index: usize, sample: Stored) {
         self.bytes += size(&sample);
-        self.samples.push(ByPlace(sample));
+        self.samples.push(ByPlace(sample, index));
         while self.samples.len() > self.limit || self.bytes > RANGE_BYTES_MAX && self.samples.len() > 1 {
-            let Some(ByPlace(latest)) = self.samples.pop() else { break };
+            let Some(ByPlace(latest, _)) = self.samples.pop() else { break };
             self.bytes -= size(&latest);
             self.cut = true;
         }
     }
 }
 
-/// A sample in the order of time and place.
-struct ByPlace(Stored);
+/// A sample in the order of time and place, with that of its signal among those that are asked for.
+struct ByPlace(Stored, usize);
 
 impl ByPlace {
     fn key(&self) -> (Time, Position) {
@@ -346,7 +408,8 @@ struct Cold<'a> {
 
 impl<'a> Cold<'a> {
     fn new(store: &'a Store, files: &'a [FileRow], name: &'a str, from: Time, to: Time) -> Self {
-        let mut ahead: Vec<&FileRow> = files.iter().collect();
+        let holds = |file: &&FileRow| (&*file.facts.first_signal..=&*file.facts.last_signal).contains(&name);
+        let mut ahead: Vec<&FileRow> = files.iter().filter(holds).collect();
         ahead.sort_by_key(|file| std::cmp::Reverse(file.facts.first_time));
         let filter = Filter { signal: Some(name), from: Some(from), to: Some(to), position: None };
         Self { store, filter, ahead, open: Vec::new() }

@@ -14,15 +14,15 @@ use std::{
 pub(crate) fn recover(data: &Path, sealed: &Sealed, start: Position, disk: &Disk) -> Result<Vec<PathBuf>, StoreError> {
     // Segments go only once they are sealed: before the first sealing the log is whole.
     if sealed.place.map_or(0, |place| place.offset) < start.offset {
-        let place = sealed.place.map_or_else(|| "nothing".to_owned(), |place| format!("only up to {place}"));
+        let sealed =
+            sealed.place.map_or_else(|| "nothing was".to_owned(), |place| format!("only what is before {place} was"));
         let what = format!(
-            "the log begins at {start}, but the historian is sealed {place}: what is between is in neither. \
+            "the log begins at {start}, but {sealed} sealed: what is between is in neither the log nor the historian. \
              The database is older than the log"
         );
         return Err(StoreError::corrupt(&data.join("andon.db"), 0, what));
     }
-    let is_there = |row: &&FileRow| fs::metadata(row.path(data)).is_ok_and(|file| file.len() == row.facts.bytes);
-    let missing: Vec<&FileRow> = sealed.files.iter().filter(|row| !is_there(row)).collect();
+    let missing: Vec<&FileRow> = sealed.files.iter().filter(|row| !is_there(data, row)).collect();
     let listed: HashSet<PathBuf> = sealed.files.iter().map(|row| row.path(data)).collect();
     for kind in Kind::ALL {
         for (site, dir) in named(&data.join(kind.folder()), "site=") {
@@ -37,6 +37,22 @@ pub(crate) fn recover(data: &Path, sealed: &Sealed, start: Position, disk: &Disk
         }
     }
     Ok(missing.into_iter().map(|row| row.path(data)).collect())
+}
+
+/// The files that are listed and not there, or not whole, by now. Somebody may be merging and removing them meanwhile:
+/// what is not listed any more, by `list`, has gone as it should.
+pub(crate) fn missing(data: &Path, list: impl Fn() -> Result<Sealed, StoreError>) -> Result<Vec<PathBuf>, StoreError> {
+    let mut missing = list()?.files;
+    missing.retain(|row| !is_there(data, row));
+    if !missing.is_empty() {
+        let listed = list()?.files;
+        missing.retain(|row| listed.contains(row));
+    }
+    Ok(missing.iter().map(|row| row.path(data)).collect())
+}
+
+fn is_there(data: &Path, row: &FileRow) -> bool {
+    fs::metadata(row.path(data)).is_ok_and(|file| file.len() == row.facts.bytes)
 }
 
 /// The folders in a folder that are named so, with what follows.

@@ -79,6 +79,28 @@ impl Wanted {
     }
 }
 
+/// Passes over the signals of a file with the samples of each, a signal once or several times; nothing else is read.
+pub(crate) fn signals(path: &Path, each: &mut dyn FnMut(&str, u64)) -> Result<(), StoreError> {
+    let Rows { file, metadata, .. } = Rows::open(path, &Filter::default())?;
+    guarded(path, || {
+        let mut read = || -> ParquetResult<()> {
+            for (group, of) in metadata.row_groups().iter().enumerate() {
+                let mut column = Column::<ByteArrayType>::open(&file, &metadata, group, number::SIGNAL)?;
+                let rows = usize::try_from(of.num_rows())?;
+                for start in (0..rows).step_by(ROWS_AT_ONCE) {
+                    let signals = column.read(start..rows.min(start + ROWS_AT_ONCE))?.values;
+                    for same in signals.chunk_by(|a, b| a.data() == b.data()) {
+                        let name = same.first().map(ByteArray::as_utf8).transpose()?.unwrap_or_default();
+                        each(name, same.len() as u64);
+                    }
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|e| failed(path, "read", e))
+    })
+}
+
 /// The rows of a file that pass a filter, in their order.
 pub(crate) struct Rows {
     path: PathBuf,
