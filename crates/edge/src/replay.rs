@@ -5,18 +5,13 @@
 //! [`recover`] finds the marks of a replay that was cut off, and removes what they name. What is wrong in another way
 //! now is set aside anew before anything of it is stored.
 
-use crate::{
-    duplicates::Duplicates,
-    files::{Again, again},
-    given::{Chance, draw_key},
-    mapping::{Incoming, TopicTable},
-    problem::Problem,
-    shdr::{ShdrCore, codec::Heard},
-    source::{GROUP_ENTRIES_MAX, Quarantine},
-};
-use andon_contract::contract::{Contract, SourceKind};
+mod read;
+
+use self::read::{Read, Readers};
+use crate::{given::Chance, source::GROUP_ENTRIES_MAX};
+use andon_contract::contract::Contract;
 use andon_model::{
-    AssetName, Entry, ExceptionId, Mark, Name, Sample, SignalName, SignalNo, SiteName, Time, Value,
+    Entry, ExceptionId, Mark, Name, Sample, SignalNo, SiteName, Time, Value,
     sample::{Counts, Part},
 };
 use andon_store::{
@@ -51,7 +46,7 @@ const OF: &str = "quarantine";
 
 /// Causes of messages of which only the beginning was kept.
 const CUT: [&str; 3] = ["too-large", "too-long", "cut-off"];
-/// Causes that leave nothing of a message: with any other one, some of its signals were stored when it came.
+/// Causes that leave nothing of a message or a line: with any other one, some of its signals were stored when it came.
 const WHOLE: [&str; 9] = [
     "unknown-topic",
     "unknown-place",
@@ -63,6 +58,10 @@ const WHOLE: [&str; 9] = [
     "too-deep",
     "empty",
 ];
+/// Those of them that are said of each signal alone where the payload itself is the value of all.
+const WHOLE_BUT_PLAIN: [&str; 2] = ["not-finite", "empty"];
+/// Causes that leave nothing of a row of a file.
+const WHOLE_ROW: [&str; 3] = ["unknown-asset", "not-json", "too-deep"];
 
 /// Which messages are read again.
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +125,7 @@ pub fn replay(contract: &Arc<Contract>, store: &Store, ask: &Ask, chance: &mut C
     let Some(exception) = store.exception(ask.exception)? else { return Ok(done) };
     let code = exception.fingerprint.split(':').nth(2).unwrap_or_default();
     let rows = rows(store, ask, &mut done)?;
-    let mut round = Round { contract, store, code, readers: HashMap::new(), kept: HashMap::new(), done };
+    let mut round = Round { store, code, readers: Readers::new(contract, store, ask.now), kept: HashMap::new(), done };
     let mut taken = Vec::new();
     for (number, row) in rows {
         round.done.messages += 1;
@@ -162,23 +161,35 @@ fn us() -> Name {
 
 fn finish(store: &Store) -> Result<(), StoreError> {
     let Some(intake) = store.intake(&us(), OF)? else { return Ok(()) };
-    let mut at = intake.position;
-    let mut exceptions = BTreeSet::new();
-    let mut writes = Vec::new();
+    let mut at = intake.position.max(store.log_start());
+    // By message: which of its parts are durable. A crash may come between the parts of several sites; then the message
+    // stays, and what is there of it is found when it is read again.
+    let mut parts: BTreeMap<(u64, Time), BTreeSet<u64>> = BTreeMap::new();
+    let mut whole = Vec::new();
     while let Some(batch) = store.read(at)? {
         for entry in &batch.part.entries {
-            let Entry::Mark(Mark::Rows { of, .. }) = entry else { continue };
-            let Some((number, received)) = named(of) else { continue };
-            // A number may be given again to a later message; the time of its receipt tells them apart.
-            if let Some(row) = store.quarantined_message(number)?.filter(|row| row.received == received) {
-                exceptions.insert(row.exception);
-                writes.push(Write::QuarantineRemove(number));
+            let Entry::Mark(Mark::Rows { of, from, to }) = entry else { continue };
+            let Some(message) = named(of) else { continue };
+            let of_it = parts.entry(message).or_default();
+            of_it.insert(*from);
+            if of_it.len() as u64 >= *to {
+                parts.remove(&message);
+                whole.push(message);
             }
         }
         if batch.end() <= at {
             break;
         }
         at = batch.end();
+    }
+    let mut exceptions = BTreeSet::new();
+    let mut writes = Vec::new();
+    for (number, received) in whole {
+        // A number may be given again to a later message; the time of its receipt tells them apart.
+        if let Some(row) = store.quarantined_message(number)?.filter(|row| row.received == received) {
+            exceptions.insert(row.exception);
+            writes.push(Write::QuarantineRemove(number));
+        }
     }
     writes.push(Write::IntakeRemove(us(), OF.to_owned()));
     for part in writes.chunks(WRITES_MAX) {
@@ -230,30 +241,24 @@ struct Message {
     /// Of a row of a file: what it is. Each wrong column of it has set it aside once.
     row: Option<u64>,
     parts: Vec<Part>,
+    /// Whether nothing of it was stored when it came.
+    whole: bool,
     /// What is set aside anew, before anything is stored.
     anew: Vec<Write>,
+    /// Events, which are known by their ids.
+    events: Vec<Write>,
     /// Whether nothing of it is wrong any more, as far as this exception goes.
     mended: bool,
-}
-
-/// How messages of a source are read.
-enum Reader {
-    Topics(Box<TopicTable>),
-    Shdr(Box<ShdrCore>),
-    Rows(Box<Again>),
-    /// They are not, for this reason.
-    Not(&'static str),
 }
 
 /// Messages of an exception by what they hold.
 type Kept = HashSet<(Time, u64)>;
 
 struct Round<'a> {
-    contract: &'a Arc<Contract>,
     store: &'a Store,
     /// The cause of the exception.
     code: &'a str,
-    readers: HashMap<Name, Reader>,
+    readers: Readers<'a>,
     /// What is set aside under other exceptions.
     kept: HashMap<ExceptionId, Kept>,
     done: Replayed,
@@ -263,16 +268,14 @@ impl Round<'_> {
     /// Reads a message; `None`: it stays where it is.
     fn take(&mut self, number: u64, row: &QuarantineRow, chance: &mut Chance) -> Result<Option<Message>, StoreError> {
         let cut = CUT.contains(&self.code) || row.topic.chars().count() >= TOPIC_KEPT;
-        let (parts, quarantine) = if cut {
+        if cut {
             let why = "only its beginning was kept, so it cannot be read again";
             return Ok(self.stays(row, why));
-        } else {
-            match self.read(row, chance)? {
-                Ok(read) => read,
-                Err(why) => return Ok(self.stays(row, &why)),
-            }
+        }
+        let Read { parts, aside: writes, events } = match self.readers.read(self.code, row, chance)? {
+            Ok(read) => read,
+            Err(why) => return Ok(self.stays(row, &why)),
         };
-        let writes = quarantine.into_writes();
         let mut anew = Vec::new();
         let mut wrong = false;
         for write in &writes {
@@ -297,45 +300,20 @@ impl Round<'_> {
         }
         let mended = !wrong;
         self.done.wrong += u64::from(wrong);
-        let of_row = matches!(self.readers.get(&row.source), Some(Reader::Rows(_))).then(|| hash(row));
-        Ok(Some(Message { number, received: row.received, row: of_row, parts, anew, mended }))
+        let of_row = self.readers.are_rows(&row.source).then(|| hash(row));
+        let whole = if of_row.is_some() {
+            WHOLE_ROW.contains(&self.code)
+        } else {
+            WHOLE.contains(&self.code)
+                && !(WHOLE_BUT_PLAIN.contains(&self.code) && self.readers.is_plain(&row.source, &row.topic))
+        };
+        Ok(Some(Message { number, received: row.received, row: of_row, parts, whole, anew, events, mended }))
     }
 
     fn stays(&mut self, row: &QuarantineRow, why: &str) -> Option<Message> {
         self.done.wrong += 1;
         self.done.tell(format!("a message of the source {}: {why}", row.source));
         None
-    }
-
-    /// What the present mapping makes of a message; an error says why it cannot be asked.
-    fn read(
-        &mut self,
-        row: &QuarantineRow,
-        chance: &mut Chance,
-    ) -> Result<Result<(Vec<Part>, Quarantine), String>, StoreError> {
-        let Self { contract, store, readers, .. } = self;
-        if !readers.contains_key(&row.source) {
-            readers.insert(row.source.clone(), Reader::new(contract, &row.source, chance));
-        }
-        let mut numbers = |asset: &AssetName, signal: &SignalName| store.signal(asset, signal);
-        match readers.get_mut(&row.source) {
-            None => Ok(Err("there is no such source".to_owned())),
-            Some(Reader::Not(why)) => Ok(Err((*why).to_owned())),
-            Some(Reader::Rows(rows)) => {
-                let taken = again(rows, row, &mut numbers)?;
-                Ok(taken.map(|()| rows.core.intake.take()))
-            }
-            Some(Reader::Topics(table)) => of_topic(contract, table, row, &mut numbers).map(Ok),
-            Some(Reader::Shdr(core)) => {
-                let heard = match std::str::from_utf8(&row.bytes) {
-                    Ok(line) => Heard::Line(line),
-                    Err(_) => Heard::NotText(&row.bytes),
-                };
-                core.begin();
-                core.heard(heard, row.received, &mut numbers)?;
-                Ok(Ok(core.take()))
-            }
-        }
     }
 
     /// Whether the same message is set aside under another exception: each wrong signal of it keeps it once.
@@ -356,22 +334,27 @@ impl Round<'_> {
 
     /// Leaves out samples that are stored already: when the message came, or by the same message again.
     fn leave_known(&mut self, taken: &mut [Message]) -> Result<(), StoreError> {
-        let whole = WHOLE.contains(&self.code);
-        let is_asked = |sample: &Sample| !whole || is_timed(sample);
+        let is_asked = |whole: bool, sample: &Sample| !whole || is_timed(sample);
         let mut wanted: BTreeMap<SignalNo, BTreeSet<Time>> = BTreeMap::new();
-        for sample in taken.iter().flat_map(|m| &m.parts).flat_map(|part| &part.entries).filter_map(sample) {
-            if is_asked(sample) {
-                wanted.entry(sample.signal).or_default().insert(sample.time);
+        for Message { parts, whole, .. } in &*taken {
+            for sample in parts.iter().flat_map(|part| &part.entries).filter_map(sample) {
+                if is_asked(*whole, sample) {
+                    wanted.entry(sample.signal).or_default().insert(sample.time);
+                }
             }
         }
         let mut known = stored(self.store, &wanted)?;
         let mut of_rows = HashSet::new();
-        for Message { row, received, parts, .. } in taken {
+        for Message { row, received, parts, whole, .. } in taken {
             for part in parts {
-                part.entries.retain(|entry| match entry {
-                    Entry::Sample(sample) if is_asked(sample) => known.insert(Same::of(sample)),
-                    Entry::Sample(sample) => row.is_none_or(|row| of_rows.insert((row, *received, sample.signal))),
-                    Entry::Mark(_) => false,
+                part.entries.retain(|entry| match (entry, row.as_ref()) {
+                    (Entry::Mark(_), _) => false,
+                    // Equal values of several rows are several samples, unless a time of theirs says otherwise.
+                    (Entry::Sample(sample), Some(row)) if !is_timed(sample) => {
+                        !(is_asked(*whole, sample) && known.contains(&Same::of(sample)))
+                            && of_rows.insert((*row, *received, sample.signal))
+                    }
+                    (Entry::Sample(sample), _) => !is_asked(*whole, sample) || known.insert(Same::of(sample)),
                 });
                 let Counts { stored: had, duplicate, refused, .. } = part.counts;
                 let stored = part.entries.len() as u64;
@@ -384,65 +367,6 @@ impl Round<'_> {
         }
         Ok(())
     }
-}
-
-impl Reader {
-    fn new(contract: &Arc<Contract>, name: &Name, chance: &mut Chance) -> Self {
-        let Some(source) = contract.sources.get(name) else {
-            return Self::Not("the project has no such source any more");
-        };
-        match &source.kind {
-            SourceKind::Mqtt(_) | SourceKind::Listener(_) => {
-                let topics = source.kind.topics().unwrap_or_default();
-                Self::Topics(Box::new(TopicTable::new(contract, name, source, topics)))
-            }
-            SourceKind::Shdr(_) => match ShdrCore::new(contract, name, Duplicates::new(draw_key(chance))) {
-                Some(core) => Self::Shdr(Box::new(core)),
-                None => Self::Not("the project has no site"),
-            },
-            SourceKind::File(_) => match Again::new(contract, name, Duplicates::new(draw_key(chance))) {
-                Some(again) => Self::Rows(Box::new(again)),
-                None => Self::Not("the project has no site"),
-            },
-            SourceKind::Http(_) => Self::Not("what is posted is refused as a whole and never set aside"),
-        }
-    }
-}
-
-fn of_topic(
-    contract: &Contract,
-    table: &mut TopicTable,
-    row: &QuarantineRow,
-    numbers: &mut dyn FnMut(&AssetName, &SignalName) -> Result<SignalNo, StoreError>,
-) -> Result<(Vec<Part>, Quarantine), StoreError> {
-    let message = Incoming { topic: &row.topic, payload: &row.bytes, retained: false, received: row.received };
-    let mut samples = Vec::new();
-    let mut problems: Vec<(Option<usize>, Problem)> = Vec::new();
-    table.read(
-        contract,
-        message,
-        numbers,
-        &mut |site, read| samples.push((site, read.sample)),
-        &mut |site, problem| problems.push((site, problem)),
-    )?;
-    let mut parts: Vec<Part> = Vec::new();
-    for (site, sample) in samples {
-        let Some(site) = table.sites().get(site).or_else(|| table.sites().get(table.home())) else { continue };
-        let at = parts.iter().position(|part| part.site == *site).unwrap_or_else(|| {
-            parts.push(Part::new(site.clone(), row.source.clone()));
-            parts.len() - 1
-        });
-        let Some(part) = parts.get_mut(at) else { continue };
-        part.counts.received += 1;
-        part.counts.stored += 1;
-        part.entries.push(Entry::Sample(sample));
-    }
-    let mut quarantine = Quarantine::default();
-    for (site, problem) in problems {
-        let site = site.and_then(|site| table.sites().get(site));
-        quarantine.add(contract, &row.source, site, &problem, message);
-    }
-    Ok((parts, quarantine))
 }
 
 /// Makes a step durable: what is set aside anew, then samples with the marks of their messages, then the removal.
@@ -459,7 +383,7 @@ fn commit(store: &Store, ask: &Ask, taken: &[Message], done: &mut Replayed) -> R
         state: serde_json::Value::Null,
     };
     let mut writes = vec![Write::Intake(Box::new(intake))];
-    writes.extend(taken.iter().flat_map(|message| message.anew.iter().cloned()));
+    writes.extend(taken.iter().flat_map(|message| message.anew.iter().chain(&message.events).cloned()));
     for part in writes.chunks(WRITES_MAX) {
         store.commit(part.to_vec())?;
     }
@@ -482,6 +406,8 @@ fn joined(messages: &[Message]) -> Vec<Part> {
     // By site: the part that is being filled, and its bytes.
     let mut filling: BTreeMap<(&SiteName, &Name), (usize, usize)> = BTreeMap::new();
     for message in messages {
+        let count = message.parts.iter().filter(|part| !part.entries.is_empty()).count() as u64;
+        let mut nth = 0;
         for part in &message.parts {
             let bytes: usize = part.entries.iter().map(size).sum();
             let at = match filling.get(&(&part.site, &part.source)) {
@@ -500,7 +426,8 @@ fn joined(messages: &[Message]) -> Vec<Part> {
             place.counts.add(&part.counts);
             if !part.entries.is_empty() {
                 let of = name_of(message.number, message.received);
-                place.entries.push(Entry::Mark(Mark::Rows { of, from: 0, to: 1 }));
+                place.entries.push(Entry::Mark(Mark::Rows { of, from: nth, to: count }));
+                nth += 1;
                 place.entries.extend(part.entries.iter().cloned());
             }
         }
@@ -624,8 +551,15 @@ fn hash(row: &QuarantineRow) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::SourceCore;
+    use crate::{
+        duplicates::Duplicates,
+        mapping::Incoming,
+        problem::Problem,
+        shdr::{ShdrCore, codec::Heard},
+        source::{Quarantine, SourceCore},
+    };
     use andon_contract::from_files;
+    use andon_model::{AssetName, SignalName};
     use andon_store::Fault;
 
     const CLASS: &str = "signals:\n  temperature: { kind: f64, unit: Cel }\n  strokes: { kind: i64 }\n";
@@ -871,6 +805,105 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_was_named_before_is_known_when_a_line_is_read_again() {
+        let store = store();
+        let assets = "  press-01: { class: machine }\n  press-02: { class: machine }\n";
+        let old = contract(CLASS, assets, TOPIC);
+        let name = Name::new("okuma").unwrap();
+        let mut core = ShdrCore::new(&old, &name, Duplicates::new([1; 4])).unwrap();
+        let mut numbers = |asset: &AssetName, signal: &SignalName| store.signal(asset, signal);
+        let received = Time::from_millis(1_577_836_801_000);
+        // Relative times begin at the first one.
+        for line in ["* device: press-02", "500|strokes|3|load|42", "1500|load|43", "nothing"] {
+            core.heard(Heard::Line(line), received, &mut numbers).unwrap();
+        }
+        let (parts, aside) = core.take();
+        store.commit(aside.into_writes()).unwrap();
+        store.append(parts).unwrap();
+        let wider = contract(&format!("{CLASS}  load: {{ kind: f64 }}\n"), assets, TOPIC);
+        for exception in open(&store) {
+            again(&wider, &store, exception).unwrap();
+        }
+        let loads: Vec<_> = samples(&store).into_iter().filter(|(name, ..)| name.ends_with("load")).collect();
+        let load = |time, value| ("press-02/load".to_owned(), time, received.millis(), Value::F64(value));
+        assert_eq!(loads, [load(1_577_836_801_000, 42.0), load(1_577_836_802_000, 43.0)]);
+        let [left] = open(&store)[..] else { panic!("the line that is none") };
+        let rows = store.quarantined(Some(left), 0, 9).unwrap();
+        assert_eq!((rows.len(), rows[0].1.bytes.as_slice()), (1, &b"* device: press-02\nnothing"[..]));
+    }
+
+    #[test]
+    fn a_retained_message_is_history_when_it_is_read_again_too() {
+        use andon_model::{Quality, sample::Origin};
+        for (topic, payload, wanted) in [
+            (TOPIC, r#"{"t": 1}"#, (Origin::RetainedUntimed, Quality::UNCERTAIN)),
+            (TIMED, r#"{"t": 1, "at": 1577836800000}"#, (Origin::Retained, Quality::GOOD)),
+        ] {
+            let store = store();
+            let old = contract(CLASS, "  press-01: { class: machine }\n", topic);
+            let mut core = SourceCore::new(old, &plc(), Duplicates::new([1; 4])).unwrap();
+            let received = Time::from_millis(1_577_836_801_000);
+            let message =
+                Incoming { topic: "plant/press-02/all", payload: payload.as_bytes(), retained: true, received };
+            core.message(message, None, &mut |asset, signal| store.signal(asset, signal)).unwrap();
+            store.commit(core.take_group().quarantine.into_writes()).unwrap();
+            let new = contract(CLASS, "  press-01: { class: machine }\n  press-02: { class: machine }\n", topic);
+            assert_eq!(again(&new, &store, open(&store)[0]).unwrap().mended, 1);
+            let batch = store.read(store.log_start()).unwrap().unwrap();
+            let found = batch.part.entries.iter().find_map(sample).unwrap();
+            assert_eq!((found.origin, found.quality), wanted);
+        }
+    }
+
+    #[test]
+    fn columns_of_a_row_that_were_good_are_not_stored_again_where_rows_have_no_time() {
+        let store = store();
+        let source = "kind: file\nfolder: /drop\nformat: csv\nrows:\n  asset: \"{m}\"\n  signals:\n    \
+                      temperature: { value: t }\n    \"{s}\": { value: n }\n";
+        let assets = "  press-01: { class: machine }\n";
+        let old = with_source(CLASS, assets, TOPIC, ("drop", source));
+        let drop = Name::new("drop").unwrap();
+        let mut numbers = |asset: &AssetName, signal: &SignalName| store.signal(asset, signal);
+        // Two rows with the same values, each a sample of its own; the second column leads nowhere yet.
+        let file = "m,t,s,n\npress-01,20.5,load,7\npress-01,20.5,load,7\n";
+        crate::files::take_rows(&old, &drop, file, &mut numbers, &store);
+        assert_eq!(samples(&store).len(), 2);
+        let new = with_source(&format!("{CLASS}  load: {{ kind: i64 }}\n"), assets, TOPIC, ("drop", source));
+        let [exception] = open(&store)[..] else { panic!("one cause") };
+        let done = again(&new, &store, exception).unwrap();
+        assert_eq!((done.mended, done.stored, done.duplicate), (2, 2, 2), "{done:?}");
+        let names: Vec<String> = samples(&store).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names.iter().filter(|name| *name == "press-01/temperature").count(), 2, "{names:?}");
+        assert_eq!(names.iter().filter(|name| *name == "press-01/load").count(), 2, "{names:?}");
+    }
+
+    #[test]
+    fn a_message_of_two_sites_is_removed_only_when_both_parts_are_durable() {
+        let store = store();
+        let old = contract(CLASS, "  press-01: { class: machine }\n", TOPIC);
+        receive(&old, &store, &[("plant/press-02/all", r#"{"t": 1, "n": 2}"#, 1_000)]);
+        let (number, row) = store.quarantined(None, 0, 9).unwrap().remove(0);
+        for from in [0, 1] {
+            let state = serde_json::Value::Null;
+            let (source, of, position) = (us(), OF.to_owned(), store.log_end());
+            let intake = IntakeRow { source, of, position, open: true, updated: Time(0), state };
+            // The place of the first attempt is kept until a replay is over.
+            if from == 0 || store.intake(&us(), OF).unwrap().is_none() {
+                store.commit(vec![Write::Intake(Box::new(intake))]).unwrap();
+            }
+            for from in 0..=from {
+                let mut part = Part::new(SiteName::new("home").unwrap(), plc());
+                let of = name_of(number, row.received);
+                part.entries.push(Entry::Mark(Mark::Rows { of, from, to: 2 }));
+                store.append(vec![part]).unwrap();
+            }
+            recover(&store).unwrap();
+            assert_eq!(store.quarantined_message(number).unwrap().is_none(), from == 1);
+        }
+        assert_eq!(again(&both(), &store, row.exception).unwrap().messages, 0);
+    }
+
+    #[test]
     fn a_fault_at_any_write_stores_nothing_twice_and_loses_nothing() {
         let messages = [
             ("plant/press-02/all", r#"{"t": 1, "n": 2}"#, 1_000),
@@ -915,6 +948,73 @@ mod tests {
         assert_eq!(named(&of), Some((7, Time(-5))));
         for other in ["", "quarantine", "quarantine/7", "file/7/5", "quarantine/x/5", "quarantines/7/5"] {
             assert_eq!(named(other), None, "{other}");
+        }
+    }
+
+    /// The posts of a platform, mapped so that only one kind of them is known.
+    fn posts(when: &str, device: &str) -> Arc<Contract> {
+        let source = format!(
+            "kind: http\nevents:\n  - when: ${{ {when} }}\n    type: asset.alarm\n    subject: ${{ {device} }}\n    id: ${{ .id }}\n    \
+             data: >-\n      ${{ {{ change: \"activated\", state: \"active\", condition: \"reported\", signal: \"temperature\", \
+             severity: 500 }} }}\n"
+        );
+        with_source(CLASS, "  press-01: { class: machine }\n", TOPIC, ("posted", &source))
+    }
+
+    fn post(contract: &Arc<Contract>, store: &Store, body: &str) -> Vec<String> {
+        use crate::http::{Head, HttpIngest, Raised};
+        let mut chance: Chance = Box::new(|bytes: &mut [u8]| bytes.fill(3));
+        let name = Name::new("posted").unwrap();
+        let no_env: crate::given::Env = Arc::new(|_| None);
+        let ingest = HttpIngest::new(contract.clone(), &name, store.clone(), no_env, &mut chance).unwrap().unwrap();
+        let headers = [("content-type".to_owned(), "application/x-ndjson".to_owned())];
+        let head = Head { headers: &headers, query: "" };
+        let admitted = ingest.admit(&head).unwrap().unwrap();
+        match ingest.raise(&admitted, &head, body.as_bytes(), Time::from_millis(5_000)).unwrap() {
+            Raised::Accepted(told) => told.events,
+            Raised::Refused(refusal) => panic!("{refusal:?}"),
+        }
+    }
+
+    #[test]
+    fn posts_become_events_once_the_mapping_is_mended_each_once() {
+        for fault in [None, Some(Fault::Before), Some(Fault::After)] {
+            for skipped in 0..3 {
+                let store = store();
+                let old = posts(".kind == \"x\"", ".device");
+                let good = post(&old, &store, r#"{"kind": "x", "id": 1, "device": "press-01"}"#);
+                let odd = r#"{"kind": "y", "id": 2, "device": "press-01"}
+                    {"kind": "y", "id": 2, "device": "press-01"}
+                    {"kind": "y", "id": 3, "device": "press-77"}
+                    {"kind": "x", "id": 1, "device": "press-01"}
+                    broken"#;
+                assert_eq!(post(&old, &store, odd), good, "what is there already is known, the rest is set aside");
+                let [unmapped, broken] = open(&store)[..] else { panic!("{:?}", open(&store)) };
+                let (unmapped, broken) = if store.quarantine(unmapped, 9).unwrap().len() == 3 {
+                    (unmapped, broken)
+                } else {
+                    (broken, unmapped)
+                };
+                assert_eq!(store.quarantine(broken, 9).unwrap()[0].bytes, b"broken");
+                assert_eq!(again(&old, &store, unmapped).unwrap().wrong, 3);
+                let new = posts("true", ".device");
+                if let Some(fault) = fault {
+                    store.plan_fault(skipped, fault);
+                    let _ = again(&new, &store, unmapped);
+                }
+                let _ = again(&new, &store, unmapped).unwrap();
+                let events = store.events_after(0, 9).unwrap();
+                let times: Vec<i64> = events.iter().map(|stored| stored.event.time.millis()).collect();
+                assert_eq!((events.len(), times), (2, vec![5_000, 5_000]), "{fault:?} {skipped}");
+                assert!(store.quarantine(unmapped, 9).unwrap().is_empty());
+                let unknown = open(&store).into_iter().find(|id| *id != broken).unwrap();
+                let rows = store.quarantine(unknown, 9).unwrap();
+                assert!(rows.iter().all(|row| String::from_utf8_lossy(&row.bytes).contains("press-77")), "{rows:?}");
+                let called = posts("true", "(if .device == \"press-77\" then \"press-01\" else .device end)");
+                assert_eq!(again(&called, &store, unknown).unwrap().wrong, 0);
+                assert_eq!(store.events_after(0, 9).unwrap().len(), 3);
+                assert_eq!(again(&called, &store, broken).unwrap().wrong, 1);
+            }
         }
     }
 }
