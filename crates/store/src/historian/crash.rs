@@ -389,7 +389,7 @@ fn a_database_that_does_not_fit_the_log_refuses_the_start() {
     };
     let before = there(dir.path());
     assert!(!before.is_empty());
-    let refused = open(dir.path()).err().expect("it is refused").to_string();
+    let refused = open(dir.path()).err().unwrap().to_string();
     assert!(refused.contains("nothing was sealed"), "{refused}");
     assert_eq!(there(dir.path()), before);
 }
@@ -504,7 +504,9 @@ fn a_file_that_cannot_be_merged_or_removed_holds_up_no_others() {
     keeper.set_policy(policy(Some(HOUR), None));
     assert!(keeper.step(later).unwrap_err().to_string().contains(spoiled.to_str().unwrap()));
     let mut left = Vec::new();
-    ["historian", "minutes"].iter().for_each(|kind| files(&dir.path().join(kind), &mut left));
+    for kind in ["historian", "minutes"] {
+        files(&dir.path().join(kind), &mut left);
+    }
     assert_eq!(left, [spoiled.join("within")]);
     std::fs::remove_dir_all(&spoiled).unwrap();
     idle(&mut keeper, later, &mut errors);
