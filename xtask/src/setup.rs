@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: looks for the programs the tests drive, and installs what is missing where it can.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -37,6 +37,8 @@ struct Client {
     /// What is there once it is installed.
     proof: &'static str,
     steps: [&'static [&'static str]; 2],
+    /// What to do when a step fails.
+    remedy: &'static str,
 }
 
 const CLIENTS: [Client; 2] = [
@@ -48,6 +50,8 @@ const CLIENTS: [Client; 2] = [
             &["python3", "-m", "venv", "."],
             &["bin/pip", "install", "--quiet", "--disable-pip-version-check", "paho-mqtt==2.1.0"],
         ],
+        remedy: "it takes Python's venv (on Debian: sudo apt-get install python3-venv) and PyPI, or a mirror of it that \
+                 PIP_INDEX_URL names",
     },
     Client {
         name: "mqtt 5.16.0 (MQTT.js)",
@@ -57,6 +61,8 @@ const CLIENTS: [Client; 2] = [
             &["npm", "init", "--yes", "--silent"],
             &["npm", "install", "--silent", "--no-fund", "--no-audit", "mqtt@5.16.0"],
         ],
+        remedy: "it takes npm (on Debian: sudo apt-get install npm) and the registry of npm, or a mirror of it that \
+                 npm_config_registry names",
     },
 ];
 
@@ -73,10 +79,12 @@ fn clients() -> Result<()> {
                 // A program of the folder itself, or one of the machine.
                 let own = folder.join(program);
                 let program = if own.exists() { own } else { PathBuf::from(program) };
-                let status = Command::new(&program).args(arguments).current_dir(&folder).status();
-                let status = status.with_context(|| format!("running {}", program.display()))?;
+                let mut command = Command::new(&program);
+                let status = command.args(arguments).current_dir(&folder).stdout(Stdio::null()).status();
+                let status = status.with_context(|| format!("running {}; {}", program.display(), client.remedy))?;
                 if !status.success() {
-                    bail!("{} cannot be installed: {} ended with {status}", client.name, step.join(" "));
+                    let step = step.join(" ");
+                    bail!("{} cannot be installed: {step} ended with {status}; {}", client.name, client.remedy);
                 }
             }
             std::fs::write(&proof, "").with_context(|| format!("writing {}", proof.display()))?;
