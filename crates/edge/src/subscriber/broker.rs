@@ -15,7 +15,7 @@ use andon_contract::contract::{MqttVersion, PublishTo};
 use std::{mem, sync::atomic::Ordering, thread, time::Duration};
 
 /// With so many events under way the socket is looked at once a while instead of at each acknowledgement.
-const PACED_FROM: usize = 64;
+const PACED_FROM: usize = 32;
 /// Looks at the socket in a turn: a broker that talks without end does not keep us from everything else.
 const READS_AT_ONCE: usize = 16;
 /// Refusals that pass: no reason given, a reason of the broker's own, a quota that is used up.

@@ -4,7 +4,7 @@ use crate::common::*;
 use andon_contract::contract::MqttVersion;
 use andon_edge::run::{SourceHandle, start_mqtt};
 use andon_store::{Query, Store};
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn start(port: u16, version: MqttVersion, store: &Store) -> SourceHandle {
 }
 
 /// A packet of a client: its first byte and its body.
-pub(crate) fn packet(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+pub(crate) fn packet(stream: &mut impl Read) -> Option<(u8, Vec<u8>)> {
     let mut byte = [0];
     stream.read_exact(&mut byte).ok()?;
     let first = byte[0];
