@@ -9,17 +9,11 @@ use andon_api::{
     types::Sample,
 };
 use andon_model::{AssetName, Entry, Position, SignalName, SiteName, Time};
-use andon_store::{
-    Store, StoreError,
-    historian::{Range, Stored},
-};
+use andon_store::{Store, StoreError, historian::Range};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
 };
-
-/// Samples that are read at once to count those of a signal whose values are no numbers.
-const COUNT_PAGE: usize = 50_000;
 
 /// Entries between two places whose samples are remembered.
 const STRIDE: u64 = 65_536;
@@ -157,35 +151,22 @@ impl StoreBackend {
         class.signals.get(signal).map(|signal| signal.unit.clone()).filter(|unit| unit != "1")
     }
 
-    /// Samples in the order of time and place; several signals are merged, each read as far as one page can need it.
+    /// Samples in the order of time and place; several signals are merged.
     pub(crate) fn range_of(&self, query: &RangeQuery) -> Result<SamplePage, Problem> {
         let (asset, signals) = self.signals(&query.asset, query.signal.as_deref())?;
         let (from, to) = stretch(query.from.at(clock::now()), query.to.at(clock::now()))?;
         let after = query.after.map(|after| (after.time, after.position));
-        let mut found: Vec<(Stored, SignalName)> = Vec::new();
-        for signal in signals {
-            let range = Range { asset: asset.clone(), signal: signal.clone(), from, to, after, limit: query.limit + 1 };
-            let (samples, _) = self.store.range(&range).map_err(|e| fault(&e))?;
-            found.extend(samples.into_iter().map(|sample| (sample, signal.clone())));
-            // What lies behind the page that is full already is not kept while others are read.
-            if found.len() > 4 * (query.limit + 1) {
-                found.sort_by_key(|(sample, _)| (sample.time, sample.position));
-                found.truncate(query.limit + 1);
-            }
-        }
-        found.sort_by_key(|(sample, _)| (sample.time, sample.position));
-        let more = found.len() > query.limit;
-        found.truncate(query.limit);
-        let next = found
-            .last()
-            .filter(|_| more)
-            .map(|(sample, _)| Cursor { time: sample.time, position: sample.position }.to_string());
+        let Some(first) = signals.first().cloned() else { return Ok(SamplePage { rows: Vec::new(), next: None }) };
+        let range = Range { asset: asset.clone(), signal: first, from, to, after, limit: query.limit };
+        let (found, more) = self.store.range_of(&range, &signals).map_err(|e| fault(&e))?;
+        let next = found.last().filter(|_| more);
+        let next = next.map(|(_, sample)| Cursor { time: sample.time, position: sample.position }.to_string());
         let (instance, site) = (self.store.instance(), self.site(&asset));
-        let rows = found.into_iter().map(|(sample, signal)| Sample {
+        let rows = found.into_iter().map(|(index, sample)| Sample {
             position: format!("{instance}/{}", sample.position),
             source: None,
             site: site.clone(),
-            signal: format!("{asset}/{signal}"),
+            signal: signals.get(index).map_or_else(String::new, |signal| format!("{asset}/{signal}")),
             time: sample.time.to_string(),
             received: sample.received.to_string(),
             quality: sample.quality.word().to_owned(),
@@ -266,20 +247,14 @@ impl StoreBackend {
                 return Ok(count);
             }
         }
-        let wanted: Vec<(AssetName, SignalName)> = if let Some(asset) = &query.asset {
-            let (asset, signals) = self.signals(asset, query.signal.as_deref())?;
-            signals.into_iter().map(|signal| (asset.clone(), signal)).collect()
-        } else {
-            let all = self.store.signals().map_err(|e| fault(&e))?;
-            let named = |signal: &SignalName| query.signal.as_ref().is_none_or(|wanted| signal.as_str() == wanted);
-            all.into_iter().filter(|(.., signal)| named(signal)).map(|(_, asset, signal)| (asset, signal)).collect()
-        };
-        for (asset, signal) in wanted {
-            let samples = self.count_signal(&asset, &signal).map_err(|e| fault(&e))?;
-            if samples > 0 {
-                count.signals.insert(format!("{asset}/{signal}"), samples);
-            }
+        if let Some(asset) = &query.asset {
+            self.signals(asset, query.signal.as_deref())?;
         }
+        let named = |asset: &AssetName, signal: &SignalName| {
+            query.asset.as_ref().is_none_or(|wanted| asset.as_str() == wanted)
+                && query.signal.as_ref().is_none_or(|wanted| signal.as_str() == wanted)
+        };
+        count.signals = self.store.count(&named).map_err(|e| fault(&e))?;
         count.samples = count.signals.values().sum();
         Ok(count)
     }
@@ -292,24 +267,6 @@ impl StoreBackend {
             if self.store.holdings()?.sealed == before.sealed {
                 return Ok((before.samples, hot));
             }
-        }
-    }
-
-    fn count_signal(&self, asset: &AssetName, signal: &SignalName) -> Result<u64, StoreError> {
-        let mut range = Range {
-            asset: asset.clone(),
-            signal: signal.clone(),
-            from: Time::MIN,
-            to: Time::MAX,
-            after: None,
-            limit: COUNT_PAGE,
-        };
-        let mut count = 0;
-        loop {
-            let (page, more) = self.store.range(&range)?;
-            count += page.len() as u64;
-            let Some(last) = page.last().filter(|_| more) else { return Ok(count) };
-            range.after = Some((last.time, last.position));
         }
     }
 
