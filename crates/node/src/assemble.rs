@@ -252,9 +252,12 @@ impl Node {
     pub fn stop(self) {
         tracing::info!("stopping");
         self.closing.cancel();
-        // Along the way of a sample, against the order of the start: each is there until what feeds it has ended.
+        // No loop begins anything new. Then along the way of a sample, against the order of the start: what feeds
+        // another ends before it.
         let parts: Vec<Part> = lock(&self.shared.parts).drain(..).collect();
-        parts.into_iter().rev().for_each(|part| part.stop(&self.store));
+        parts.iter().for_each(Part::ask_to_stop);
+        self.store.wake();
+        parts.into_iter().rev().for_each(Part::stop);
         self.runtime.shutdown_timeout(std::time::Duration::from_secs(2));
         tracing::info!("stopped");
     }

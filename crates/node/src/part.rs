@@ -3,7 +3,6 @@
 use crate::drive::Worker;
 use andon_edge::{listener::ListenerHandle, run::SourceHandle, subscriber::SubscriberHandle};
 use andon_model::Name;
-use andon_store::Store;
 
 /// A part at work.
 pub(crate) enum Part {
@@ -37,17 +36,20 @@ impl Part {
         !matches!(self, Self::Worker(worker) if !worker.is_alive())
     }
 
-    /// Stops it; returns when it has stopped.
-    pub(crate) fn stop(self, store: &Store) {
+    /// Asks a loop to begin nothing new; the store must be woken for it. The others are asked when they are stopped.
+    pub(crate) fn ask_to_stop(&self) {
+        if let Self::Worker(worker) = self {
+            worker.ask_to_stop();
+        }
+    }
+
+    /// Stops it, which was asked to; returns when it has stopped.
+    pub(crate) fn stop(self) {
         match self {
             Self::Source(_, mut source) => source.stop(),
             Self::Listener(mut listener) => listener.stop(),
             Self::Subscriber(mut subscriber) => subscriber.stop(),
-            Self::Worker(worker) => {
-                worker.ask_to_stop();
-                store.wake();
-                worker.join();
-            }
+            Self::Worker(worker) => worker.join(),
         }
     }
 }
