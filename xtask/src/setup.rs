@@ -50,8 +50,8 @@ const CLIENTS: [Client; 2] = [
             &["python3", "-m", "venv", "."],
             &["bin/pip", "install", "--quiet", "--disable-pip-version-check", "paho-mqtt==2.1.0"],
         ],
-        remedy: "it takes Python's venv (on Debian: sudo apt-get install python3-venv) and PyPI, or a mirror of it that \
-                 PIP_INDEX_URL names",
+        remedy: "it takes Python's venv (on Debian: sudo apt-get install python3-venv) and PyPI, or a mirror of it \
+                 that PIP_INDEX_URL names",
     },
     Client {
         name: "mqtt 5.16.0 (MQTT.js)",

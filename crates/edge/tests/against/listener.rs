@@ -662,3 +662,34 @@ fn while_the_disk_takes_nothing_nothing_is_acknowledged_and_nothing_is_lost() {
     assert_eq!(store.counts().unwrap().get("exceptions.open"), Some(&1));
     until("it is told", || listener.status().reason.is_empty());
 }
+
+#[test]
+fn what_is_sent_again_over_another_connection_is_stored_once() {
+    let store = Store::memory(&mut chance(3));
+    let mut listener = start(&project(OPEN), &store);
+    for v5 in [false, true] {
+        for qos in [1, 2] {
+            let at = i64::from(qos) + if v5 { 10 } else { 20 };
+            // Once before anything is heard, once after the first half of QoS 2; the next connection takes over.
+            for heard in [false, true] {
+                let mut client = Raw::connected(&listener, v5, "same", &Says::default());
+                client.publish_with("cell/press-01/temperature", &sample(at), qos << 1 | 8, 1);
+                if heard {
+                    client.expect(if qos == 1 { 0x40 } else { 0x50 }, &[0, 1]);
+                }
+            }
+            let mut client = Raw::connected(&listener, v5, "same", &Says::default());
+            if qos == 2 {
+                // The session is not there any more, and with it the id [MQTT-4.3.3].
+                client.say(&packet(0x62, &[0, 1]));
+                client.expect(0x70, if v5 { &[0, 1, 0x92] } else { &[0, 1] });
+            }
+            client.publish_with("cell/press-01/temperature", &sample(at), qos << 1 | 8, 1);
+            client.expect(if qos == 1 { 0x40 } else { 0x50 }, &[0, 1]);
+        }
+    }
+    listener.stop();
+    let mut times: Vec<i64> = samples(&store).iter().map(|s| s.time.millis() - 1_764_000_000_000).collect();
+    times.sort_unstable();
+    assert_eq!(times, [11, 12, 21, 22]);
+}

@@ -556,6 +556,32 @@ fn a_signed_webhook_is_taken_once() {
     assert!(matches!(posts.raise(&[JSON], &body), Raised::Refused(refusal) if refusal.status == 401));
 }
 
+#[test]
+fn posts_without_a_secret_take_no_places_and_no_counts_from_those_with_one() {
+    let hook =
+        Signature { secret: Secret::Env("HOOK".into()), header: "x-iot".into(), tolerance: Signature::TOLERANCE };
+    let keys = [(name("a"), Secret::Env("KEY_A".into()))].into();
+    let posts = Posts::new(HttpSource { signature: Some(hook), keys, posts: 4, ..alarms() });
+    let signed = [JSON, ("x-iot-id", "1"), ("x-iot-timestamp", "1764000000"), ("x-iot-signature", "v1,AAAA")];
+    let held: Vec<Admitted> = (0..2).map(|_| posts.admit(&signed).unwrap()).collect();
+    assert_eq!(posts.admit(&signed).unwrap_err().status, 429);
+    let keyed: Vec<Admitted> = (0..2).map(|_| posts.admit(&[JSON, ("x-api-key", "key of a")]).unwrap()).collect();
+    assert_eq!(posts.admit(&[JSON, ("x-api-key", "key of a")]).unwrap_err().status, 429);
+    drop((held, keyed));
+    // A signature that is wrong brought nothing that is counted.
+    assert!(matches!(posts.raise(&signed, alarm(1, "M/2")), Raised::Refused(refusal) if refusal.status == 401));
+    assert_eq!(posts.refused(&signed, GOOD).0, 401);
+    assert_eq!(posts.counts(), Counts::default());
+}
+
+#[test]
+fn a_line_that_is_no_json_is_set_aside_and_the_others_are_events() {
+    let posts = Posts::new(alarms());
+    let body = format!("{}\n{{ no JSON\n\n{}\n", alarm(1, "M/2"), alarm(2, "M/2"));
+    let told = posts.raised(&[("content-type", "application/x-ndjson")], body);
+    assert_eq!((told.events.len(), told.set_aside.len(), posts.rows("quarantine")), (2, 1, 1));
+}
+
 proptest! {
     #[test]
     fn whatever_is_posted_is_counted(
