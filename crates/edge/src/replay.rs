@@ -954,9 +954,9 @@ mod tests {
     /// The posts of a platform, mapped so that only one kind of them is known.
     fn posts(when: &str, device: &str) -> Arc<Contract> {
         let source = format!(
-            "kind: http\nevents:\n  - when: ${{ {when} }}\n    type: asset.alarm\n    subject: ${{ {device} }}\n    id: ${{ .id }}\n    \
-             data: >-\n      ${{ {{ change: \"activated\", state: \"active\", condition: \"reported\", signal: \"temperature\", \
-             severity: 500 }} }}\n"
+            "kind: http\nevents:\n  - when: ${{ {when} }}\n    type: asset.alarm\n    subject: ${{ {device} }}\n    \
+             id: ${{ .id }}\n    data: >-\n      ${{ {{ change: \"activated\", state: \"active\", \
+             condition: \"reported\", signal: \"temperature\", severity: 500 }} }}\n"
         );
         with_source(CLASS, "  press-01: { class: machine }\n", TOPIC, ("posted", &source))
     }

@@ -513,7 +513,7 @@ fn check_envelope(json: &Json) -> Result<(), Unfit> {
     }
 }
 
-/// The elements of a body, each with the bytes it is set aside with. Lines that are no JSON are `broken`, each with why.
+/// The elements of a body, each with the bytes it is set aside with. Lines that are no JSON are `broken`, with why.
 fn elements<'a>(
     form: Form,
     head: &Head<'_>,

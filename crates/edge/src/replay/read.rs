@@ -68,7 +68,7 @@ impl<'a> Readers<'a> {
         matches!(self.by_source.get(source), Some(Reader::Topics(table)) if table.is_plain(topic))
     }
 
-    /// What the present mapping makes of a message that was set aside for a cause; an error says why it cannot be asked.
+    /// What the present mapping makes of a message that was set aside for a cause; an error says why it cannot say.
     pub(super) fn read(
         &mut self,
         code: &str,
