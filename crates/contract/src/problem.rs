@@ -247,7 +247,11 @@ pub(crate) fn nearest(written: &str, known: &[&str]) -> Option<String> {
             continue;
         }
         let distance = strsim::damerau_levenshtein(&lower, &name.to_lowercase());
-        if distance <= allowed && best.is_none_or(|best| (distance, Reverse(*name)) < (best.0, Reverse(best.1))) {
+        // A name with no letter in common was not meant.
+        if distance <= allowed
+            && distance < others.max(length)
+            && best.is_none_or(|best| (distance, Reverse(*name)) < (best.0, Reverse(best.1)))
+        {
             best = Some((distance, name));
         }
     }

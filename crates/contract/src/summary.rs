@@ -3,8 +3,8 @@
 use crate::{
     Contract,
     contract::{
-        HttpSource, Idempotency, Keep, MqttSource, MqttVersion, Operation, ReduceBy, RuleSettings, Source, SourceKind,
-        Subscriber, System,
+        HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, ReduceBy, RuleSettings,
+        Source, SourceKind, Subscriber, System, TopicMapping,
     },
 };
 use andon_model::span::Span;
@@ -22,6 +22,8 @@ pub struct Summary {
     pub counts: Vec<(&'static str, usize)>,
     /// What each source really guarantees.
     pub sources: BTreeMap<String, Guarantee>,
+    /// What each listener really guarantees, and whom it lets in.
+    pub listeners: BTreeMap<String, Guarantee>,
     /// What each operation really guarantees, as `system.operation`.
     pub operations: BTreeMap<String, Guarantee>,
     /// What each subscriber really gets.
@@ -60,6 +62,7 @@ pub fn summary(contract: &Contract) -> Summary {
         ("subscribers", contract.subscribers.len()),
     ];
     let of_source = |(name, source): (&_, &Source)| (ToString::to_string(name), source_guarantee(source));
+    let listeners = contract.instances.values().flat_map(|instance| &instance.listeners);
     let of_subscriber = |(name, to): (&_, &Subscriber)| (ToString::to_string(name), subscriber_guarantee(to));
     let operations = contract.systems.iter().flat_map(|(name, system)| {
         let of =
@@ -71,6 +74,7 @@ pub fn summary(contract: &Contract) -> Summary {
         revision: contract.revision.clone(),
         counts: counts.into_iter().filter(|(_, count)| *count > 0).collect(),
         sources: contract.sources.iter().map(of_source).collect(),
+        listeners: listeners.map(|(name, listener)| (name.to_string(), listener_guarantee(listener))).collect(),
         operations: operations.collect(),
         subscribers: contract.subscribers.iter().map(of_subscriber).collect(),
         kept: kept(contract),
@@ -127,11 +131,14 @@ fn alarms(contract: &Contract) -> usize {
 fn source_guarantee(source: &Source) -> Guarantee {
     match &source.kind {
         SourceKind::Mqtt(mqtt) => mqtt_guarantee(mqtt),
-        SourceKind::Listener(_) => Guarantee {
+        SourceKind::Listener(of) => Guarantee {
             word: "durable",
-            text: "MQTT listener: acknowledged only when durable, so a client that repeats until then loses nothing; \
-                   QoS 0 may be lost on the network"
-                .into(),
+            text: format!(
+                "the listener {}: acknowledged only when durable, so a client that repeats until then loses nothing{}; \
+                 what is published at QoS 0 may be lost on the network",
+                of.listener,
+                repeats(&of.topics)
+            ),
         },
         SourceKind::Shdr(_) => Guarantee {
             word: "may lose",
@@ -149,6 +156,33 @@ fn source_guarantee(source: &Source) -> Guarantee {
             ),
         },
     }
+}
+
+/// What becomes of a message that comes again.
+fn repeats(topics: &[TopicMapping]) -> &'static str {
+    let mut signals = topics.iter().filter(|topic| topic.qos > 0).flat_map(|topic| &topic.signals);
+    if signals.any(|signal| signal.time.is_none()) {
+        "; a message redelivered without its own time is stored again"
+    } else {
+        "; a redelivered message is stored once"
+    }
+}
+
+fn listener_guarantee(listener: &Listener) -> Guarantee {
+    let (word, who) = match (&listener.tls, listener.clients.len()) {
+        (_, 0) => ("open", "nobody is asked who he is"),
+        (Some(tls), _) if tls.client_authority.is_some() => {
+            ("known clients", "clients show a certificate, and a password where they have one")
+        }
+        (Some(_), _) => ("known clients", "clients show a password, which TLS protects"),
+        (None, _) => ("known clients", "clients show a password, which crosses the network in the clear"),
+    };
+    let text = format!(
+        "MQTT at {}: {who}; QoS 1 and 2 are acknowledged only when durable; nothing is kept for clients that are away, \
+         but the last retained message of each topic",
+        listener.address.default
+    );
+    Guarantee { word, text }
 }
 
 fn callers(http: &HttpSource) -> &'static str {
@@ -181,12 +215,7 @@ fn mqtt_guarantee(source: &MqttSource) -> Guarantee {
             source.session_expiry
         ),
     };
-    let untimed = source.topics.iter().filter(|topic| topic.qos > 0).flat_map(|topic| &topic.signals);
-    let repeats = if untimed.clone().any(|signal| signal.time.is_none()) {
-        "; a message redelivered without its own time is stored again"
-    } else {
-        "; a redelivered message is stored once"
-    };
+    let repeats = repeats(&source.topics);
     let holds = if source.broker_settings.is_some() {
         "; what it holds its settings decide, which `check` looked at"
     } else {
@@ -229,6 +258,13 @@ fn subscriber_guarantee(subscriber: &Subscriber) -> Guarantee {
         let text = format!("{what} at QoS 0: what the broker or the network drops is lost");
         return Guarantee { word: "may lose", text };
     }
+    if let PublishTo::Listener(listener) = &subscriber.to {
+        let text = format!(
+            "{what}, in order per key, to clients of the listener {listener} that are connected; who is away does not \
+             get them later"
+        );
+        return Guarantee { word: "while connected", text };
+    }
     let text = format!("{what} at least once, in order per key, continued where the broker last acknowledged");
     Guarantee { word: "at least once", text }
 }
@@ -240,9 +276,12 @@ impl fmt::Display for Summary {
         let counts: Vec<String> =
             self.counts.iter().map(|(word, count)| format!("{count} {}", singular(word, *count))).collect();
         writeln!(f, "  {}", counts.join(", "))?;
-        for (title, all) in
-            [("sources", &self.sources), ("operations", &self.operations), ("subscribers", &self.subscribers)]
-        {
+        for (title, all) in [
+            ("sources", &self.sources),
+            ("listeners", &self.listeners),
+            ("operations", &self.operations),
+            ("subscribers", &self.subscribers),
+        ] {
             if all.is_empty() {
                 continue;
             }

@@ -5,7 +5,7 @@ use andon_contract::{
     load, summary,
 };
 use andon_model::span::Span;
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 fn example(name: &str) -> andon_contract::Loaded {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
@@ -50,6 +50,38 @@ fn a_new_project_passes_and_says_what_it_guarantees() {
         panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))
     });
     assert!(loaded.warnings.is_empty(), "{:#?}", loaded.warnings);
+    let mut told = summary(&loaded.contract);
+    told.revision = "(the hash of the files)".to_owned();
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn every_way_in_and_out_says_what_it_guarantees() {
+    let files = andon_contract::init_files().into_iter().map(|(path, text)| (path.to_owned(), text.to_owned()));
+    let mut files: BTreeMap<String, String> = files.collect();
+    let andon = files.get_mut("andon.yaml").unwrap();
+    andon.push_str(concat!(
+        "    listeners:\n",
+        "      cell: { address: '127.0.0.1:1884' }\n",
+        "      line:\n        address: 0.0.0.0:8883\n",
+        "        tls: { certificate: a.pem, key: 'file:a.key' }\n        clients: { m1: { password: 'env:M1' } }\n",
+    ));
+    let of_topic = "topics:\n  - topic: cell/{asset}/t\n    signals: { temperature: { value: /value } }\n";
+    for (path, text) in [
+        ("sources/cell.yaml", format!("kind: mqtt\nlistener: cell\n{of_topic}")),
+        ("sources/line.yaml", format!("kind: mqtt\nlistener: line\n{}", of_topic.replace("cell", "line"))),
+        ("sources/platform.yaml", "kind: http\nkeys: { cloud: 'env:CLOUD' }\n".to_owned()),
+        (
+            "sources/lathe.yaml",
+            "kind: shdr\nadapter: shdr://lathe:7878\nasset: machine-01\nitems: { t: temperature }\n".to_owned(),
+        ),
+        ("subscribers/board.yaml", "kind: mqtt\nlistener: cell\ntopic: alarms/{asset}\n".to_owned()),
+    ] {
+        files.insert(path.to_owned(), text);
+    }
+    let loaded = andon_contract::from_files(files).unwrap_or_else(|problems| {
+        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))
+    });
     let mut told = summary(&loaded.contract);
     told.revision = "(the hash of the files)".to_owned();
     insta::assert_snapshot!(told);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     codes,
-    contract::{Address, Client, Instance, Listener, Secret, ServerTls, SourceKind, TlsIdentity},
+    contract::{Address, Client, Listener, Secret, ServerTls, SourceKind, TlsIdentity},
     files::listeners::{ClientFile, ListenerFile, ServerTlsFile},
     load::Project,
     problem::{Finding, Spot},
@@ -222,14 +222,20 @@ fn is_filter(project: &Project, text: &At<String>) -> bool {
     false
 }
 
+/// The listeners that are declared, also those in which something is wrong.
+pub(crate) fn declared(project: &Project) -> Known {
+    let file = project.andon.as_ref().and_then(|doc| doc.body.as_ref());
+    let instances = file.into_iter().flat_map(|file| &file.instances.good);
+    let names = instances.flat_map(|(_, instance)| {
+        let good = instance.listeners.good.iter().map(|(name, _)| name.value.to_string());
+        good.chain(instance.listeners.spoilt.iter().map(ToString::to_string))
+    });
+    Known(names.collect())
+}
+
 /// The listeners that sources name exist, and each is named by one.
-pub(crate) fn check(
-    project: &Project,
-    instances: &BTreeMap<Name, Instance>,
-    sources: &BTreeMap<Name, crate::contract::Source>,
-) {
-    let listeners = instances.values().flat_map(|instance| instance.listeners.keys()).map(ToString::to_string);
-    let known = Known(listeners.collect());
+pub(crate) fn check(project: &Project, sources: &BTreeMap<Name, crate::contract::Source>) {
+    let known = declared(project);
     for doc in &project.sources {
         let Some(raw) = doc.body else { continue };
         let Some(file) = listener_named(project, raw.spot) else { continue };

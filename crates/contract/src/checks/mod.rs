@@ -61,8 +61,8 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
     routes::check_calls(project, &workflows, &routes, &assets, &capabilities);
     identifiers::check_uses(project, &identifiers, &systems, &routes, &assets);
     let (name, instances) = instances?;
-    subscribers::check(project, &instances);
-    listeners::check(project, &instances, &sources);
+    subscribers::check(project);
+    listeners::check(project, &sources);
     Some(Contract {
         revision: String::new(),
         files: BTreeMap::new(),

@@ -4,6 +4,7 @@ use super::{
     Known,
     connect::{BrokerParts, broker},
     expressions::expression,
+    listeners,
     schemas::SchemaSet,
     sources::qos,
     stem,
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     codes,
-    contract::{Instance, Piece, PublishTo, Subscriber},
+    contract::{Piece, PublishTo, Subscriber},
     files::subscribers::SubscriberFile,
     load::Project,
     problem::Finding,
@@ -73,9 +74,8 @@ fn publish_to(project: &Project, file: &SubscriberFile) -> Option<PublishTo> {
 }
 
 /// The listeners that subscribers publish to exist.
-pub(crate) fn check(project: &Project, instances: &BTreeMap<Name, Instance>) {
-    let listeners = instances.values().flat_map(|instance| instance.listeners.keys()).map(ToString::to_string);
-    let known = Known(listeners.collect());
+pub(crate) fn check(project: &Project) {
+    let known = listeners::declared(project);
     for doc in &project.subscribers {
         let Some(listener) = doc.body.as_ref().and_then(|file| file.listener.as_ref()) else { continue };
         if !known.has(listener.value.as_str()) {
