@@ -4,8 +4,8 @@ use crate::duplicates::{Duplicates, WINDOW};
 use andon_model::{Entry, Name, Time};
 use andon_store::{Store, StoreError};
 
-/// The window of duplicates and the newest receive time of a source, from its newest samples: those of the log, and those
-/// that are kept beside it when their segments go.
+/// The window of duplicates and the newest receive time of a source, from its newest samples: those of the log, and
+/// those that are kept beside it when their segments go.
 pub(crate) fn read(store: &Store, source: &Name, key: [u64; 4]) -> Result<(Duplicates, Option<Time>), StoreError> {
     let mut window = Duplicates::new(key);
     let mut last = None;

@@ -385,7 +385,7 @@ impl Loop {
         }
     }
 
-    /// The rows of a file up to a size: what is put behind it meanwhile may be half a row, and is read when it has settled.
+    /// The rows of a file up to a size: what is put behind it meanwhile may be half a row, and is read once it settles.
     fn rows_of(&self, mut file: File, size: u64) -> io::Result<Rows<Box<dyn Read>>> {
         let mut source = self.source.clone();
         if matches!(source.format, FileFormat::Xml { .. }) {

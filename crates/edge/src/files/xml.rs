@@ -327,13 +327,15 @@ mod tests {
     #[test]
     fn attributes_and_elements_are_columns() {
         let text = "<?xml version=\"1.0\"?>\n<x:r xmlns:x=\"u\">\n <s id=\"a&amp;b\"><temp unit='C'>1&lt;2</temp>\n\
-                    <at><time>T1</time></at>note</s>\n <other><s id=\"no\"/></other>\n <x:s id='2'/><s><temp><![CDATA[<3>]]></temp></s>\n</x:r>";
+                    <at><time>T1</time></at>note</s>\n <other><s id=\"no\"/></other>\n \
+                    <x:s id='2'/><s><temp><![CDATA[<3>]]></temp></s>\n</x:r>";
         assert_eq!(read(text), ["3: a&b|1<2|T1|C|note", "6: 2|-|-|-|-", "6: -|<3>|-|-|-"]);
     }
 
     #[test]
     fn what_a_document_declares_is_not_read() {
-        let bomb = "<!DOCTYPE r [<!ENTITY a \"aaaa\"><!ENTITY b SYSTEM \"file:///etc/passwd\">]>\n<r><s>&a;</s><s id='&b;'/><s id='1'/></r>";
+        let bomb = "<!DOCTYPE r [<!ENTITY a \"aaaa\"><!ENTITY b SYSTEM \"file:///etc/passwd\">]>\n\
+                    <r><s>&a;</s><s id='&b;'/><s id='1'/></r>";
         let found = read(bomb);
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found[0].starts_with("2! entity <s>&a;</s>"), "{found:?}");

@@ -90,8 +90,7 @@ impl Secure {
     /// Reads opened bytes, at most as much as fits; `None`: nothing for now, 0: the other side has closed.
     pub(super) fn read(&mut self, stream: &mut TcpStream, buffer: &mut [u8]) -> Result<Option<usize>, Ended> {
         let mut filled = 0;
-        loop {
-            let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) else { break };
+        while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
             match self.tls.reader().read(room) {
                 Ok(0) => return Ok(Some(filled)),
                 Ok(n) => {

@@ -391,7 +391,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_cut_differently_reads_the_same(text in "[a-c|\\\\\"\n\r*@-]{0,80}", cut in any::<prop::sample::Index>()) {
+        fn what_is_cut_differently_reads_the_same(
+            text in "[a-c|\\\\\"\n\r*@-]{0,80}",
+            cut in any::<prop::sample::Index>(),
+        ) {
             let bytes = text.as_bytes();
             let at = cut.index(bytes.len() + 1);
             prop_assert_eq!(heard(&[bytes]), heard(&[&bytes[..at], &bytes[at..]]));
@@ -399,7 +402,8 @@ mod tests {
 
         #[test]
         fn quoted_fields_read_back(texts in prop::collection::vec("[a-z|\\\\\" ]{0,12}", 1..6)) {
-            let quote = |text: &String| format!("\"{}\"", text.replace('\\', "\\\\").replace('|', "\\|").replace('"', "\\\""));
+            let escaped = |text: &String| text.replace('\\', "\\\\").replace('|', "\\|").replace('"', "\\\"");
+            let quote = |text: &String| format!("\"{}\"", escaped(text));
             let line = texts.iter().map(quote).collect::<Vec<_>>().join("|");
             let read = fields(&line).unwrap();
             prop_assert_eq!(read.iter().map(ToString::to_string).collect::<Vec<_>>(), texts);

@@ -201,7 +201,7 @@ impl ShdrCore {
                 return Ok(());
             }
         };
-        // A relative time means nothing without the connection: an item that is set aside has the time that it stands for.
+        // A relative time means nothing without its connection: what is set aside has the time that it stands for.
         let absolute =
             matches!(data.stamp, Stamp::Relative(_)).then_some(claimed).flatten().map(|time| time.to_string());
         let stamp = absolute.as_deref().unwrap_or_else(|| stamp_of(line));

@@ -8,7 +8,7 @@ use std::sync::{PoisonError, atomic::Ordering};
 
 impl Loop {
     /// Hands events to the listener until it, or the subscriber, stops.
-    pub(super) fn to_clients(&mut self) -> End {
+    pub(super) fn deliver_to_clients(&mut self) -> End {
         let PublishTo::Listener(name) = &self.subscriber.to else { return End::Stopped };
         let hub = self.hubs.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         let Some(hub) = hub else {

@@ -238,7 +238,7 @@ impl Loop {
             let began = self.clock.monotonic();
             let end = match self.subscriber.to {
                 PublishTo::Broker(_) => self.conversation(),
-                PublishTo::Listener(_) => self.to_clients(),
+                PublishTo::Listener(_) => self.deliver_to_clients(),
             };
             let now = self.clock.now();
             if let Err(error) = self.commit() {

@@ -462,11 +462,12 @@ mod tests {
                     }
                 }
                 outbox.advance();
-                let over = |n: u64| n % 7 == 0 || done.contains(&n);
+                let over = |n: u64| n.is_multiple_of(7) || done.contains(&n);
                 prop_assert_eq!(outbox.progress().0, (1..=count).take_while(|n| over(*n)).count() as u64);
             }
             for key in 0..4 {
-                let of_key: Vec<u64> = done.iter().copied().filter(|n| keys[usize::try_from(n - 1).unwrap()] == key).collect();
+                let is_of_key = |n: &u64| keys[usize::try_from(n - 1).unwrap()] == key;
+                let of_key: Vec<u64> = done.iter().copied().filter(is_of_key).collect();
                 prop_assert!(of_key.is_sorted(), "{:?}", of_key);
             }
             let (cursor, tally) = outbox.progress();

@@ -19,7 +19,7 @@ pub const COMMON_NAME_MAX: usize = 64;
 /// then it names nobody.
 pub fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (mut certificate, _) = element(certificate, SEQUENCE)?;
-    let (mut body, _) = take(&mut certificate, SEQUENCE).map(|body| (body, ()))?;
+    let mut body = take(&mut certificate, SEQUENCE)?;
     if body.first() == Some(&VERSION) {
         take(&mut body, VERSION)?;
     }

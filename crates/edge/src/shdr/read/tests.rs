@@ -8,7 +8,8 @@ const PROJECT: [(&str, &str); 5] = [
     ("andon.yaml", "name: t\nformat: 1\ninstances: { p: { role: both, zone: plant, api: '127.0.0.1:8730' } }\n"),
     (
         "classes/lathe.yaml",
-        "signals:\n  S1load: { kind: f64, unit: '%', range: [0, 200] }\n  exec: { kind: text }\n  parts: { kind: i64 }\n  \
+        "signals:\n  S1load: { kind: f64, unit: '%', range: [0, 200] }\n  exec: { kind: text }\n  \
+         parts: { kind: i64 }\n  \
          door-open: { kind: bool }\n  system: { kind: i64 }\n  coolant: { kind: text }\n  note: { kind: text }\n  \
          vibration: { kind: f64 }\n  vars: { kind: text }\n",
     ),
@@ -133,7 +134,8 @@ fn a_condition_is_the_worst_of_what_is_active_or_all_that_is_said() {
             "lathe-1/system 1 good 2026-03-02T11:00:03Z",
             "lathe-1/system 0 good 2026-03-02T11:00:04Z",
             "lathe-1/system 0 bad 2026-03-02T11:00:05Z",
-            r#"lathe-1/coolant {"level":"FAULT","code":"4","severity":"2","text":"Level | low"} good 2026-03-02T11:00:06Z"#,
+            "lathe-1/coolant {\"level\":\"FAULT\",\"code\":\"4\",\"severity\":\"2\",\"text\":\"Level | low\"} good \
+             2026-03-02T11:00:06Z",
             r#"lathe-1/coolant {"level":"NORMAL"} good 2026-03-02T11:00:07Z"#,
             "lathe-1/exec NORMAL good 2026-03-02T11:00:08Z",
             "lathe-1/S1load 5 good 2026-03-02T11:00:08Z",
