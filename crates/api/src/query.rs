@@ -186,13 +186,24 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_is_read_as_it_is_written() {
+        for text in ["now", "-1h", "-1 h", "-1h 30min", "2026-01-01T00:00:00Z", "2026-01-01"] {
+            let moment = Moment::parse("from", text).unwrap();
+            assert_eq!(Moment::parse("from", &moment.to_string()).unwrap(), moment, "{text}");
+        }
+        for wrong in ["", "-", "--1h", "1h", "2026-13-01", "2026-1-1", "yesterday"] {
+            assert!(Moment::parse("from", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_range_is_read_with_times_of_both_forms() {
         let query = read("asset=m-1&signal=heat&from=-2h&to=2026-01-01T00:00:00Z&limit=3", range).unwrap();
         assert_eq!((query.asset.as_str(), query.signal.as_deref(), query.limit), ("m-1", Some("heat"), 3));
         let now = Time::parse("2026-01-02T00:00:00Z").unwrap();
         assert_eq!(query.from.at(now), now.minus(Span::from_secs(7200)));
         assert_eq!(query.to.at(now).to_string(), "2026-01-01T00:00:00Z");
-        assert_eq!((query.from.to_string(), query.to.to_string()), ("-2 h".into(), "2026-01-01T00:00:00Z".into()));
+        assert_eq!((query.from.to_string(), query.to.to_string()), ("-2h".into(), "2026-01-01T00:00:00Z".into()));
         let query = read("asset=m-1", range).unwrap();
         assert_eq!((query.from.at(now), query.to.at(now)), (now.minus(Span::from_secs(3600)), now));
         for wrong in ["from=yesterday", "from=-", "to=-1x", "limit=10001", "limit=0", "after=zz", "points=3", "to=--1h"]

@@ -19,6 +19,9 @@ pub const BUCKETS_MAX: usize = 10_000;
 /// A question without `from` is about so long before now.
 pub const FROM_DEFAULT: Span = Span::from_secs(3_600);
 
+/// The form of a day.
+const DAY: &str = "2026-11-22";
+
 /// A moment as people name it: itself, or so long before now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
@@ -29,18 +32,21 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// Reads RFC 3339, `now`, or a duration before now with a minus: `-1h`. `name` says what it is for.
+    /// Reads RFC 3339, a day (UTC), `now`, or a duration before now with a minus: `-1h`. `name` says what it is for.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problem> {
-        // A `+` that was not percent-encoded became a space; it can only stand before an offset.
-        let text = text.trim().replace(' ', "+");
+        let text = text.trim();
         let read = match text.strip_prefix('-') {
             Some(span) => Span::parse(span).ok().filter(|s| *s >= Span::ZERO).map(Self::Ago),
             None if text == "now" => Some(Self::Ago(Span::ZERO)),
-            None => Time::parse(&text).ok().map(Self::At),
+            None if text.len() == DAY.len() => Time::parse(&format!("{text}T00:00:00Z")).ok().map(Self::At),
+            // A `+` that was not percent-encoded became a space; it can only stand before an offset.
+            None => Time::parse(&text.replace(' ', "+")).ok().map(Self::At),
         };
         read.ok_or_else(|| {
-            Problem::request(format!("`{name}={text}` is no time"))
-                .remedy("write RFC 3339 (2026-11-22T08:05:00Z), a duration before now (-1h, -30min, -7d), or now")
+            Problem::request(format!("`{name}={text}` is no time")).remedy(
+                "write RFC 3339 (2026-11-22T08:05:00Z), a day (2026-11-22), a duration before now (-1h, -30min, -7d), \
+                 or now",
+            )
         })
     }
 
@@ -58,7 +64,7 @@ impl fmt::Display for Moment {
         match self {
             Self::At(time) => time.fmt(f),
             Self::Ago(span) if *span == Span::ZERO => f.write_str("now"),
-            Self::Ago(span) => write!(f, "-{span}"),
+            Self::Ago(span) => write!(f, "-{}", span.to_string().replace(' ', "")),
         }
     }
 }

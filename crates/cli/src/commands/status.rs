@@ -42,12 +42,16 @@ fn page(status: &Status, colour: bool) -> Vec<String> {
         lines.push(format!("    next: {}", finding.remedy));
     }
     let historian = &status.historian;
+    let behind = if historian.hot == 0 {
+        "nothing is in the log only".to_owned()
+    } else {
+        format!("the oldest sample in the log only is of {} s ago", historian.lag_seconds)
+    };
     lines.push(format!(
-        "  historian: {} files, {}, everything before {}; the oldest sample in the log only is of {} s ago",
+        "  historian: {} files, {}, everything before {}; {behind}",
         historian.files,
         size(historian.bytes),
         historian.sealed,
-        historian.lag_seconds
     ));
     for seam in &status.seams {
         let terms: Vec<String> = seam.terms.iter().map(|t| format!("{} {}", t.name, t.count)).collect();
@@ -153,6 +157,7 @@ mod tests {
                 files: 3,
                 bytes: 12_345_678,
                 sealed: "1/41002".into(),
+                hot: 12,
                 lag_seconds: 77,
                 ..Historian::default()
             },

@@ -155,6 +155,9 @@ fn a_source_that_is_connected_and_says_nothing_is_silent() {
     wait_until("it is silent", || source()["state"] == "silent");
     let said = source();
     assert_eq!((&said["reason"], &said["connected"]), (&"never-heard".into(), &true.into()), "{said}");
+    // Questions without a time are about the last hour.
+    assert_eq!(plant.json(&["list", "samples", "--asset", "machine-01"]), Vec::<Json>::new());
+    assert_eq!(plant.json(&[&["list", "series"], &SIGNAL[..]].concat()), Vec::<Json>::new());
     let page = plant.ok(&["status"]);
     assert!(page.contains("  source machines: silent (never-heard)"), "{page}");
     assert!(page.contains("    next: look whether the machine publishes: `mosquitto_sub -t 'machines/+/temperature'"));
@@ -172,6 +175,27 @@ fn a_source_that_is_connected_and_says_nothing_is_silent() {
         (source()["state"].as_str(), source()["reason"].as_str()),
         (Some("disconnected"), Some("instance-stopped"))
     );
+}
+
+#[test]
+fn a_broker_that_does_not_know_us_is_told_as_that_in_both_versions() {
+    for version in ["3.1.1", "5"] {
+        let mut plant = Plant::new();
+        let passwords = plant.dir.path().join("passwords");
+        fs::write(&passwords, "").unwrap();
+        let settings = format!("allow_anonymous false\npassword_file {}\n", passwords.display());
+        plant.broker = Mosquitto::start(&plant.dir.path().join("strict"), &settings).unwrap();
+        plant.world.mqtt = plant.broker.address();
+        plant.edit("sources/machines.yaml", "version: 5\nsession: { expiry: 1 h }", &format!("version: {version}"));
+        let (project, data) = (plant.project.to_str().unwrap(), plant.data.to_str().unwrap());
+        let mut instance =
+            Running::start(plant.world.command(&["run", project, "--data", data, "--api", "127.0.0.1:0"]));
+        wait_until("it has started", || instance.text().contains("\"started\""));
+        let source = || plant.json(&["list", "sources"]).remove(0);
+        wait_until("it is told", || source()["reason"] == "refused-credentials");
+        assert!(plant.world.run(&["status", "--data", data]).status.code() != Some(0));
+        instance.stop();
+    }
 }
 
 #[test]
