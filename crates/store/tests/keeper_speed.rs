@@ -132,8 +132,8 @@ fn a_start_after_kill_9() {
             store.newest(&format!("quiet-{n}").parse().unwrap(), 65_536).unwrap();
         }
         println!(
-            "{} samples, sealed: {seal} ({:?}): open {opened:?}; newest of the busy source {one:?} ({busy} batches), of \
-             20 more {:?}",
+            "{} samples, sealed: {seal} ({:?}): open {opened:?}; newest of the busy source {one:?} ({busy} batches), \
+             of 20 more {:?}",
             store.log_end().offset,
             store.holdings().unwrap().sealed,
             began.elapsed().saturating_sub(one)

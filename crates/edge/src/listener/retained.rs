@@ -209,7 +209,8 @@ mod tests {
             for topic in &topics {
                 assert!(put(&mut all, topic, b"x"));
             }
-            let found: Vec<Arc<str>> = all.matching(&wanted).into_iter().map(|k| Arc::clone(&k.message.topic)).collect();
+            let found = all.matching(&wanted).into_iter().map(|k| Arc::clone(&k.message.topic));
+            let found: Vec<Arc<str>> = found.collect();
             let mut expected: Vec<Arc<str>> =
                 topics.iter().filter(|t| filter::matches(&wanted, t)).map(|t| t.as_str().into()).collect();
             expected.sort();

@@ -420,7 +420,7 @@ impl Server {
             } else if held_up || (connection.session.is_open() && !connection.session.is_reading()) {
                 connection.session.excuse(now);
             } else if connection.session.is_open() && now.monotonic >= connection.session.deadline() {
-                tracing::info!(client = %connection.peer, "nothing was heard within one and a half times the keep-alive");
+                tracing::info!(client = %connection.peer, "nothing was heard for one and a half times the keep-alive");
                 connection.session.end(code::KEEP_ALIVE, Core::why(code::KEEP_ALIVE));
                 self.dirty.push(*client);
             }

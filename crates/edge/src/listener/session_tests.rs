@@ -427,7 +427,8 @@ proptest! {
     #[test]
     fn bytes_are_heard_the_same_way_however_they_are_cut(
         packets in prop::collection::vec(prop_oneof![
-            (0_u8..3, 1_u16..5, "[ab]{1,3}").prop_map(|(qos, id, topic)| publish(true, qos << 1, &topic, id, &[], b"x")),
+            (0_u8..3, 1_u16..5, "[ab]{1,3}")
+                .prop_map(|(qos, id, topic)| publish(true, qos << 1, &topic, id, &[], b"x")),
             Just(packet(0xC0, &[])),
             (1_u16..5).prop_map(|id| packet(0x62, &id.to_be_bytes())),
             prop::collection::vec(any::<u8>(), 1..6),
@@ -444,9 +445,13 @@ proptest! {
             while fault.is_none() {
                 match session.next(&mut rest, at(1)) {
                     Ok(None) => break,
-                    Ok(Some(Asked::Publish(p))) => asked.push(format!("publish {} {} {} {}", p.topic, p.qos, p.id, p.payload.escape_ascii())),
+                    Ok(Some(Asked::Publish(p))) => {
+                        asked.push(format!("publish {} {} {} {}", p.topic, p.qos, p.id, p.payload.escape_ascii()));
+                    }
                     Ok(Some(Asked::Disconnect(will))) => asked.push(format!("disconnect {will}")),
-                    Ok(Some(Asked::Subscribe(..) | Asked::Unsubscribe(..) | Asked::Connect(_))) => asked.push("other".into()),
+                    Ok(Some(Asked::Subscribe(..) | Asked::Unsubscribe(..) | Asked::Connect(_))) => {
+                        asked.push("other".into());
+                    }
                     Err(f) => fault = Some(f.code),
                 }
             }

@@ -42,8 +42,8 @@ pub enum Progress {
     Worked,
     /// Nothing: all is kept as it should be.
     Idle {
-        /// Look again then, also when no row changes: the log may have filled a segment. `None`: there is never anything
-        /// to do.
+        /// Look again then, also when no row changes: the log may have filled a segment. `None`: there is never
+        /// anything to do.
         until: Option<Time>,
     },
 }
@@ -206,8 +206,8 @@ impl Keeper {
         Ok(went)
     }
 
-    /// The place from which on rules need the log: they go on from the oldest of their states. While they have none they
-    /// begin where the log does.
+    /// The place from which on rules need the log: they go on from the oldest of their states. While they have none
+    /// they begin where the log does.
     fn unread(&self, ground: Ground<'_>) -> Result<Position, StoreError> {
         let states = self.store.read_states()?;
         Ok(states.iter().map(|row| row.position).min().unwrap_or_else(|| ground.log.start()))
@@ -332,8 +332,8 @@ impl Keeper {
     }
 
     /// The last resort of a full disk, when all that may go is gone: the oldest segment that is sealed goes although
-    /// rules have not read it. Its samples are kept in the files; that rules miss them is a gap, and counted. What an open
-    /// intake needs stays: without it the same would be taken in twice.
+    /// rules have not read it. Its samples are kept in the files; that rules miss them is a gap, and counted. What an
+    /// open intake needs stays: without it the same would be taken in twice.
     fn make_room(&mut self, ground: Ground<'_>) -> Result<bool, StoreError> {
         let (Some(known), Some(readers)) = (&self.known, &self.readers) else { return Ok(false) };
         if !ground.folder.room.is_short() {

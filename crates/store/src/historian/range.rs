@@ -1,8 +1,8 @@
 //! Samples of a signal by time, and stretches of it for charts, from the log and from sealed files as one answer.
 //!
 //! What is sealed is asked first, at one instant; everything at or behind that place is then read from the log. A file
-//! that has gone meanwhile was merged or has expired, and a place of the log that has gone was sealed: then the question
-//! is asked again.
+//! that has gone meanwhile was merged or has expired, and a place of the log that has gone was sealed: then the
+//! question is asked again.
 
 use super::{
     Bucket, Found, Range, Stored,

@@ -33,8 +33,8 @@ impl Point {
     }
 }
 
-/// Which of the rows of one signal, sorted by time, are kept. Always kept are the first and the last, what is no number,
-/// not good or not live, both its neighbours, and samples of the same time.
+/// Which of the rows of one signal, sorted by time, are kept. Always kept are the first and the last, what is no
+/// number, not good or not live, both its neighbours, and samples of the same time.
 pub(crate) fn kept(rows: &[Row], reduce: &Reduce) -> Vec<bool> {
     let mut kept = vec![true; rows.len()];
     let points: Vec<Option<Point>> = rows.iter().map(Point::of).collect();

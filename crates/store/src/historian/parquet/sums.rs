@@ -1,5 +1,5 @@
-//! Checksums of a Parquet file: every block of it has one, in a table at the end of its footer, where other readers pass
-//! over it. So no damaged byte is ever decoded, whoever reads.
+//! Checksums of a Parquet file: every block of it has one, in a table at the end of its footer, where other readers
+//! pass over it. So no damaged byte is ever decoded, whoever reads.
 //!
 //! The file is `[Parquet][footer][table][length of footer and table]PAR1`. The table, little endian: a CRC-32 for each
 //! block of everything before it, then the end of that (8 bytes), the length of the footer (4), the CRC-32 of the

@@ -1,3 +1,5 @@
+//! Files are read back as they were written, by every filter, and damage is found.
+
 use super::*;
 use proptest::prelude::*;
 
