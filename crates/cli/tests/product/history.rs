@@ -110,6 +110,16 @@ fn samples_are_answered_from_log_and_files_by_a_running_and_a_stopped_instance()
     // A stopped folder is not written to.
     let refused = plant.world.run(&["historian", "seal", "--data", plant.data.to_str().unwrap()]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("start it with `andon run`"));
+
+    // A file that is gone is told, and what needs it is refused by name.
+    let gone = files[0]["path"].as_str().unwrap();
+    fs::remove_file(plant.data.join(gone)).unwrap();
+    let status = plant.world.run(&["status", "--data", plant.data.to_str().unwrap()]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains(gone) && status.contains("bring it back from a copy"), "{status}");
+    let range =
+        plant.world.run(&[&["list", "samples", "--data", plant.data.to_str().unwrap()], &SIGNAL[..], &MARCH].concat());
+    assert!(!range.status.success() && String::from_utf8_lossy(&range.stderr).contains(gone));
 }
 
 /// The answers of 3,600 samples, one a second.
