@@ -16,7 +16,7 @@ use andon_contract::{
     contract::{Asset, Contract, Source, TimeForm},
     units::{Conversion, conversion},
 };
-use andon_model::{AssetName, Name, Sample, SignalName, SignalNo, SiteName, Time, Value, value::Kind};
+use andon_model::{AssetName, Name, Sample, SignalName, SignalNo, SiteName, Time, value::Kind};
 use andon_store::StoreError;
 use std::sync::OnceLock;
 
@@ -153,6 +153,24 @@ impl<'t, 'n> Collector<'t, 'n> {
         }
     }
 
+    /// The conversion from the unit that a sample names to that of its signal; `None`: as it is.
+    fn unit_of(&mut self, class: usize, signal: &Signal, unit: &Leaf<'_>) -> Result<Option<Conversion>, Wrong> {
+        let unit = match unit {
+            Leaf::Absent | Leaf::Null => return Ok(None),
+            Leaf::Text(unit) => unit,
+            other => return Err(wrong("the unit is no text", shown(other), "send UCUM, such as `mm/s`")),
+        };
+        if !matches!(signal.kind, Kind::I64 | Kind::F64) {
+            return Err(wrong("only a number has a unit", quote(unit), "leave `unit` out"));
+        }
+        let find = || conversion(unit, &signal.unit).map_err(|not| not.to_string());
+        let found = self.units.entry((class, signal.at, unit.to_string())).or_insert_with(find);
+        found.clone().map_err(|cause| {
+            let found = format!("{:?} for the unit {:?}", quote(unit), signal.unit);
+            wrong(&cause, found, "send UCUM, in a unit that the signal's can be converted from")
+        })
+    }
+
     fn sample(
         &mut self,
         raw: Raw<'_>,
@@ -182,32 +200,13 @@ impl<'t, 'n> Collector<'t, 'n> {
             tell("signal", wrong(&cause, shown(&raw.signal), "add the signal to the class, or correct the body"));
             return Ok(None);
         };
-        let mut value = value::value_of(raw.value, signal.kind).map_err(|wrong| tell("value", wrong)).ok();
-        match &raw.unit {
-            Leaf::Absent | Leaf::Null => {}
-            Leaf::Text(unit) => {
-                let key = (known.class, signal.at, unit.to_string());
-                let found = self
-                    .units
-                    .entry(key)
-                    .or_insert_with(|| conversion(unit, &signal.unit).map_err(|not| not.to_string()));
-                match (found, value.take()) {
-                    (Err(cause), _) => {
-                        let found = format!("{:?} for the unit {:?}", quote(unit), signal.unit);
-                        tell(
-                            "unit",
-                            wrong(cause, found, "send UCUM, in a unit that the signal's can be converted from"),
-                        );
-                    }
-                    (Ok(_), None) => {}
-                    (Ok(None), Some(same)) => value = Some(same),
-                    (Ok(Some(conversion)), Some(before)) => {
-                        value = converted(&before, conversion).map_err(|wrong| tell("value", wrong)).ok();
-                    }
-                }
+        let value = match self.unit_of(known.class, signal, &raw.unit) {
+            Ok(by) => value::value_in(raw.value, signal.kind, by.as_ref()).map_err(|wrong| tell("value", wrong)).ok(),
+            Err(wrong) => {
+                tell("unit", wrong);
+                None
             }
-            other => tell("unit", wrong("the unit is no text", shown(other), "send UCUM, such as `mm/s`")),
-        }
+        };
         let quality = value::quality_of(&raw.quality).map_err(|wrong| tell("quality", wrong)).ok();
         let claimed = match &raw.time {
             Leaf::Absent | Leaf::Null => Ok(None),
@@ -235,26 +234,6 @@ impl<'t, 'n> Collector<'t, 'n> {
 
 fn wrong(cause: &str, found: String, remedy: &str) -> Wrong {
     Wrong { code: "body", cause: cause.into(), found, remedy: remedy.into() }
-}
-
-/// A value in the unit of its signal.
-fn converted(value: &Value, by: &Conversion) -> Result<Value, Wrong> {
-    #[expect(clippy::cast_precision_loss, reason = "a conversion is one of numbers with fractions")]
-    let (number, is_whole) = match value {
-        Value::F64(x) => (by.apply_f64(*x), false),
-        Value::I64(n) => (by.apply_f64(*n as f64), true),
-        Value::Bool(_) | Value::Text(_) | Value::Bytes(_) => {
-            return Err(wrong("only a number has a unit", "another kind of value".into(), "leave `unit` out"));
-        }
-    };
-    if !is_whole && number.is_finite() {
-        return Ok(Value::F64(number));
-    }
-    let remedy = "send it in the unit of the signal, or give the signal the kind `f64`";
-    match value::value_of(Leaf::Float(number), if is_whole { Kind::I64 } else { Kind::F64 }) {
-        Ok(value) => Ok(value),
-        Err(_) => Err(wrong("in the unit of the signal the value does not fit its kind", number.to_string(), remedy)),
-    }
 }
 
 fn text<'a>(leaf: &'a Leaf<'_>) -> Option<&'a str> {
