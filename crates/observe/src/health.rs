@@ -60,9 +60,21 @@ pub fn findings(
             remedy: "keep the data folder and report this: something was lost or counted twice".to_owned(),
         });
     }
+    findings.extend(store.holdings()?.missing.iter().map(|file| missing_file(file)));
     findings.extend(open_exceptions(store)?);
     findings.sort_by_key(|f| f.level);
     Ok(findings)
+}
+
+/// A file of the historian that is listed and not there.
+fn missing_file(file: &std::path::Path) -> Finding {
+    Finding {
+        level: Level::Error,
+        subject: format!("historian {}", file.display()),
+        detail: "this file of samples is listed in the database and is not there".to_owned(),
+        since: None,
+        remedy: "bring it back from a copy of the data folder; until then questions that need it are refused".to_owned(),
+    }
 }
 
 /// What a running instance knows besides rows: it compares rows of now with those of a while ago.

@@ -195,13 +195,12 @@ pub(crate) fn contract(address: &str, version: MqttVersion, qos: u8, assets: usi
             unit: None,
         }],
     };
-    let mqtt =
-        MqttSource {
-            broker: broker(address, version),
-            session_expiry: Span::from_secs(3_600),
-            broker_settings: None,
-            topics: vec![topic],
-        };
+    let mqtt = MqttSource {
+        broker: broker(address, version),
+        session_expiry: Span::from_secs(3_600),
+        broker_settings: None,
+        topics: vec![topic],
+    };
     let source = Source {
         kind: SourceKind::Mqtt(mqtt),
         clock: andon_contract::contract::Clock::Live,
