@@ -51,3 +51,14 @@ fn the_examples_of_the_pages_are_accepted_without_a_warning() {
         assert!(told.is_empty(), "{page}:\n{}", told.join("\n"));
     }
 }
+
+#[test]
+fn the_list_of_problems_names_every_code() {
+    let list = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors/README.md")).unwrap();
+    let missing: Vec<String> = andon_contract::codes::CODES
+        .iter()
+        .map(|(code, title)| format!("| [{code}]({code}.md) | {title} |"))
+        .filter(|line| !list.contains(line.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "add to docs/errors/README.md:\n{}", missing.join("\n"));
+}
