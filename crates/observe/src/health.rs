@@ -73,7 +73,8 @@ fn missing_file(file: &std::path::Path) -> Finding {
         subject: format!("historian {}", file.display()),
         detail: "this file of samples is listed in the database and is not there".to_owned(),
         since: None,
-        remedy: "bring it back from a copy of the data folder; until then questions that need it are refused".to_owned(),
+        remedy: "bring it back from a copy of the data folder; until then questions that need it are refused"
+            .to_owned(),
     }
 }
 
