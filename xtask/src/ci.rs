@@ -14,7 +14,7 @@ const TIME_MAX: Duration = Duration::from_mins(75);
 /// The command.
 pub(crate) fn run() -> Result<()> {
     let mut parts = Parts::default();
-    parts.run("setup", || setup::ensure().map(|()| Problems::new()));
+    parts.run("setup", || setup::all().map(|()| Problems::new()));
     check::all(&mut parts);
     parts.run("test", || {
         let tally = test::tests(false)?;

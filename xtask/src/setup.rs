@@ -66,6 +66,12 @@ const CLIENTS: [Client; 2] = [
     },
 ];
 
+/// Everything that the tests drive: programs of the system and clients of others.
+pub(crate) fn all() -> Result<()> {
+    ensure()?;
+    clients()
+}
+
 /// Installs the clients that are missing.
 fn clients() -> Result<()> {
     for client in &CLIENTS {

@@ -22,7 +22,8 @@ pub(crate) struct Arguments {
 
 /// The command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    setup::ensure()?;
+    // The quick tests drive nothing of others.
+    if arguments.quick { setup::ensure() } else { setup::all() }?;
     let tally = tests(arguments.quick)?;
     if tally.failures.is_empty() {
         return Ok(());
