@@ -94,44 +94,20 @@ fn range(args: &List) -> anyhow::Result<ExitCode> {
         limit: SAMPLES_MAX.min(wanted).max(1),
     };
     let target = Target::find(&args.instance)?;
-    let mut cells = Vec::new();
-    let mut shown = 0;
-    let more = loop {
-        let page = target.range(&query)?;
-        for row in page.rows {
-            if shown == wanted {
-                break;
+    let head = ["time", "signal", "value", "quality", "received", "position"];
+    let shown = pages(
+        (json, wanted, &head),
+        |after| {
+            if let Some(after) = after {
+                query.after = Some(andon_api::samples::Cursor::parse(&after).map_err(|p| anyhow::anyhow!(p))?);
             }
-            shown += 1;
-            if json {
-                output::line(serde_json::to_string(&row)?);
-            } else {
-                let value = row.value.as_str().map_or_else(|| row.value.to_string(), str::to_owned);
-                cells.push(vec![
-                    row.time,
-                    row.signal,
-                    super::list::cut(value),
-                    row.quality,
-                    row.received,
-                    row.position,
-                ]);
-            }
-        }
-        match page.next {
-            Some(next) if shown < wanted => {
-                query.after = Some(andon_api::samples::Cursor::parse(&next).map_err(|p| anyhow::anyhow!(p))?);
-            }
-            next => break next.is_some(),
-        }
-    };
-    if !json {
-        output::table(&["time", "signal", "value", "quality", "received", "position"], &cells);
-        if more {
-            output::hint(format!("{shown} shown; --limit N shows more, --json all"));
-        }
-        if shown == 0 {
-            nothing(&target, args)?;
-        }
+            let page = target.range(&query)?;
+            Ok((page.rows, page.next))
+        },
+        |row| vec![row.time, row.signal, told(&row.value), row.quality, row.received, row.position],
+    )?;
+    if shown == 0 && !json {
+        nothing(&target, args)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -161,35 +137,54 @@ fn last(args: &List) -> anyhow::Result<ExitCode> {
         limit: LAST_MAX.min(wanted).max(1),
     };
     let target = Target::find(&args.instance)?;
-    let mut cells = Vec::new();
-    let mut shown = 0;
+    let head = ["signal", "value", "unit", "quality", "time", "site"];
+    pages(
+        (json, wanted, &head),
+        |after| {
+            query.after = after.or(query.after.take());
+            let page = target.last(&query)?;
+            Ok((page.rows, page.next))
+        },
+        |row| vec![row.signal, told(&row.value), row.unit.unwrap_or_default(), row.quality, row.time, row.site],
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks for page after page, behind what the one before named, until as many rows as wanted are shown: as JSON lines, or
+/// as a table with its head. The rows shown.
+fn pages<R: serde::Serialize>(
+    (json, wanted, head): (bool, usize, &[&str]),
+    mut ask: impl FnMut(Option<String>) -> anyhow::Result<(Vec<R>, Option<String>)>,
+    cells_of: impl Fn(R) -> Vec<String>,
+) -> anyhow::Result<usize> {
+    let (mut cells, mut shown, mut after) = (Vec::new(), 0, None);
     let more = loop {
-        let page = target.last(&query)?;
-        for row in page.rows {
-            if shown == wanted {
-                break;
-            }
+        let (rows, next) = ask(after)?;
+        for row in rows.into_iter().take(wanted - shown) {
             shown += 1;
             if json {
                 output::line(serde_json::to_string(&row)?);
             } else {
-                let value = row.value.as_str().map_or_else(|| row.value.to_string(), str::to_owned);
-                let unit = row.unit.unwrap_or_default();
-                cells.push(vec![row.signal, super::list::cut(value), unit, row.quality, row.time, row.site]);
+                cells.push(cells_of(row));
             }
         }
-        match page.next {
-            Some(next) if shown < wanted => query.after = Some(next),
+        match next {
+            Some(next) if shown < wanted => after = Some(next),
             next => break next.is_some(),
         }
     };
     if !json {
-        output::table(&["signal", "value", "unit", "quality", "time", "site"], &cells);
+        output::table(head, &cells);
         if more {
             output::hint(format!("{shown} shown; --limit N shows more, --json all"));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(shown)
+}
+
+/// A value as a cell of a table.
+fn told(value: &serde_json::Value) -> String {
+    super::list::cut(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
 fn series(args: &List) -> anyhow::Result<ExitCode> {
