@@ -150,8 +150,8 @@ fn last(args: &List) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks for page after page, behind what the one before named, until as many rows as wanted are shown: as JSON lines, or
-/// as a table with its head. The rows shown.
+/// Asks for page after page, behind what the one before named, until as many rows as wanted are shown: as JSON lines,
+/// or as a table with its head. The rows shown.
 fn pages<R: serde::Serialize>(
     (json, wanted, head): (bool, usize, &[&str]),
     mut ask: impl FnMut(Option<String>) -> anyhow::Result<(Vec<R>, Option<String>)>,
