@@ -3,7 +3,7 @@
 use crate::{
     Contract,
     contract::{
-        HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, ReduceBy, RuleSettings,
+        HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, ReduceBy, RuleKind, RuleSettings,
         Source, SourceKind, Subscriber, System, TopicMapping,
     },
 };
@@ -121,11 +121,11 @@ fn signals(contract: &Contract) -> usize {
 
 /// Conditions that are watched: rule x asset, each limit counted.
 fn alarms(contract: &Contract) -> usize {
-    let of = |settings: &RuleSettings| match settings {
-        RuleSettings::Limit(limit) => limit.limits.len(),
-        RuleSettings::Stale(_) => 1,
+    let of = |settings: &RuleSettings| match &settings.kind {
+        RuleKind::Limit(limit) => limit.limits.len(),
+        RuleKind::Stale(_) => 1,
     };
-    contract.rules.values().flat_map(|rule| rule.assets.values()).map(of).sum()
+    contract.rules.values().flat_map(|rule| rule.assets.values()).map(|settings| of(settings)).sum()
 }
 
 fn source_guarantee(source: &Source) -> Guarantee {

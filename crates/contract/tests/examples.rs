@@ -1,7 +1,7 @@
 //! The examples of the repository are projects.
 
 use andon_contract::{
-    contract::{RuleSettings, Setting, SourceKind, Target},
+    contract::{RuleKind, Setting, SourceKind, Target},
     load, summary,
 };
 use andon_model::span::Span;
@@ -32,7 +32,7 @@ fn the_machine_is_resolved() {
     assert_eq!(delay.value, Setting::Span(Span::from_secs(3600)));
     assert_eq!(delay.from, "classes/machine.yaml:8");
     let rule = &contract.rules["machine-temperature"];
-    let RuleSettings::Limit(settings) = &rule.assets["machine-01"] else { panic!("a limit rule") };
+    let RuleKind::Limit(settings) = &rule.assets["machine-01"].kind else { panic!("a limit rule") };
     assert_eq!(settings.limits.len(), 2);
     assert_eq!((settings.deadband, settings.on_delay), (5.0, Span::from_secs(3600)));
     let SourceKind::Mqtt(source) = &contract.sources["machines"].kind else { panic!("an MQTT source") };
@@ -96,10 +96,8 @@ fn the_revision_is_that_of_the_files_and_a_comment_changes_no_version() {
         });
         andon_contract::from_files(files.collect()).unwrap().contract
     };
-    let version = |contract: &andon_contract::Contract| match &contract.rules["temperature"].assets["machine-01"] {
-        RuleSettings::Limit(settings) => settings.version.clone(),
-        RuleSettings::Stale(_) => panic!("a limit rule"),
-    };
+    let version =
+        |contract: &andon_contract::Contract| contract.rules["temperature"].assets["machine-01"].version.clone();
     let hash = |contract: &andon_contract::Contract| contract.workflows["request-maintenance"].hash.clone();
     let (a, b) = (project("", "temperature.High: 90"), project("# a comment\n", "temperature.High: 90.0"));
     assert_ne!(a.revision, b.revision);

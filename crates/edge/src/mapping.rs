@@ -535,7 +535,7 @@ mod tests {
             parameters: BTreeMap::new(),
         };
         contract.assets.insert(AssetName::new("press-01").unwrap(), asset);
-        let signal = Signal { kind, unit: "Cel".into(), range, reduce: None };
+        let signal = Signal { kind, unit: "Cel".into(), range, reduce: None, states: None };
         let signals = BTreeMap::from([(SignalName::new("temperature").unwrap(), signal)]);
         contract.classes.insert(class, Class { signals });
         let mapping = SignalMapping {

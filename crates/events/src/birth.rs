@@ -2,12 +2,12 @@
 
 use crate::{
     engine::Output,
-    identity::{ALARM, ChangeKind, Identity, level_word},
-    rules::Change,
+    identity::{ChangeKind, Identity, level_word},
+    rules::{Alarm, Change, Fact},
 };
 use andon_contract::Contract;
 use andon_model::{
-    AssetName, Event, ExceptionId, InstanceId, Name, Position, Quantity, Schemas, SignalName, SiteName, Time, Value,
+    AssetName, Event, ExceptionId, InstanceId, Name, Position, Quantity, SignalName, SiteName, Time, Value,
     quantity::decimal,
 };
 use andon_store::rows::{ExceptionKind, ExceptionRow, ExceptionState, RuleStateRow};
@@ -18,21 +18,18 @@ use serde_json::{Map, Value as Json, json};
 pub(crate) struct Dress {
     pub(crate) site: SiteName,
     pub(crate) signal: SignalName,
-    /// `<asset>/<signal>`.
-    pub(crate) full_signal: String,
+    /// `<asset>/<signal>` of all inputs; the first is the one the rule stands on.
+    pub(crate) signals: Box<[String]>,
     pub(crate) unit: String,
-    /// `andon:asset.alarm/1.1`.
-    schema: String,
 }
 
 impl Dress {
-    pub(crate) fn new(schemas: &Schemas, site: &SiteName, asset: &AssetName, signal: &SignalName, unit: &str) -> Self {
+    pub(crate) fn new(site: &SiteName, asset: &AssetName, inputs: &[SignalName], unit: &str) -> Self {
         Self {
             site: site.clone(),
-            signal: signal.clone(),
-            full_signal: format!("{asset}/{signal}"),
+            signal: inputs.first().cloned().expect("a rule stands on a signal"),
+            signals: inputs.iter().map(|signal| format!("{asset}/{signal}")).collect(),
             unit: unit.to_owned(),
-            schema: schemas.full_name(ALARM).unwrap_or_else(|| format!("andon:{ALARM}/1.0")),
         }
     }
 }
@@ -41,17 +38,18 @@ impl Dress {
 /// and never a reason to say nothing.
 pub(crate) fn dress(contract: &Contract, identity: &Identity, dress: &Dress, change: Change, now: Time) -> Output {
     let data = data(identity, dress, &change);
-    let causation = (change.kind != ChangeKind::Activated).then(|| change.activation.to_string());
+    let causation = (change.id != change.story).then(|| change.story.to_string());
+    let kind = change.fact.event_type().word();
     let event = Event {
         id: change.id,
-        kind: ALARM.to_owned(),
+        kind: kind.to_owned(),
         source: format!("/{}/rules/{}", dress.site, identity.rule),
         time: change.time,
         subject: identity.asset.to_string(),
-        schema: dress.schema.clone(),
+        schema: contract.schemas.full_name(kind).unwrap_or_else(|| format!("andon:{kind}/1.0")),
         site: dress.site.clone(),
         key: identity.asset.to_string(),
-        correlation: change.activation,
+        correlation: change.story,
         causation,
         recorded: now,
         data,
@@ -114,27 +112,12 @@ fn exception(
 }
 
 fn data(identity: &Identity, dress: &Dress, change: &Change) -> Json {
-    let mut data = Map::new();
+    let mut data = match &change.fact {
+        Fact::Alarm(alarm) => self::alarm(dress, change.kind, alarm),
+        Fact::Other(_, fields) => fields.clone(),
+    };
     let mut put = |name: &str, value: Json| data.insert(name.to_owned(), value);
-    let active = change.kind != ChangeKind::Returned;
     put("change", change.kind.word().into());
-    put("state", if active { "active" } else { "inactive" }.into());
-    put("condition", if change.level.is_some() { "limit" } else { "stale" }.into());
-    if let Some(level) = change.level {
-        put("limit", level_word(level).into());
-    }
-    put("signal", dress.signal.as_str().into());
-    put("severity", change.severity.into());
-    if let Some(value) = change.value.as_ref().and_then(amount) {
-        put("value", json!(Quantity { value, unit: dress.unit.clone() }));
-    }
-    if let Some(setting) = change.setting.filter(|x| x.is_finite()) {
-        put("setting", json!(Quantity::from_f64(setting, &dress.unit)));
-    }
-    put("since", json!(change.since));
-    if let Some(reason) = &change.reason {
-        put("reason", reason.as_str().into());
-    }
     let evidence = &change.evidence;
     put(
         "evidence",
@@ -150,6 +133,33 @@ fn data(identity: &Identity, dress: &Dress, change: &Change) -> Json {
         }),
     );
     Json::Object(data)
+}
+
+fn alarm(dress: &Dress, kind: ChangeKind, alarm: &Alarm) -> Map<String, Json> {
+    let mut data = Map::new();
+    let mut put = |name: &str, value: Json| data.insert(name.to_owned(), value);
+    let active = kind != ChangeKind::Returned;
+    put("state", if active { "active" } else { "inactive" }.into());
+    put("condition", alarm.condition.word().into());
+    if let Some(level) = alarm.level {
+        put("limit", level_word(level).into());
+    }
+    if let Some(outcome) = &alarm.outcome {
+        put("outcome", outcome.as_str().into());
+    }
+    put("signal", dress.signal.as_str().into());
+    put("severity", alarm.severity.into());
+    if let Some(value) = alarm.value.as_ref().and_then(amount) {
+        put("value", json!(Quantity { value, unit: dress.unit.clone() }));
+    }
+    if let Some(setting) = alarm.setting.filter(|x| x.is_finite()) {
+        put("setting", json!(Quantity::from_f64(setting, &dress.unit)));
+    }
+    put("since", json!(alarm.since));
+    if let Some(reason) = &alarm.reason {
+        put("reason", reason.as_str().into());
+    }
+    data
 }
 
 /// A whole number keeps all its digits; floats are printed as few as read back the same.

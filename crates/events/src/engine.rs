@@ -8,10 +8,11 @@ mod start;
 mod ticks;
 
 use crate::{
-    birth::{self, Dress},
+    birth,
     clock::PlantClock,
-    identity::Identity,
-    rules::{Bench, Change, Machine},
+    context::Context,
+    rules::Change,
+    slot::Slot,
     states::{Clocks, SavedState, encode},
 };
 use ahash::AHashMap;
@@ -71,7 +72,8 @@ const NONE: u32 = u32::MAX;
 struct Signal {
     newest: Time,
     asset: u32,
-    states: Box<[u32]>,
+    /// The states that read it, each with the number of its input.
+    readers: Box<[(u32, u8)]>,
 }
 
 #[derive(Debug)]
@@ -95,20 +97,6 @@ struct Source {
     connected: bool,
 }
 
-#[derive(Debug)]
-struct StateSlot {
-    identity: Identity,
-    dress: Dress,
-    signal: SignalName,
-    asset: u32,
-    /// The source of the newest sample that was read; timers run by its clock.
-    source: u32,
-    /// Entries before this were read before the start.
-    position: Position,
-    machine: Machine,
-    touched: bool,
-}
-
 /// All rules of a contract with their states.
 pub struct Engine {
     contract: Arc<Contract>,
@@ -118,7 +106,7 @@ pub struct Engine {
     assets: Vec<Asset>,
     by_name: AHashMap<AssetName, u32>,
     sources: Vec<Source>,
-    states: Vec<StateSlot>,
+    states: Vec<Slot>,
     /// Assets with a plant timer.
     armed: Vec<u32>,
     /// No silence of any asset is too long before this.
@@ -127,6 +115,7 @@ pub struct Engine {
     /// Rows of rules that are gone, to be committed once.
     gone: Vec<RuleStateRow>,
     changes: Vec<Change>,
+    context: Context,
 }
 
 impl std::fmt::Debug for Engine {
@@ -171,10 +160,15 @@ impl Engine {
             }
             let known = self.by_name.get(asset).copied().unwrap_or(NONE);
             let states = self.assets.get(known as usize).map_or(&[][..], |asset| &asset.states);
-            let reads = |index: &u32| self.states.get(*index as usize).is_some_and(|slot| slot.signal == *signal);
-            let states = states.iter().copied().filter(reads).collect();
+            let mut readers = Vec::new();
+            for index in states {
+                let inputs = self.states.get(*index as usize).map_or(&[][..], |slot| &slot.inputs);
+                let reading = inputs.iter().zip(0_u8..).filter(|(input, _)| *input == signal);
+                // What a guard reads it reads before the machine does.
+                readers.extend(reading.map(|(_, number)| (*index, number)).collect::<Vec<_>>().into_iter().rev());
+            }
             if let Some(slot @ None) = self.signals.get_mut(at) {
-                *slot = Some(Signal { newest: Time::MIN, asset: known, states });
+                *slot = Some(Signal { newest: Time::MIN, asset: known, readers: readers.into() });
             }
         }
     }
@@ -240,14 +234,15 @@ impl Engine {
         }
         let Some(Some(signal)) = self.signals.get(number) else { return };
         let mut armed = false;
-        for index in &signal.states {
+        for (index, input) in &signal.readers {
             let Some(slot) = self.states.get_mut(*index as usize) else { continue };
             if at < slot.position {
                 continue;
             }
-            slot.source = source;
-            let mut bench = bench(&slot.identity, &slot.dress, &mut self.changes);
-            armed |= slot.machine.sample(at, sample, late, &mut bench);
+            if *input == 0 {
+                slot.source = source;
+            }
+            armed |= slot.sample(*input, at, sample, late, &self.context, &mut self.changes);
             if !self.changes.is_empty() {
                 birth_all(&self.contract, slot, &mut self.changes, now, out);
                 if !slot.touched {
@@ -311,8 +306,7 @@ impl Engine {
             if slot.source != source || at < slot.position {
                 continue;
             }
-            let mut bench = bench(&slot.identity, &slot.dress, &mut self.changes);
-            slot.machine.fire(plant, utc, &mut bench);
+            slot.fire(plant, utc, &self.context, &mut self.changes);
             if !self.changes.is_empty() {
                 self.touch(*index);
                 self.bear(*index, now, out);
@@ -377,13 +371,8 @@ impl Engine {
 
     fn row(&self, index: u32) -> Option<RuleStateRow> {
         let slot = self.states.get(index as usize)?;
-        let state = encode(&SavedState {
-            signal: slot.signal.clone(),
-            site: slot.dress.site.clone(),
-            unit: slot.dress.unit.clone(),
-            source: self.sources.get(slot.source as usize).map(|source| source.name.clone()),
-            state: slot.machine.state(),
-        });
+        let source = self.sources.get(slot.source as usize).map(|source| source.name.clone());
+        let state = encode(&SavedState { source, ..slot.saved() });
         Some(RuleStateRow {
             rule: slot.identity.rule.clone(),
             asset: slot.identity.asset.clone(),
@@ -436,11 +425,7 @@ impl Engine {
     }
 }
 
-fn bench<'a>(identity: &'a Identity, dress: &'a Dress, out: &'a mut Vec<Change>) -> Bench<'a> {
-    Bench { identity, signal: &dress.full_signal, out }
-}
-
-fn birth_all(contract: &Contract, slot: &StateSlot, changes: &mut Vec<Change>, now: Time, out: &mut Vec<Output>) {
+fn birth_all(contract: &Contract, slot: &Slot, changes: &mut Vec<Change>, now: Time, out: &mut Vec<Output>) {
     for change in changes.drain(..) {
         out.push(birth::dress(contract, &slot.identity, &slot.dress, change, now));
     }

@@ -16,7 +16,7 @@ pub struct Identity {
     pub asset: AssetName,
 }
 
-/// What happened to an alarm.
+/// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
     /// It began.
@@ -67,12 +67,26 @@ pub fn level_word(level: LimitLevel) -> &'static str {
     }
 }
 
-/// The type of the events that limits and silences make.
-pub const ALARM: &str = "asset.alarm";
+/// The types of events that rules make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventType {
+    /// An alarm of an asset.
+    Alarm,
+}
+
+impl EventType {
+    /// The word of `type`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Alarm => "asset.alarm",
+        }
+    }
+}
 
 impl Identity {
-    /// The id of an event: from rule, version, asset, event type, change, level and cause.
-    pub fn event_id(&self, change: ChangeKind, level: Option<LimitLevel>, cause: Cause) -> EventId {
+    /// The id of an event: from rule, version, asset, event type, change, level and cause. The level is the word of
+    /// a limit's level, or whatever else tells apart what one cause may change at once; empty where nothing does.
+    pub fn event_id(&self, of: EventType, change: ChangeKind, level: &str, cause: Cause) -> EventId {
         let (word, place, deadline) = match cause {
             Cause::Sample(at) => ("sample", at, Time::default()),
             Cause::Timer { start, deadline } => ("timer", start, deadline),
@@ -82,9 +96,9 @@ impl Identity {
             self.rule.as_str().as_bytes(),
             self.version.as_bytes(),
             self.asset.as_str().as_bytes(),
-            ALARM.as_bytes(),
+            of.word().as_bytes(),
             change.word().as_bytes(),
-            level.map_or("", level_word).as_bytes(),
+            level.as_bytes(),
             word.as_bytes(),
             self.instance.code().as_bytes(),
             &place.epoch.to_le_bytes(),
@@ -107,15 +121,15 @@ mod tests {
             asset: AssetName::new("m").unwrap(),
         };
         let at = |epoch, offset| Position { epoch, offset };
-        let high = Some(LimitLevel::High);
-        let id = |i: &Identity, change, level, cause| i.event_id(change, level, cause).to_string();
+        let high = level_word(LimitLevel::High);
+        let id = |i: &Identity, change, level, cause| i.event_id(EventType::Alarm, change, level, cause).to_string();
         let other = Identity { instance: InstanceId::derived(&[b"j"]), ..identity.clone() };
         let activated = ChangeKind::Activated;
         let all = [
             id(&identity, activated, high, Cause::Sample(at(0, 1))),
             id(&identity, activated, high, Cause::Sample(at(0, 2))),
             id(&identity, activated, high, Cause::Sample(at(1, 1))),
-            id(&identity, activated, None, Cause::Sample(at(0, 1))),
+            id(&identity, activated, "", Cause::Sample(at(0, 1))),
             id(&identity, ChangeKind::Returned, high, Cause::Sample(at(0, 1))),
             id(&identity, activated, high, Cause::Edit(at(0, 1))),
             id(&identity, activated, high, Cause::Timer { start: at(0, 1), deadline: Time(0) }),

@@ -23,11 +23,14 @@
 
 mod birth;
 pub mod clock;
+pub mod context;
 pub mod engine;
 pub mod evidence;
+mod guard;
 pub mod identity;
 pub mod rules;
 pub mod run;
+mod slot;
 mod states;
 
 pub use engine::{Counts, Engine, Output};

@@ -1,6 +1,6 @@
 //! Rule states as rows: what is written, and what a start makes of what it finds.
 
-use crate::{engine::Counts, rules::State};
+use crate::{engine::Counts, guard::Seen, rules::State};
 use andon_model::{AssetName, Name, Position, SignalName, SiteName};
 use andon_store::rows::RuleStateRow;
 use serde::{Deserialize, Serialize};
@@ -14,14 +14,17 @@ const CLOCKS: &str = "andon:clocks/1";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedState {
-    /// The signal it reads.
-    pub(crate) signal: SignalName,
+    /// The signals its machine reads; the first is the one it stands on.
+    pub(crate) inputs: Vec<SignalName>,
     /// The asset's site.
     pub(crate) site: SiteName,
     /// The unit of its values.
     pub(crate) unit: String,
     /// The source whose clock its timers run by, once a sample has come.
     pub(crate) source: Option<Name>,
+    /// What its guard remembers, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) guard: Option<Seen>,
     /// What its machine remembers.
     pub(crate) state: State,
 }
@@ -93,7 +96,18 @@ impl Saved {
 
 /// The state of a row, or what is wrong with it.
 pub(crate) fn decode(row: &RuleStateRow) -> Result<SavedState, String> {
-    SavedState::deserialize(&row.state).map_err(|e| e.to_string())
+    SavedState::deserialize(&renewed(&row.state)).map_err(|e| e.to_string())
+}
+
+/// A state as it is written today: those of earlier folders named the one signal they read `signal`.
+fn renewed(state: &Json) -> Json {
+    let mut state = state.clone();
+    if let Some(map) = state.as_object_mut()
+        && let Some(signal) = map.remove("signal")
+    {
+        map.insert("inputs".to_owned(), Json::Array(vec![signal]));
+    }
+    state
 }
 
 pub(crate) fn encode(saved: &SavedState) -> Json {
@@ -152,7 +166,7 @@ mod tests {
     #[test]
     fn whatever_stands_in_a_state_is_read_or_refused() {
         let good = json!({
-            "signal": "t", "site": "home", "unit": "Cel", "source": "plc",
+            "inputs": ["t"], "site": "home", "unit": "Cel", "source": "plc",
             "state": {"kind": "limit", "newest": [1, 2, 3, 4, 0, 5.5], "phase": {"pending": {
                 "level": "High", "since": "2026-11-22T08:00:00Z", "start": {"epoch": 1, "offset": 2},
                 "gather": {"first": [1, 2, 3, 4, 0, null], "rest": null},

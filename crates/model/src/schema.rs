@@ -10,7 +10,7 @@ use std::{
 
 /// The schemas that come with Andon: name, version, text.
 pub const BUILT_IN: &[(&str, &str, &str)] = &[
-    ("asset.alarm", "1.1", include_str!("../schemas/asset.alarm-1.1.json")),
+    ("asset.alarm", "1.2", include_str!("../schemas/asset.alarm-1.2.json")),
     ("MaintenanceRequest", "1.0", include_str!("../schemas/MaintenanceRequest-1.0.json")),
     ("ProductionOrder", "1.0", include_str!("../schemas/ProductionOrder-1.0.json")),
 ];
@@ -168,7 +168,7 @@ mod tests {
         let wrong = schemas.check("MaintenanceRequest", &json!({"title": 5})).unwrap_err();
         assert!(wrong.problems.iter().any(|(at, _)| at == "/title"), "{wrong}");
         assert!(schemas.check("Nothing/1", &good).is_err());
-        assert_eq!(schemas.full_name("asset.alarm").as_deref(), Some("andon:asset.alarm/1.1"));
+        assert_eq!(schemas.full_name("asset.alarm").as_deref(), Some("andon:asset.alarm/1.2"));
     }
 
     #[test]

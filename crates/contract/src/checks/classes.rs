@@ -75,6 +75,7 @@ fn signal(project: &Project, file: &SignalFile) -> Signal {
         unit: file.unit.as_ref().map_or_else(|| "1".to_owned(), |unit| unit.value.clone()),
         range: range.map(|range| range.value),
         reduce: reduction::resolve(project, file),
+        states: None,
     }
 }
 

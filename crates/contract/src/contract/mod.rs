@@ -5,6 +5,7 @@ mod file;
 mod http;
 mod listeners;
 mod retention;
+mod rules;
 mod shdr;
 mod sources;
 mod systems;
@@ -15,6 +16,10 @@ pub use file::{
 pub use http::{EventMapping, HttpSource, MappedEvent, MappedTo, Signature};
 pub use listeners::{Client, Listener, ServerTls};
 pub use retention::{Keep, ReduceBy, Reduction, Retention};
+pub use rules::{
+    Condition, Guard, Limit, LimitLevel, LimitSettings, Rule, RuleKind, RuleSettings, StaleSettings, Test, What,
+    WhenStale, Word,
+};
 pub use shdr::{ItemForm, Others, ShdrSource};
 pub use sources::{
     Address, Broker, ClientTls, Clock, Level, ListenerSource, MqttSource, MqttVersion, Piece, Pointer, Secret,
@@ -157,78 +162,8 @@ pub struct Signal {
     pub range: Option<(f64, f64)>,
     /// Which of its samples need not be kept for long; `None`: all are kept.
     pub reduce: Option<Reduction>,
-}
-
-/// A rule with everything resolved per asset.
-#[derive(Debug, Clone)]
-pub struct Rule {
-    /// Its class.
-    pub class: Name,
-    /// The signal it reads.
-    pub signal: SignalName,
-    /// The assets it holds for, with the settings in force there.
-    pub assets: BTreeMap<AssetName, RuleSettings>,
-}
-
-/// What a rule does for one asset. Its version is the hash of these settings.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RuleSettings {
-    /// Values beyond a limit.
-    Limit(LimitSettings),
-    /// A silent source.
-    Stale(StaleSettings),
-}
-
-/// The four exclusive levels of a limit rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub enum LimitLevel {
-    /// Above the highest limit.
-    HighHigh,
-    /// Above the high limit.
-    High,
-    /// Below the low limit.
-    Low,
-    /// Below the lowest limit.
-    LowLow,
-}
-
-/// A limit rule for one asset; names as in OPC UA Part 9.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LimitSettings {
-    /// The limits that are set, with their severities (1 to 1000).
-    pub limits: BTreeMap<LimitLevel, Limit>,
-    /// The return is delayed until the value is back by this much.
-    pub deadband: f64,
-    /// The condition must hold this long in plant time before the alarm is active.
-    pub on_delay: Span,
-    /// The value must be back this long before the alarm ends.
-    pub off_delay: Span,
-    /// An alarm that stays active is told again after this long; `None`: never.
-    pub realarm: Option<Span>,
-    /// Unit of the signal.
-    pub unit: String,
-    /// Hash of the resolved meaning: changes when, and only when, the rule means something else here.
-    pub version: String,
-}
-
-/// One limit.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limit {
-    /// In the unit of the signal.
-    pub value: f64,
-    /// 1 to 1000.
-    pub severity: u16,
-}
-
-/// A stale rule for one asset.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StaleSettings {
-    /// Without a sample for this long, by receive time, the alarm is active.
-    pub after: Span,
-    /// 1 to 1000.
-    pub severity: u16,
-    /// Hash of the resolved meaning.
-    pub version: String,
+    /// What its numbers are called, where they are states; `None`: they are numbers.
+    pub states: Option<Arc<BTreeMap<i64, String>>>,
 }
 
 /// What systems call our things, and what their words mean.

@@ -437,7 +437,7 @@ fn an_anomaly_found_elsewhere_becomes_an_event() {
     assert_eq!(event.time.to_string(), "2025-11-24T15:59:59Z");
     assert_eq!(
         (event.correlation, event.schema.as_str(), &event.data["severity"]),
-        (event.id, "andon:asset.alarm/1.1", &800.into())
+        (event.id, "andon:asset.alarm/1.2", &800.into())
     );
     // The same again, alone or among others, is the same event.
     let told =

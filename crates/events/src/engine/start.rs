@@ -1,11 +1,13 @@
 //! What a start makes of the states it finds and the rules as they are now.
 
-use super::{Engine, NONE, Output, StateSlot, bench};
+use super::{Engine, NONE, Output};
 use crate::{
     birth::{self, Dress},
     clock::PlantClock,
+    context::Context,
     identity::Identity,
-    rules::Machine,
+    rules::Bench,
+    slot::Slot,
     states::{Clocks, Saved, SavedState, decode},
 };
 use ahash::AHashMap;
@@ -41,6 +43,7 @@ impl Engine {
             touched: Vec::new(),
             gone: Vec::new(),
             changes: Vec::new(),
+            context: Context::default(),
         };
         let mut rows = saved.rows;
         let contract = Arc::clone(&engine.contract);
@@ -68,28 +71,16 @@ impl Engine {
         name: &Name,
         rule: &Rule,
         asset: &AssetName,
-        settings: &RuleSettings,
+        settings: &Arc<RuleSettings>,
         row: Option<RuleStateRow>,
         now: Time,
         out: &mut Vec<Output>,
     ) {
         let Some(site) = self.contract.assets.get(asset).map(|a| a.site.clone()) else { return };
-        let (version, unit) = match settings {
-            RuleSettings::Limit(s) => (&s.version, s.unit.as_str()),
-            RuleSettings::Stale(s) => (&s.version, "1"),
-        };
-        let identity = Identity { instance, rule: name.clone(), version: version.clone(), asset: asset.clone() };
-        let dress = Dress::new(&self.contract.schemas, &site, asset, &rule.signal, unit);
-        let mut slot = StateSlot {
-            identity,
-            dress,
-            signal: rule.signal.clone(),
-            asset: self.asset(asset),
-            source: NONE,
-            position: self.position,
-            machine: Machine::new(settings),
-            touched: false,
-        };
+        let version = settings.version.clone();
+        let identity = Identity { instance, rule: name.clone(), version, asset: asset.clone() };
+        let asset = self.asset(asset);
+        let mut slot = Slot::new(identity, &rule.signal, &site, settings, asset, self.position);
         let index = u32::try_from(self.states.len()).unwrap_or(NONE);
         let (mut edited, mut replaced) = (false, false);
         // Also an empty state goes on where the one before it ended: nothing is read twice.
@@ -98,9 +89,7 @@ impl Engine {
             let same_version = row.version == slot.identity.version;
             match decode(&row) {
                 Ok(saved) => {
-                    let resumed = Machine::resume(settings, saved.state.clone());
-                    if let Some(machine) = resumed.filter(|_| saved.signal == rule.signal) {
-                        slot.machine = machine;
+                    if slot.resume(settings, &saved) {
                         slot.source = saved.source.as_ref().map_or(NONE, |source| self.source(source));
                         edited = !same_version;
                     } else {
@@ -120,8 +109,7 @@ impl Engine {
                 slot.identity.version
             );
             let at = slot.position;
-            let mut bench = bench(&slot.identity, &slot.dress, &mut self.changes);
-            slot.machine.after_edit(at, now, &reason, &mut bench);
+            slot.with_bench(&mut self.changes, |machine, bench| machine.after_edit(at, now, &reason, bench));
         }
         if let Some(asset) = self.assets.get_mut(slot.asset as usize) {
             asset.states.push(index);
@@ -155,12 +143,12 @@ impl Engine {
         now: Time,
         out: &mut Vec<Output>,
     ) {
-        let SavedState { signal, site, unit, mut state, .. } = saved;
+        let SavedState { inputs, site, unit, mut state, .. } = saved;
         let identity =
             Identity { instance, rule: row.rule.clone(), version: row.version.clone(), asset: row.asset.clone() };
-        let dress = Dress::new(&self.contract.schemas, &site, &row.asset, &signal, &unit);
+        let dress = Dress::new(&site, &row.asset, &inputs, &unit);
         let mut changes = Vec::new();
-        let mut bench = bench(&identity, &dress, &mut changes);
+        let mut bench = Bench { identity: &identity, signals: &dress.signals, holds: true, out: &mut changes };
         state.removed(row.position, &format!("the rule {} {what}", row.rule), &mut bench);
         for change in changes {
             out.push(birth::dress(&self.contract, &identity, &dress, change, now));

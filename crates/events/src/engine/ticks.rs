@@ -1,6 +1,7 @@
 //! Ticks: marks that let timers fire although no sample comes.
 
-use super::{Asset, Engine, Source, StateSlot};
+use super::{Asset, Engine, Source};
+use crate::slot::Slot;
 use andon_model::{Entry, Mark, SiteName, Time, sample::Part, span::Span};
 
 impl Engine {
@@ -68,7 +69,7 @@ impl Engine {
 }
 
 /// Adds a tick of an asset's clock for a source, once.
-fn tick(parts: &mut Vec<Part>, slot: &StateSlot, asset: &Asset, source: &Source, plant: Time, utc: Time) {
+fn tick(parts: &mut Vec<Part>, slot: &Slot, asset: &Asset, source: &Source, plant: Time, utc: Time) {
     let site: &SiteName = &slot.dress.site;
     let mark = Entry::Mark(Mark::Tick { asset: asset.name.clone(), plant, utc });
     match parts.iter_mut().find(|part| part.source == source.name && part.site == *site) {

@@ -12,13 +12,13 @@
 //!   the clock like every sample, and lie in the evidence of a condition they fall into.
 //! - `ReAlarmTime` counts from the activation, then from the last telling; levels do not restart it.
 
-use super::{Armed, Bench, Change};
+use super::{Alarm, Armed, Bench, Change, Condition, Fact};
 use crate::{
     evidence::{Gather, Raw},
     identity::{Cause, ChangeKind},
 };
 use andon_contract::contract::{LimitLevel, LimitSettings};
-use andon_model::{EventId, Position, Sample, Time, Value, span::Span};
+use andon_model::{EventId, Position, Sample, Time, span::Span};
 use serde::{Deserialize, Serialize};
 
 /// Tellings of one alarm at one place of the log at most; after a longer jump of plant time the
@@ -184,8 +184,8 @@ impl State {
         let good = if sample.quality.is_good() { sample.value.number().filter(|v| v.is_finite()) } else { None };
         match (&mut self.phase, good) {
             (Phase::Normal, Some(value)) => match set.level(value) {
-                None => self.newest = Some(raw),
-                Some(level) => return self.begin(set, level, raw, bench),
+                Some(level) if bench.holds => return self.begin(set, level, raw, bench),
+                _ => self.newest = Some(raw),
             },
             (Phase::Normal, None) => self.newest = Some(raw),
             (Phase::Pending(_), Some(value)) => return self.pending(set, value, raw, bench),
@@ -242,7 +242,7 @@ impl State {
 
     fn activate(&mut self, set: &Settings, pending: Pending, time: Time, cause: Cause, bench: &mut Bench) {
         let Pending { level, since, start, gather, tail } = pending;
-        let id = bench.identity.event_id(ChangeKind::Activated, Some(level), cause);
+        let id = bench.alarm_id(ChangeKind::Activated, Some(level), cause);
         let active = Active {
             level,
             severity: set.severity(level),
@@ -255,7 +255,7 @@ impl State {
             gather: tail,
             off: None,
         };
-        bench.out.push(active.change(ChangeKind::Activated, id, time, gather.finish(bench.signal)));
+        bench.out.push(active.change(ChangeKind::Activated, id, time, gather.finish(bench.signal())));
         self.phase = Phase::Active(Box::new(active));
     }
 
@@ -270,8 +270,8 @@ impl State {
                 active.level = level;
                 active.severity = set.severity(level);
                 active.setting = set.limit(level);
-                let id = bench.identity.event_id(ChangeKind::Level, Some(level), Cause::Sample(at));
-                let evidence = active.gather.finish(bench.signal);
+                let id = bench.alarm_id(ChangeKind::Level, Some(level), Cause::Sample(at));
+                let evidence = active.gather.finish(bench.signal());
                 bench.out.push(active.change(ChangeKind::Level, id, time, evidence));
             }
             return false;
@@ -291,11 +291,20 @@ impl State {
 
     fn return_to_normal(&mut self, time: Time, cause: Cause, reason: Option<&str>, bench: &mut Bench) {
         let Phase::Active(active) = std::mem::take(&mut self.phase) else { return };
-        let id = bench.identity.event_id(ChangeKind::Returned, Some(active.level), cause);
-        let mut change = active.change(ChangeKind::Returned, id, time, active.gather.finish(bench.signal));
-        change.reason = reason.map(str::to_owned);
-        bench.out.push(change);
+        let id = bench.alarm_id(ChangeKind::Returned, Some(active.level), cause);
+        let change = active.change(ChangeKind::Returned, id, time, active.gather.finish(bench.signal()));
+        bench.out.push(change.because(reason));
         self.newest = Some(active.gather.last().clone());
+    }
+
+    /// What else must hold does not any more: a condition that has not become an alarm ends. When it holds again, the
+    /// next good sample begins anew.
+    pub fn guard(&mut self, bench: &Bench) -> Armed {
+        if let (Phase::Pending(pending), false) = (&self.phase, bench.holds) {
+            self.newest = Some(pending.gather.last().clone());
+            self.phase = Phase::Normal;
+        }
+        false
     }
 
     /// The plant time at which its next timer runs out.
@@ -376,20 +385,20 @@ impl Active {
         Change {
             kind,
             id,
-            activation: self.activation,
-            level: Some(self.level),
-            severity: self.severity,
+            story: self.activation,
             time,
-            since: self.since,
-            value: Some(self.value()),
-            setting: Some(self.setting),
-            reason: None,
+            fact: Fact::Alarm(Alarm {
+                condition: Condition::Limit,
+                level: Some(self.level),
+                outcome: None,
+                severity: self.severity,
+                since: self.since,
+                value: Some(self.good.value.clone()),
+                setting: Some(self.setting),
+                reason: None,
+            }),
             evidence,
         }
-    }
-
-    fn value(&self) -> Value {
-        self.good.value.clone()
     }
 
     /// Tells the alarm again for every `ReAlarmTime` that has passed before `clock`.
@@ -403,9 +412,9 @@ impl Active {
         for _ in left_out..passed {
             let deadline = self.told.plus(span);
             let cause = Cause::Timer { start: self.start, deadline };
-            let id = bench.identity.event_id(ChangeKind::Realarmed, Some(self.level), cause);
+            let id = bench.alarm_id(ChangeKind::Realarmed, Some(self.level), cause);
             self.told = deadline;
-            let evidence = Gather::from(self.gather.last().clone()).finish(bench.signal);
+            let evidence = Gather::from(self.gather.last().clone()).finish(bench.signal());
             bench.out.push(self.change(ChangeKind::Realarmed, id, deadline, evidence));
         }
     }

@@ -3,47 +3,123 @@
 pub mod limit;
 pub mod stale;
 
-use crate::identity::{ChangeKind, Identity};
-use andon_contract::contract::{LimitLevel, RuleSettings};
+use crate::identity::{Cause, ChangeKind, EventType, Identity, level_word};
+use andon_contract::contract::{LimitLevel, RuleKind};
 use andon_model::{EventId, Position, Sample, Time, Value};
 use andon_store::rows::Evidence;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 
-/// Something that happened to an alarm, before it is dressed as an event.
+/// Something that a machine found, before it is dressed as an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// What happened.
     pub kind: ChangeKind,
     /// The id of its event.
     pub id: EventId,
-    /// The id of the activation it belongs to; its own where it is the activation.
-    pub activation: EventId,
-    /// The level, of a limit.
-    pub level: Option<LimitLevel>,
-    /// 1 to 1000.
-    pub severity: u16,
+    /// The id of the first event of its story, such as an alarm's activation; its own where it is the first.
+    pub story: EventId,
     /// When it happened, in plant time.
     pub time: Time,
+    /// What happened, by the type of event it becomes.
+    pub fact: Fact,
+    /// The samples it was made from.
+    pub evidence: Evidence,
+}
+
+/// What happened, by the type of event it becomes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// To an alarm: `asset.alarm`.
+    Alarm(Alarm),
+    /// Anything else: the type, and the fields of its data beside `change`, `evidence` and `context`.
+    Other(EventType, Map<String, Json>),
+}
+
+impl Change {
+    /// The same with a reason, where it is an alarm's.
+    #[must_use]
+    pub fn because(mut self, reason: Option<&str>) -> Self {
+        if let Fact::Alarm(alarm) = &mut self.fact {
+            alarm.reason = reason.map(str::to_owned);
+        }
+        self
+    }
+}
+
+impl Fact {
+    /// The type of its event.
+    pub fn event_type(&self) -> EventType {
+        match self {
+            Self::Alarm(_) => EventType::Alarm,
+            Self::Other(of, _) => *of,
+        }
+    }
+}
+
+/// An alarm after a change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alarm {
+    /// The kind of rule that found it, the word of `data.condition`.
+    pub condition: Condition,
+    /// The level, of limits.
+    pub level: Option<LimitLevel>,
+    /// What else tells alarms of one rule apart: an outcome of a table, a run rule of a control chart.
+    pub outcome: Option<String>,
+    /// 1 to 1000.
+    pub severity: u16,
     /// When the condition began.
     pub since: Time,
     /// The value that decided.
     pub value: Option<Value>,
     /// The limit in force.
     pub setting: Option<f64>,
-    /// Why it ended, where it was an edit.
+    /// Why it ended, where it was not the value.
     pub reason: Option<String>,
-    /// The samples it was made from.
-    pub evidence: Evidence,
+}
+
+/// The kinds of rules that make alarms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// A value beyond a limit.
+    Limit,
+    /// A silence.
+    Stale,
+}
+
+impl Condition {
+    /// The word of `data.condition`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Stale => "stale",
+        }
+    }
 }
 
 /// What a machine works with besides its settings.
 pub struct Bench<'a> {
     /// What its ids are derived from.
     pub identity: &'a Identity,
-    /// `<asset>/<signal>`.
-    pub signal: &'a str,
+    /// `<asset>/<signal>` of its inputs; the first is the one it stands on.
+    pub signals: &'a [String],
+    /// Whether the conditions of its rule hold: where they do not, nothing begins.
+    pub holds: bool,
     /// Where its changes go.
     pub out: &'a mut Vec<Change>,
+}
+
+impl Bench<'_> {
+    /// `<asset>/<signal>` of the signal it stands on.
+    pub fn signal(&self) -> &str {
+        self.signals.first().map_or("", String::as_str)
+    }
+
+    /// The id of a change of an alarm.
+    pub fn alarm_id(&self, change: ChangeKind, level: Option<LimitLevel>, cause: Cause) -> EventId {
+        self.identity.event_id(EventType::Alarm, change, level.map_or("", level_word), cause)
+    }
 }
 
 /// Whether a timer may now end earlier than all that were running before.
@@ -70,19 +146,19 @@ pub enum Machine {
 
 impl Machine {
     /// A machine that has seen nothing.
-    pub fn new(settings: &RuleSettings) -> Self {
+    pub fn new(settings: &RuleKind) -> Self {
         match settings {
-            RuleSettings::Limit(s) => Self::Limit(limit::Settings::new(s), limit::State::default()),
-            RuleSettings::Stale(s) => Self::Stale(stale::Settings::new(s), stale::State::default()),
+            RuleKind::Limit(s) => Self::Limit(limit::Settings::new(s), limit::State::default()),
+            RuleKind::Stale(s) => Self::Stale(stale::Settings::new(s), stale::State::default()),
         }
     }
 
     /// A machine that takes up this state; `None` when the state is of another kind.
-    pub fn resume(settings: &RuleSettings, state: State) -> Option<Self> {
+    pub fn resume(settings: &RuleKind, state: State) -> Option<Self> {
         match (settings, state) {
-            (RuleSettings::Limit(s), State::Limit(state)) => Some(Self::Limit(limit::Settings::new(s), state)),
-            (RuleSettings::Stale(s), State::Stale(state)) => Some(Self::Stale(stale::Settings::new(s), state)),
-            (RuleSettings::Limit(_) | RuleSettings::Stale(_), _) => None,
+            (RuleKind::Limit(s), State::Limit(state)) => Some(Self::Limit(limit::Settings::new(s), state)),
+            (RuleKind::Stale(s), State::Stale(state)) => Some(Self::Stale(stale::Settings::new(s), state)),
+            (RuleKind::Limit(_) | RuleKind::Stale(_), _) => None,
         }
     }
 
@@ -94,13 +170,24 @@ impl Machine {
         }
     }
 
-    /// The next sample of its signal. A late one is skipped by a limit; a silence is ended by it.
+    /// The next sample of one of its inputs, 0 being the signal it stands on. A late one is skipped by a limit; a
+    /// silence is ended by it.
     #[inline]
-    pub fn sample(&mut self, at: Position, sample: &Sample, late: bool, bench: &mut Bench) -> Armed {
+    pub fn sample(&mut self, input: u8, at: Position, sample: &Sample, late: bool, bench: &mut Bench) -> Armed {
+        debug_assert_eq!(input, 0, "limits and silences read one signal");
         match self {
             Self::Limit(_, _) if late => false,
             Self::Limit(settings, state) => state.sample(settings, at, sample, bench),
             Self::Stale(settings, state) => state.sample(settings, at, sample, late, bench),
+        }
+    }
+
+    /// The conditions of its rule hold again, or do not any more (`bench.holds`).
+    pub fn guard(&mut self, bench: &mut Bench) -> Armed {
+        match self {
+            Self::Limit(_, state) => state.guard(bench),
+            // A silence has no other conditions.
+            Self::Stale(..) => false,
         }
     }
 

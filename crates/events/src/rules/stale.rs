@@ -6,7 +6,7 @@
 //!   through disconnection and restart. Its event's time is the newest sample's time plus the limit.
 //! - The next sample that is heard ends it. A signal that was never heard is never stale.
 
-use super::{Armed, Bench, Change};
+use super::{Alarm, Armed, Bench, Change, Condition, Fact};
 use crate::{
     evidence::{Gather, Raw},
     identity::{Cause, ChangeKind},
@@ -59,14 +59,18 @@ impl Active {
         Change {
             kind,
             id,
-            activation: self.activation,
-            level: None,
-            severity: self.severity,
+            story: self.activation,
             time,
-            since: self.since,
-            value: None,
-            setting: None,
-            reason: None,
+            fact: Fact::Alarm(Alarm {
+                condition: Condition::Stale,
+                level: None,
+                outcome: None,
+                severity: self.severity,
+                since: self.since,
+                value: None,
+                setting: None,
+                reason: None,
+            }),
             evidence,
         }
     }
@@ -82,14 +86,14 @@ impl State {
         }
         let raw = Raw::new(at, sample);
         if let Some(active) = self.active.take() {
-            let id = bench.identity.event_id(ChangeKind::Returned, None, Cause::Sample(at));
+            let id = bench.alarm_id(ChangeKind::Returned, None, Cause::Sample(at));
             let evidence = match &self.heard {
                 Some(heard) => {
                     let mut gather = Gather::from(heard.last.clone());
                     gather.push(raw.clone());
-                    gather.finish(bench.signal)
+                    gather.finish(bench.signal())
                 }
-                None => Gather::from(raw.clone()).finish(bench.signal),
+                None => Gather::from(raw.clone()).finish(bench.signal()),
             };
             bench.out.push(active.change(ChangeKind::Returned, id, sample.time, evidence));
             self.hear(raw, late);
@@ -122,10 +126,10 @@ impl State {
         let Some(deadline) = self.deadline(set).filter(|deadline| *deadline < utc) else { return };
         let Some(heard) = &self.heard else { return };
         let cause = Cause::Timer { start: heard.last.position, deadline };
-        let id = bench.identity.event_id(ChangeKind::Activated, None, cause);
+        let id = bench.alarm_id(ChangeKind::Activated, None, cause);
         let time = heard.newest.plus(set.after);
         let active = Active { activation: id, severity: set.severity, since: heard.newest, time };
-        let evidence = Gather::from(heard.last.clone()).finish(bench.signal);
+        let evidence = Gather::from(heard.last.clone()).finish(bench.signal());
         bench.out.push(active.change(ChangeKind::Activated, id, time, evidence));
         self.active = Some(active);
     }
@@ -141,10 +145,8 @@ impl State {
     /// Ends an active alarm because of an edit.
     pub fn end(&mut self, at: Position, reason: &str, bench: &mut Bench) {
         let (Some(active), Some(heard)) = (self.active.take(), &self.heard) else { return };
-        let id = bench.identity.event_id(ChangeKind::Returned, None, Cause::Edit(at));
-        let evidence = Gather::from(heard.last.clone()).finish(bench.signal);
-        let mut change = active.change(ChangeKind::Returned, id, active.time, evidence);
-        change.reason = Some(reason.to_owned());
-        bench.out.push(change);
+        let id = bench.alarm_id(ChangeKind::Returned, None, Cause::Edit(at));
+        let evidence = Gather::from(heard.last.clone()).finish(bench.signal());
+        bench.out.push(active.change(ChangeKind::Returned, id, active.time, evidence).because(Some(reason)));
     }
 }

@@ -2,7 +2,7 @@
 use andon_contract::{
     Contract,
     contract::{
-        Asset, Class, Clock, HttpSource, Limit, LimitLevel, LimitSettings, Rule, RuleSettings, Site, Source,
+        Asset, Class, Clock, HttpSource, Limit, LimitLevel, LimitSettings, Rule, RuleKind, RuleSettings, Site, Source,
         SourceKind, StaleSettings,
     },
 };
@@ -43,8 +43,6 @@ pub(crate) fn limit(text: &str) -> LimitSettings {
         on_delay: Span::ZERO,
         off_delay: Span::ZERO,
         realarm: None,
-        unit: "mm/s".into(),
-        version: format!("v-{text}"),
     };
     for part in text.split(',').map(str::trim) {
         let (key, value) = part.split_once(' ').unwrap();
@@ -67,11 +65,11 @@ pub(crate) fn limit(text: &str) -> LimitSettings {
 }
 
 pub(crate) fn stale(text: &str) -> StaleSettings {
-    StaleSettings { after: Span::parse(text).unwrap(), severity: 300, version: format!("s-{text}") }
+    StaleSettings { after: Span::parse(text).unwrap(), severity: 300 }
 }
 
 /// A contract of one site with machines of one class, whose signals are `t` and `other`.
-pub(crate) fn contract(assets: &[&str], rules: &[(&str, RuleSettings)], clock: Clock) -> Contract {
+pub(crate) fn contract(assets: &[&str], rules: &[(&str, RuleKind)], clock: Clock) -> Contract {
     let revision = format!("{assets:?}{rules:?}{clock:?}");
     let asset_of = |text: &&str| {
         let it = Asset {
@@ -85,7 +83,9 @@ pub(crate) fn contract(assets: &[&str], rules: &[(&str, RuleSettings)], clock: C
         };
         (asset(text), it)
     };
-    let rule_of = |(rule, settings): &(&str, RuleSettings)| {
+    let rule_of = |(rule, kind): &(&str, RuleKind)| {
+        let unit = if matches!(kind, RuleKind::Stale(_)) { "1" } else { "mm/s" };
+        let settings = Arc::new(RuleSettings::plain(kind.clone(), unit, &format!("{kind:?}")));
         let of = assets.iter().map(|a| (asset(a), settings.clone())).collect();
         (name(rule), Rule { class: name("machine"), signal: signal("t"), assets: of })
     };
@@ -170,7 +170,7 @@ pub(crate) fn signals() -> Vec<(SignalNo, AssetName, SignalName)> {
     vec![(SignalNo(1), asset("m"), signal("t")), (SignalNo(2), asset("m"), signal("other"))]
 }
 
-pub(crate) fn engine(settings: RuleSettings) -> Engine {
+pub(crate) fn engine(settings: RuleKind) -> Engine {
     let contract = Arc::new(contract(&["m"], &[("hot", settings)], Clock::Recorded));
     Engine::new(contract, instance(), &signals(), Saved::default(), Time(0), &mut Vec::new())
 }

@@ -1,10 +1,10 @@
 //! The semantics of limits: a timeline in, events out.
 
 use crate::common::{apply, engine, limit, lines, timeline};
-use andon_contract::contract::RuleSettings;
+use andon_contract::contract::RuleKind;
 
 fn check(settings: &str, entries: &str, expected: &[&str]) {
-    let mut engine = engine(RuleSettings::Limit(limit(settings)));
+    let mut engine = engine(RuleKind::Limit(limit(settings)));
     let found = lines(&apply(&mut engine, timeline(entries)));
     assert_eq!(found, expected, "{settings}\n{entries}");
 }
@@ -131,7 +131,7 @@ fn an_alarm_that_stays_is_told_again() {
 
 #[test]
 fn a_long_jump_is_not_a_flood() {
-    let mut engine = engine(RuleSettings::Limit(limit("High 100, ReAlarmTime 1 s")));
+    let mut engine = engine(RuleKind::Limit(limit("High 100, ReAlarmTime 1 s")));
     let found = lines(&apply(&mut engine, timeline("0 101\n1000000 101")));
     assert_eq!(found.len(), 101);
     assert_eq!(found.last().unwrap(), "999999 realarmed High 101");
@@ -163,7 +163,7 @@ fn a_retained_message_without_time_is_never_evaluated() {
 
 #[test]
 fn a_story_names_its_first_event() {
-    let mut engine = engine(RuleSettings::Limit(limit("HighHigh 120, High 100, ReAlarmTime 10 s")));
+    let mut engine = engine(RuleKind::Limit(limit("HighHigh 120, High 100, ReAlarmTime 10 s")));
     let events = apply(&mut engine, timeline("0 101\n5 121\n15 121\n16 50\n17 101"));
     let (first, _) = &events[0];
     assert_eq!((first.correlation, first.causation.as_deref()), (first.id, None));
@@ -179,13 +179,12 @@ fn a_story_names_its_first_event() {
     assert_eq!(first.data["setting"]["value"], "100");
     assert_eq!(first.data["severity"], 700);
     assert_eq!(events[1].0.data["severity"], 900);
-    assert_eq!(first.schema, "andon:asset.alarm/1.1");
+    assert_eq!(first.schema, "andon:asset.alarm/1.2");
 }
 
 #[test]
 fn evidence_reaches_from_before_the_condition_to_the_decision() {
-    let mut engine =
-        engine(RuleSettings::Limit(limit("HighHigh 120, High 100, Deadband 5, OnDelay 10 s, OffDelay 3 s")));
+    let mut engine = engine(RuleKind::Limit(limit("HighHigh 120, High 100, Deadband 5, OnDelay 10 s, OffDelay 3 s")));
     // offsets:               0     1     2      3       4       5      6      7      8     9      10
     let entries = "0 80\n1 90\n2 101\n3 other\n4 110!\n5 102\n13 130\n14 97\n15 90\n16 91!\n19 90";
     let events = apply(&mut engine, timeline(entries));

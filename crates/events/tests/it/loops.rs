@@ -3,7 +3,7 @@
 use crate::common::{SECOND, asset, contract, limit, line, name, part, sample, signal, site, stale, timeline};
 use andon_contract::{
     Contract,
-    contract::{Clock, RuleSettings},
+    contract::{Clock, RuleKind},
 };
 use andon_events::{Loop, Progress, StartError};
 use andon_model::{
@@ -21,12 +21,12 @@ fn store() -> Store {
     store
 }
 
-fn rules(list: &[(&str, RuleSettings)], clock: Clock) -> Arc<Contract> {
+fn rules(list: &[(&str, RuleKind)], clock: Clock) -> Arc<Contract> {
     Arc::new(contract(&["m"], list, clock))
 }
 
-fn high(text: &str) -> [(&'static str, RuleSettings); 1] {
-    [("hot", RuleSettings::Limit(limit(text)))]
+fn high(text: &str) -> [(&'static str, RuleKind); 1] {
+    [("hot", RuleKind::Limit(limit(text)))]
 }
 
 fn at(seconds: i64) -> Time {
@@ -146,7 +146,7 @@ fn after_a_start_a_clock_stands_until_the_next_sample() {
 #[test]
 fn a_silence_goes_on_through_disconnection_and_restart() {
     let store = store();
-    let list = [("silent", RuleSettings::Stale(stale("60 s")))];
+    let list = [("silent", RuleKind::Stale(stale("60 s")))];
     let contract = rules(&list, Clock::Recorded);
     let mut rules = Loop::new(store.clone(), Arc::clone(&contract), at(0)).unwrap();
     feed(&store, "1000 1 @5000");
@@ -173,7 +173,7 @@ fn a_clean_stop_repeats_nothing_and_a_new_rule_begins_where_the_others_are() {
     settle(&mut rules, 0, 0);
     rules.stop().unwrap();
     let end = store.log_end();
-    let two = [("hot", RuleSettings::Limit(limit("High 100"))), ("warm", RuleSettings::Limit(limit("High 50")))];
+    let two = [("hot", RuleKind::Limit(limit("High 100"))), ("warm", RuleKind::Limit(limit("High 50")))];
     let mut rules = Loop::new(store.clone(), self::rules(&two, Clock::Recorded), at(0)).unwrap();
     assert_eq!(rules.position(), end);
     assert_eq!((rules.counts().evaluated, rules.counts().late, rules.waiting().unwrap()), (3, 0, 0));
@@ -198,7 +198,7 @@ fn a_clean_stop_repeats_nothing_and_a_new_rule_begins_where_the_others_are() {
     assert_eq!(marks, 2, "one for each contract");
 }
 
-fn edited(before: &[(&str, RuleSettings)], after: &[(&str, RuleSettings)]) -> (Store, Loop) {
+fn edited(before: &[(&str, RuleKind)], after: &[(&str, RuleKind)]) -> (Store, Loop) {
     let store = store();
     let mut first = Loop::new(store.clone(), rules(before, Clock::Recorded), at(0)).unwrap();
     feed(&store, "0 90\n1 101\n2 111");
@@ -254,7 +254,7 @@ fn a_removed_rule_ends_its_alarm_and_comes_back_empty() {
 
 #[test]
 fn a_rule_of_another_kind_starts_empty() {
-    let other = [("hot", RuleSettings::Stale(stale("60 s")))];
+    let other = [("hot", RuleKind::Stale(stale("60 s")))];
     let (store, _) = edited(&high("High 100"), &other);
     assert_eq!(told(&store), ["1 activated High 101", "2 returned High 111"]);
     assert_eq!(reason(&store), "the rule hot now reads something else");

@@ -1,7 +1,7 @@
 //! The recorded temperature of a real machine (NAB), against what was worked out by hand.
 
 use crate::common::{asset, contract, limit, part, sample, signal};
-use andon_contract::contract::{Clock, RuleSettings};
+use andon_contract::contract::{Clock, RuleKind};
 use andon_events::{Loop, Progress};
 use andon_model::{Entry, Event, Quality, Time, span::Span, time::Zone};
 use andon_store::Store;
@@ -18,7 +18,7 @@ fn folder() -> Option<PathBuf> {
 fn activations(text: &str, rule: &str) -> Vec<Event> {
     let store = Store::memory(&mut |bytes| bytes.fill(1));
     let number = store.signal(&asset("machine-01"), &signal("t")).unwrap();
-    let rules = [("machine-temperature", RuleSettings::Limit(limit(rule)))];
+    let rules = [("machine-temperature", RuleKind::Limit(limit(rule)))];
     let contract = Arc::new(contract(&["machine-01"], &rules, Clock::Recorded));
     let mut rules = Loop::new(store.clone(), contract, Time(0)).unwrap();
     let entries: Vec<Entry> = text

@@ -2,7 +2,7 @@
 //! a crash at any place changes an event.
 
 use crate::common::{SECOND, apply, asset, contract, engine, limit, line, lines, part, sample, signal, stale};
-use andon_contract::contract::{Clock, LimitLevel, LimitSettings, RuleSettings};
+use andon_contract::contract::{Clock, LimitLevel, LimitSettings, RuleKind};
 use andon_events::{Loop, Progress};
 use andon_model::{Entry, Mark, Quality, Sample, Time, Value, sample::Origin, span::Span};
 use andon_store::{Store, StoredEvent};
@@ -220,7 +220,7 @@ fn store() -> Store {
 }
 
 fn rules(set: &LimitSettings) -> Arc<andon_contract::Contract> {
-    let rules = [("hot", RuleSettings::Limit(set.clone())), ("silent", RuleSettings::Stale(stale("30 s")))];
+    let rules = [("hot", RuleKind::Limit(set.clone())), ("silent", RuleKind::Stale(stale("30 s")))];
     Arc::new(contract(&["m"], &rules, Clock::Recorded))
 }
 
@@ -259,7 +259,7 @@ proptest! {
     #[test]
     fn the_reference_agrees(set in settings(), steps in steps()) {
         let entries = entries(&steps);
-        let mut engine = engine(RuleSettings::Limit(set.clone()));
+        let mut engine = engine(RuleKind::Limit(set.clone()));
         prop_assert_eq!(lines(&apply(&mut engine, entries.clone())), naive(&set, &entries));
     }
 

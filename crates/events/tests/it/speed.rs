@@ -1,7 +1,7 @@
 //! What a sample costs: `cargo test --release -p andon-events -- --ignored --nocapture speed`.
 
 use crate::common::{SECOND, asset, contract, instance, limit, part, sample, signal, stale};
-use andon_contract::contract::{Clock, RuleSettings};
+use andon_contract::contract::{Clock, RuleKind};
 use andon_events::{Engine, Saved, engine::Moment};
 use andon_model::{Entry, Position, Quality, SignalNo, Time, sample::Batch, span::Span};
 use std::{sync::Arc, time::Instant};
@@ -18,8 +18,8 @@ fn a_sample_is_cheap() {
     let names: Vec<String> = (0..ASSETS).map(|i| format!("m-{i:03}")).collect();
     let assets: Vec<&str> = names.iter().map(String::as_str).collect();
     let rules = [
-        ("hot", RuleSettings::Limit(limit("HighHigh 120, High 100, Low 10, Deadband 5, OnDelay 60 s"))),
-        ("silent", RuleSettings::Stale(stale("60 s"))),
+        ("hot", RuleKind::Limit(limit("HighHigh 120, High 100, Low 10, Deadband 5, OnDelay 60 s"))),
+        ("silent", RuleKind::Stale(stale("60 s"))),
     ];
     let contract = Arc::new(contract(&assets, &rules, Clock::Live));
     let signals: Vec<_> = (0..ASSETS)

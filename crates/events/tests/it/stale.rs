@@ -1,10 +1,10 @@
 //! The semantics of silences: a timeline in, events out.
 
 use crate::common::{apply, engine, lines, stale, timeline};
-use andon_contract::contract::RuleSettings;
+use andon_contract::contract::RuleKind;
 
 fn check(after: &str, entries: &str, expected: &[&str]) {
-    let mut engine = engine(RuleSettings::Stale(stale(after)));
+    let mut engine = engine(RuleKind::Stale(stale(after)));
     assert_eq!(lines(&apply(&mut engine, timeline(entries))), expected, "{after}\n{entries}");
 }
 
@@ -32,7 +32,7 @@ fn what_was_never_heard_is_never_stale() {
 
 #[test]
 fn its_evidence_is_the_last_sample_and_the_one_that_ends_it() {
-    let mut engine = engine(RuleSettings::Stale(stale("10 s")));
+    let mut engine = engine(RuleKind::Stale(stale("10 s")));
     let events = apply(&mut engine, timeline("0 1\n1 1\n20 1\n25 1"));
     let found: Vec<_> = events.iter().map(|(_, e)| (e.from.offset, e.to.offset, e.count)).collect();
     assert_eq!(found, [(1, 1, 1), (1, 2, 2)]);
