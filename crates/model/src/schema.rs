@@ -11,6 +11,10 @@ use std::{
 /// The schemas that come with Andon: name, version, text.
 pub const BUILT_IN: &[(&str, &str, &str)] = &[
     ("asset.alarm", "1.2", include_str!("../schemas/asset.alarm-1.2.json")),
+    ("asset.state", "1.0", include_str!("../schemas/asset.state-1.0.json")),
+    ("asset.downtime", "1.0", include_str!("../schemas/asset.downtime-1.0.json")),
+    ("asset.count", "1.0", include_str!("../schemas/asset.count-1.0.json")),
+    ("asset.cycle", "1.0", include_str!("../schemas/asset.cycle-1.0.json")),
     ("MaintenanceRequest", "1.0", include_str!("../schemas/MaintenanceRequest-1.0.json")),
     ("ProductionOrder", "1.0", include_str!("../schemas/ProductionOrder-1.0.json")),
 ];
@@ -169,6 +173,26 @@ mod tests {
         assert!(wrong.problems.iter().any(|(at, _)| at == "/title"), "{wrong}");
         assert!(schemas.check("Nothing/1", &good).is_err());
         assert_eq!(schemas.full_name("asset.alarm").as_deref(), Some("andon:asset.alarm/1.2"));
+    }
+
+    #[test]
+    fn what_rules_tell_of_states_and_counts_fits() {
+        let schemas = Schemas::built_in();
+        let second = json!({"value": "1.5", "unit": "s"});
+        let (from, to) = ("2026-11-22T08:00:00Z", "2026-11-22T08:00:01.5Z");
+        let state = json!({"change": "changed", "signal": "state", "state": "Held", "class": "delay",
+            "previous": "Execute", "previousclass": "production", "since": from, "duration": second});
+        schemas.check("asset.state/1", &state).unwrap();
+        let started = json!({"change": "started", "from": from, "planned": false});
+        schemas.check("asset.downtime/1", &started).unwrap();
+        let ended = json!({"change": "ended", "from": from, "planned": false});
+        assert!(schemas.check("asset.downtime/1", &ended).is_err(), "an end says when and after how long");
+        let count = json!({"change": "counted", "signal": "parts", "kind": "good", "delta": 1, "total": 1,
+            "from": from, "to": to, "live": true});
+        schemas.check("asset.count/1", &count).unwrap();
+        let cycle = json!({"change": "completed", "signal": "state", "from": from, "to": to, "duration": second,
+            "program": "O1000.MIN"});
+        schemas.check("asset.cycle/1", &cycle).unwrap();
     }
 
     #[test]
