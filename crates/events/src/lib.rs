@@ -24,6 +24,7 @@
 mod birth;
 pub mod clock;
 pub mod context;
+pub mod diagram;
 pub mod engine;
 pub mod evidence;
 mod guard;

@@ -14,6 +14,7 @@
 
 use super::{Alarm, Armed, Bench, Change, Condition, Fact};
 use crate::{
+    diagram::Diagram,
     evidence::{Gather, Raw},
     identity::{Cause, ChangeKind},
 };
@@ -24,6 +25,25 @@ use serde::{Deserialize, Serialize};
 /// Tellings of one alarm at one place of the log at most; after a longer jump of plant time the
 /// older ones are left out, since nobody could have acted on them.
 pub const REALARMS_AT_ONCE_MAX: u32 = 100;
+
+/// Its states; `Leaving` is active with `OffDelay` running.
+pub const DIAGRAM: Diagram = Diagram {
+    kind: "limit",
+    begins: "Normal",
+    steps: &[
+        ("Normal", "Pending", "a good value beyond a limit, with OnDelay"),
+        ("Normal", "Active", "a good value beyond a limit, without OnDelay (activated)"),
+        ("Pending", "Normal", "a good value at or inside the limit, or a condition of when fails"),
+        ("Pending", "Pending", "a good value beyond a limit of the other side, and OnDelay begins anew"),
+        ("Pending", "Active", "OnDelay has passed (activated)"),
+        ("Active", "Active", "another level (level), or ReAlarmTime has passed (realarmed)"),
+        ("Active", "Leaving", "a good value back by the deadband, with OffDelay"),
+        ("Active", "Normal", "a good value back by the deadband, without OffDelay, or an edit (returned)"),
+        ("Leaving", "Active", "a good value that is not back by the deadband"),
+        ("Leaving", "Leaving", "ReAlarmTime has passed (realarmed)"),
+        ("Leaving", "Normal", "OffDelay has passed, or an edit (returned)"),
+    ],
+};
 
 /// The settings of the contract, made ready for comparing.
 #[derive(Debug, Clone)]

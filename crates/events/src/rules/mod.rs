@@ -3,12 +3,20 @@
 pub mod limit;
 pub mod stale;
 
-use crate::identity::{Cause, ChangeKind, EventType, Identity, level_word};
+use crate::{
+    diagram::Diagram,
+    identity::{Cause, ChangeKind, EventType, Identity, level_word},
+};
 use andon_contract::contract::{LimitLevel, RuleKind};
 use andon_model::{EventId, Position, Sample, Time, Value};
 use andon_store::rows::Evidence;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+
+/// The states of all kinds, one for each page of `docs/rules`.
+pub fn diagrams() -> Vec<Diagram> {
+    vec![limit::DIAGRAM, stale::DIAGRAM]
+}
 
 /// Something that a machine found, before it is dressed as an event.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,6 +8,7 @@
 
 use super::{Alarm, Armed, Bench, Change, Condition, Fact};
 use crate::{
+    diagram::Diagram,
     evidence::{Gather, Raw},
     identity::{Cause, ChangeKind},
 };
@@ -15,6 +16,18 @@ use andon_contract::contract::StaleSettings;
 use andon_model::{EventId, Position, Sample, Time, sample::Origin, span::Span};
 use andon_store::rows::Evidence;
 use serde::{Deserialize, Serialize};
+
+/// Its states.
+pub const DIAGRAM: Diagram = Diagram {
+    kind: "stale",
+    begins: "Unheard",
+    steps: &[
+        ("Unheard", "Heard", "the first live sample that is not bad"),
+        ("Heard", "Heard", "a live sample that is not bad"),
+        ("Heard", "Active", "the time of after has passed since it was received (activated)"),
+        ("Active", "Heard", "a live sample that is not bad, or an edit (returned)"),
+    ],
+};
 
 /// The settings of the contract.
 #[derive(Debug, Clone)]

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod diagrams;
+#[cfg(test)]
 mod limit;
 #[cfg(test)]
 mod loops;
