@@ -52,6 +52,8 @@ codes! {
     OWNERSHIP_ORDER = "A0131", "ownership that does not end with everything";
     TEAM_UNREACHABLE = "A0132", "a team that cannot be reached";
     UNKNOWN_DOMAIN = "A0133", "a domain that no capability has";
+    STATES = "A0134", "names of states that do not name them";
+    SCENARIO = "A0135", "a scenario that cannot be played";
 
     UNKNOWN_SOURCE = "A1101", "a source that is not declared";
     TOPIC = "A1102", "a topic that cannot be used";
@@ -156,4 +158,8 @@ codes! {
     UNKNOWN_SCHEMA = "A6116", "a schema that does not exist";
     SCHEMA = "A6117", "a schema that cannot be used";
     CAPABILITY = "A6118", "a capability that does not say what it is";
+    READ_PACE = "A6119", "a read at a pace that makes no sense";
+    READ_PAGES = "A6120", "a read whose answer has no end, or no whole";
+    READ_MAPPING = "A6121", "a mapping that gives no such object";
+    NAME_KIND = "A6122", "a kind of thing that a system has no names for";
 }

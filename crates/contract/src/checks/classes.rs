@@ -1,6 +1,6 @@
 //! Classes: units that are UCUM, ranges that are ranges, and parameters that belong to a signal and a key of a rule.
 
-use super::{Known, reduction, stem, units};
+use super::{Known, reduction, states, stem, units};
 use crate::{
     codes,
     contract::{Class, Setting, Signal},
@@ -75,7 +75,7 @@ fn signal(project: &Project, file: &SignalFile) -> Signal {
         unit: file.unit.as_ref().map_or_else(|| "1".to_owned(), |unit| unit.value.clone()),
         range: range.map(|range| range.value),
         reduce: reduction::resolve(project, file),
-        states: None,
+        states: file.states.and_then(|raw| states::resolve(project, file.kind.value, raw)),
     }
 }
 

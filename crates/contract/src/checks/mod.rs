@@ -14,14 +14,18 @@ mod instances;
 mod listeners;
 mod mappings;
 mod ownership;
+mod reads;
 mod reduction;
+mod requests;
 mod retention;
 mod routes;
 mod rules;
+mod scenarios;
 mod schemas;
 mod shapes;
 mod shdr;
 mod sources;
+mod states;
 mod subscribers;
 mod systems;
 mod tls;
@@ -51,7 +55,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
     let rules = rules::resolve(project, &classes, &assets);
     let capabilities = capabilities::resolve(project, &ownership, &schemas);
     let identifiers = identifiers::resolve(project, &assets);
-    let systems = systems::resolve(project, &capabilities, &schemas);
+    let systems = systems::resolve(project, &capabilities, &schemas, &assets, &identifiers);
     let workflows = workflows::resolve(project, &capabilities, &schemas);
     let routes = routes::resolve(project, &assets, &capabilities, &systems);
     let subscribers = subscribers::resolve(project, &schemas);
@@ -62,6 +66,15 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
     identifiers::check_uses(project, &identifiers, &systems, &routes, &assets);
     let (name, instances) = instances?;
     subscribers::check(project);
+    let parts = scenarios::Parts {
+        classes: &classes,
+        assets: &assets,
+        sources: &sources,
+        systems: &systems,
+        schemas: &schemas,
+        capabilities: &capabilities.known,
+    };
+    let scenarios = scenarios::resolve(project, &parts);
     listeners::check(project, &sources);
     Some(Contract {
         revision: String::new(),
@@ -82,6 +95,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
         ownership: ownership.all,
         subscribers,
         retention,
+        scenarios,
     })
 }
 

@@ -4,8 +4,10 @@
 mod file;
 mod http;
 mod listeners;
+mod reads;
 mod retention;
 mod rules;
+mod scenarios;
 mod shdr;
 mod sources;
 mod systems;
@@ -16,10 +18,12 @@ pub use file::{
 pub use http::{EventMapping, HttpSource, MappedEvent, MappedTo, Signature};
 pub use listeners::{Client, Listener, ServerTls};
 pub use retention::{Keep, ReduceBy, Reduction, Retention};
+pub use reads::{Paging, Read};
 pub use rules::{
     Condition, Guard, Limit, LimitLevel, LimitSettings, Rule, RuleKind, RuleSettings, StaleSettings, Test, What,
     WhenStale, Word,
 };
+pub use scenarios::{Answer, Expect, Expected, Given, Happening, Reply, Scenario};
 pub use shdr::{ItemForm, Others, ShdrSource};
 pub use sources::{
     Address, Broker, ClientTls, Clock, Level, ListenerSource, MqttSource, MqttVersion, Piece, Pointer, Secret,
@@ -71,6 +75,8 @@ pub struct Contract {
     pub subscribers: BTreeMap<Name, Subscriber>,
     /// How long samples are kept.
     pub retention: Retention,
+    /// The scenarios that show what the project does, by name.
+    pub scenarios: BTreeMap<Name, Scenario>,
 }
 
 /// One running Andon of the project.
@@ -166,6 +172,14 @@ pub struct Signal {
     pub states: Option<Arc<BTreeMap<i64, String>>>,
 }
 
+impl Signal {
+    /// The number of a state by its name; `None` where it has no state of that name.
+    pub fn state(&self, name: &str) -> Option<i64> {
+        let mut states = self.states.iter().flat_map(|states| states.iter());
+        states.find(|(_, known)| known.as_str() == name).map(|(number, _)| *number)
+    }
+}
+
 /// What systems call our things, and what their words mean.
 #[derive(Debug, Clone, Default)]
 pub struct Identifiers {
@@ -173,6 +187,16 @@ pub struct Identifiers {
     pub names: BTreeMap<Name, BTreeMap<String, BTreeMap<String, String>>>,
     /// By system, map (`unit`, `state`, `reason`, `priority`, ...) and our value as text.
     pub values: BTreeMap<Name, BTreeMap<String, BTreeMap<String, Json>>>,
+}
+
+impl Identifiers {
+    /// What we call something of a kind that a system calls so; `None` where nothing, or more than one thing, has that
+    /// name there.
+    pub fn our_name(&self, system: &str, kind: &str, theirs: &str) -> Option<&str> {
+        let mut found = self.names.get(system)?.get(kind)?.iter().filter(|(_, name)| name.as_str() == theirs);
+        let (ours, _) = found.next()?;
+        found.next().is_none().then_some(ours)
+    }
 }
 
 /// A canonical function.
@@ -326,6 +350,7 @@ impl Contract {
             ownership: Ownership::default(),
             subscribers: BTreeMap::new(),
             retention: Retention::default(),
+            scenarios: BTreeMap::new(),
         }
     }
 

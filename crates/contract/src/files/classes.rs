@@ -4,7 +4,7 @@ use super::{
     reduction::ReduceFile,
     words::{Signalled, Word},
 };
-use crate::read::{At, Entries};
+use crate::read::{At, Entries, Raw};
 use andon_model::value::Kind;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -37,6 +37,32 @@ pub(crate) struct SignalFile {
     /// Which of its samples the historian need not keep; default: all are kept. Rules see all of them.
     #[serde(default)]
     pub(crate) reduce: Option<At<ReduceFile>>,
+    /// What its whole numbers are called, where they are states: `packml`, `machinery`, or `{ 0: Off, 1: Running }`.
+    #[serde(default)]
+    #[schemars(with = "Option<StatesWord>")]
+    pub(crate) states: Option<Raw>,
+}
+
+/// Names of states of a standard.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum StandardStates {
+    /// `PackML` (ISA-TR88.00.02), as OPC 30050 numbers them: 6 is Execute.
+    Packml,
+    /// The item state of OPC UA for Machinery (OPC 40001-1): 3 is Executing.
+    Machinery,
+}
+
+/// Names of states.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used; the values are read by hand, for better messages")]
+enum StatesWord {
+    /// Those of a standard.
+    Standard(StandardStates),
+    /// A name for each number.
+    Own(std::collections::BTreeMap<String, String>),
 }
 
 /// The kind of a signal's values.
