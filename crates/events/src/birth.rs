@@ -24,6 +24,11 @@ pub(crate) struct Dress {
 }
 
 impl Dress {
+    /// `<asset>/<signal>` of the signal the rule stands on.
+    pub(crate) fn signal(&self) -> &str {
+        self.signals.first().map_or("", String::as_str)
+    }
+
     pub(crate) fn new(site: &SiteName, asset: &AssetName, inputs: &[SignalName], unit: &str) -> Self {
         Self {
             site: site.clone(),
@@ -114,6 +119,11 @@ fn exception(
 fn data(identity: &Identity, dress: &Dress, change: &Change) -> Json {
     let mut data = match &change.fact {
         Fact::Alarm(alarm) => self::alarm(dress, change.kind, alarm),
+        Fact::Suppressed(alarm, suppression) => {
+            let mut data = self::alarm(dress, change.kind, alarm);
+            data.insert("suppression".to_owned(), json!(suppression));
+            data
+        }
         Fact::Other(_, fields) => fields.clone(),
     };
     let mut put = |name: &str, value: Json| data.insert(name.to_owned(), value);

@@ -18,7 +18,8 @@ use crate::{
 use ahash::AHashMap;
 use andon_contract::{Contract, contract::Clock};
 use andon_model::{
-    AssetName, Entry, Event, Mark, Name, Position, Sample, SignalName, SignalNo, Time, sample::Batch, span::Span,
+    AssetName, Entry, Event, Mark, Name, Position, Sample, SignalName, SignalNo, Time, sample::Batch, sample::Control,
+    span::Span,
 };
 use andon_store::rows::{Evidence, ExceptionRow, RuleStateRow, Write};
 use serde::{Deserialize, Serialize};
@@ -243,7 +244,7 @@ impl Engine {
                 slot.source = source;
             }
             armed |= slot.sample(*input, at, sample, late, &self.context, &mut self.changes);
-            if !self.changes.is_empty() {
+            if !self.changes.is_empty() || slot.take_moved() {
                 birth_all(&self.contract, slot, &mut self.changes, now, out);
                 if !slot.touched {
                     slot.touched = true;
@@ -283,9 +284,23 @@ impl Engine {
                     clock.stop(monotonic);
                 }
             }
+            Mark::Control(done) => self.control(at, done, moment.now, out),
             // The engine is made anew for another contract; the mark says from where on in the log.
             Mark::Contract(_) | Mark::Context(_) | Mark::Rows { .. } => {}
         }
+    }
+
+    /// A person did something to the alarms of a rule for an asset. A rule that is gone by now has none.
+    fn control(&mut self, at: Position, done: &Control, now: Time, out: &mut Vec<Output>) {
+        let Some(asset) = self.by_name.get(&done.asset).copied() else { return };
+        let states = self.assets.get(asset as usize).map_or(&[][..], |asset| &asset.states);
+        let of = |index: &&u32| self.states.get(**index as usize).is_some_and(|slot| slot.identity.rule == done.rule);
+        let Some(index) = states.iter().find(of).copied() else { return };
+        let Some(slot) = self.states.get_mut(index as usize).filter(|slot| at >= slot.position) else { return };
+        slot.control(at, done, &mut self.changes);
+        self.touch(index);
+        self.bear(index, now, out);
+        self.look_closely(asset as usize);
     }
 
     /// Fires what ended before these times on the clock of a source.
@@ -303,11 +318,14 @@ impl Engine {
         let Some(states) = self.assets.get_mut(asset).map(|asset| std::mem::take(&mut asset.states)) else { return };
         for index in &states {
             let Some(slot) = self.states.get_mut(*index as usize) else { continue };
-            if slot.source != source || at < slot.position {
+            if at < slot.position {
                 continue;
             }
-            slot.fire(plant, utc, &self.context, &mut self.changes);
-            if !self.changes.is_empty() {
+            slot.expire(utc, &mut self.changes);
+            if slot.source == source {
+                slot.fire(plant, utc, &self.context, &mut self.changes);
+            }
+            if !self.changes.is_empty() || slot.take_moved() {
                 self.touch(*index);
                 self.bear(*index, now, out);
             }
@@ -339,7 +357,7 @@ impl Engine {
         let Some(asset) = self.assets.get_mut(index) else { return };
         let slots = || asset.states.iter().filter_map(|state| self.states.get(*state as usize));
         let plant = slots().filter_map(|slot| slot.machine.plant_deadline()).min();
-        let utc = slots().filter_map(|slot| slot.machine.utc_deadline()).min();
+        let utc = slots().filter_map(|slot| slot.utc_deadline()).min();
         asset.plant_next = plant.unwrap_or(Time::MAX);
         asset.utc_next = utc.unwrap_or(Time::MAX);
         self.utc_next = self.utc_next.min(asset.utc_next);

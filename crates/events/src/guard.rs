@@ -18,6 +18,7 @@ pub(crate) struct Guard {
     signals: Vec<SignalName>,
     seen: Seen,
     holds: bool,
+    suppressed: bool,
 }
 
 /// What a guard remembers: by the number of its signal, the newest good sample.
@@ -32,7 +33,7 @@ impl Guard {
         }
         let signals = settings.guard.signals();
         let seen = Seen(vec![None; signals.len()]);
-        Some(Box::new(Self { settings: Arc::clone(settings), signals, seen, holds: false }))
+        Some(Box::new(Self { settings: Arc::clone(settings), signals, seen, holds: false, suppressed: false }))
     }
 
     /// What it remembers.
@@ -52,6 +53,11 @@ impl Guard {
         self.holds
     }
 
+    /// Whether all its `suppress` conditions held when it was last asked; never where there is none.
+    pub(crate) fn suppressed(&self) -> bool {
+        self.suppressed
+    }
+
     /// The next sample of one of its signals that is not late.
     pub(crate) fn sample(&mut self, signal: usize, at: Position, sample: &Sample) {
         if sample.quality.is_good()
@@ -63,6 +69,9 @@ impl Guard {
 
     /// Asks its conditions about a time of the asset; says whether the answer is another one than before.
     pub(crate) fn ask(&mut self, asset: &AssetName, time: Time, context: &Context) -> bool {
+        let suppress = &self.settings.guard.suppress;
+        self.suppressed =
+            !suppress.is_empty() && suppress.iter().all(|condition| self.passes(condition, asset, time, context));
         let holds = self.settings.guard.when.iter().all(|condition| self.passes(condition, asset, time, context));
         std::mem::replace(&mut self.holds, holds) != holds
     }

@@ -27,6 +27,32 @@ pub enum ChangeKind {
     Realarmed,
     /// It ended.
     Returned,
+    /// A person shelved the alarms of a rule for an asset.
+    Shelved,
+    /// That ended.
+    Unshelved,
+    /// A person disabled a rule for an asset.
+    Disabled,
+    /// That ended.
+    Enabled,
+    /// It is in another state.
+    Changed,
+    /// A downtime began.
+    Started,
+    /// Its reason came.
+    Reason,
+    /// It ended.
+    Ended,
+    /// A cycle was completed.
+    Completed,
+    /// Steps of a counter.
+    Counted,
+    /// It went round.
+    Rollover,
+    /// It began again, or was set.
+    Reset,
+    /// A step over a gap.
+    Gap,
 }
 
 impl ChangeKind {
@@ -37,6 +63,19 @@ impl ChangeKind {
             Self::Level => "level",
             Self::Realarmed => "realarmed",
             Self::Returned => "returned",
+            Self::Shelved => "shelved",
+            Self::Unshelved => "unshelved",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+            Self::Changed => "changed",
+            Self::Started => "started",
+            Self::Reason => "reason",
+            Self::Ended => "ended",
+            Self::Completed => "completed",
+            Self::Counted => "counted",
+            Self::Rollover => "rollover",
+            Self::Reset => "reset",
+            Self::Gap => "gap",
         }
     }
 }
@@ -53,6 +92,8 @@ pub enum Cause {
         /// When it ran out; of `stale` by receive time.
         deadline: Time,
     },
+    /// What a person did, by the mark at this place.
+    Mark(Position),
     /// An edit of the rule, when the state had read the log up to here.
     Edit(Position),
 }
@@ -72,6 +113,18 @@ pub fn level_word(level: LimitLevel) -> &'static str {
 pub enum EventType {
     /// An alarm of an asset.
     Alarm,
+    /// An alarm that is recorded and not raised. It keeps the id it would have had as an alarm.
+    Suppressed,
+    /// What persons did to alarms, and the end of it.
+    Control,
+    /// A state of an asset.
+    State,
+    /// A downtime of an asset.
+    Downtime,
+    /// A cycle of an asset.
+    Cycle,
+    /// What an asset has counted.
+    Count,
 }
 
 impl EventType {
@@ -79,6 +132,12 @@ impl EventType {
     pub fn word(self) -> &'static str {
         match self {
             Self::Alarm => "asset.alarm",
+            Self::Suppressed => "asset.alarm.suppressed",
+            Self::Control => "asset.alarm.control",
+            Self::State => "asset.state",
+            Self::Downtime => "asset.downtime",
+            Self::Cycle => "asset.cycle",
+            Self::Count => "asset.count",
         }
     }
 }
@@ -91,6 +150,7 @@ impl Identity {
             Cause::Sample(at) => ("sample", at, Time::default()),
             Cause::Timer { start, deadline } => ("timer", start, deadline),
             Cause::Edit(at) => ("edit", at, Time::default()),
+            Cause::Mark(at) => ("mark", at, Time::default()),
         };
         EventId::derived(&[
             self.rule.as_str().as_bytes(),

@@ -27,6 +27,7 @@ pub mod context;
 pub mod diagram;
 pub mod engine;
 pub mod evidence;
+mod gate;
 mod guard;
 pub mod identity;
 pub mod rules;

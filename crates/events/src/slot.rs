@@ -3,13 +3,17 @@
 use crate::{
     birth::Dress,
     context::Context,
+    gate::{self, Gate, Opening},
     guard::Guard,
     identity::Identity,
     rules::{Armed, Bench, Change, Machine},
     states::SavedState,
 };
 use andon_contract::contract::RuleSettings;
-use andon_model::{Position, Sample, SignalName, Time};
+use andon_model::{
+    Position, Sample, SignalName, Time,
+    sample::{Control, ControlAct},
+};
 use std::sync::Arc;
 
 /// The state of a rule for an asset.
@@ -29,6 +33,11 @@ pub(crate) struct Slot {
     pub(crate) position: Position,
     pub(crate) machine: Machine,
     guard: Option<Box<Guard>>,
+    settings: Arc<RuleSettings>,
+    /// What stands between it and those who are told; `None`: it is open, and no alarm stands.
+    pub(crate) gate: Option<Box<Gate>>,
+    /// Whether its conditions began or ended to suppress it since its row was last written.
+    moved: bool,
     /// Whether it made something since its row was last written.
     pub(crate) touched: bool,
 }
@@ -56,6 +65,9 @@ impl Slot {
             position,
             machine: Machine::new(&settings.kind),
             guard: Guard::new(settings),
+            settings: Arc::clone(settings),
+            gate: None,
+            moved: false,
             touched: false,
         }
     }
@@ -70,6 +82,10 @@ impl Slot {
         if let (Some(guard), Some(seen)) = (&mut self.guard, &saved.guard) {
             guard.resume(seen.clone());
         }
+        self.gate = saved.gate.clone().map(Box::new);
+        if let (true, Some(gate)) = (settings.guard.suppress.is_empty(), &mut self.gate) {
+            gate.suppressed = false;
+        }
         true
     }
 
@@ -81,6 +97,7 @@ impl Slot {
             unit: self.dress.unit.clone(),
             source: None,
             guard: self.guard.as_ref().map(|guard| guard.seen().clone()),
+            gate: self.gate.as_deref().cloned(),
             state: self.machine.state(),
         }
     }
@@ -103,25 +120,106 @@ impl Slot {
             if of_guard && !late {
                 guard.sample(number - self.machine_inputs, at, sample);
             }
-            if !late && guard.ask(&self.identity.asset, sample.time, context) {
-                armed = self.with_bench(out, |machine, bench| machine.guard(bench));
+            if !late {
+                armed = self.ask(sample.time, context, out);
             }
+        }
+        if !self.is_enabled() {
+            return false;
         }
         if !of_guard {
             armed |= self.with_bench(out, |machine, bench| machine.sample(input, at, sample, late, bench));
         }
+        if let Some(gate) = &mut self.gate {
+            if input == 0 && !late {
+                gate.sample(at, sample);
+            }
+            gate.settle(&self.identity, self.dress.signal(), Opening::Sample(at, sample.time), out);
+            self.leave_idle();
+        }
         armed
+    }
+
+    /// Asks the conditions about a time; the gate closes and the machine hears of it, and what then is open is settled
+    /// by whoever asks.
+    fn ask(&mut self, time: Time, context: &Context, out: &mut Vec<Change>) -> Armed {
+        let Some(guard) = &mut self.guard else { return false };
+        let changed = guard.ask(&self.identity.asset, time, context);
+        let suppressed = guard.suppressed();
+        if suppressed != self.gate.as_ref().is_some_and(|gate| gate.suppressed) {
+            self.gate.get_or_insert_default().suppressed = suppressed;
+            self.moved = true;
+        }
+        changed && self.is_enabled() && self.with_bench(out, |machine, bench| machine.guard(bench))
+    }
+
+    /// Whether it is evaluated at all.
+    fn is_enabled(&self) -> bool {
+        self.gate.as_ref().is_none_or(|gate| gate.disabled.is_none())
+    }
+
+    /// Forgets a gate that has nothing to remember.
+    fn leave_idle(&mut self) {
+        if self.gate.as_ref().is_some_and(|gate| gate.is_idle()) {
+            self.gate = None;
+        }
+    }
+
+    /// Whether its row must be written because it was suppressed, or is no more, although nothing was told.
+    pub(crate) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// When its next timer in UTC ends: of its machine, or of a shelving.
+    pub(crate) fn utc_deadline(&self) -> Option<Time> {
+        let shelved = self.gate.as_ref().and_then(|gate| gate.deadline());
+        [self.machine.utc_deadline(), shelved].into_iter().flatten().min()
+    }
+
+    /// Ends a shelving whose time was over before this time, UTC: by any entry of the asset, whatever its source.
+    pub(crate) fn expire(&mut self, utc: Time, out: &mut Vec<Change>) {
+        if let Some(gate) = &mut self.gate {
+            gate.expire(&self.identity, self.dress.signal(), utc, out);
+            self.leave_idle();
+        }
+    }
+
+    /// A person did something to its alarms.
+    pub(crate) fn control(&mut self, at: Position, done: &Control, out: &mut Vec<Change>) {
+        let gate = self.gate.get_or_insert_default();
+        gate.act(&self.identity, at, done, out);
+        match done.act {
+            ControlAct::Shelve { .. } => {}
+            ControlAct::Unshelve => {
+                gate.settle(&self.identity, self.dress.signal(), Opening::Act(done, at), out);
+            }
+            // What was active ends, and it begins empty.
+            ControlAct::Disable => {
+                let Identity { rule, asset, .. } = &self.identity;
+                let why = format!("{} disabled the rule {rule} for {asset} ({})", done.actor, done.reason);
+                let mut state = self.machine.state();
+                self.machine = Machine::new(&self.settings.kind);
+                self.with_bench(out, |_, bench| state.removed(at, &why, bench));
+            }
+            ControlAct::Enable => self.machine = Machine::new(&self.settings.kind),
+        }
+        self.leave_idle();
     }
 
     /// Fires what ended before these times, plant time and UTC.
     pub(crate) fn fire(&mut self, plant: Time, utc: Time, context: &Context, out: &mut Vec<Change>) {
-        if let Some(guard) = &mut self.guard
-            && let Some(deadline) = self.machine.plant_deadline().filter(|deadline| *deadline < plant)
-            && guard.ask(&self.identity.asset, deadline, context)
-        {
-            self.with_bench(out, |machine, bench| machine.guard(bench));
+        if !self.is_enabled() {
+            return;
+        }
+        let deadline = self.machine.plant_deadline().filter(|deadline| *deadline < plant);
+        if let Some(deadline) = deadline.filter(|_| self.guard.is_some()) {
+            self.ask(deadline, context, out);
         }
         self.with_bench(out, |machine, bench| machine.fire(plant, utc, bench));
+        if let (Some(deadline), Some(gate)) = (deadline, &mut self.gate) {
+            gate.settle(&self.identity, self.dress.signal(), Opening::Timer(deadline), out);
+        }
+        self.leave_idle();
     }
 
     /// Lets the machine work with its bench.
@@ -132,7 +230,14 @@ impl Slot {
         work: impl FnOnce(&mut Machine, &mut Bench) -> T,
     ) -> T {
         let holds = self.guard.as_ref().is_none_or(|guard| guard.holds());
-        let mut bench = Bench { identity: &self.identity, signals: &self.dress.signals, holds, out };
-        work(&mut self.machine, &mut bench)
+        let from = out.len();
+        let mut bench = Bench { identity: &self.identity, signals: &self.dress.signals, holds, out: &mut *out };
+        let done = work(&mut self.machine, &mut bench);
+        if out.len() > from {
+            let conditions = || gate::words(&self.settings.guard.suppress);
+            let gate = self.gate.get_or_insert_default();
+            gate.pass(&self.identity, self.dress.signal(), &conditions, out, from);
+        }
+        done
     }
 }

@@ -1,6 +1,6 @@
 //! Rule states as rows: what is written, and what a start makes of what it finds.
 
-use crate::{engine::Counts, guard::Seen, rules::State};
+use crate::{engine::Counts, gate::Gate, guard::Seen, rules::State};
 use andon_model::{AssetName, Name, Position, SignalName, SiteName};
 use andon_store::rows::RuleStateRow;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,9 @@ pub(crate) struct SavedState {
     /// What its guard remembers, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) guard: Option<Seen>,
+    /// What its gate remembers, where there is anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gate: Option<Gate>,
     /// What its machine remembers.
     pub(crate) state: State,
 }

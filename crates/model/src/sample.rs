@@ -114,6 +114,55 @@ pub enum Mark {
         /// The row behind the last one.
         to: u64,
     },
+    /// A person took an alarm out of sight, or out of work, or put it back.
+    Control(Box<Control>),
+}
+
+/// What a person did to the alarms of a rule for an asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// The rule.
+    pub rule: Name,
+    /// The asset.
+    pub asset: AssetName,
+    /// What was done.
+    pub act: ControlAct,
+    /// When it was asked for, UTC.
+    pub at: Time,
+    /// Who says to have done it.
+    pub actor: String,
+    /// Why, in the person's words.
+    pub reason: String,
+}
+
+/// What can be done to the alarms of a rule for an asset; names as in OPC UA Part 9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControlAct {
+    /// Alarms are recorded and not raised.
+    Shelve {
+        /// Before this time, UTC.
+        until: Time,
+        /// And only until an alarm returns.
+        once: bool,
+    },
+    /// Alarms are raised again.
+    Unshelve,
+    /// The rule is not evaluated for the asset.
+    Disable,
+    /// It is evaluated again.
+    Enable,
+}
+
+impl ControlAct {
+    /// The word of the API and of commands.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Shelve { .. } => "shelve",
+            Self::Unshelve => "unshelve",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+        }
+    }
 }
 
 /// One entry of the log.

@@ -1,7 +1,7 @@
 //! Canonical schemas: JSON Schema 2020-12 of events and objects, built in and added by a project.
 
 use crate::event::Event;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -11,6 +11,8 @@ use std::{
 /// The schemas that come with Andon: name, version, text.
 pub const BUILT_IN: &[(&str, &str, &str)] = &[
     ("asset.alarm", "1.2", include_str!("../schemas/asset.alarm-1.2.json")),
+    ("asset.alarm.suppressed", "1.0", include_str!("../schemas/asset.alarm.suppressed-1.0.json")),
+    ("asset.alarm.control", "1.0", include_str!("../schemas/asset.alarm.control-1.0.json")),
     ("asset.state", "1.0", include_str!("../schemas/asset.state-1.0.json")),
     ("asset.downtime", "1.0", include_str!("../schemas/asset.downtime-1.0.json")),
     ("asset.count", "1.0", include_str!("../schemas/asset.count-1.0.json")),
@@ -73,8 +75,7 @@ fn compile_built_in() -> Schemas {
     let mut all = BTreeMap::new();
     for (name, version, text) in BUILT_IN {
         let json = serde_json::from_str(text).expect("a built-in schema is JSON");
-        let schema = compile(name, version, json).expect("a built-in schema is a schema");
-        all.insert(((*name).to_owned(), schema.version.0), Arc::new(schema));
+        add(&mut all, name, version, json).expect("a built-in schema is a schema");
     }
     Schemas(Arc::new(all))
 }
@@ -95,8 +96,7 @@ impl Schemas {
     pub fn with(extra: Vec<(String, String, Json)>) -> Result<Self, SchemaError> {
         let mut all = (*COMPILED.0).clone();
         for (name, version, json) in extra {
-            let schema = compile(&name, &version, json)?;
-            all.insert((name, schema.version.0), Arc::new(schema));
+            add(&mut all, &name, &version, json)?;
         }
         Ok(Self(Arc::new(all)))
     }
@@ -149,6 +149,94 @@ impl Schemas {
     }
 }
 
+/// The event that tells of a change of an object: `production-order.changed` of `ProductionOrder`.
+pub fn changed_event(object: &str) -> String {
+    let mut name = String::new();
+    for c in object.chars() {
+        if c.is_ascii_uppercase() && !name.is_empty() && !name.ends_with('-') {
+            name.push('-');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name + ".changed"
+}
+
+/// Adds a schema, and beside that of an object the schema of the event that tells of its changes.
+fn add(
+    all: &mut BTreeMap<(String, u32), Arc<Schema>>,
+    name: &str,
+    version: &str,
+    json: Json,
+) -> Result<(), SchemaError> {
+    let changed = (!name.contains('.')).then(|| (changed_event(name), changed_schema(name, &json)));
+    let schema = compile(name, version, json)?;
+    let major = schema.version.0;
+    all.insert((name.to_owned(), major), Arc::new(schema));
+    if let Some((event, json)) = changed {
+        all.insert((event.clone(), major), Arc::new(compile(&event, version, json)?));
+    }
+    Ok(())
+}
+
+/// What a `<object>.changed` says: the whole object, and which of its fields are others now.
+fn changed_schema(name: &str, object: &Json) -> Json {
+    let mut object = object.clone();
+    move_references(&mut object);
+    if let Some(object) = object.as_object_mut() {
+        object.remove("$schema");
+        object.remove("$id");
+    }
+    let time = json!({ "type": "string", "format": "date-time" });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": changed_event(name),
+        "description": format!("A {name} is another than it was; the subject of the event is its name."),
+        "type": "object",
+        "required": ["object"],
+        "additionalProperties": false,
+        "properties": {
+            "change": {
+                "description": "Whether it is new, another, or valid no longer.",
+                "enum": ["created", "changed", "closed"],
+            },
+            "changes": {
+                "description": "The fields that are others now; `from` and `to` are left out where there was or is nothing.",
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["field"],
+                    "additionalProperties": false,
+                    "properties": { "field": { "type": "string", "minLength": 1 }, "from": {}, "to": {} },
+                },
+            },
+            "object": object,
+            "from": time,
+            "to": time,
+            "assets": { "description": "Where it is valid.", "type": "array", "items": { "type": "string" } },
+            "line": { "type": "string" },
+            "origin": { "description": "Who told it.", "type": "string" },
+        },
+    })
+}
+
+/// The references of a schema that becomes a part of another one.
+fn move_references(json: &mut Json) {
+    match json {
+        Json::Object(fields) => {
+            for (key, value) in fields {
+                match value {
+                    Json::String(reference) if key == "$ref" && reference.starts_with('#') => {
+                        *reference = format!("#/properties/object{}", reference.trim_start_matches('#'));
+                    }
+                    other => move_references(other),
+                }
+            }
+        }
+        Json::Array(items) => items.iter_mut().for_each(move_references),
+        _ => {}
+    }
+}
+
 fn compile(name: &str, version: &str, json: Json) -> Result<Schema, SchemaError> {
     let wrong = |cause: String| SchemaError { name: name.to_owned(), version: version.to_owned(), cause };
     let (major, minor) = version
@@ -162,7 +250,6 @@ fn compile(name: &str, version: &str, json: Json) -> Result<Schema, SchemaError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn the_built_in_schemas_hold_what_they_say() {
@@ -193,6 +280,33 @@ mod tests {
         let cycle = json!({"change": "completed", "signal": "state", "from": from, "to": to, "duration": second,
             "program": "O1000.MIN"});
         schemas.check("asset.cycle/1", &cycle).unwrap();
+    }
+
+    #[test]
+    fn each_object_has_an_event_that_tells_of_its_changes() {
+        for (object, event) in
+            [("ProductionOrder", "production-order.changed"), ("Stock", "stock.changed"), ("My-Lot", "my-lot.changed")]
+        {
+            assert_eq!(changed_event(object), event);
+        }
+        let schemas = Schemas::built_in();
+        let order = json!({"number": "1", "site": "home", "state": "Running", "material": "m",
+                           "quantity": {"value": "5", "unit": "1"}});
+        let event = |order: &Json| json!({"change": "created", "changes": [], "object": order});
+        schemas.check("production-order.changed", &event(&order)).unwrap();
+        // A reference within the object leads to the same place as before.
+        let mut wrong = order.clone();
+        wrong["quantity"]["value"] = json!(5);
+        let mismatch = schemas.check("production-order.changed", &event(&wrong)).unwrap_err();
+        assert_eq!(mismatch.problems[0].0, "/object/quantity/value");
+        assert_eq!(
+            schemas.full_name("production-order.changed").as_deref(),
+            Some("andon:production-order.changed/1.0")
+        );
+        let own = json!({"type": "object", "properties": {"a": {"$ref": "#"}}});
+        let schemas = Schemas::with(vec![("Own".into(), "2.1".into(), own)]).unwrap();
+        assert!(schemas.check("own.changed/2", &json!({"object": {"a": {"a": {}}}})).is_ok());
+        assert!(schemas.check("own.changed/2", &json!({"object": {"a": {"a": 1}}})).is_err());
     }
 
     #[test]

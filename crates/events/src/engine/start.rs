@@ -5,6 +5,7 @@ use crate::{
     birth::{self, Dress},
     clock::PlantClock,
     context::Context,
+    gate::Gate,
     identity::Identity,
     rules::Bench,
     slot::Slot,
@@ -18,6 +19,9 @@ use andon_contract::{
 use andon_model::{AssetName, InstanceId, Name, SignalName, SignalNo, Time};
 use andon_store::rows::RuleStateRow;
 use std::sync::Arc;
+
+/// What became of a rule that no longer holds for an asset.
+const REMOVED: &str = "was removed";
 
 impl Engine {
     /// The rules of a contract with the states of an earlier start. What an edit ends goes to `out`.
@@ -93,6 +97,8 @@ impl Engine {
                         slot.source = saved.source.as_ref().map_or(NONE, |source| self.source(source));
                         edited = !same_version;
                     } else {
+                        // What persons did holds for the rule by its name, whatever it looks for now.
+                        slot.gate = saved.gate.clone().and_then(Gate::acts);
                         self.end_saved(instance, &row, saved, "now reads something else", now, out);
                         replaced = true;
                     }
@@ -127,7 +133,7 @@ impl Engine {
             return;
         }
         match decode(&row) {
-            Ok(saved) => self.end_saved(instance, &row, saved, "was removed", now, out),
+            Ok(saved) => self.end_saved(instance, &row, saved, REMOVED, now, out),
             Err(cause) => out.push(birth::unreadable(&self.contract, &row, &cause, None, now)),
         }
         let position = self.position.max(row.position);
@@ -143,13 +149,20 @@ impl Engine {
         now: Time,
         out: &mut Vec<Output>,
     ) {
-        let SavedState { inputs, site, unit, mut state, .. } = saved;
+        let SavedState { inputs, site, unit, mut state, gate, .. } = saved;
         let identity =
             Identity { instance, rule: row.rule.clone(), version: row.version.clone(), asset: row.asset.clone() };
         let dress = Dress::new(&site, &row.asset, &inputs, &unit);
         let mut changes = Vec::new();
         let mut bench = Bench { identity: &identity, signals: &dress.signals, holds: true, out: &mut changes };
-        state.removed(row.position, &format!("the rule {} {what}", row.rule), &mut bench);
+        let why = format!("the rule {} {what}", row.rule);
+        state.removed(row.position, &why, &mut bench);
+        if let Some(mut gate) = gate {
+            gate.pass(&identity, dress.signal(), &|| "of the rule as it was".to_owned(), &mut changes, 0);
+            if what == REMOVED {
+                gate.forget(&identity, row.position, now, &why, &mut changes);
+            }
+        }
         for change in changes {
             out.push(birth::dress(&self.contract, &identity, &dress, change, now));
         }

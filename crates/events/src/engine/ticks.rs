@@ -1,8 +1,12 @@
 //! Ticks: marks that let timers fire although no sample comes.
 
-use super::{Asset, Engine, Source};
+use super::{Asset, Engine};
 use crate::slot::Slot;
-use andon_model::{Entry, Mark, SiteName, Time, sample::Part, span::Span};
+use andon_model::{Entry, Mark, Name, SiteName, Time, sample::Part, span::Span};
+use std::sync::LazyLock;
+
+/// The source of what the instance itself writes into its log.
+static OURS: LazyLock<Name> = LazyLock::new(|| Name::new("andon").expect("it is a name"));
 
 impl Engine {
     /// The ticks that must be written now, because plant time or UTC has passed a deadline and no
@@ -24,7 +28,7 @@ impl Engine {
                 let Some((_, clock)) = asset.clocks.iter().find(|(of, _)| *of == slot.source) else { continue };
                 let plant = clock.plant(monotonic);
                 if plant > deadline {
-                    tick(&mut parts, slot, asset, source, plant, now);
+                    tick(&mut parts, slot, asset, &source.name, plant, now);
                 } else if clock.is_going() {
                     sooner(Span::from_nanos(deadline.since(plant).nanos().saturating_add(1)));
                 }
@@ -52,9 +56,9 @@ impl Engine {
             }
             asset.utc_next = Time::MAX;
             for slot in asset.states.iter().filter_map(|state| self.states.get(*state as usize)) {
-                let Some(deadline) = slot.machine.utc_deadline() else { continue };
-                // Every state that has heard something knows its source; without one no tick could reach it.
-                let Some(source) = self.sources.get(slot.source as usize) else { continue };
+                let Some(deadline) = slot.utc_deadline() else { continue };
+                // Every state that has heard something knows its source; a shelving ends by the tick of any.
+                let source = self.sources.get(slot.source as usize).map_or(&*OURS, |source| &source.name);
                 asset.utc_next = asset.utc_next.min(deadline);
                 if now > deadline {
                     let clock = asset.clocks.iter().find(|(of, _)| *of == slot.source);
@@ -69,14 +73,14 @@ impl Engine {
 }
 
 /// Adds a tick of an asset's clock for a source, once.
-fn tick(parts: &mut Vec<Part>, slot: &Slot, asset: &Asset, source: &Source, plant: Time, utc: Time) {
+fn tick(parts: &mut Vec<Part>, slot: &Slot, asset: &Asset, source: &Name, plant: Time, utc: Time) {
     let site: &SiteName = &slot.dress.site;
     let mark = Entry::Mark(Mark::Tick { asset: asset.name.clone(), plant, utc });
-    match parts.iter_mut().find(|part| part.source == source.name && part.site == *site) {
+    match parts.iter_mut().find(|part| part.source == *source && part.site == *site) {
         Some(part) if part.entries.contains(&mark) => {}
         Some(part) => part.entries.push(mark),
         None => {
-            let mut part = Part::new(site.clone(), source.name.clone());
+            let mut part = Part::new(site.clone(), source.clone());
             part.entries.push(mark);
             parts.push(part);
         }

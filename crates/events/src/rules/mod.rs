@@ -1,10 +1,14 @@
 //! Kinds of rules, one file each: a pure machine from samples and passed deadlines to changes.
 
+pub mod judge;
+pub mod counter;
 pub mod limit;
 pub mod stale;
+pub mod state;
 
 use crate::{
     diagram::Diagram,
+    gate::Suppression,
     identity::{Cause, ChangeKind, EventType, Identity, level_word},
 };
 use andon_contract::contract::{LimitLevel, RuleKind};
@@ -12,6 +16,7 @@ use andon_model::{EventId, Position, Sample, Time, Value};
 use andon_store::rows::Evidence;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+use std::sync::Arc;
 
 /// The states of all kinds, one for each page of `docs/rules`.
 pub fn diagrams() -> Vec<Diagram> {
@@ -40,6 +45,8 @@ pub struct Change {
 pub enum Fact {
     /// To an alarm: `asset.alarm`.
     Alarm(Alarm),
+    /// To an alarm that is not raised: `asset.alarm.suppressed`. Only the gate makes it.
+    Suppressed(Alarm, Suppression),
     /// Anything else: the type, and the fields of its data beside `change`, `evidence` and `context`.
     Other(EventType, Map<String, Json>),
 }
@@ -60,6 +67,7 @@ impl Fact {
     pub fn event_type(&self) -> EventType {
         match self {
             Self::Alarm(_) => EventType::Alarm,
+            Self::Suppressed(..) => EventType::Suppressed,
             Self::Other(of, _) => *of,
         }
     }
@@ -124,6 +132,12 @@ impl Bench<'_> {
         self.signals.first().map_or("", String::as_str)
     }
 
+    /// The name of the signal of an input, without the asset.
+    pub fn name(&self, input: u8) -> &str {
+        let signal = self.signals.get(usize::from(input)).map_or("", String::as_str);
+        signal.split_once('/').map_or(signal, |(_, name)| name)
+    }
+
     /// The id of a change of an alarm.
     pub fn alarm_id(&self, change: ChangeKind, level: Option<LimitLevel>, cause: Cause) -> EventId {
         self.identity.event_id(EventType::Alarm, change, level.map_or("", level_word), cause)
@@ -141,6 +155,10 @@ pub enum State {
     Limit(limit::State),
     /// Of a silence.
     Stale(stale::State),
+    /// Of states.
+    State(state::State),
+    /// Of counters.
+    Counter(counter::State),
 }
 
 /// Settings with the state they work on: never of different kinds.
@@ -150,6 +168,10 @@ pub enum Machine {
     Limit(limit::Settings, limit::State),
     /// A silence.
     Stale(stale::Settings, stale::State),
+    /// States.
+    State(state::Settings, state::State),
+    /// Counters.
+    Counter(counter::Settings, counter::State),
 }
 
 impl Machine {
@@ -158,6 +180,8 @@ impl Machine {
         match settings {
             RuleKind::Limit(s) => Self::Limit(limit::Settings::new(s), limit::State::default()),
             RuleKind::Stale(s) => Self::Stale(stale::Settings::new(s), stale::State::default()),
+            RuleKind::State(s) => Self::State(Arc::clone(s), state::State::default()),
+            RuleKind::Counter(s) => Self::Counter(Arc::clone(s), counter::State::default()),
         }
     }
 
@@ -166,7 +190,9 @@ impl Machine {
         match (settings, state) {
             (RuleKind::Limit(s), State::Limit(state)) => Some(Self::Limit(limit::Settings::new(s), state)),
             (RuleKind::Stale(s), State::Stale(state)) => Some(Self::Stale(stale::Settings::new(s), state)),
-            (RuleKind::Limit(_) | RuleKind::Stale(_), _) => None,
+            (RuleKind::State(s), State::State(state)) => Some(Self::State(Arc::clone(s), state)),
+            (RuleKind::Counter(s), State::Counter(state)) => Some(Self::Counter(Arc::clone(s), state)),
+            (RuleKind::Limit(_) | RuleKind::Stale(_) | RuleKind::State(_) | RuleKind::Counter(_), _) => None,
         }
     }
 
@@ -175,6 +201,8 @@ impl Machine {
         match self {
             Self::Limit(_, state) => State::Limit(state.clone()),
             Self::Stale(_, state) => State::Stale(state.clone()),
+            Self::State(_, state) => State::State(state.clone()),
+            Self::Counter(_, state) => State::Counter(state.clone()),
         }
     }
 
@@ -182,11 +210,33 @@ impl Machine {
     /// silence is ended by it.
     #[inline]
     pub fn sample(&mut self, input: u8, at: Position, sample: &Sample, late: bool, bench: &mut Bench) -> Armed {
-        debug_assert_eq!(input, 0, "limits and silences read one signal");
         match self {
-            Self::Limit(_, _) if late => false,
+            Self::Limit(..) | Self::State(..) | Self::Counter(..) if late => false,
             Self::Limit(settings, state) => state.sample(settings, at, sample, bench),
             Self::Stale(settings, state) => state.sample(settings, at, sample, late, bench),
+            Self::State(settings, state) => state.sample(settings, input, at, sample, bench),
+            Self::Counter(settings, state) => state.sample(settings, input, at, sample, bench),
+        }
+    }
+
+    /// The source of the signal it stands on is away; what it said last of the asset was of this time.
+    pub fn away(&mut self, from: Time) {
+        match self {
+            Self::State(_, state) => state.away(from),
+            Self::Counter(_, state) => state.away(),
+            _ => {}
+        }
+    }
+
+    /// Whether it waits for its source to be back.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::State(_, state) if state.is_away())
+    }
+
+    /// Its source is back, and says something of the asset at this time.
+    pub fn back(&mut self, to: Time) {
+        if let Self::State(_, state) = self {
+            state.back(to);
         }
     }
 
@@ -194,8 +244,9 @@ impl Machine {
     pub fn guard(&mut self, bench: &mut Bench) -> Armed {
         match self {
             Self::Limit(_, state) => state.guard(bench),
-            // A silence has no other conditions.
-            Self::Stale(..) => false,
+            Self::State(_, state) => state.guard(bench),
+            // A silence has no other conditions; steps are counted or not as they come.
+            Self::Stale(..) | Self::Counter(..) => false,
         }
     }
 
@@ -203,6 +254,8 @@ impl Machine {
     pub fn plant_deadline(&self) -> Option<Time> {
         match self {
             Self::Limit(settings, state) => state.deadline(settings),
+            Self::State(settings, state) => state.deadline(settings),
+            Self::Counter(_, state) => state.deadline(),
             Self::Stale(..) => None,
         }
     }
@@ -210,7 +263,7 @@ impl Machine {
     /// The receive time at which it wants to be asked again.
     pub fn utc_deadline(&self) -> Option<Time> {
         match self {
-            Self::Limit(..) => None,
+            Self::Limit(..) | Self::State(..) | Self::Counter(..) => None,
             Self::Stale(settings, state) => state.deadline(settings),
         }
     }
@@ -220,6 +273,8 @@ impl Machine {
         match self {
             Self::Limit(settings, state) => state.fire(settings, plant, bench),
             Self::Stale(settings, state) => state.fire(settings, utc, bench),
+            Self::State(settings, state) => state.fire(settings, plant, bench),
+            Self::Counter(_, state) => state.fire(plant, bench),
         }
     }
 
@@ -228,6 +283,9 @@ impl Machine {
         match self {
             Self::Limit(settings, state) => state.after_edit(settings, at, reason, bench),
             Self::Stale(settings, state) => state.after_edit(settings, at, now, reason, bench),
+            Self::State(settings, state) => state.after_edit(settings, at, reason, bench),
+            // What is pending is told by the new settings, or by its timer.
+            Self::Counter(..) => {}
         }
     }
 }
@@ -238,6 +296,8 @@ impl State {
         match self {
             Self::Limit(state) => state.end(at, reason, bench),
             Self::Stale(state) => state.end(at, reason, bench),
+            Self::State(state) => state.removed(at, reason, bench),
+            Self::Counter(state) => state.removed(at, bench),
         }
     }
 }

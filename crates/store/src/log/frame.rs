@@ -2,7 +2,7 @@
 
 use andon_model::{
     AssetName, Entry, Name, Offset, Position, Quality, Sample, SignalNo, SiteName, Time, Value,
-    sample::{Batch, Counts, Mark, Origin, Part},
+    sample::{Batch, Control, ControlAct, Counts, Mark, Origin, Part},
 };
 
 /// The first bytes of every frame: what a search for frames behind damage looks for.
@@ -96,6 +96,7 @@ pub(crate) fn estimate(part: &Part) -> usize {
             Value::Bool(_) | Value::I64(_) | Value::F64(_) => 0,
         },
         Entry::Mark(Mark::Disconnected(text) | Mark::Contract(text) | Mark::Rows { of: text, .. }) => text.len(),
+        Entry::Mark(Mark::Control(control)) => 192 + control.actor.len() + control.reason.len(),
         Entry::Mark(_) => 64,
     };
     256 + part.entries.iter().map(|entry| ENTRY_BYTES + text(entry)).sum::<usize>()
@@ -238,6 +239,27 @@ fn mark(to: &mut Vec<u8>, mark: &Mark) {
             varint(to, *from);
             varint(to, *end);
         }
+        Mark::Control(done) => {
+            tag(6);
+            control(to, done);
+        }
+    }
+}
+
+fn control(to: &mut Vec<u8>, control: &Control) {
+    name(to, control.rule.as_str());
+    name(to, control.asset.as_str());
+    to.extend_from_slice(&control.at.0.to_le_bytes());
+    text(to, control.actor.as_bytes());
+    text(to, control.reason.as_bytes());
+    match control.act {
+        ControlAct::Shelve { until, once } => {
+            to.push(u8::from(once));
+            to.extend_from_slice(&until.0.to_le_bytes());
+        }
+        ControlAct::Unshelve => to.push(2),
+        ControlAct::Disable => to.push(3),
+        ControlAct::Enable => to.push(4),
     }
 }
 
@@ -338,7 +360,25 @@ fn read_mark(from: &mut Bytes<'_>, number: u8) -> Result<Mark, NoFrame> {
         3 => Mark::Contract(from.text()?.to_owned()),
         4 => Mark::Context(from.varint()?),
         5 => Mark::Rows { of: from.text()?.to_owned(), from: from.varint()?, to: from.varint()? },
+        6 => Mark::Control(Box::new(read_control(from)?)),
         _ => return Err(NoFrame("the kind of a mark is unknown")),
+    })
+}
+
+fn read_control(from: &mut Bytes<'_>) -> Result<Control, NoFrame> {
+    Ok(Control {
+        rule: Name::new(from.text()?).map_err(|_| NoFrame("the rule is no name"))?,
+        asset: AssetName::new(from.text()?).map_err(|_| NoFrame("the asset is no name"))?,
+        at: Time(from.u64()?.cast_signed()),
+        actor: from.text()?.to_owned(),
+        reason: from.text()?.to_owned(),
+        act: match from.u8()? {
+            shelve @ (0 | 1) => ControlAct::Shelve { until: Time(from.u64()?.cast_signed()), once: shelve == 1 },
+            2 => ControlAct::Unshelve,
+            3 => ControlAct::Disable,
+            4 => ControlAct::Enable,
+            _ => return Err(NoFrame("what was done to an alarm is unknown")),
+        },
     })
 }
 
@@ -436,6 +476,25 @@ mod tests {
         ]
     }
 
+    fn control() -> impl Strategy<Value = Control> {
+        let act = prop_oneof![
+            (any::<i64>(), any::<bool>()).prop_map(|(until, once)| ControlAct::Shelve { until: Time(until), once }),
+            Just(ControlAct::Unshelve),
+            Just(ControlAct::Disable),
+            Just(ControlAct::Enable),
+        ];
+        ("[a-z]{1,63}", "[a-z0-9]{1,63}", act, any::<i64>(), ".{0,40}", ".{0,90}").prop_map(
+            |(rule, asset, act, at, actor, reason)| Control {
+                rule: Name::new(&rule).unwrap(),
+                asset: AssetName::new(&asset).unwrap(),
+                act,
+                at: Time(at),
+                actor,
+                reason,
+            },
+        )
+    }
+
     fn any_entry() -> impl Strategy<Value = Entry> {
         let sample = (any::<u32>(), any::<i64>(), any::<i64>(), any::<u32>(), value(), origin()).prop_map(
             |(signal, time, received, quality, value, origin)| {
@@ -460,6 +519,7 @@ mod tests {
             ".{0,20}".prop_map(Mark::Contract),
             any::<u64>().prop_map(Mark::Context),
             (".{0,40}", any::<u64>(), any::<u64>()).prop_map(|(of, from, to)| Mark::Rows { of, from, to }),
+            control().prop_map(|control| Mark::Control(Box::new(control))),
         ];
         prop_oneof![4 => sample, 1 => mark.prop_map(Entry::Mark)]
     }

@@ -74,6 +74,7 @@ fn size(batch: &Batch) -> usize {
             Value::Bool(_) | Value::I64(_) | Value::F64(_) => 0,
         },
         Entry::Mark(Mark::Disconnected(text) | Mark::Contract(text)) => text.len(),
+        Entry::Mark(Mark::Control(control)) => size_of_val(&**control) + control.actor.len() + control.reason.len(),
         Entry::Mark(_) => 0,
     };
     let entries = &batch.part.entries;
