@@ -3,6 +3,7 @@
 
 pub mod history;
 mod log;
+mod objects;
 
 pub use log::read_all;
 
@@ -28,7 +29,7 @@ pub type Make<'a> = &'a dyn Fn() -> (Store, Box<dyn Any>);
 /// Runs every behaviour on a store of its own; panics at the first that does not hold. The log's segments should be
 /// small enough that a few thousand samples fill several.
 pub fn suite(make: Make<'_>) {
-    let behaviours: [fn(&Store); 17] = [
+    let behaviours: [fn(&Store); 22] = [
         an_event_exists_once,
         a_story_is_found_whole,
         order_numbers_have_no_holes,
@@ -46,6 +47,11 @@ pub fn suite(make: Make<'_>) {
         log::the_newest_of_a_source_are_found,
         changes_wake_and_states_return,
         history::samples_are_found,
+        objects::versions_have_the_revision_that_brought_them,
+        objects::what_was_known_is_known_as_it_was,
+        objects::what_is_valid_for_an_asset_is_found,
+        objects::revisions_that_changed_nothing_are_forgotten,
+        objects::events_about_a_thing_are_found,
     ];
     for behaviour in behaviours {
         let (store, keep) = make();
@@ -512,7 +518,8 @@ fn lists_are_filtered_and_paged(store: &Store) {
     assert_eq!(newest.rows[0]["sequence"], "00000000000000000040");
     store.commit(vec![Write::Exception(Box::new(exception("a", 1))), Write::Cursor("hub".into(), 3)]).unwrap();
     let kinds = ["runs", "tasks", "calls", "attempts", "exceptions", "quarantine", "gaps", "contracts", "cursors"];
-    for kind in kinds.into_iter().chain(["sources", "rule-states"]) {
+    let more = ["sources", "rule-states", "objects", "object-versions", "context-revisions"];
+    for kind in kinds.into_iter().chain(more) {
         let rows = store.list(kind, &Query::default()).unwrap().rows;
         assert_eq!(rows.len(), usize::from(matches!(kind, "exceptions" | "cursors")), "{kind}");
     }

@@ -2,6 +2,7 @@
 
 mod files;
 mod list;
+mod objects;
 mod read;
 mod retained;
 mod schema;
@@ -11,6 +12,10 @@ mod writer;
 pub use list::{Page, Query};
 
 pub(crate) use files::{holdings, missed, place, sealed};
+pub(crate) use objects::{
+    context_revision, context_revisions, context_tellers, events_about, object, object_versions, objects, objects_at,
+    objects_known, objects_since,
+};
 pub(crate) use read::*;
 pub(crate) use retained::retained;
 pub(crate) use schema::migrate;
@@ -52,6 +57,8 @@ pub struct Committed {
     pub events: Vec<(EventId, u64, bool)>,
     /// The runs that were to be started, in order: id, and whether it is new.
     pub runs: Vec<(RunId, bool)>,
+    /// The revision of the context that the commit made last.
+    pub context: Option<u64>,
 }
 
 /// The database of a store.

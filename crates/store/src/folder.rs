@@ -17,7 +17,7 @@ use std::{
 };
 
 /// The version of the folder.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The epoch of a new folder.
 pub(crate) const FIRST_EPOCH: u32 = 1;

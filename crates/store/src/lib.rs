@@ -41,6 +41,7 @@ mod error;
 mod fault;
 mod folder;
 mod log;
+mod objects;
 mod states;
 mod store;
 
@@ -49,5 +50,7 @@ pub use error::StoreError;
 pub use fault::Fault;
 pub use folder::announced;
 pub use log::{PART_BYTES_MAX, fuzz};
+pub use objects::{ObjectName, ObjectRow, RevisionRow};
 pub use rows::*;
+pub use states::{KeptState, StatesFile};
 pub use store::{Limits, Store};

@@ -1,5 +1,6 @@
 //! The rows of business state: what layers write, all or nothing, and read back.
 
+use crate::objects::{ObjectRow, RevisionRow};
 use andon_model::{
     AssetName, CallId, Event, EventId, ExceptionId, Key, Name, Outcome, OutcomeClass, Position, Quality, Reference,
     RunId, SiteName, Time, Value, call::Step,
@@ -49,6 +50,14 @@ pub enum Write {
     IntakesBefore(Name, Time),
     /// Removes a message that was set aside, by its number; one that is not there is removed already.
     QuarantineRemove(u64),
+    /// A revision of the context; its number is given inside the transaction.
+    ContextRevision(RevisionRow),
+    /// A version of an object, told by the revision before it in the same commit. Where it says what the last version
+    /// says, it is left out.
+    Object(Box<ObjectRow>),
+    /// Forgets revisions before this one and before this time that changed nothing, at most 1,000 of them. Of each
+    /// that tells something the last one up to the revision stays.
+    ForgetRevisions(u64, Time),
     /// The last retained message of a topic of a listener; without payload the topic has none any more.
     Retain(Box<RetainedRow>),
 }

@@ -43,7 +43,7 @@ struct Kind {
     columns: &'static [(&'static str, &'static str)],
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 16] = [
     Kind {
         name: "events",
         table: "events",
@@ -112,7 +112,19 @@ const KINDS: [Kind; 13] = [
         columns: &[("site", "site"), ("date", "day")],
     },
     kind("rule-states", "rule_states", &[("rule", "rule"), ("asset", "asset")]),
+    kind("objects", "(SELECT * FROM objects WHERE newest = 1)", OBJECT_COLUMNS),
+    kind("object-versions", "objects", OBJECT_COLUMNS),
+    Kind {
+        name: "context-revisions",
+        table: "context_revisions",
+        number: "revision",
+        json: "row",
+        columns: &[("of", "of")],
+    },
 ];
+
+const OBJECT_COLUMNS: &[(&str, &str)] =
+    &[("site", "site"), ("type", "type"), ("number", "number"), ("origin", "origin")];
 
 const fn kind(name: &'static str, table: &'static str, columns: &'static [(&'static str, &'static str)]) -> Kind {
     Kind { name, table, number: "no", json: "row", columns }
@@ -222,6 +234,7 @@ fn path(field: &str) -> Result<String, StoreError> {
 /// Rows by kind and state.
 pub(crate) fn counts(connection: &Connection) -> Result<BTreeMap<String, u64>, StoreError> {
     let mut counts = BTreeMap::new();
+    let older = super::read::is_older(connection, 3)?;
     for (kind, of) in [
         ("events", "SELECT '', count(*) FROM events"),
         ("runs", "SELECT state, count(*) FROM runs GROUP BY state"),
@@ -233,7 +246,12 @@ pub(crate) fn counts(connection: &Connection) -> Result<BTreeMap<String, u64>, S
         ("gaps", "SELECT '', count(*) FROM gaps"),
         ("contracts", "SELECT '', count(*) FROM contracts"),
         ("signals", "SELECT '', count(*) FROM signals"),
+        ("objects", "SELECT type, count(*) FROM objects WHERE newest = 1 GROUP BY type"),
+        ("context-revisions", "SELECT '', count(*) FROM context_revisions"),
     ] {
+        if older && matches!(kind, "objects" | "context-revisions") {
+            continue;
+        }
         let mut statement = connection.prepare_cached(of)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {

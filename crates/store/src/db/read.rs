@@ -23,12 +23,12 @@ fn damaged(what: &str, error: impl std::fmt::Display) -> StoreError {
     StoreError::corrupt(Path::new("andon.db"), 0, format!("a row of {what} does not read back: {error}"))
 }
 
-fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
+pub(super) fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|e| damaged(what, e))
 }
 
 /// All rows of a question whose first column is the row as JSON.
-fn many<T: DeserializeOwned>(
+pub(super) fn many<T: DeserializeOwned>(
     connection: &Connection,
     what: &str,
     sql: &str,
@@ -43,7 +43,7 @@ fn many<T: DeserializeOwned>(
     Ok(found)
 }
 
-fn one<T: DeserializeOwned>(
+pub(super) fn one<T: DeserializeOwned>(
     connection: &Connection,
     what: &str,
     sql: &str,
@@ -52,15 +52,15 @@ fn one<T: DeserializeOwned>(
     Ok(many(connection, what, sql, values)?.pop())
 }
 
-fn column<'a>(row: &'a Row<'_>, index: usize) -> Result<&'a str, StoreError> {
+pub(super) fn column<'a>(row: &'a Row<'_>, index: usize) -> Result<&'a str, StoreError> {
     row.get_ref(index)?.as_str().map_err(|e| damaged("text", e))
 }
 
-fn count(limit: usize) -> i64 {
+pub(super) fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-fn stored(sequence: u64, text: &str) -> Result<StoredEvent, StoreError> {
+pub(super) fn stored(sequence: u64, text: &str) -> Result<StoredEvent, StoreError> {
     let event = Event::from_json(&parse("events", text)?).map_err(|e| damaged("events", e))?;
     Ok(StoredEvent { sequence, event })
 }

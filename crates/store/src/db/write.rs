@@ -1,6 +1,6 @@
 //! How each write becomes SQL, inside the one writer's transaction.
 
-use super::Committed;
+use super::{Committed, objects};
 use crate::{
     StoreError,
     rows::{
@@ -73,6 +73,12 @@ fn one(connection: &Connection, write: &Write, committed: &mut Committed) -> Res
              )",
             params![source.as_str(), time.0, REMOVED_ROWS_MAX],
         ),
+        Write::ContextRevision(row) => {
+            committed.context = Some(objects::revision(connection, row)?);
+            Ok(())
+        }
+        Write::Object(row) => objects::write_object(connection, row, committed),
+        Write::ForgetRevisions(revision, time) => objects::forget_revisions(connection, *revision, *time),
         Write::Retain(row) => super::retained::retain(connection, row),
         Write::QuarantineRemove(no) => {
             run_sql(connection, "DELETE FROM quarantine WHERE no = ?1", params![number(*no)?])
@@ -123,7 +129,7 @@ pub(crate) fn run_sql(connection: &Connection, sql: &str, values: &[&dyn ToSql])
     Ok(())
 }
 
-fn text<T: Serialize>(row: &T) -> Result<String, StoreError> {
+pub(super) fn text<T: Serialize>(row: &T) -> Result<String, StoreError> {
     serde_json::to_string(row).map_err(|e| StoreError::Refused(format!("the row cannot be written as JSON: {e}")))
 }
 
@@ -132,7 +138,7 @@ pub(crate) fn number(place: u64) -> Result<i64, StoreError> {
     i64::try_from(place).map_err(|_| StoreError::Refused(format!("the number {place} is larger than 2^63")))
 }
 
-fn site(connection: &Connection, site: &str) -> Result<(), StoreError> {
+pub(super) fn site(connection: &Connection, site: &str) -> Result<(), StoreError> {
     run_sql(connection, "INSERT OR IGNORE INTO sites (site) VALUES (?1)", params![site])
 }
 
