@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Runs an instance of a project
     Run(Run),
+    /// Plays the scenarios of a project, offline, on a time of their own
+    Test(Test),
     /// Publishes recorded data as the plant would
     Feed(Feed),
     /// Runs one simulated system of the example
@@ -101,6 +103,22 @@ pub(crate) struct Run {
     /// Which instance of the project, where it has several
     #[arg(long, value_name = "NAME")]
     pub(crate) instance: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Test {
+    /// The folder of the project
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Only the scenarios of these names; default all
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+    /// Tells what came of every scenario, also where it is as expected
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Prints JSON, one scenario a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

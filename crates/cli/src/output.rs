@@ -8,6 +8,8 @@ use std::{
 
 /// The answer is no.
 pub(crate) const NO: u8 = 1;
+/// It was not asked rightly.
+pub(crate) const USAGE: u8 = 2;
 /// No instance, or not ready.
 pub(crate) const NO_INSTANCE: u8 = 3;
 
@@ -65,6 +67,11 @@ pub(crate) fn hint(text: impl Display) {
 /// Whether stdout is a terminal that wants colour.
 pub(crate) fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// A text in a colour of the terminal (31 red, 32 green, 33 yellow), where it wants one.
+pub(crate) fn painted(text: &str, code: u8, colour: bool) -> String {
+    if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
 /// Rows as a table with a head, columns as wide as their widest cell.

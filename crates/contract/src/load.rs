@@ -6,6 +6,7 @@ use crate::{
     files::{
         assets::AssetsFile, capabilities::CapabilityFile, classes::ClassFile, identifiers::IdentifiersFile, not_built,
         ownership::OwnershipFile, project::ProjectFile, retention::RetentionFile, routes::RoutesFile,
+        scenarios::ScenarioFile,
         subscribers::SubscriberFile, systems::SystemFile, workflows::WorkflowFile,
     },
     mosquitto,
@@ -32,7 +33,7 @@ pub struct Loaded {
 }
 
 /// The folders of a project with what they hold.
-const FOLDERS: [(&str, &str); 11] = [
+const FOLDERS: [(&str, &str); 12] = [
     ("assets", "one file per site: `assets/<site>.yaml`"),
     ("classes", "`classes/<class>.yaml`"),
     ("sources", "`sources/<source>.yaml`"),
@@ -44,6 +45,7 @@ const FOLDERS: [(&str, &str); 11] = [
     ("systems", "`systems/<system>.yaml`"),
     ("policies", "`policies/ownership.yaml`, `policies/retention.yaml`"),
     ("subscribers", "`subscribers/<subscriber>.yaml`"),
+    ("tests", "`tests/<scenario>.yaml`"),
 ];
 
 /// Reads the project in a folder. Hidden files, `README*` and the folder `data` are left alone; everything else must
@@ -263,6 +265,7 @@ pub(crate) struct Project {
     pub(crate) ownership: Option<Doc<OwnershipFile>>,
     pub(crate) retention: Option<Doc<RetentionFile>>,
     pub(crate) subscribers: Vec<Doc<SubscriberFile>>,
+    pub(crate) scenarios: Vec<Doc<ScenarioFile>>,
 }
 
 impl Project {
@@ -309,6 +312,7 @@ impl Project {
             ownership: one(&findings, "policies/ownership.yaml"),
             retention: one(&findings, "policies/retention.yaml"),
             subscribers: shaped(&findings, "subscribers"),
+            scenarios: shaped(&findings, "tests"),
             findings,
         }
     }

@@ -11,8 +11,8 @@ use crate::files::{
     ownership::OwnershipFile,
     project::ProjectFile,
     retention::RetentionFile,
-    routes::RoutesFile,
-    rules::{LimitRuleFile, StaleRuleFile},
+    routes::RoutesFile, scenarios::ScenarioFile,
+    rules::{LimitRuleFile, StaleRuleFile, counter::CounterRuleFile, state::StateRuleFile},
     shdr::ShdrSourceFile,
     sources::MqttSourceFile,
     subscribers::SubscriberFile,
@@ -38,6 +38,7 @@ pub fn json_schemas() -> Vec<(String, Json)> {
         ("ownership", of::<OwnershipFile>("policies/ownership.yaml")),
         ("retention", of::<RetentionFile>("policies/retention.yaml")),
         ("subscribers", of::<SubscriberFile>("subscribers/<subscriber>.yaml")),
+        ("tests", of::<ScenarioFile>("tests/<scenario>.yaml")),
     ];
     schemas.into_iter().map(|(name, schema)| (format!("{name}.schema.json"), schema)).collect()
 }
@@ -62,8 +63,12 @@ const SOURCES: [Shape; 5] = [
     SchemaGenerator::subschema_for::<FileSourceFile>,
 ];
 /// The kinds of rules.
-const RULES: [Shape; 2] =
-    [SchemaGenerator::subschema_for::<LimitRuleFile>, SchemaGenerator::subschema_for::<StaleRuleFile>];
+const RULES: [Shape; 4] = [
+    SchemaGenerator::subschema_for::<LimitRuleFile>,
+    SchemaGenerator::subschema_for::<StaleRuleFile>,
+    SchemaGenerator::subschema_for::<StateRuleFile>,
+    SchemaGenerator::subschema_for::<CounterRuleFile>,
+];
 
 fn one_of(title: &str, shapes: &[Shape]) -> Json {
     let mut generator = SchemaGenerator::default();

@@ -27,6 +27,7 @@ mod ingest;
 mod keep;
 mod page;
 mod part;
+pub mod scenario;
 mod show;
 mod watch;
 

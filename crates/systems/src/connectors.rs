@@ -3,7 +3,7 @@
 use crate::{names::Names, rest};
 use andon_contract::{
     Contract,
-    contract::{Operation, OperationRef, System},
+    contract::{Operation, OperationRef, Reply, System},
 };
 use andon_model::{
     Name, Outcome, OutcomeClass,
@@ -41,6 +41,14 @@ impl Connectors {
         let names = Names::new(&self.contract.identifiers);
         Box::pin(rest::send(system, operation, request, prepared, &rest::Shell { names, env: &*self.env, clients }))
             .await
+    }
+
+    /// What becomes of an attempt whose answer a scenario tells; nothing is sent.
+    pub fn play(&self, request: &CallRequest, reply: &Reply) -> Outcome {
+        match self.find(request) {
+            Ok((_, operation)) => rest::play(operation, request, Names::new(&self.contract.identifiers), reply),
+            Err(outcome) => *outcome,
+        }
     }
 
     fn find(&self, request: &CallRequest) -> Result<(&System, &Operation), Box<Outcome>> {

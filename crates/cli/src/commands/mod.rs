@@ -14,6 +14,7 @@ mod run;
 mod samples;
 mod show;
 mod status;
+mod test;
 
 use crate::args::{Args, Command};
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Feed(args) => feed::run(&args),
         Command::Office(args) => office::run(&args),
         Command::List(args) => list::run(&args),

@@ -83,15 +83,12 @@ fn of_source(source: &Source, colour: bool) -> Vec<String> {
 
 /// A text in the colour of a state: green is well, yellow wants a look, red stands still.
 fn painted(text: &str, state: &str, colour: bool) -> String {
-    if !colour {
-        return text.to_owned();
-    }
     let code = match state {
         "ok" | "connected" => 32,
         "disconnected" | "down" | "error" => 31,
         _ => 33,
     };
-    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    output::painted(text, code, colour)
 }
 
 /// A size in its largest whole unit.

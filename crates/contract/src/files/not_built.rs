@@ -10,7 +10,6 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("LimitRuleFile", "context", "leave it out, or decide in the workflow that the event starts"),
     ("LimitRuleFile", "lateness", "leave it out; late samples are stored and not evaluated"),
     ("LimitRuleFile", "when-stale", "leave it out; events carry no production context yet"),
-    ("SystemFile", "reads", "leave it out; nothing is read from systems except by capabilities"),
     ("SystemFile", "breaker", "leave it out; attempts are repeated as `retry` says"),
     ("LimitsFile", "rate", "leave it out; `concurrent` bounds what is under way"),
     ("CredentialsFile", "oauth2", "leave it out; use `bearer` with a token that another program renews (`file:PATH`)"),
@@ -63,7 +62,6 @@ const TASK_KEYS: &[(&str, &str)] =
 /// Folders and files of a project that nothing reads yet.
 const PATHS: &[(&str, &str)] = &[
     ("apis", "remove it; the API of an instance is always there"),
-    ("tests", "move it out of the project; scenarios are not run yet"),
     ("policies/residency", "remove it; data stay on the instance"),
     ("policies/segmentation", "remove it; nothing is enforced between sites"),
     ("policies/safety", "remove it; Andon never writes to a machine"),
@@ -80,8 +78,6 @@ const SOURCE_KINDS: &[(&str, &str)] = &[
 
 /// Kinds of rules, with what to do instead.
 const RULE_KINDS: &[(&str, &str)] = &[
-    ("state", "use `kind: limit` on a number"),
-    ("counter", "use `kind: limit` on the counted number"),
     ("window", "use `kind: limit` with `OnDelay`"),
     ("rate", "use `kind: limit` on a signal that is a rate"),
 ];

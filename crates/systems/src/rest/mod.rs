@@ -21,7 +21,7 @@ pub use fuzz::fuzz;
 pub use status::{Row, TABLE};
 
 use crate::names::Names;
-use andon_contract::contract::{Operation, System};
+use andon_contract::contract::{Operation, Reply, System};
 use andon_model::{
     Outcome, OutcomeClass,
     call::{CallRequest, Prepared},
@@ -77,6 +77,22 @@ pub(crate) async fn send(
     };
     outcome.detail = words::one_line(&credentials.secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
     outcome
+}
+
+/// What becomes of an attempt that is played, not made: read as if the system had said it.
+pub(crate) fn play(operation: &Operation, request: &CallRequest, names: Names<'_>, reply: &Reply) -> Outcome {
+    let effect = status::has_effect(operation, request.step);
+    match reply {
+        Reply::Http { status, headers, body } => {
+            let body = body.as_ref().map_or_else(Vec::new, |body| body.to_string().into_bytes());
+            let mut headers = headers.clone();
+            headers.entry("content-type".to_owned()).or_insert_with(|| "application/json".to_owned());
+            let answer = codec::Answer { status: *status, headers, body, ..codec::Answer::default() };
+            codec::read(operation, request, names, &answer, &redact::Secrets::default())
+        }
+        Reply::Lost => failed(Failure::Lost("no answer came".to_owned()), effect),
+        Reply::Refused => failed(Failure::NotSent { cause: "no connection".to_owned(), sent: false }, effect),
+    }
 }
 
 /// The outcome of an attempt without an answer.
