@@ -25,6 +25,10 @@ impl Lookup for Names<'_> {
     fn value(&self, system: &str, map: &str, value: &Json) -> Option<Json> {
         self.0.values.get(system)?.get(map)?.get(&as_key(value)?).cloned()
     }
+
+    fn name(&self, system: &str, kind: &str, theirs: &str) -> Option<String> {
+        self.0.our_name(system, kind, theirs).map(str::to_owned)
+    }
 }
 
 /// A value as the key of a value map; a whole number is written without its point, as people write it.

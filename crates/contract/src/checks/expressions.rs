@@ -108,23 +108,26 @@ pub(crate) fn expression(project: &Project, text: &At<String>, vars: &[&str]) ->
     None
 }
 
-/// A call of `id` or `value` whose system stands in it as a text.
+/// A call of `id`, `value` or `name` whose system stands in it as a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NameCall {
     /// The system.
     pub(crate) system: String,
-    /// The value map; `None` for `id`.
+    /// The value map of `value`, the kind of thing of `name`; `None` for `id`.
     pub(crate) map: Option<String>,
+    /// Whether it asks for our name.
+    pub(crate) ours: bool,
     /// What is looked up, as it is written.
     pub(crate) argument: String,
     /// Where the call stands.
     pub(crate) at: Range<usize>,
 }
 
-/// The calls of `id("system"; argument)` and `value("system"; "map"; argument)` in an expression.
+/// The calls of `id("system"; argument)`, `value("system"; "map"; argument)` and `name("system"; "kind"; argument)` in
+/// an expression.
 pub(crate) fn name_calls(source: &str) -> Vec<NameCall> {
     let mut calls = Vec::new();
-    for (function, texts) in [("id(", 1), ("value(", 2)] {
+    for (function, texts, ours) in [("id(", 1, false), ("value(", 2, false), ("name(", 2, true)] {
         for (start, _) in source.match_indices(function) {
             let before = source.get(..start).and_then(|before| before.chars().next_back());
             if before.is_some_and(|c| c.is_alphanumeric() || "_.$".contains(c)) {
@@ -145,7 +148,7 @@ pub(crate) fn name_calls(source: &str) -> Vec<NameCall> {
             if let (Some(system), map) = (found.next(), found.next())
                 && map.is_some() == (texts == 2)
             {
-                calls.push(NameCall { system, map, argument, at: start..end });
+                calls.push(NameCall { system, map, ours, argument, at: start..end });
             }
         }
     }
@@ -159,9 +162,14 @@ mod tests {
     #[test]
     fn calls_of_names_are_found() {
         let calls = name_calls(
-            r#"{a: id("eam"; .asset), b: value("eam"; "priority"; .priority), c: valid("x"; .y), d: id(.s; .a)}"#,
+            r#"{a: id("eam"; .asset), b: value("eam"; "priority"; .priority), c: valid("x"; .y), d: id(.s; .a),
+               e: name("eam"; "asset"; .EQUI)}"#,
         );
         let told: Vec<_> = calls.iter().map(|c| (c.system.as_str(), c.map.as_deref(), c.argument.as_str())).collect();
-        assert_eq!(told, [("eam", None, ".asset"), ("eam", Some("priority"), ".priority")]);
+        assert_eq!(
+            told,
+            [("eam", None, ".asset"), ("eam", Some("priority"), ".priority"), ("eam", Some("asset"), ".EQUI"),]
+        );
+        assert_eq!(calls.iter().map(|call| call.ours).collect::<Vec<_>>(), [false, false, true]);
     }
 }

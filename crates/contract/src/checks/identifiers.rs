@@ -6,12 +6,15 @@ use crate::{
     contract::Identifiers,
     files::{identifiers::IdentifiersFile, words::Word},
     load::Project,
-    problem::{Finding, Spot},
+    problem::{Finding, Spot, Where},
     read::{At, Entries},
 };
 use andon_model::SiteName;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The kinds of things that systems have names for.
+const KINDS: [&str; 5] = ["asset", "site", "material", "location", "party"];
 
 /// All identifiers.
 pub(crate) struct Names {
@@ -104,7 +107,9 @@ pub(crate) fn check_uses(project: &Project, names: &Names, systems: &Systems, ro
         if names.spoilt.has(system) {
             continue;
         }
-        if let Some(map) = &call.map {
+        if let (Some(kind), true) = (&call.map, call.ours) {
+            kind_of_names(project, names, (system, kind), at);
+        } else if let Some(map) = &call.map {
             let maps = names.all.values.get(system);
             if !maps.is_some_and(|maps| maps.contains_key(map)) {
                 let known: Vec<&str> = maps.map(|m| m.keys().map(String::as_str).collect()).unwrap_or_default();
@@ -113,10 +118,27 @@ pub(crate) fn check_uses(project: &Project, names: &Names, systems: &Systems, ro
                 project.push(finding.help(format!("add it under `values` in identifiers/{system}.yaml")));
             }
         } else {
-            let sites = routes.sites_of(&used.system, &used.operation, assets);
+            let sites = match &used.by {
+                Some((system, operation)) => routes.sites_of(system, operation, assets),
+                None => assets.sites.keys().collect(),
+            };
             missing_names(project, names, (system, &call.argument), &sites, assets);
         }
     }
+}
+
+/// What `name` asks for is a kind of thing that the system has names for.
+fn kind_of_names(project: &Project, names: &Names, (system, kind): (&str, &str), at: Where) {
+    if names.all.names.get(system).is_some_and(|kinds| kinds.contains_key(kind)) {
+        return;
+    }
+    let finding = if KINDS.contains(&kind) {
+        let message = format!("the system `{system}` has no name for anything of the kind `{kind}`, so none is found");
+        Finding::error(codes::NAME_KIND, at, message)
+    } else {
+        Finding::error(codes::NAME_KIND, at, format!("there are no names of the kind `{kind}`")).known(kind, KINDS)
+    };
+    project.push(finding.help(format!("add what it calls them under `names` in identifiers/{system}.yaml")));
 }
 
 /// Names that a system lacks of assets and sites that can be routed to it.

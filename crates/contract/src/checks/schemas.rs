@@ -54,9 +54,10 @@ pub(crate) fn resolve(project: &Project) -> SchemaSet {
         }
     }
     let known = Known(known.into_keys().collect());
-    let events = known.0.iter().filter_map(|name| name.split('/').next()).filter(|name| name.contains('.'));
-    let events = Known(events.map(str::to_owned).collect());
     let all = Schemas::with(extra).unwrap_or(built_in);
+    let names: Vec<String> = all.names().chain(known.0.iter().cloned()).collect();
+    let events = names.iter().filter_map(|name| name.split('/').next()).filter(|name| name.contains('.'));
+    let events = Known(events.map(str::to_owned).collect());
     SchemaSet { all, known, events }
 }
 

@@ -3,17 +3,21 @@
 
 use super::{
     Known,
+    assets::Assets,
     capabilities::Capabilities,
     connect::{HTTP, address, secret, user_password},
-    expressions::{Expr, NameCall, compile, expression, name_calls},
+    expressions::{Expr, NameCall, expression, name_calls},
+    identifiers::Names,
     mappings::fields,
+    reads,
+    requests::{Written, request},
     schemas::SchemaSet,
     stem,
 };
 use crate::{
     codes,
     contract::{
-        Capability, Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Request, Response, Retry, System,
+        Capability, Credentials, FieldMap, Idempotency, Lookup, Operation, Read, Request, Response, Retry, System,
     },
     files::systems::{
         ClassWord, CredentialsFile, LookupClass, LookupFile, OperationFile, RequestFile, ResponseFile, RetryFile,
@@ -21,7 +25,7 @@ use crate::{
     },
     load::Project,
     problem::{Finding, Spot},
-    read::{At, Entries, Raw, read},
+    read::{At, read},
 };
 use andon_model::{Name, span::Span};
 use std::collections::BTreeMap;
@@ -46,15 +50,21 @@ pub(crate) struct Systems {
     pub(crate) uses: Vec<NameUse>,
 }
 
-/// A call of `id` or `value` in an operation.
+/// A call of `id`, `value` or `name` in an operation or a read.
 pub(crate) struct NameUse {
-    pub(crate) system: Name,
-    pub(crate) operation: Name,
+    /// The system and the operation that asks; `None` of a read, which every site may ask.
+    pub(crate) by: Option<(Name, Name)>,
     pub(crate) call: NameCall,
     pub(crate) expr: Expr,
 }
 
-pub(crate) fn resolve(project: &Project, capabilities: &Capabilities, schemas: &SchemaSet) -> Systems {
+pub(crate) fn resolve(
+    project: &Project,
+    capabilities: &Capabilities,
+    schemas: &SchemaSet,
+    assets: &Assets,
+    identifiers: &Names,
+) -> Systems {
     let mut systems = Systems {
         good: BTreeMap::new(),
         known: Known::stems(&project.systems),
@@ -75,19 +85,30 @@ pub(crate) fn resolve(project: &Project, capabilities: &Capabilities, schemas: &
             }
             for expr in found {
                 for call in name_calls(expr.program.source()) {
-                    let (system, operation) = (name.clone(), operation_name.0.clone());
-                    systems.uses.push(NameUse { system, operation, call, expr: expr.clone() });
+                    let by = Some((name.clone(), operation_name.0.clone()));
+                    systems.uses.push(NameUse { by, call, expr: expr.clone() });
                 }
             }
         }
-        if let Some(system) = system(project, file, operations) {
+        let mut found = Vec::new();
+        let reads = reads::resolve(project, &file.reads, &reads::Beside { schemas, assets, identifiers }, &mut found);
+        for expr in found {
+            let calls = name_calls(expr.program.source());
+            systems.uses.extend(calls.into_iter().map(|call| NameUse { by: None, call, expr: expr.clone() }));
+        }
+        if let Some(system) = system(project, file, operations, reads) {
             systems.good.insert(name, system);
         }
     }
     systems
 }
 
-fn system(project: &Project, file: &SystemFile, operations: BTreeMap<Name, Operation>) -> Option<System> {
+fn system(
+    project: &Project,
+    file: &SystemFile,
+    operations: BTreeMap<Name, Operation>,
+    reads: BTreeMap<Name, Read>,
+) -> Option<System> {
     let base = address(project, &file.base, &HTTP);
     let credentials = match &file.credentials {
         None => Some(Credentials::None),
@@ -111,6 +132,7 @@ fn system(project: &Project, file: &SystemFile, operations: BTreeMap<Name, Opera
         retry,
         concurrent: concurrent.map_or(CONCURRENT, |number| number.value),
         operations,
+        reads,
     })
 }
 
@@ -207,88 +229,14 @@ impl Scope<'_> {
     }
 
     fn request(&self, file: &RequestFile, found: &mut Vec<Expr>) -> Option<Request> {
-        let path = self.path(&file.path, found);
-        let query = self.named(&file.query, found);
-        let headers = self.named(&file.headers, found);
-        for (name, _) in &file.headers.good {
-            let is_ours =
-                ["authorization", "content-length", "content-type", "host", "transfer-encoding", "connection"]
-                    .contains(&name.to_lowercase().as_str());
-            let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-            if is_ours || !is_name {
-                let message = format!("the header `{}` cannot be set here", name.value);
-                let finding = Finding::error(codes::REQUEST, name.spot, message);
-                self.project
-                    .push(finding.help("content and connection are set by Andon, credentials by `credentials`"));
-            }
-        }
-        let body = file.body.map(|raw| fields(self.project, raw, &VARIABLES, found));
-        if let Some(raw) = file.body.filter(|_| file.method.word() == "GET") {
-            let finding = Finding::error(codes::REQUEST, raw.spot, "a GET has no body");
-            self.project.push(finding.help("put the values into `query`, or use another method"));
-        }
-        Some(Request {
-            method: file.method.word().to_owned(),
-            path: path?,
-            query: query?,
-            headers: headers?,
-            body: match body {
-                None => None,
-                Some(body) => Some(body?),
-            },
-        })
-    }
-
-    fn named(&self, entries: &Entries<String, Raw>, found: &mut Vec<Expr>) -> Option<Vec<(String, FieldMap)>> {
-        let all: Vec<_> = entries
-            .good
-            .iter()
-            .map(|(name, raw)| Some((name.value.clone(), fields(self.project, *raw, &VARIABLES, found)?)))
-            .collect();
-        all.into_iter().collect()
-    }
-
-    /// A path whose expressions each become one segment.
-    fn path(&self, path: &At<String>, found: &mut Vec<Expr>) -> Option<Vec<PathPiece>> {
-        let refuse = |message: &str, help: &str| {
-            let finding = Finding::error(codes::REQUEST, path.spot, message);
-            self.project.push(finding.expected("a path like `/requests/${ .number }`").help(help));
+        let written = Written {
+            method: file.method.word(),
+            path: &file.path,
+            query: &file.query,
+            headers: &file.headers,
+            body: file.body,
         };
-        if !path.starts_with('/') {
-            refuse("the path does not begin with `/`", "begin it with `/`; the host stands in `base`");
-            return None;
-        }
-        let mut pieces = Vec::new();
-        let mut offset = 0;
-        let mut rest = path.value.as_str();
-        while let Some(open) = rest.find("${") {
-            let (text, after) = rest.split_at(open);
-            let Some(length) = end_of_expression(after) else {
-                refuse("an expression in the path has no end", "close it with `}`");
-                return None;
-            };
-            if !text.is_empty() {
-                pieces.push(PathPiece::Text(text.to_owned()));
-            }
-            let inner = after.get(2..length - 1)?;
-            let source = inner.trim();
-            let lead = inner.len() - inner.trim_start().len();
-            let expr = compile(self.project, path.spot, source, offset + open + 2 + lead, &VARIABLES)?;
-            pieces.push(PathPiece::Expression(expr.program.clone()));
-            found.push(expr);
-            offset += open + length;
-            rest = after.get(length..)?;
-        }
-        if !rest.is_empty() {
-            pieces.push(PathPiece::Text(rest.to_owned()));
-        }
-        let texts: String =
-            pieces.iter().filter_map(|p| if let PathPiece::Text(t) = p { Some(t.as_str()) } else { None }).collect();
-        if texts.contains(['?', '#', ' ']) {
-            refuse("the path holds `?`, `#` or a blank", "put the query under `query`");
-            return None;
-        }
-        Some(pieces)
+        request(self.project, &written, &VARIABLES, found)
     }
 
     fn idempotency(
@@ -419,25 +367,4 @@ fn keys(map: &FieldMap) -> Option<Vec<&str>> {
 
 fn uses(exprs: &[Expr], variables: &[&str]) -> bool {
     exprs.iter().any(|expr| variables.iter().any(|variable| expr.program.source().contains(variable)))
-}
-
-/// The length of `${ ... }` at the beginning of a text; brackets inside of texts do not count.
-fn end_of_expression(text: &str) -> Option<usize> {
-    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            '{' if !quoted => depth += 1,
-            '}' if !quoted => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some(at + 1);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
 }

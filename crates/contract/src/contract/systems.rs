@@ -1,6 +1,6 @@
 //! Systems of record: where they are, what they can do, and how requests and answers are read.
 
-use super::{Address, Secret, UserPassword};
+use super::{Address, Read, Secret, UserPassword};
 use crate::expr::Program;
 use andon_model::{Name, span::Span};
 use serde_json::Value as Json;
@@ -23,6 +23,8 @@ pub struct System {
     pub concurrent: u32,
     /// What it can do.
     pub operations: BTreeMap<Name, Operation>,
+    /// What is taken from it.
+    pub reads: BTreeMap<Name, Read>,
 }
 
 /// How we identify ourselves at a system.

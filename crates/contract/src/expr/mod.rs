@@ -63,6 +63,10 @@ pub trait Lookup: Sync {
 
     /// What a system says for a value of ours, by one of its value maps; `None` when the map has no entry for it.
     fn value(&self, system: &str, map: &str, value: &Value) -> Option<Value>;
+
+    /// What we call something of a kind (`asset`, `site`, `material`, `location`, `party`) that a system calls so;
+    /// `None` when nothing of ours, or more than one thing, has that name there.
+    fn name(&self, system: &str, kind: &str, theirs: &str) -> Option<String>;
 }
 
 /// A lookup without any name.
@@ -77,6 +81,10 @@ impl Lookup for NoNames {
     fn value(&self, _: &str, _: &str, _: &Value) -> Option<Value> {
         None
     }
+
+    fn name(&self, _: &str, _: &str, _: &str) -> Option<String> {
+        None
+    }
 }
 
 /// A name that a lookup did not have.
@@ -84,7 +92,7 @@ impl Lookup for NoNames {
 pub struct Missing {
     /// The system whose name was asked for.
     pub system: String,
-    /// The value map, where one was asked.
+    /// The value map, where one was asked; of `name` the kind of thing.
     pub map: Option<String>,
     /// What it was asked for.
     pub name: String,

@@ -1,6 +1,7 @@
 //! `systems/<system>.yaml`: systems of record and what they can do.
 
 use super::{
+    reads::ReadFile,
     sources::UserPasswordFile,
     words::{Duration, Named},
 };
@@ -33,7 +34,11 @@ pub(crate) struct SystemFile {
     #[serde(default)]
     pub(crate) limits: Option<LimitsFile>,
     /// What it can do, by name.
+    #[serde(default)]
     pub(crate) operations: Entries<Named, OperationFile>,
+    /// What is taken from it, by name.
+    #[serde(default)]
+    pub(crate) reads: Entries<Named, ReadFile>,
 }
 
 /// What a system speaks.

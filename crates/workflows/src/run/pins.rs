@@ -64,4 +64,8 @@ impl Lookup for Names<'_> {
         let key = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         self.0.values.get(system)?.get(map)?.get(&key).cloned()
     }
+
+    fn name(&self, system: &str, kind: &str, theirs: &str) -> Option<String> {
+        self.0.our_name(system, kind, theirs).map(str::to_owned)
+    }
 }

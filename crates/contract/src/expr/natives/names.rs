@@ -1,4 +1,5 @@
-//! The names of other systems: `id("system"; name)` and `value("system"; "map"; value)`.
+//! The names of other systems: `id("system"; name)`, `value("system"; "map"; value)` and back again
+//! `name("system"; "kind"; theirs)`.
 
 use super::{Kind, fv};
 use crate::expr::Missing;
@@ -14,7 +15,11 @@ const MAX_MISSING: usize = 64;
 const MAX_TOLD: usize = 64;
 
 pub(super) fn funs() -> Vec<Fun<Kind>> {
-    vec![fv("id", 2, |cv| box_once(id(cv))), fv("value", 3, |cv| box_once(value(cv)))]
+    vec![
+        fv("id", 2, |cv| box_once(id(cv))),
+        fv("value", 3, |cv| box_once(value(cv))),
+        fv("name", 3, |cv| box_once(name(cv))),
+    ]
 }
 
 /// What a system calls something of ours.
@@ -57,6 +62,37 @@ fn value(mut cv: Cv<'_, Kind>) -> ValX<'_, Val> {
          `value(...)? // \"...\"`"
     );
     Err(missing(&cv, Missing { system: system.to_string(), map: Some(map), name, message }))
+}
+
+/// What we call something that a system has a name for. Numbers are names too, as they are written.
+fn name(mut cv: Cv<'_, Kind>) -> ValX<'_, Val> {
+    meter::tick()?;
+    let theirs = cv.0.pop_var();
+    let kind = cv.0.pop_var();
+    let system = cv.0.pop_var();
+    let (system, kind) = (system.need_text("the system of name")?, kind.need_text("the kind of name")?);
+    let mut size = 0;
+    let asked = theirs.to_json(&mut size, meter::MAX_GROWTH).map_err(|_| error("name needs a text or a number"))?;
+    let asked = match asked {
+        serde_json::Value::String(text) => text,
+        serde_json::Value::Number(number) => number.to_string(),
+        other => return Err(error(format!("name needs a text or a number, found {}", told(&other))).into()),
+    };
+    let kind = kind.to_string();
+    if let Some(ours) = cv.0.data().lookup.name(system, &kind, &asked) {
+        return Ok(Val::new_text(&ours)?);
+    }
+    let name = told(&serde_json::Value::String(asked));
+    let message = format!(
+        "nothing of the kind {kind} is called {name} in {system}; add it to the identifiers of {system}, or handle it \
+         with `name(...)? // \"...\"`"
+    );
+    Err(missing(&cv, Missing { system: system.to_string(), map: Some(kind), name, message }))
+}
+
+/// A value in the words of a message.
+fn told(value: &serde_json::Value) -> String {
+    value.to_string().chars().take(MAX_TOLD).collect()
 }
 
 /// An error like any other for the expression, and remembered for whom it reaches.

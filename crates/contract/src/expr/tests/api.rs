@@ -71,6 +71,9 @@ fn a_lookup_may_evaluate_too() {
         fn value(&self, _: &str, _: &str, _: &serde_json::Value) -> Option<serde_json::Value> {
             None
         }
+        fn name(&self, _: &str, _: &str, _: &str) -> Option<String> {
+            None
+        }
     }
     let nested = Nested(Program::compile("ascii_upcase", &[]).unwrap());
     let program = Program::compile("[range(1000) | id(\"a\"; \"x\\(.)\")] | last", &[]).unwrap();

@@ -36,4 +36,8 @@ impl Lookup for Office {
     fn value(&self, system: &str, map: &str, value: &Value) -> Option<Value> {
         (system == "maximo" && map == "priority" && *value == "high").then(|| 1.into())
     }
+
+    fn name(&self, system: &str, kind: &str, theirs: &str) -> Option<String> {
+        (system == "maximo" && kind == "asset" && theirs == "PKG-0003").then(|| "packing-3".to_owned())
+    }
 }
