@@ -209,8 +209,7 @@ impl Keeper {
     /// The place from which on rules need the log: they go on from the oldest of their states. While they have none
     /// they begin where the log does.
     fn unread(&self, ground: Ground<'_>) -> Result<Position, StoreError> {
-        let states = self.store.read_states()?;
-        Ok(states.iter().map(|row| row.position).min().unwrap_or_else(|| ground.log.start()))
+        Ok(self.store.oldest_state()?.unwrap_or_else(|| ground.log.start()))
     }
 
     /// Removes files that are too old or too many: first from the list, then from the disk.
