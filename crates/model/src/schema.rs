@@ -16,9 +16,14 @@ pub const BUILT_IN: &[(&str, &str, &str)] = &[
     ("asset.state", "1.0", include_str!("../schemas/asset.state-1.0.json")),
     ("asset.downtime", "1.0", include_str!("../schemas/asset.downtime-1.0.json")),
     ("asset.count", "1.0", include_str!("../schemas/asset.count-1.0.json")),
+    ("asset.condition", "1.0", include_str!("../schemas/asset.condition-1.0.json")),
     ("asset.cycle", "1.0", include_str!("../schemas/asset.cycle-1.0.json")),
     ("MaintenanceRequest", "1.0", include_str!("../schemas/MaintenanceRequest-1.0.json")),
-    ("ProductionOrder", "1.0", include_str!("../schemas/ProductionOrder-1.0.json")),
+    ("ProductionOrder", "1.1", include_str!("../schemas/ProductionOrder-1.1.json")),
+    ("MaterialLot", "1.0", include_str!("../schemas/MaterialLot-1.0.json")),
+    ("Shift", "1.0", include_str!("../schemas/Shift-1.0.json")),
+    ("MaintenanceState", "1.0", include_str!("../schemas/MaintenanceState-1.0.json")),
+    ("context.corrected", "1.0", include_str!("../schemas/context.corrected-1.0.json")),
 ];
 
 /// Problems shown of one value at most; a value wrong in a thousand places is wrong once.
@@ -301,7 +306,7 @@ mod tests {
         assert_eq!(mismatch.problems[0].0, "/object/quantity/value");
         assert_eq!(
             schemas.full_name("production-order.changed").as_deref(),
-            Some("andon:production-order.changed/1.0")
+            Some("andon:production-order.changed/1.1")
         );
         let own = json!({"type": "object", "properties": {"a": {"$ref": "#"}}});
         let schemas = Schemas::with(vec![("Own".into(), "2.1".into(), own)]).unwrap();
