@@ -121,6 +121,21 @@ codes! {
     IDLE_RULE = "A2109", "a rule that watches nothing";
     IDLE_PARAMETER = "A2110", "a parameter that no rule reads";
     UNKNOWN_EVENT = "A2111", "a type of event that does not exist";
+    CONDITION = "A2112", "a condition that cannot be asked";
+    IDLE_KEY = "A2113", "a key that changes nothing";
+    STATE_RULE = "A2120", "states of which nobody knows what they mean";
+    COUNTER_RULE = "A2121", "a counter that cannot count";
+
+    WINDOW = "A2140", "a window that cannot be worked out";
+    RATE_UNIT = "A2141", "a change that has no unit";
+    SETPOINT = "A2142", "a setpoint that a value cannot be held against";
+    RUN_RULE = "A2150", "a run rule that does not exist";
+    CHART = "A2151", "a control chart whose lines make no sense";
+    WAVEFORM = "A2152", "a waveform that cannot be read";
+    FEATURE = "A2153", "a feature that a waveform does not have";
+    ZONES = "A2154", "zones that cannot be used";
+    ZONES_DOUBT = "A2155", "zones whose numbers are doubtful";
+    SHELVING = "A2180", "a policy of shelving that makes no sense";
 
     DSL_VERSION = "A3101", "a workflow in another version of the DSL";
     EXPRESSION = "A3102", "an expression that does not compile";

@@ -5,7 +5,7 @@ use crate::{
     contract::Contract,
     files::{
         assets::AssetsFile, capabilities::CapabilityFile, classes::ClassFile, identifiers::IdentifiersFile, not_built,
-        ownership::OwnershipFile, project::ProjectFile, retention::RetentionFile, routes::RoutesFile,
+        ownership::OwnershipFile, project::ProjectFile, retention::RetentionFile, shelving::ShelvingFile, routes::RoutesFile,
         scenarios::ScenarioFile,
         subscribers::SubscriberFile, systems::SystemFile, workflows::WorkflowFile,
     },
@@ -43,7 +43,7 @@ const FOLDERS: [(&str, &str); 12] = [
     ("workflows", "`workflows/<workflow>.yaml`"),
     ("capabilities", "`capabilities/<name>.yaml`"),
     ("systems", "`systems/<system>.yaml`"),
-    ("policies", "`policies/ownership.yaml`, `policies/retention.yaml`"),
+    ("policies", "`policies/ownership.yaml`, `policies/retention.yaml`, `policies/shelving.yaml`"),
     ("subscribers", "`subscribers/<subscriber>.yaml`"),
     ("tests", "`tests/<scenario>.yaml`"),
 ];
@@ -264,6 +264,7 @@ pub(crate) struct Project {
     pub(crate) routes: Option<Doc<RoutesFile>>,
     pub(crate) ownership: Option<Doc<OwnershipFile>>,
     pub(crate) retention: Option<Doc<RetentionFile>>,
+    pub(crate) shelving: Option<Doc<ShelvingFile>>,
     pub(crate) subscribers: Vec<Doc<SubscriberFile>>,
     pub(crate) scenarios: Vec<Doc<ScenarioFile>>,
 }
@@ -311,6 +312,7 @@ impl Project {
             routes: one(&findings, "routes.yaml"),
             ownership: one(&findings, "policies/ownership.yaml"),
             retention: one(&findings, "policies/retention.yaml"),
+            shelving: one(&findings, "policies/shelving.yaml"),
             subscribers: shaped(&findings, "subscribers"),
             scenarios: shaped(&findings, "tests"),
             findings,
@@ -347,7 +349,7 @@ fn place(findings: &Findings, number: u32, path: &str) {
     let holds = FOLDERS.iter().find(|(name, _)| *name == folder).map(|(_, holds)| *holds);
     let is_known = match folder {
         "" => path == "andon.yaml" || path == "routes.yaml",
-        "policies" => file == "ownership.yaml" || file == "retention.yaml",
+        "policies" => ["ownership.yaml", "retention.yaml", "shelving.yaml"].contains(&file),
         "schemas" => has_ending(file, "json") || has_ending(file, "yaml"),
         _ => holds.is_some() && has_ending(file, "yaml"),
     };

@@ -14,6 +14,7 @@ mod instances;
 mod listeners;
 mod mappings;
 mod ownership;
+mod parameters;
 mod reads;
 mod reduction;
 mod requests;
@@ -24,6 +25,7 @@ mod scenarios;
 mod schemas;
 mod shapes;
 mod shdr;
+mod shelving;
 mod sources;
 mod states;
 mod subscribers;
@@ -32,6 +34,8 @@ mod tls;
 mod topics;
 mod units;
 mod workflows;
+
+pub(crate) use parameters::Key;
 
 use crate::{
     codes,
@@ -52,7 +56,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
     let schemas = schemas::resolve(project);
     let sources = sources::resolve(project, &classes, &assets, &schemas);
     coverage::check(project, &sources, &assets, &classes);
-    let rules = rules::resolve(project, &classes, &assets);
+    let rules = rules::resolve(project, &classes, &assets, &schemas.all);
     let capabilities = capabilities::resolve(project, &ownership, &schemas);
     let identifiers = identifiers::resolve(project, &assets);
     let systems = systems::resolve(project, &capabilities, &schemas, &assets, &identifiers);
@@ -60,6 +64,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
     let routes = routes::resolve(project, &assets, &capabilities, &systems);
     let subscribers = subscribers::resolve(project, &schemas);
     let retention = retention::resolve(project, &assets);
+    let shelving = shelving::resolve(project);
     let instances = instances::resolve(project, &assets);
     ownership::check(project, &ownership, &assets, &capabilities);
     routes::check_calls(project, &workflows, &routes, &assets, &capabilities);
@@ -95,6 +100,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
         ownership: ownership.all,
         subscribers,
         retention,
+        shelving,
         scenarios,
     })
 }

@@ -9,6 +9,7 @@ mod retention;
 mod rules;
 mod scenarios;
 mod shdr;
+mod shelving;
 mod sources;
 mod systems;
 
@@ -19,8 +20,9 @@ pub use http::{EventMapping, HttpSource, MappedEvent, MappedTo, Signature};
 pub use listeners::{Client, Listener, ServerTls};
 pub use retention::{Keep, ReduceBy, Reduction, Retention};
 pub use reads::{Paging, Read};
-pub use rules::{Band, Condition, CountKind, CounterSettings, CyclePart, CycleSettings, Every, Feature, Guard, Learn, Limit, LimitLevel, LimitSettings, Lines, ReasonSettings, Rule, RuleKind, RuleSettings, RunPattern, RunRule, SeverityLine, STANDARD_STATES, SUBGROUP_MAX, SigmaFrom, SpcSettings, SpectrumSettings, StaleSettings, StandardState, StateSettings, Test, TimeClass, Waveform, WaveformFormat, What, WhenStale, Word};
+pub use rules::{Band, Condition, CountKind, CounterSettings, CyclePart, CycleSettings, Every, Feature, Guard, Learn, Limit, LimitLevel, LimitSettings, Lines, ReasonSettings, Rule, RuleKind, RuleSettings, RunPattern, RunRule, SeverityLine, STANDARD_STATES, SUBGROUP_MAX, SigmaFrom, SpcSettings, SpectrumSettings, StaleSettings, StandardState, StateSettings, Test, TimeClass, Waveform, WaveformFormat, What, WhenStale, Word, RateSettings, WINDOW_PARTS_MAX, WindowFunction, WindowSettings};
 pub use scenarios::{Answer, Expect, Expected, Given, Happening, Reply, Scenario};
+pub use shelving::Shelving;
 pub use shdr::{ItemForm, Others, ShdrSource};
 pub use sources::{
     Address, Broker, ClientTls, Clock, Level, ListenerSource, MqttSource, MqttVersion, Piece, Pointer, Secret,
@@ -72,6 +74,8 @@ pub struct Contract {
     pub subscribers: BTreeMap<Name, Subscriber>,
     /// How long samples are kept.
     pub retention: Retention,
+    /// How long alarms may be shelved.
+    pub shelving: Shelving,
     /// The scenarios that show what the project does, by name.
     pub scenarios: BTreeMap<Name, Scenario>,
 }
@@ -347,6 +351,7 @@ impl Contract {
             ownership: Ownership::default(),
             subscribers: BTreeMap::new(),
             retention: Retention::default(),
+            shelving: Shelving::default(),
             scenarios: BTreeMap::new(),
         }
     }

@@ -18,6 +18,7 @@ pub(crate) mod routes;
 pub(crate) mod rules;
 pub(crate) mod scenarios;
 pub(crate) mod shdr;
+pub(crate) mod shelving;
 pub(crate) mod sources;
 pub(crate) mod subscribers;
 pub(crate) mod systems;
