@@ -1,6 +1,7 @@
 //! What the surface asks of the product.
 
 use crate::{
+    alarms::{Control, ControlQuery},
     kind::Kind,
     posts::{Admission, Post, Taken},
     problem::Problem,
@@ -44,6 +45,8 @@ pub trait Backend: Send + Sync + 'static {
     fn seal(&self) -> Result<Historian, Problem>;
     /// Tries messages of an exception again that were set aside.
     fn replay(&self, exception: &str, query: &ReplayQuery) -> Result<Replay, Problem>;
+    /// Shelves alarms, disables their rule, or takes that back; returns once it is durable.
+    fn control(&self, query: &ControlQuery) -> Result<Control, Problem>;
     /// Lets a post in before its body is read, or says why not.
     fn admit(&self, post: &Post) -> Result<Admission, Problem>;
     /// Takes what was posted; returns once it is durable.

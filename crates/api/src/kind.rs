@@ -30,6 +30,8 @@ pub enum Kind {
     Contracts,
     /// Files of the historian.
     Historian,
+    /// Alarms that stand, and rules whose alarms are shelved, suppressed or not looked for.
+    Alarms,
 }
 
 /// A row of the table of kinds.
@@ -46,7 +48,7 @@ pub struct Listed {
 }
 
 /// All kinds.
-pub const KINDS: [Listed; 12] = [
+pub const KINDS: [Listed; 13] = [
     Listed { kind: Kind::Events, word: "events", schema: "Event", about: "Canonical events as CloudEvents." },
     Listed { kind: Kind::Runs, word: "runs", schema: "Run", about: "Runs of workflows and where they stand." },
     Listed { kind: Kind::Tasks, word: "tasks", schema: "Task", about: "Completed tasks of runs." },
@@ -103,6 +105,12 @@ pub const KINDS: [Listed; 12] = [
         word: "historian",
         schema: "HistorianFile",
         about: "Files of the historian with what is in them.",
+    },
+    Listed {
+        kind: Kind::Alarms,
+        word: "alarms",
+        schema: "Alarm",
+        about: "Alarms that stand, and rules whose alarms are shelved, suppressed or not looked for.",
     },
 ];
 

@@ -16,6 +16,7 @@
 //! ## How it is tested
 //! A backend of a few lines answers; the document is a snapshot, and answers are held against it.
 
+pub mod alarms;
 pub mod backend;
 pub mod kind;
 pub mod openapi;

@@ -1,7 +1,7 @@
 //! The `OpenAPI` document, made from the types and the table of kinds.
 
 use crate::{
-    backend,
+    alarms, backend,
     kind::{KINDS, Kind},
     openapi_posts, posts, problem, samples, types,
 };
@@ -32,6 +32,8 @@ use utoipa::OpenApi;
         types::Sample,
         types::Gap,
         types::ContractRevision,
+        alarms::Alarm,
+        alarms::Control,
         samples::SamplePage,
         samples::Last,
         samples::LastPage,
@@ -102,6 +104,7 @@ pub fn document() -> Json {
     put("/v1/samples/count", count());
     put("/v1/historian/seal", seal());
     put("/v1/exceptions/{id}/replay", replay());
+    put("/v1/alarms/{rule}/{asset}/{act}", control());
     put("/v1/sources/{source}/samples", openapi_posts::samples());
     put("/v1/sources/{source}/events", openapi_posts::events());
     if let Some(object) = document.as_object_mut() {
@@ -284,5 +287,42 @@ fn replay() -> Json {
         "summary": "Tries messages again that were set aside, with the mapping that is active now.",
         "operationId": "replay", "parameters": [id, dry_run, limit, after],
         "responses": {"200": answer("What became of them.", "Replay"), "default": problem()}
+    }})
+}
+
+fn control() -> Json {
+    let path = |name: &str, about: &str| parameter(name, "path", about, &json!({"type": "string"}));
+    let text = |name: &str, place: &str, about: &str, most: usize| {
+        let mut parameter =
+            parameter(name, place, about, &json!({"type": "string", "minLength": 1, "maxLength": most}));
+        if let Some(object) = parameter.as_object_mut() {
+            object.insert("required".to_owned(), json!(true));
+        }
+        parameter
+    };
+    let act = parameter(
+        "act",
+        "path",
+        "Shelved alarms are recorded and not raised; a disabled rule is not evaluated.",
+        &json!({"type": "string", "enum": alarms::ACTS}),
+    );
+    let parameters = [
+        path("rule", "The rule."),
+        path("asset", "The asset."),
+        act,
+        text("X-Andon-Actor", "header", "Who asks, percent-encoded; claimed and not proven.", alarms::ACTOR_MAX),
+        text("reason", "query", "Why.", alarms::REASON_MAX),
+        optional("for", "Of shelve: so long (`8h`), at most what the project allows."),
+        parameter(
+            "once",
+            "query",
+            "Of shelve: only until an alarm returns.",
+            &json!({"type": "boolean", "default": false}),
+        ),
+    ];
+    json!({"post": {
+        "summary": "Shelves the alarms of a rule for an asset, disables the rule there, or takes that back.",
+        "operationId": "control", "parameters": parameters,
+        "responses": {"200": answer("What was done.", "Control"), "default": problem()}
     }})
 }

@@ -129,7 +129,7 @@ pub(crate) fn replay(pairs: &[(String, String)]) -> Result<ReplayQuery, Problem>
     Ok(query)
 }
 
-fn strange(name: &str, value: &str, known: &str) -> Problem {
+pub(crate) fn strange(name: &str, value: &str, known: &str) -> Problem {
     Problem::request(format!("`{name}={value}` is not understood")).remedy(known)
 }
 
@@ -146,7 +146,7 @@ fn number(name: &str, value: &str) -> Result<u64, Problem> {
 }
 
 /// Undoes the percent-encoding of a value in a query.
-fn decode(text: &str) -> Result<String, Problem> {
+pub(crate) fn decode(text: &str) -> Result<String, Problem> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -1,6 +1,7 @@
 //! Everything that is served: one list of routes, each a few lines.
 
 use crate::{
+    alarms,
     backend::Backend,
     kind::{KINDS, Kind},
     openapi, posts,
@@ -39,6 +40,7 @@ pub fn router(backend: Shared) -> Router {
         .route("/v1/samples/count", get(count))
         .route("/v1/historian/seal", post(seal))
         .route("/v1/exceptions/{id}/replay", post(replay))
+        .route("/v1/alarms/{rule}/{asset}/{act}", post(control))
         .route("/v1/sources/{source}/samples", post(posts::samples))
         .route("/v1/sources/{source}/events", post(posts::events));
     // Samples have a question of their own beside that of a list.
@@ -158,6 +160,17 @@ async fn replay(
     own_origin(&headers)?;
     let query = query::replay(&pairs(&uri)?)?;
     Ok(Json(ask(backend, move |b| b.replay(&id, &query)).await?).into_response())
+}
+
+async fn control(
+    State(backend): State<Shared>,
+    Path((rule, asset, act)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    own_origin(&headers)?;
+    let query = alarms::control(rule, asset, &act, &headers, &pairs(&uri)?)?;
+    Ok(Json(ask(backend, move |b| b.control(&query)).await?).into_response())
 }
 
 /// A page of somebody else may send a browser here; what changes something is refused to it.

@@ -2,6 +2,7 @@
 
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
+    alarms::{Control, ControlQuery},
     posts::{Admission, POST_MAX_BYTES, Post, Taken, What},
     routes::router,
     samples::{
@@ -55,6 +56,12 @@ impl Backend for Few {
     }
     fn seal(&self) -> Result<Historian, Problem> {
         Ok(Historian { files: 1, ..Historian::default() })
+    }
+    fn control(&self, query: &ControlQuery) -> Result<Control, Problem> {
+        let (rule, asset, act) = (query.rule.clone(), query.asset.clone(), query.act.word().to_owned());
+        let (actor, reason) = (query.actor.clone(), query.reason.clone());
+        let (at, position) = ("2026-11-22T08:00:00Z".to_owned(), "1/4".to_owned());
+        Ok(Control { rule, asset, act, actor, reason, at, until: None, once: false, position })
     }
     fn replay(&self, exception: &str, query: &ReplayQuery) -> Result<Replay, Problem> {
         Ok(Replay {

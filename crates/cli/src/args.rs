@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Explain(Show),
     /// Health with reasons and what to do next
     Status(Status),
+    /// Shelves alarms, disables rules for assets, and takes that back
+    Alarms(Alarms),
     /// Takes care of exceptions
     Exceptions(Exceptions),
     /// Takes care of the files of samples
@@ -160,7 +162,7 @@ pub(crate) struct Office {
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
     /// events, runs, tasks, calls, attempts, exceptions, quarantine, samples, last, series, gaps, sources, contracts,
-    /// historian
+    /// historian, alarms
     pub(crate) kind: String,
     /// Of samples, last and series: of this asset, in the order of time, over log and historian
     #[arg(long, value_name = "NAME")]
@@ -207,6 +209,54 @@ pub(crate) struct Show {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) instance: Where,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Alarms {
+    #[command(subcommand)]
+    pub(crate) command: AlarmsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlarmsCommand {
+    /// Alarms of a rule for an asset are recorded and not raised, for a time or until one returns
+    Shelve(Shelve),
+    /// They are raised again; what stands and was not raised is raised now
+    Unshelve(AlarmsOf),
+    /// A rule is not evaluated for an asset; an alarm that stands ends
+    Disable(AlarmsOf),
+    /// It is evaluated again, and begins empty
+    Enable(AlarmsOf),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Shelve {
+    /// So long, at most MaxTimeShelved of policies/shelving.yaml [default with --once: that]
+    #[arg(long = "for", value_name = "DURATION", required_unless_present = "once")]
+    pub(crate) within: Option<String>,
+    /// Only until an alarm returns
+    #[arg(long)]
+    pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) of: AlarmsOf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AlarmsOf {
+    /// The rule
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rule: String,
+    /// The asset
+    #[arg(long, value_name = "NAME")]
+    pub(crate) asset: String,
+    /// Why, for those who look at the alarm next
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Who asks; claimed and not proven [default: the user of the operating system]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) actor: Option<String>,
     #[command(flatten)]
     pub(crate) instance: Where,
 }

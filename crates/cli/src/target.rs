@@ -6,6 +6,7 @@ use crate::{
 };
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
+    alarms::{ACTOR, Act, Control, ControlQuery},
     samples::{
         CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
         SeriesQuery,
@@ -166,6 +167,24 @@ impl Target {
                     .with("limit", Some(query.limit))
                     .with("after", query.after),
             ),
+        }
+    }
+
+    /// Does something to alarms.
+    pub(crate) fn control(&self, query: &ControlQuery) -> anyhow::Result<Control> {
+        match self {
+            Self::Stopped(backend) => backend.control(query).map_err(refused),
+            Self::Running(remote) => {
+                let (rule, asset, act) = (encode(&query.rule), encode(&query.asset), query.act.word());
+                let path = Path::new(&format!("/v1/alarms/{rule}/{asset}/{act}"));
+                let mut path = path.with("reason", Some(&query.reason));
+                if let Act::Shelve { within, once } = query.act {
+                    path = path.with("for", within).with("once", Some(once));
+                }
+                let request = remote.client.post(format!("{}{}", remote.base, path.0));
+                let request = request.header(ACTOR, encode(&query.actor).to_string());
+                Ok(serde_json::from_value(remote.answer(request)?)?)
+            }
         }
     }
 

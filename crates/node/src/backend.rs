@@ -8,6 +8,7 @@ use crate::{
 };
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
+    alarms::{Control, ControlQuery},
     posts::{Admission, Post, Taken},
     samples::{
         CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
@@ -25,7 +26,10 @@ use andon_observe::{
 };
 use andon_store::{Store, StoreError, rows::ExceptionKind};
 use serde_json::{Value as Json, json};
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// How often the samples of rules are counted at most until none came in between.
 const COUNTED_MAX: u32 = 3;
@@ -53,6 +57,8 @@ pub struct StoreBackend {
     pub(crate) store: Store,
     pub(crate) contract: Arc<Contract>,
     running: Option<Arc<dyn Running>>,
+    /// The folder, where it is stopped.
+    stopped: Option<PathBuf>,
     pub(crate) counted: Counted,
 }
 
@@ -87,13 +93,19 @@ pub fn look(dir: &Path) -> Result<StoreBackend, LookError> {
     let store = Store::look(dir)?;
     let row = store.active_contract()?.ok_or(LookError::Empty)?;
     let loaded = andon_contract::from_files(row.files).map_err(|problems| LookError::Contract(problems.len()))?;
-    Ok(StoreBackend { store, contract: Arc::new(loaded.contract), running: None, counted: Counted::default() })
+    Ok(StoreBackend {
+        store,
+        contract: Arc::new(loaded.contract),
+        running: None,
+        stopped: Some(dir.to_owned()),
+        counted: Counted::default(),
+    })
 }
 
 impl StoreBackend {
     /// Answers for a running instance.
     pub fn running(store: Store, contract: Arc<Contract>, running: Arc<dyn Running>) -> Self {
-        Self { store, contract, running: Some(running), counted: Counted::default() }
+        Self { store, contract, running: Some(running), stopped: None, counted: Counted::default() }
     }
 
     /// Only an instance at work changes anything.
@@ -205,6 +217,7 @@ impl Backend for StoreBackend {
 
     fn list(&self, kind: Kind, query: &Query) -> Result<Page, Problem> {
         let page = match kind {
+            Kind::Alarms => return self.alarms(query),
             Kind::Samples => return page::samples(&self.store, query).map_err(|e| fault(&e)),
             Kind::Sources => {
                 let all = self.sources(self.observed().map_err(|e| fault(&e))?);
@@ -239,6 +252,8 @@ impl Backend for StoreBackend {
     fn status(&self) -> Result<Status, Problem> {
         let seams = self.seams().map_err(|e| fault(&e))?;
         let running = self.running.is_some();
+        let mut counts = self.store.counts().map_err(|e| fault(&e))?;
+        self.count_alarms(&mut counts)?;
         let observed = self.observed().map_err(|e| fault(&e))?;
         let mut findings: Vec<Finding> = health::findings(&self.store, &observed, &seams, running)
             .map_err(|e| fault(&e))?
@@ -280,7 +295,7 @@ impl Backend for StoreBackend {
             health: health.to_owned(),
             findings,
             sources: self.sources(observed),
-            counts: self.store.counts().map_err(|e| fault(&e))?,
+            counts,
             historian: self.historian().map_err(|e| fault(&e))?,
             seams: seams
                 .into_iter()
@@ -367,6 +382,10 @@ impl Backend for StoreBackend {
             resolved: done.resolved,
             next: done.next,
         })
+    }
+
+    fn control(&self, query: &ControlQuery) -> Result<Control, Problem> {
+        self.control_alarm(query, self.stopped.as_deref())
     }
 
     fn admit(&self, post: &Post) -> Result<Admission, Problem> {

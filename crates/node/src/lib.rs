@@ -16,6 +16,7 @@
 //! ## How it is tested
 //! As users use it, through the binary; see the tests of the package `andon`.
 
+mod alarms;
 pub mod assemble;
 pub mod backend;
 mod calls;

@@ -93,6 +93,7 @@ fn columns(kind: Kind) -> &'static [&'static str] {
             "refused",
             "detail",
         ],
+        Kind::Alarms => &["rule", "asset", "gate", "raised", "limit", "severity", "since", "actor", "until", "reason"],
         Kind::Historian => &["path", "samples", "bytes"],
         Kind::Contracts => &["revision", "activated"],
     }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod alarms;
 mod check;
 mod completions;
 mod demo;
@@ -33,6 +34,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Alarms(args) => alarms::run(&args),
         Command::Exceptions(args) => exceptions::run(&args),
         Command::Historian(args) => historian::run(&args),
         Command::Completions(args) => Ok(completions::run(&args)),
