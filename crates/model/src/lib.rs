@@ -22,6 +22,7 @@ pub mod call;
 pub mod event;
 pub mod id;
 pub mod name;
+pub mod object;
 pub mod quantity;
 pub mod sample;
 pub mod schema;

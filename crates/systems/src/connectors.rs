@@ -1,6 +1,12 @@
 //! The connectors of a contract: finds system and operation of a call and hands it to the connector of its protocol.
 
-use crate::{names::Names, rest};
+use crate::{
+    names::Names,
+    rest::{
+        self,
+        reads::{Ask, Page},
+    },
+};
 use andon_contract::{
     Contract,
     contract::{Operation, OperationRef, Reply, System},
@@ -41,6 +47,19 @@ impl Connectors {
         let names = Names::new(&self.contract.identifiers);
         Box::pin(rest::send(system, operation, request, prepared, &rest::Shell { names, env: &*self.env, clients }))
             .await
+    }
+
+    /// Asks for one page of a read. Needs a tokio runtime; takes at most the system's `timeout`, and a few seconds more
+    /// where a secret's file is slow. `Err` is the outcome of a request that told nothing.
+    pub async fn read(&self, system: &Name, read: &Name, ask: &Ask) -> Result<Page, Box<Outcome>> {
+        let found = self.contract.systems.get(system).and_then(|of| Some((of, of.reads.get(read)?)));
+        let (Some((of, settings)), Some(clients)) = (found, self.clients.get(system)) else {
+            let detail = format!("the project has no read {system}.{read} any more");
+            return Err(Box::new(Outcome::not_sent(OutcomeClass::NotFound, detail)));
+        };
+        let names = Names::new(&self.contract.identifiers);
+        let shell = rest::Shell { names, env: &*self.env, clients };
+        Box::pin(rest::read((system, of), settings, ask, &shell)).await
     }
 
     /// What becomes of an attempt whose answer a scenario tells; nothing is sent.

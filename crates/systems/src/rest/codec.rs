@@ -1,7 +1,7 @@
 //! The whole translation, pure: a call to a request, an answer to an outcome.
 
 use super::{
-    ANSWER_MAX_BYTES, DETAIL_MAX_CHARS, REQUEST_MAX_BYTES, config,
+    DETAIL_MAX_CHARS, REQUEST_MAX_BYTES, config,
     fields::{Scope, Wrong, scalar},
     redact::{self, Secrets},
     status,
@@ -54,7 +54,7 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// The headers that are read, by their lower-case names.
     pub(super) headers: BTreeMap<String, String>,
-    /// The body, as far as it came and at most [`ANSWER_MAX_BYTES`].
+    /// The body, as far as it came and at most as long as the attempt allows.
     pub(super) body: Vec<u8>,
     /// Why the body is not whole.
     pub(super) broken: Option<String>,
@@ -69,7 +69,7 @@ pub(crate) fn prepare(
     request: &CallRequest,
     names: Names<'_>,
 ) -> Result<Prepared, Box<Outcome>> {
-    let scope = Scope { input: &request.input, request, names };
+    let scope = Scope { input: &request.input, request: Some(request), names };
     let made = match (request.step, &operation.idempotency) {
         (Step::Send, _) => build(base, &operation.request, &scope, "request"),
         (Step::Search, Idempotency::Lookup(lookup)) => {
@@ -83,7 +83,7 @@ pub(crate) fn prepare(
     })
 }
 
-fn build(base: &str, request: &Request, scope: &Scope<'_>, place: &str) -> Result<Prepared, Wrong> {
+pub(super) fn build(base: &str, request: &Request, scope: &Scope<'_>, place: &str) -> Result<Prepared, Wrong> {
     let url = address(base, request, scope, place)?;
     let mut headers = BTreeMap::from([("accept".to_owned(), "application/json".to_owned())]);
     let mut body = String::new();
@@ -199,7 +199,7 @@ fn header_value(value: &Json, place: &str) -> Result<String, Wrong> {
     Err(Wrong::new(place, "a header carries printable ASCII in one line only; encode it, or send it in the body"))
 }
 
-fn kind(value: &Json) -> &'static str {
+pub(super) fn kind(value: &Json) -> &'static str {
     match value {
         Json::Null => "null",
         Json::Bool(_) => "true or false",
@@ -250,6 +250,33 @@ pub(super) fn read(
     outcome
 }
 
+/// The body of an answer that only reads; `Err` is the outcome of one without success.
+pub(super) fn succeeded(answer: &Answer, secrets: &Secrets) -> Result<Json, Box<Outcome>> {
+    let body = parse(answer);
+    let json = body.as_ref().ok();
+    let mut outcome = Outcome {
+        sent: true,
+        status: Some(answer.status),
+        response: redact::kept(&answer.body, json, secrets),
+        ..Outcome::not_sent(OutcomeClass::Transient, "")
+    };
+    match body {
+        Ok(body) if (200..=299).contains(&answer.status) => match refused_inside(&body) {
+            None => return Ok(body),
+            Some((class, text)) => {
+                outcome.class = class;
+                outcome.detail = text;
+            }
+        },
+        Err(cause) if (200..=299).contains(&answer.status) => {
+            outcome.detail = format!("the answer cannot be read: {cause}");
+        }
+        other => fail(answer, other.as_ref().ok(), false, &mut outcome),
+    }
+    outcome.detail = one_line(&format!("{}: {}", name(answer.status), secrets.hide(&outcome.detail)), DETAIL_MAX_CHARS);
+    Err(Box::new(outcome))
+}
+
 /// Reads a success by the operation's mappings.
 fn succeed(
     operation: &Operation,
@@ -277,7 +304,7 @@ fn succeed(
         }
         document = &found;
     }
-    let scope = Scope { input: document, request, names };
+    let scope = Scope { input: document, request: Some(request), names };
     let output = scope.build(&operation.response.output, "response.output").map_err(told)?;
     if let Some(program) = &operation.response.document {
         let number = scope.eval(program, "response.document").map_err(told)?;
@@ -306,7 +333,7 @@ fn succeed(
 
 /// The document that a search found, or null.
 fn search(lookup: &Lookup, request: &CallRequest, names: Names<'_>, body: &Json) -> Result<Json, Wrong> {
-    Scope { input: body, request, names }.eval(&lookup.found, "idempotency.lookup.found")
+    Scope { input: body, request: Some(request), names }.eval(&lookup.found, "idempotency.lookup.found")
 }
 
 /// An error that came with a status of success: JSON-RPC does so. Its transaction was rolled back.
@@ -356,9 +383,6 @@ fn name(code: u16) -> String {
 fn parse(answer: &Answer) -> Result<Json, String> {
     if let Some(cause) = &answer.broken {
         return Err(cause.clone());
-    }
-    if answer.body.len() > ANSWER_MAX_BYTES {
-        return Err(format!("it is longer than {ANSWER_MAX_BYTES} bytes"));
     }
     if let Some(coding) = answer.headers.get("content-encoding").filter(|c| !c.eq_ignore_ascii_case("identity")) {
         return Err(format!("it is compressed ({coding}), which was not asked for"));

@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json};
 pub(super) struct Scope<'a> {
     /// The capability's input, or the answer's body.
     pub(super) input: &'a Json,
-    /// Where `$key`, `$reference` and `$site` come from.
-    pub(super) request: &'a CallRequest,
+    /// Where `$key`, `$reference` and `$site` come from; `None` where there are no variables.
+    pub(super) request: Option<&'a CallRequest>,
     /// Where `id` and `value` look.
     pub(super) names: Names<'a>,
 }
@@ -37,32 +37,42 @@ impl Scope<'_> {
 
     /// The value of a field map. A key whose expression gives null is left out.
     pub(super) fn build(&self, map: &FieldMap, place: &str) -> Result<Json, Wrong> {
-        match map {
-            FieldMap::Constant(value) => Ok(value.clone()),
-            FieldMap::Expression(program) => self.eval(program, place),
-            FieldMap::List(items) => {
-                let items = items.iter().enumerate().map(|(i, item)| self.build(item, &format!("{place}[{i}]")));
-                Ok(Json::Array(items.collect::<Result<_, _>>()?))
-            }
-            FieldMap::Object(fields) => {
-                let mut object = Map::new();
-                for (name, field) in fields {
-                    let value = self.build(field, &format!("{place}.{name}"))?;
-                    if !(value.is_null() && matches!(field, FieldMap::Expression(_))) {
-                        object.insert(name.clone(), value);
-                    }
-                }
-                Ok(Json::Object(object))
-            }
-        }
+        build(map, place, &|program, place| self.eval(program, place))
     }
 
     fn variable(&self, name: &str) -> Json {
+        let Some(request) = self.request else { return Json::Null };
         match name {
-            "key" => self.request.key.as_str().into(),
-            "reference" => self.request.key.reference().as_str().into(),
-            "site" => self.request.site.as_str().into(),
+            "key" => request.key.as_str().into(),
+            "reference" => request.key.reference().as_str().into(),
+            "site" => request.site.as_str().into(),
             _ => Json::Null,
+        }
+    }
+}
+
+/// The value of a field map whose expressions somebody evaluates.
+pub(super) fn build<E>(
+    map: &FieldMap,
+    place: &str,
+    eval: &dyn Fn(&Program, &str) -> Result<Json, E>,
+) -> Result<Json, E> {
+    match map {
+        FieldMap::Constant(value) => Ok(value.clone()),
+        FieldMap::Expression(program) => eval(program, place),
+        FieldMap::List(items) => {
+            let items = items.iter().enumerate().map(|(i, item)| build(item, &format!("{place}[{i}]"), eval));
+            Ok(Json::Array(items.collect::<Result<_, _>>()?))
+        }
+        FieldMap::Object(fields) => {
+            let mut object = Map::new();
+            for (name, field) in fields {
+                let value = build(field, &format!("{place}.{name}"), eval)?;
+                if !(value.is_null() && matches!(field, FieldMap::Expression(_))) {
+                    object.insert(name.clone(), value);
+                }
+            }
+            Ok(Json::Object(object))
         }
     }
 }

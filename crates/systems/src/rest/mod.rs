@@ -12,6 +12,7 @@ mod codec;
 mod config;
 mod fields;
 mod fuzz;
+pub mod reads;
 mod redact;
 mod session;
 mod status;
@@ -21,11 +22,12 @@ pub use fuzz::fuzz;
 pub use status::{Row, TABLE};
 
 use crate::names::Names;
-use andon_contract::contract::{Operation, Reply, System};
+use andon_contract::contract::{Operation, Read, Reply, System};
 use andon_model::{
-    Outcome, OutcomeClass,
+    Name, Outcome, OutcomeClass,
     call::{CallRequest, Prepared},
 };
+use reads::{Ask, Page};
 use reqwest::Client;
 use session::Failure;
 use std::sync::{Mutex, PoisonError};
@@ -70,13 +72,40 @@ pub(crate) async fn send(
         Ok(client) => client,
         Err(cause) => return Outcome::not_sent(OutcomeClass::Transient, cause),
     };
-    let attempt = session::Attempt { prepared, url, credentials: &credentials, limit: system.timeout };
+    let (limit, most) = (system.timeout, ANSWER_MAX_BYTES);
+    let attempt = session::Attempt { prepared, url, credentials: &credentials, limit, most };
     let mut outcome = match session::exchange(&client, &attempt).await {
         Ok(answer) => codec::read(operation, request, shell.names, &answer, &credentials.secrets),
         Err(failure) => failed(failure, effect),
     };
     outcome.detail = words::one_line(&credentials.secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
     outcome
+}
+
+/// Reads one page of a read of a system; `Err` is the outcome of a request that told nothing.
+pub(crate) async fn read(
+    (name, system): (&Name, &System),
+    read: &Read,
+    ask: &Ask,
+    shell: &Shell<'_>,
+) -> Result<Page, Box<Outcome>> {
+    let not_sent = |class, cause: String| Box::new(Outcome::not_sent(class, cause));
+    let base = system.base.resolve(shell.env);
+    let prepared = &reads::prepare(&base, read, ask, shell.names)?;
+    let url = config::allowed(&prepared.url, &base).map_err(|cause| not_sent(OutcomeClass::Validation, cause))?;
+    let credentials = config::credentials(name, &system.credentials, shell.env).await;
+    let credentials = credentials.map_err(|cause| not_sent(OutcomeClass::Auth, cause))?;
+    let client = shell.clients.get(system, &url).map_err(|cause| not_sent(OutcomeClass::Transient, cause))?;
+    let (limit, most) = (system.timeout, reads::PAGE_MAX_BYTES);
+    let attempt = session::Attempt { prepared, url, credentials: &credentials, limit, most };
+    match session::exchange(&client, &attempt).await {
+        Ok(answer) => reads::read(read, ask, shell.names, &answer, &credentials.secrets),
+        Err(failure) => {
+            let mut outcome = failed(failure, false);
+            outcome.detail = words::one_line(&credentials.secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
+            Err(Box::new(outcome))
+        }
+    }
 }
 
 /// What becomes of an attempt that is played, not made: read as if the system had said it.

@@ -1,7 +1,6 @@
 //! The conversation: one request, one answer, within a time, on a connection of its own.
 
 use super::{
-    ANSWER_MAX_BYTES,
     codec::Answer,
     config::{self, Credentials},
     status,
@@ -26,6 +25,8 @@ pub(super) struct Attempt<'a> {
     pub(super) url: Url,
     pub(super) credentials: &'a Credentials,
     pub(super) limit: Span,
+    /// The longest body of an answer.
+    pub(super) most: usize,
 }
 
 /// Why there is no answer.
@@ -99,7 +100,7 @@ async fn converse(client: &Client, attempt: &Attempt<'_>, answer: &mut Option<An
             Some(Err(cause)) => head.redirect = Some(cause),
             None => {}
         }
-        body(response, answer.insert(head)).await;
+        body(response, attempt.most, answer.insert(head)).await;
         return Ok(());
     }
 }
@@ -126,14 +127,14 @@ fn build(client: &Client, attempt: &Attempt<'_>, url: Url) -> Result<reqwest::Re
 }
 
 /// Reads the body up to its limit, and notes why it is not whole.
-async fn body(mut response: Response, answer: &mut Answer) {
+async fn body(mut response: Response, most: usize, answer: &mut Answer) {
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {
-                let room = ANSWER_MAX_BYTES.saturating_sub(answer.body.len());
+                let room = most.saturating_sub(answer.body.len());
                 if chunk.len() > room {
                     answer.body.extend_from_slice(chunk.get(..room).unwrap_or_default());
-                    answer.broken = Some(format!("it is longer than {ANSWER_MAX_BYTES} bytes"));
+                    answer.broken = Some(format!("it is longer than {most} bytes"));
                     return;
                 }
                 answer.body.extend_from_slice(&chunk);
