@@ -3,7 +3,8 @@
 
 use super::{
     Known,
-    classes::{ClassInfo, Classes, parameter},
+    classes::{ClassInfo, Classes},
+    parameters::parameter,
 };
 use crate::{
     codes,
@@ -26,8 +27,17 @@ pub(crate) struct Assets {
     pub(crate) known_sites: Known,
     pub(crate) assets: BTreeMap<AssetName, AssetInfo>,
     pub(crate) known_assets: Known,
+    /// Those of each class.
+    by_class: BTreeMap<Name, Vec<AssetName>>,
     /// Whether every file could be read; else nobody is told what seems to be missing.
     pub(crate) whole: bool,
+}
+
+impl Assets {
+    /// The assets of a class.
+    pub(crate) fn of_class(&self, class: &Name) -> Vec<&AssetName> {
+        self.by_class.get(class).into_iter().flatten().collect()
+    }
 }
 
 /// A site and its place.
@@ -50,6 +60,7 @@ pub(crate) fn resolve(project: &Project, classes: &Classes, sources: &Known) -> 
         known_sites: Known::stems(&project.assets),
         assets: BTreeMap::new(),
         known_assets: Known::default(),
+        by_class: BTreeMap::new(),
         whole: project.assets.iter().all(|doc| doc.body.is_some()),
     };
     for doc in &project.assets {
@@ -65,6 +76,9 @@ pub(crate) fn resolve(project: &Project, classes: &Classes, sources: &Known) -> 
         }
     }
     addresses_once(project, &all);
+    for (name, info) in &all.assets {
+        all.by_class.entry(info.asset.class.clone()).or_default().push(name.clone());
+    }
     all
 }
 

@@ -1,15 +1,14 @@
 //! Classes: units that are UCUM, ranges that are ranges, and parameters that belong to a signal and a key of a rule.
 
-use super::{Known, reduction, states, stem, units};
+use super::{Known, parameters::parameter, reduction, states, stem, units};
 use crate::{
     codes,
     contract::{Class, Setting, Signal},
-    files::{classes::SignalFile, words::Word},
+    files::classes::SignalFile,
     load::Project,
     problem::{Finding, Spot},
-    read::At,
 };
-use andon_model::{Name, SignalName, span::Span};
+use andon_model::Name;
 use std::collections::BTreeMap;
 
 /// All classes.
@@ -26,11 +25,6 @@ pub(crate) struct ClassInfo {
     pub(crate) signals: Known,
     pub(crate) parameters_known: Known,
 }
-
-/// The keys of a limit rule that a parameter may set: first those that are numbers.
-pub(crate) const NUMBERS: [&str; 5] = ["HighHigh", "High", "Low", "LowLow", "Deadband"];
-/// The keys that are spans.
-pub(crate) const SPANS: [&str; 3] = ["OnDelay", "OffDelay", "ReAlarmTime"];
 
 pub(crate) fn resolve(project: &Project) -> Classes {
     let mut classes = Classes { good: BTreeMap::new(), known: Known::stems(&project.classes) };
@@ -77,44 +71,4 @@ fn signal(project: &Project, file: &SignalFile) -> Signal {
         reduce: reduction::resolve(project, file),
         states: file.states.and_then(|raw| states::resolve(project, file.kind.value, raw)),
     }
-}
-
-/// The signal and the value of a parameter; tells what is wrong with it.
-pub(crate) fn parameter(
-    project: &Project,
-    class: &ClassInfo,
-    key: &At<String>,
-    value: &At<Word>,
-) -> Option<(SignalName, Setting)> {
-    let keys = NUMBERS.iter().chain(&SPANS).copied();
-    let Some((signal, setting)) = key.rsplit_once('.') else {
-        let finding = Finding::error(codes::PARAMETER, key.spot, format!("`{}` is no parameter", key.value));
-        project.push(finding.expected("`<signal>.<key>`, such as `temperature.High`").help("name signal and key"));
-        return None;
-    };
-    if !class.signals.has(signal) {
-        project.push(class.signals.unknown(codes::UNKNOWN_SIGNAL, key.spot, "signal", signal));
-        return None;
-    }
-    if !NUMBERS.contains(&setting) && !SPANS.contains(&setting) {
-        let finding = Finding::error(codes::PARAMETER, key.spot, format!("no rule has a key `{setting}`"));
-        project.push(finding.known(setting, keys).help("correct the key"));
-        return None;
-    }
-    Some((SignalName::new(signal).ok()?, self::setting(project, setting, value)?))
-}
-
-fn setting(project: &Project, key: &str, value: &At<Word>) -> Option<Setting> {
-    let (read, expected) = if NUMBERS.contains(&key) {
-        let number = value.parse::<f64>().ok().filter(|number| number.is_finite());
-        (number.map(Setting::Number), "a number in the unit of the signal")
-    } else {
-        (Span::parse(value).ok().map(Setting::Span), "a duration like 60 min, 1h 30m or PT1H")
-    };
-    if read.is_none() {
-        let message = format!("`{}` is no value for `{key}`", &**value as &str);
-        project
-            .push(Finding::error(codes::PARAMETER, value.spot, message).expected(expected).help("correct the value"));
-    }
-    read
 }

@@ -1,5 +1,19 @@
 //! Rules with everything resolved per asset.
 
+mod counter;
+mod state;
+
+pub use counter::{CountKind, CounterSettings, Every};
+pub use state::{CyclePart, CycleSettings, ReasonSettings, STANDARD_STATES, StandardState, StateSettings, TimeClass};
+
+mod measures;
+mod spc;
+mod spectrum;
+
+pub use measures::{RateSettings, WINDOW_PARTS_MAX, WindowFunction, WindowSettings};
+pub use spc::{Learn, Lines, RunPattern, RunRule, SUBGROUP_MAX, SigmaFrom, SpcSettings};
+pub use spectrum::{Band, Feature, SpectrumSettings, Waveform, WaveformFormat};
+
 use andon_model::{AssetName, Name, SignalName, span::Span};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -41,8 +55,22 @@ impl RuleSettings {
 pub enum RuleKind {
     /// Values beyond a limit.
     Limit(LimitSettings),
+    /// A value too far from its setpoint, which is input 1.
+    Deviation(LimitSettings),
+    /// A value that changes too fast.
+    RateOfChange(RateSettings),
+    /// A number of a stretch of time beyond a limit.
+    Window(WindowSettings),
     /// A silent source.
     Stale(StaleSettings),
+    /// Patterns on a control chart.
+    Spc(SpcSettings),
+    /// A feature of a waveform beyond a limit.
+    Spectrum(SpectrumSettings),
+    /// The states of an asset.
+    State(Arc<StateSettings>),
+    /// Counters.
+    Counter(Arc<CounterSettings>),
 }
 
 impl RuleKind {
@@ -50,7 +78,14 @@ impl RuleKind {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Limit(_) => "limit",
+            Self::Deviation(_) => "deviation",
+            Self::RateOfChange(_) => "rate-of-change",
+            Self::Window(_) => "window",
             Self::Stale(_) => "stale",
+            Self::Spc(_) => "spc",
+            Self::Spectrum(_) => "spectrum",
+            Self::State(_) => "state",
+            Self::Counter(_) => "counter",
         }
     }
 }
@@ -66,18 +101,33 @@ pub struct Guard {
     pub when_stale: WhenStale,
     /// Silent for longer than this is stale; `None`: the default of what is read.
     pub max_age: Option<Span>,
+    /// How bad an alarm is: the first line that matches counts; where none does, what its kind says.
+    pub severities: Vec<SeverityLine>,
+}
+
+/// How bad an alarm is under conditions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeverityLine {
+    /// The level it is for; `None`: every one.
+    pub limit: Option<LimitLevel>,
+    /// All must hold.
+    pub when: Vec<Condition>,
+    /// 1 to 1000.
+    pub severity: u16,
+    /// In words: `low`, `medium`, `high`, `urgent`.
+    pub priority: Option<String>,
 }
 
 impl Guard {
     /// Whether it asks for nothing.
     pub fn is_empty(&self) -> bool {
-        self.when.is_empty() && self.suppress.is_empty()
+        self.when.is_empty() && self.suppress.is_empty() && self.severities.is_empty()
     }
 
     /// The signals that its conditions read, each once, in the order of their first mention.
     pub fn signals(&self) -> Vec<SignalName> {
         let mut all: Vec<SignalName> = Vec::new();
-        for condition in self.when.iter().chain(&self.suppress) {
+        for condition in self.conditions() {
             if let What::Signal(signal) = &condition.what
                 && !all.contains(signal)
             {
@@ -89,7 +139,13 @@ impl Guard {
 
     /// Whether a condition reads the context.
     pub fn reads_context(&self) -> bool {
-        self.when.iter().chain(&self.suppress).any(|condition| matches!(condition.what, What::Context { .. }))
+        self.conditions().any(|condition| matches!(condition.what, What::Context { .. }))
+    }
+
+    /// All its conditions.
+    fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        let of_lines = self.severities.iter().flat_map(|line| &line.when);
+        self.when.iter().chain(&self.suppress).chain(of_lines)
     }
 }
 

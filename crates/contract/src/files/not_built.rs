@@ -6,10 +6,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("InstanceFile", "hub", "leave it out; one instance of role `both` serves all sites"),
     ("SignalFile", "writable", "leave it out; Andon never writes to a machine"),
     ("TopicFile", "payload", "leave it out; messages are JSON"),
-    ("LimitRuleFile", "when", "leave it out, or decide in the workflow that the event starts"),
-    ("LimitRuleFile", "context", "leave it out, or decide in the workflow that the event starts"),
     ("LimitRuleFile", "lateness", "leave it out; late samples are stored and not evaluated"),
-    ("LimitRuleFile", "when-stale", "leave it out; events carry no production context yet"),
     ("SystemFile", "breaker", "leave it out; attempts are repeated as `retry` says"),
     ("LimitsFile", "rate", "leave it out; `concurrent` bounds what is under way"),
     ("CredentialsFile", "oauth2", "leave it out; use `bearer` with a token that another program renews (`file:PATH`)"),
@@ -78,8 +75,7 @@ const SOURCE_KINDS: &[(&str, &str)] = &[
 
 /// Kinds of rules, with what to do instead.
 const RULE_KINDS: &[(&str, &str)] = &[
-    ("window", "use `kind: limit` with `OnDelay`"),
-    ("rate", "use `kind: limit` on a signal that is a rate"),
+    ("rate", "use `kind: rate-of-change`"),
 ];
 
 /// Kinds of tasks of the workflow DSL, with what to do instead.

@@ -1,5 +1,13 @@
 //! `rules/<rule>.yaml`: samples become events.
 
+pub(crate) mod common;
+pub(crate) mod counter;
+pub(crate) mod state;
+
+pub(crate) mod measures;
+pub(crate) mod spc;
+pub(crate) mod spectrum;
+
 use super::words::Duration;
 use crate::read::{At, Raw};
 use schemars::JsonSchema;
@@ -12,8 +20,6 @@ pub(crate) struct LimitRuleFile {
     /// `limit`.
     #[expect(dead_code, reason = "the key decides which shape the file has and is looked at before")]
     pub(crate) kind: LimitWord,
-    /// `<class>.<signal>`.
-    pub(crate) on: At<String>,
     /// 1 to 1000, or one number for each level: `{ High: 700, Low: 500 }`.
     #[schemars(with = "SeverityWord")]
     pub(crate) severity: Raw,
@@ -50,8 +56,6 @@ pub(crate) struct StaleRuleFile {
     /// `stale`.
     #[expect(dead_code, reason = "the key decides which shape the file has and is looked at before")]
     pub(crate) kind: StaleWord,
-    /// `<class>.<signal>`.
-    pub(crate) on: At<String>,
     /// Without a sample for this long.
     pub(crate) after: At<Duration>,
     /// 1 to 1000.
@@ -98,7 +102,7 @@ pub(crate) struct LevelSeverities {
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its schema is used; the values are read by hand, for better messages")]
-enum SeverityWord {
+pub(crate) enum SeverityWord {
     /// 1 to 1000 for every level.
     One(u16),
     /// 1 to 1000 by level.
@@ -106,4 +110,5 @@ enum SeverityWord {
 }
 
 /// What `kind` may be.
-pub(crate) const KINDS: [&str; 2] = ["limit", "stale"];
+pub(crate) const KINDS: [&str; 9] =
+    ["limit", "stale", "state", "counter", "spc", "spectrum", "deviation", "rate-of-change", "window"];

@@ -1,5 +1,6 @@
 //! Small values that stand in many files: durations, percentages, whole numbers as text.
 
+use crate::contract::WhenStale;
 use andon_model::{
     Name, SignalName,
     span::{Span, parse_size},
@@ -141,6 +142,42 @@ impl<'de> Deserialize<'de> for Signalled {
         SignalName::deserialize(from).map(Self)
     }
 }
+
+/// What a value is compared with: a text, a number or a truth, read by what it is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Comparand(pub(crate) String);
+
+impl<'de> Deserialize<'de> for Comparand {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(Self)
+    }
+}
+
+text_schema!(Comparand, "Comparand", { "type": ["string", "number", "boolean"] });
+
+/// What is done with context whose reading system is silent: `use`, `wait 5 min`, `ignore`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Staleness(pub(crate) WhenStale);
+
+impl<'de> Deserialize<'de> for Staleness {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let wait = || text.strip_prefix("wait ").and_then(|span| Span::parse(span.trim()).ok());
+        match text.as_str() {
+            "use" => Ok(Self(WhenStale::Use)),
+            "ignore" => Ok(Self(WhenStale::Ignore)),
+            _ => wait().map(|span| Self(WhenStale::Wait(span))).ok_or_else(|| {
+                D::Error::custom(format!(
+                    "expected use, ignore, or wait with a duration like wait 5 min, found {text:?}"
+                ))
+            }),
+        }
+    }
+}
+
+text_schema!(Staleness, "Staleness", {
+    "type": "string", "description": "`use`, `ignore`, or `wait` with a duration.", "examples": ["use", "wait 5 min", "ignore"]
+});
 
 /// A number or a text that is read by its place: a limit, a duration, somebody else's name of a thing.
 #[derive(Debug, Clone, PartialEq, Eq)]

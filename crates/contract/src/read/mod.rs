@@ -27,10 +27,27 @@ const RAW: &str = "andon:raw";
 const ENTRIES: &str = "andon:entries";
 const ITEMS: &str = "andon:items";
 
+/// How a mapping is read that several types share, each of them some of its keys.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shared<'a> {
+    /// Keys that another type reads.
+    pub(crate) others: &'a [&'static str],
+    /// Whether keys that neither knows are passed over; the reading of the other type tells of them then.
+    pub(crate) quiet: bool,
+    /// Values that stand elsewhere and count as if they stood here, in the place of what stands here.
+    pub(crate) instead: &'a [(&'static str, Spot)],
+}
+
 /// Reads a value from a node; what is wrong is told to the findings.
 pub(crate) fn read<T: de::DeserializeOwned>(findings: &Findings, spot: Spot) -> Option<T> {
+    read_shared(findings, spot, Shared { others: &[], quiet: false, instead: &[] })
+}
+
+/// Reads a value from a node whose keys it shares with other types.
+pub(crate) fn read_shared<T: de::DeserializeOwned>(findings: &Findings, spot: Spot, shared: Shared) -> Option<T> {
     let tree = findings.tree(spot.file)?;
-    let context = Context { tree, file: spot.file, findings, deferred: RefCell::default() };
+    let shared = Some((spot.node, shared));
+    let context = Context { tree, file: spot.file, findings, shared, deferred: RefCell::default() };
     let mut value = None;
     for _ in 0..PASSES_MAX {
         let before = context.deferred.borrow().len();
@@ -52,6 +69,8 @@ struct Context<'a> {
     tree: &'a Tree,
     file: u32,
     findings: &'a Findings,
+    /// The mapping whose keys are shared.
+    shared: Option<(NodeId, Shared<'a>)>,
     /// Values that were wrong; they are read after their neighbours, so that those are looked at too.
     deferred: RefCell<BTreeSet<NodeId>>,
 }
@@ -135,14 +154,26 @@ impl<'a> Reader<'_, 'a> {
             .any(|key| not_built::key(name, key).is_some() || nearest(key, fields).as_deref() == Some(field))
     }
 
+    /// How the keys of this mapping are shared.
+    fn shared(self) -> Shared<'a> {
+        let shared = self.context.shared.filter(|(node, _)| *node == self.node).map(|(_, shared)| shared);
+        shared.unwrap_or(Shared { others: &[], quiet: false, instead: &[] })
+    }
+
     /// Tells of keys that a struct does not have and leaves them out.
     fn known_entries(self, name: &str, fields: &[&'static str]) -> Vec<(NodeId, NodeId)> {
-        let (tree, context) = (self.tree(), self.context);
+        let (tree, context, shared) = (self.tree(), self.context, self.shared());
         let mut entries = Vec::new();
         for (key, value) in tree.entries(self.node) {
             let text = tree.text(*key).unwrap_or_default();
+            if shared.instead.iter().any(|(instead, _)| *instead == text) {
+                continue;
+            }
             if fields.contains(&text) {
                 entries.push((*key, *value));
+                continue;
+            }
+            if shared.quiet || shared.others.contains(&text) {
                 continue;
             }
             let spot = Spot { file: context.file, node: *key };
@@ -151,7 +182,7 @@ impl<'a> Reader<'_, 'a> {
                     Finding::error(codes::NOT_BUILT, spot, format!("the key `{text}` is not built yet")).help(help)
                 }
                 None => Finding::error(codes::UNKNOWN_KEY, spot, format!("nobody knows the key `{text}` here"))
-                    .known(text, fields.iter().copied())
+                    .known(text, fields.iter().chain(shared.others).copied())
                     .help("correct the key or leave it out; a key that nobody knows would be ignored"),
             };
             context.findings.push(finding);
@@ -283,7 +314,9 @@ impl<'de> Deserializer<'de> for Reader<'_, '_> {
             let expected = format!("a mapping with the keys {}", keys.trim_start_matches("one of "));
             return self.wrong(&expected, "write `key: value` below it, one a line");
         }
-        visitor.visit_map(Entry::new(self, self.known_entries(name, fields), false)).map_err(|mut error: Shape| {
+        let entries =
+            Entry { instead: self.shared().instead, ..Entry::new(self, self.known_entries(name, fields), false) };
+        visitor.visit_map(entries).map_err(|mut error: Shape| {
             let missing = error.0.missing.take();
             error.0.told |= missing.is_some_and(|field| self.is_told(name, field, fields));
             error.at(self.node)
@@ -343,11 +376,19 @@ struct Entry<'c, 'a> {
     entries: Vec<(NodeId, NodeId)>,
     next: usize,
     own: bool,
+    /// Read behind the entries, each in its own file.
+    instead: &'a [(&'static str, Spot)],
 }
 
 impl<'c, 'a> Entry<'c, 'a> {
     fn new(reader: Reader<'c, 'a>, entries: Vec<(NodeId, NodeId)>, own: bool) -> Self {
-        Self { reader, entries, next: 0, own }
+        Self { reader, entries, next: 0, own, instead: &[] }
+    }
+
+    /// The value that was asked for last, where it stands elsewhere.
+    fn elsewhere(&self) -> Option<Spot> {
+        let number = self.next.checked_sub(1)?.checked_sub(self.entries.len())?;
+        self.instead.get(number).map(|(_, spot)| *spot)
     }
 
     fn failed(&self, error: Shape, node: NodeId) -> Shape {
@@ -364,12 +405,26 @@ impl<'de> MapAccess<'de> for Entry<'_, '_> {
     type Error = Shape;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Shape> {
-        let Some((key, _)) = self.entries.get(self.next).copied() else { return Ok(None) };
+        let Some((key, _)) = self.entries.get(self.next).copied() else {
+            let number = self.next.saturating_sub(self.entries.len());
+            self.next += 1;
+            let Some((key, _)) = self.instead.get(number) else { return Ok(None) };
+            return seed.deserialize((*key).into_deserializer()).map(Some);
+        };
         self.next += 1;
         seed.deserialize(self.reader.to(key)).map(Some).map_err(|error| self.failed(error, key))
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Shape> {
+        if let Some(spot) = self.elsewhere() {
+            let findings = self.reader.context.findings;
+            let tree = findings.tree(spot.file).ok_or_else(Shape::told)?;
+            let context = Context { tree, file: spot.file, findings, shared: None, deferred: RefCell::default() };
+            return seed.deserialize(Reader { context: &context, node: spot.node }).map_err(|error| {
+                context.tell(error, spot.node);
+                Shape::told()
+            });
+        }
         let value = self.next.checked_sub(1).and_then(|at| self.entries.get(at)).map(|(_, value)| *value);
         let value = value.ok_or_else(Shape::told)?;
         seed.deserialize(self.reader.to(value)).map_err(|error| {
@@ -381,7 +436,7 @@ impl<'de> MapAccess<'de> for Entry<'_, '_> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.entries.len().saturating_sub(self.next))
+        Some((self.entries.len() + self.instead.len()).saturating_sub(self.next))
     }
 }
 

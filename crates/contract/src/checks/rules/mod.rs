@@ -1,8 +1,16 @@
 //! Rules: they stand on a signal of a class, their limits are in order, each key is set in one place, and what an
 //! asset of the class gets is complete.
 
+mod common;
+mod conditions;
+mod counter;
 mod limit;
+mod measures;
+mod spc;
+mod spectrum;
 mod stale;
+mod state;
+mod zones;
 
 use super::{
     assets::{AssetInfo, Assets},
@@ -13,21 +21,27 @@ use super::{
 use crate::{
     codes,
     contract::Rule,
-    files::{
-        not_built,
-        rules::{KINDS, LimitRuleFile, StaleRuleFile},
-    },
+    files::{not_built, rules::KINDS},
     load::{Project, hex},
     problem::{Finding, Spot},
-    read::{At, read},
+    read::At,
 };
-use andon_model::{AssetName, Name, SignalName};
+use andon_model::{AssetName, Name, Schemas, SignalName};
+use common::Ground;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
-pub(crate) fn resolve(project: &Project, classes: &Classes, assets: &Assets) -> BTreeMap<Name, Rule> {
+pub(crate) fn resolve(
+    project: &Project,
+    classes: &Classes,
+    assets: &Assets,
+    schemas: &Schemas,
+) -> BTreeMap<Name, Rule> {
+    let ground = Ground { project, classes, assets, schemas, used: RefCell::default() };
     let mut rules = BTreeMap::new();
-    let mut used: BTreeSet<(String, String)> = BTreeSet::new();
     let mut whole = true;
     for doc in &project.rules {
         let (Some(name), Some(raw)) = (stem(project, doc), doc.body) else {
@@ -35,15 +49,15 @@ pub(crate) fn resolve(project: &Project, classes: &Classes, assets: &Assets) -> 
             continue;
         };
         let rule = match kind(project, doc, raw, "rule", &KINDS, not_built::rule_kind) {
-            Some("limit") => read::<LimitRuleFile>(&project.findings, raw.spot).and_then(|file| {
-                let on = on(project, classes, &file.on)?;
-                used.insert((on.class.to_string(), on.signal.to_string()));
-                limit::limit(project, &file, &on, assets)
-            }),
-            Some("stale") => read::<StaleRuleFile>(&project.findings, raw.spot).and_then(|file| {
-                let on = on(project, classes, &file.on)?;
-                stale::stale(project, &file, &on, assets)
-            }),
+            Some("limit") => ground.rule("limit", &name, raw, limit::limit),
+            Some("deviation") => ground.rule("deviation", &name, raw, measures::deviation),
+            Some("rate-of-change") => ground.rule("rate-of-change", &name, raw, measures::rate),
+            Some("window") => ground.rule("window", &name, raw, measures::window),
+            Some("stale") => ground.rule("stale", &name, raw, stale::stale),
+            Some("state") => ground.rule("state", &name, raw, state::state),
+            Some("counter") => ground.rule("counter", &name, raw, counter::counter),
+            Some("spc") => ground.rule("spc", &name, raw, spc::spc),
+            Some("spectrum") => ground.rule("spectrum", &name, raw, spectrum::spectrum),
             _ => None,
         };
         whole &= rule.is_some();
@@ -52,29 +66,55 @@ pub(crate) fn resolve(project: &Project, classes: &Classes, assets: &Assets) -> 
         }
     }
     if whole {
-        idle_parameters(project, classes, &used);
+        idle_parameters(project, classes, &ground.used.borrow());
     }
     rules
 }
 
-/// The class and signal a rule stands on.
+/// The class and signal a rule stands on, and the assets that it is looked at for.
 struct On<'a> {
     class: Name,
     info: &'a ClassInfo,
     signal: SignalName,
     spot: Spot,
+    /// Those of the class whose parameters are the same.
+    assets: Vec<AssetName>,
+    /// Settings that were told of other assets; a class's default is wrong once, not for each of its assets.
+    told: RefCell<BTreeSet<Spot>>,
 }
 
 impl On<'_> {
-    /// The assets of the class; tells where there is none.
-    fn assets<'a>(&self, project: &Project, assets: &'a Assets) -> Vec<(&'a AssetName, &'a AssetInfo)> {
-        let found: Vec<_> = assets.assets.iter().filter(|(_, info)| info.asset.class == self.class).collect();
-        if found.is_empty() && assets.whole && !project.findings.has_errors() {
+    /// The assets that are looked at.
+    fn assets<'a>(&self, _: &Project, assets: &'a Assets) -> Vec<(&'a AssetName, &'a AssetInfo)> {
+        self.assets.iter().filter_map(|name| assets.assets.get_key_value(name)).collect()
+    }
+
+    /// Tells where no asset has the class.
+    fn told_idle(&self, project: &Project, assets: &Assets, none: bool) {
+        if none && assets.whole && !project.findings.has_errors() {
             let message = format!("no asset has the class `{}`, so this rule watches nothing", self.class);
             let finding = Finding::warning(codes::IDLE_RULE, self.spot, message);
             project.push(finding.help("give an asset this class, or remove the rule"));
         }
-        found
+    }
+
+    /// Whom a setting is wrong for.
+    fn whom(&self) -> String {
+        self.assets.first().map_or_else(|| format!("the class `{}`", self.class), |name| format!("`{name}`"))
+    }
+
+    /// Of the places of two settings that do not go together the one that a site or an asset changed.
+    fn changed(&self, one: Spot, other: Spot) -> Spot {
+        let is_default =
+            |spot: Spot| spot.file == self.spot.file || self.info.parameters.values().any(|(_, place)| *place == spot);
+        if is_default(one) && !is_default(other) { other } else { one }
+    }
+
+    /// Tells what is wrong with a setting, once.
+    fn tell(&self, project: &Project, spot: Spot, finding: Finding) {
+        if self.told.borrow_mut().insert(spot) {
+            project.push(finding);
+        }
     }
 }
 
@@ -95,7 +135,7 @@ fn on<'a>(project: &Project, classes: &'a Classes, on: &At<String>) -> Option<On
     }
     let signal = SignalName::new(signal).ok()?;
     info.class.signals.get(&signal)?;
-    Some(On { class: name.clone(), info, signal, spot: on.spot })
+    Some(On { class: name.clone(), info, signal, spot: on.spot, assets: Vec::new(), told: RefCell::default() })
 }
 
 /// A severity from 1 to 1000.
@@ -119,15 +159,23 @@ pub(crate) fn version(parts: &[&str]) -> String {
 }
 
 /// Parameters that no rule reads.
-fn idle_parameters(project: &Project, classes: &Classes, used: &BTreeSet<(String, String)>) {
+fn idle_parameters(project: &Project, classes: &Classes, used: &BTreeSet<(Name, String)>) {
     for (name, class) in &classes.good {
         for (key, (_, spot)) in &class.parameters {
-            let signal = key.rsplit_once('.').map_or("", |(signal, _)| signal);
-            if !used.contains(&(name.to_string(), signal.to_owned())) {
-                let message = format!("no limit rule is `on: {name}.{signal}`, so this parameter does nothing");
-                let finding = Finding::warning(codes::IDLE_PARAMETER, *spot, message);
-                project.push(finding.help("add the rule, or remove the parameter"));
+            if used.contains(&(name.clone(), key.clone())) {
+                continue;
             }
+            let mut parts = key.rsplitn(3, '.').skip(1);
+            let (near, far) = (parts.next().unwrap_or_default(), parts.next());
+            let message = match far.filter(|signal| class.signals.has(signal)) {
+                Some(signal) => format!("no {near} rule is `on: {name}.{signal}`, so this parameter does nothing"),
+                None => {
+                    let signal = key.rsplit_once('.').map_or("", |(signal, _)| signal);
+                    format!("no limit rule is `on: {name}.{signal}`, so this parameter does nothing")
+                }
+            };
+            let finding = Finding::warning(codes::IDLE_PARAMETER, *spot, message);
+            project.push(finding.help("add the rule, or remove the parameter"));
         }
     }
 }
