@@ -8,6 +8,7 @@
 //! It also knows which alarms stand, so that a list of them needs to know no kind of rule.
 
 use crate::{
+    diagram::Diagram,
     evidence::{Gather, Raw},
     identity::{Cause, ChangeKind, EventType, Identity},
     rules::{Alarm, Change, Condition, Fact},
@@ -20,6 +21,33 @@ use andon_model::{
 use andon_store::rows::Evidence;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
+
+/// The states of an alarm and its gate. Closed is shelved or suppressed.
+pub(crate) const DIAGRAM: Diagram = Diagram {
+    kind: "shelving",
+    begins: "Open",
+    steps: &[
+        ("Open", "Raised", "the rule finds an alarm (activated)"),
+        ("Raised", "Open", "it ends (returned)"),
+        ("Open", "Closed", "shelved, or suppressed by conditions"),
+        ("Closed", "Open", "unshelved, its time is over, or conditions hold no more"),
+        ("Closed", "Recorded", "the rule finds an alarm (suppressed activated)"),
+        ("Recorded", "Closed", "it ends (suppressed returned)"),
+        ("Recorded", "Raised", "the gate opens (activated, late)"),
+        ("Recorded", "Open", "it ends and was shelved once (suppressed returned)"),
+        ("Raised", "RaisedBefore", "shelved, or suppressed by conditions"),
+        ("RaisedBefore", "Raised", "the gate opens"),
+        ("RaisedBefore", "Closed", "it ends (returned)"),
+        ("RaisedBefore", "Open", "it ends and was shelved once (returned)"),
+        ("Open", "Disabled", "disabled"),
+        ("Closed", "Disabled", "disabled"),
+        ("Raised", "Disabled", "disabled (returned)"),
+        ("RaisedBefore", "Disabled", "disabled (returned)"),
+        ("Recorded", "Disabled", "disabled (suppressed returned)"),
+        ("Disabled", "Open", "enabled"),
+        ("Disabled", "Closed", "enabled, and still shelved"),
+    ],
+};
 
 /// What stands between what a rule finds for an asset and those who are told.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -125,6 +153,11 @@ pub(crate) enum Opening<'a> {
 }
 
 impl Gate {
+    /// Whether there is an alarm among the changes from `from` on.
+    pub(crate) fn concerns(out: &[Change], from: usize) -> bool {
+        out.iter().skip(from).any(|change| matches!(change.fact, Fact::Alarm(_)))
+    }
+
     /// Whether what begins now is not raised.
     pub(crate) fn is_closed(&self) -> bool {
         self.suppressed || self.shelved.is_some()
@@ -193,12 +226,18 @@ impl Gate {
                 }
                 _ => {
                     let closed = self.is_closed().then(|| self.suppression(conditions));
-                    let standing = found.and_then(|found| self.standing.get_mut(found));
-                    let withheld = standing.and_then(|standing| {
-                        let withheld = standing.withheld.clone();
-                        *standing = Standing::new(change, alarm, withheld.clone());
-                        withheld
-                    });
+                    let now = Standing::new(change, alarm, None);
+                    let withheld = match found.and_then(|found| self.standing.get_mut(found)) {
+                        Some(standing) => {
+                            *standing = Standing { withheld: standing.withheld.take(), ..now };
+                            standing.withheld.clone()
+                        }
+                        // It began before gates were known, and was raised.
+                        None => {
+                            self.standing.push(now);
+                            None
+                        }
+                    };
                     closed.or(withheld)
                 }
             };
