@@ -3,40 +3,323 @@
 //! A revision of the context holds from its mark in the log on. What is asked is always the time of
 //! an event, and what is answered is what is known at the place of the log that was read.
 
-use andon_model::{AssetName, Time};
-use serde_json::Value as Json;
-use std::{collections::BTreeMap, sync::Arc};
+use crate::corrections::{Correction, corrections};
+use ahash::AHashMap;
+use andon_contract::{
+    Contract,
+    contract::{Guard, What, WhenStale},
+};
+use andon_model::{AssetName, SiteName, Time, span::Span};
+use andon_store::{ObjectRow, RevisionRow};
+use serde_json::{Map, Value as Json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-/// The context as it is known at a place of the log.
-#[derive(Debug, Clone, Default)]
-pub struct Context {
-    revision: u64,
-    assets: BTreeMap<AssetName, BTreeMap<String, Vec<Valid>>>,
-}
+/// What an asset may be doing: the name of it in rules and events, and the type of the objects that say it.
+pub const NAMES: [(&str, &str); 4] =
+    [("order", "ProductionOrder"), ("batch", "MaterialLot"), ("shift", "Shift"), ("maintenance", "MaintenanceState")];
+
+/// Objects that are known for an asset under a name at most. Of more, those that began first are forgotten here; of
+/// those the ones that have ended.
+pub const KEPT_MAX: usize = 512;
 
 /// An object that is valid for an asset from a time on, and until another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Valid {
     /// `<Type>/<site>/<number>`.
     pub object: String,
-    /// From this time on.
+    /// From this time on; [`Time::MIN`] where it is open.
     pub from: Time,
     /// Before this time; [`Time::MAX`] where it is open.
     pub to: Time,
     /// The object's data.
     pub data: Arc<Json>,
+    /// Who told it.
+    pub origin: Arc<str>,
+    /// The assets it is valid for, those of its line among them.
+    assets: Box<[AssetName]>,
+}
+
+/// What is valid for an asset under each name, in the order in which it began.
+type Lists = [Vec<Arc<Valid>>; NAMES.len()];
+
+/// When somebody told something last.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    at: Time,
+    max_age: Option<Span>,
+}
+
+/// A revision that was fetched, and that the log has not reached.
+#[derive(Debug, Clone, Default)]
+struct Fetched {
+    row: Option<RevisionRow>,
+    objects: Vec<ObjectRow>,
+}
+
+/// The context as it is known at a place of the log.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    revision: u64,
+    /// When the last revision was told.
+    at: Time,
+    assets: AHashMap<AssetName, Box<Lists>>,
+    /// The versions that are in the lists, by name.
+    objects: AHashMap<String, Arc<Valid>>,
+    tellers: AHashMap<Arc<str>, Told>,
+    fetched: BTreeMap<u64, Fetched>,
+    /// Where the assets of the contract stand.
+    sites: AHashMap<AssetName, SiteName>,
+    lines: AHashMap<SiteName, BTreeMap<String, Vec<AssetName>>>,
 }
 
 impl Context {
+    /// One in which nothing is known, for the assets of a contract.
+    pub fn of(contract: &Contract) -> Self {
+        let mut this = Self::default();
+        for (name, asset) in &contract.assets {
+            this.sites.insert(name.clone(), asset.site.clone());
+            if let Some(line) = &asset.line {
+                let lines = this.lines.entry(asset.site.clone()).or_default();
+                lines.entry(line.clone()).or_default().push(name.clone());
+            }
+        }
+        this
+    }
+
+    /// Takes in what was known at a revision: who had told something last, and the objects as they were.
+    pub fn load(&mut self, revision: u64, tellers: Vec<RevisionRow>, objects: impl IntoIterator<Item = ObjectRow>) {
+        for row in tellers {
+            self.told(&row);
+        }
+        for row in objects {
+            if let Some((name, valid)) = self.resolve(row) {
+                self.insert(name, valid);
+            }
+        }
+        for (_, lists) in &mut self.assets {
+            for list in lists.iter_mut() {
+                bound(list, &mut self.objects);
+            }
+        }
+        self.revision = self.revision.max(revision);
+    }
+
     /// Its revision; 0 where nothing is known yet.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
+    /// When its revision was told, UTC.
+    pub fn told_at(&self) -> Time {
+        self.at
+    }
+
     /// What is valid under a name (`order`, `batch`, `shift`, `maintenance`) for an asset at a time: of several the
     /// one that began last.
     pub fn at(&self, asset: &AssetName, name: &str, time: Time) -> Option<&Valid> {
-        let all = self.assets.get(asset)?.get(name)?;
-        all.iter().filter(|valid| valid.from <= time && time < valid.to).max_by_key(|valid| valid.from)
+        let number = NAMES.iter().position(|(known, _)| *known == name)?;
+        latest(self.assets.get(asset)?.get(number)?, time)
     }
+
+    /// Keeps what was read of the revisions behind this one until the log reaches them; what was kept before goes.
+    pub fn bring(&mut self, revisions: Vec<RevisionRow>, objects: Vec<ObjectRow>) {
+        self.fetched.clear();
+        for row in revisions {
+            let revision = row.revision;
+            self.fetched.entry(revision).or_default().row = Some(row);
+        }
+        for row in objects {
+            self.fetched.entry(row.revision).or_default().objects.push(row);
+        }
+    }
+
+    /// The log has reached this revision: from here on it is known. What it corrects of what was known before.
+    pub(crate) fn reach(&mut self, revision: u64) -> Vec<Correction> {
+        let mut all = Vec::new();
+        while let Some(entry) = self.fetched.first_entry().filter(|entry| *entry.key() <= revision) {
+            let (number, fetched) = entry.remove_entry();
+            if number > self.revision {
+                self.step(number, fetched, &mut all);
+            }
+        }
+        self.revision = self.revision.max(revision);
+        all
+    }
+
+    fn step(&mut self, revision: u64, fetched: Fetched, all: &mut Vec<Correction>) {
+        self.revision = revision;
+        if let Some(row) = &fetched.row {
+            self.told(row);
+        }
+        // The lists as they were, of every asset and name that the revision says something about.
+        let mut before: BTreeMap<(AssetName, usize), Vec<Arc<Valid>>> = BTreeMap::new();
+        let mut changed = BTreeSet::new();
+        for row in fetched.objects {
+            let object = row.name();
+            let resolved = self.resolve(row);
+            let old = self.objects.get(&object).cloned();
+            let Some(name) = resolved.as_ref().map(|(name, _)| *name).or_else(|| name_of(&object)) else { continue };
+            let assets = [&old, &resolved.as_ref().map(|(_, valid)| Arc::clone(valid))];
+            for asset in assets.into_iter().flatten().flat_map(|valid| valid.assets.iter()) {
+                let list = || self.assets.get(asset).and_then(|lists| lists.get(name)).cloned().unwrap_or_default();
+                before.entry((asset.clone(), name)).or_insert_with(list);
+            }
+            self.remove(name, &object);
+            if let Some((name, valid)) = resolved {
+                self.insert(name, valid);
+            }
+            changed.insert(object);
+        }
+        for ((asset, name), was) in before {
+            let Some(list) = self.assets.get_mut(&asset).and_then(|lists| lists.get_mut(name)) else { continue };
+            corrections(&asset, name, (revision, self.at), &was, list, &changed, all);
+            bound(list, &mut self.objects);
+        }
+    }
+
+    fn told(&mut self, row: &RevisionRow) {
+        self.at = row.at;
+        self.tellers.insert(row.of.as_str().into(), Told { at: row.at, max_age: row.max_age });
+    }
+
+    /// The number of an object's name, and the object for the assets of the contract; `None` where it is valid never
+    /// or nowhere, or where no rule asks for its type.
+    fn resolve(&self, row: ObjectRow) -> Option<(usize, Arc<Valid>)> {
+        let number = NAMES.iter().position(|(_, kind)| *kind == row.kind)?;
+        let of_line = row.line.as_ref().and_then(|line| self.lines.get(&row.site)?.get(line));
+        let mut assets: BTreeSet<AssetName> = of_line.into_iter().flatten().cloned().collect();
+        assets.extend(row.assets.iter().filter(|asset| self.sites.get(*asset) == Some(&row.site)).cloned());
+        let (from, to) = (row.from.unwrap_or(Time::MIN), row.to.unwrap_or(Time::MAX));
+        let known = self.tellers.get_key_value(row.origin.as_str()).map(|(origin, _)| Arc::clone(origin));
+        let origin = known.unwrap_or_else(|| row.origin.as_str().into());
+        let valid = Valid {
+            object: row.name(),
+            from,
+            to,
+            data: Arc::new(row.data),
+            origin,
+            assets: assets.into_iter().collect(),
+        };
+        (from < to && !valid.assets.is_empty()).then(|| (number, Arc::new(valid)))
+    }
+
+    fn insert(&mut self, name: usize, valid: Arc<Valid>) {
+        self.remove(name, &valid.object);
+        for asset in &valid.assets {
+            let lists = self.assets.entry(asset.clone()).or_default();
+            let Some(list) = lists.get_mut(name) else { continue };
+            let at = list.partition_point(|other| (other.from, &other.object) < (valid.from, &valid.object));
+            list.insert(at, Arc::clone(&valid));
+        }
+        self.objects.insert(valid.object.clone(), valid);
+    }
+
+    fn remove(&mut self, name: usize, object: &str) {
+        let Some(old) = self.objects.remove(object) else { return };
+        for asset in &old.assets {
+            if let Some(list) = self.assets.get_mut(asset).and_then(|lists| lists.get_mut(name)) {
+                list.retain(|valid| valid.object != object);
+            }
+        }
+    }
+}
+
+/// The number of the name of an object, by its type.
+fn name_of(object: &str) -> Option<usize> {
+    let kind = object.split('/').next()?;
+    NAMES.iter().position(|(_, known)| *known == kind)
+}
+
+/// Of what is valid at a time the one that began last.
+pub(crate) fn latest(list: &[Arc<Valid>], time: Time) -> Option<&Valid> {
+    let end = list.partition_point(|valid| valid.from <= time);
+    list.get(..end)?.iter().rev().find(|valid| time < valid.to).map(|valid| &**valid)
+}
+
+/// Forgets of a list what is too much.
+fn bound(list: &mut Vec<Arc<Valid>>, objects: &mut AHashMap<String, Arc<Valid>>) {
+    while list.len() > KEPT_MAX {
+        let ended = list.iter().position(|valid| valid.to != Time::MAX);
+        let gone = list.remove(ended.unwrap_or(0));
+        // One here and one by name: it is in no other list.
+        if Arc::strong_count(&gone) <= 2 {
+            objects.remove(&gone.object);
+        }
+    }
+}
+
+/// What is known at a place of the log, and when that place was reached, UTC: by it the silence of those who tell
+/// something is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// What is known.
+    pub context: &'a Context,
+    /// The receive time of the sample, or the tick's UTC; [`Time::MIN`] where no age counts.
+    pub utc: Time,
+}
+
+/// What an event says of its context.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Refs {
+    /// `data.context`; `None` where nothing was ever told.
+    pub(crate) data: Option<Json>,
+    /// How long the one who is silent longest has been, where that is too long.
+    pub(crate) stale: Option<Span>,
+}
+
+impl<'a> Known<'a> {
+    /// What is valid for an asset at a time, as a rule's conditions read it: with `when-stale: ignore` nothing where
+    /// its teller has been silent for too long.
+    pub fn at(self, asset: &AssetName, name: &str, time: Time, guard: &Guard) -> Option<&'a Valid> {
+        let found = self.context.at(asset, name, time)?;
+        let ignored = guard.when_stale == WhenStale::Ignore && self.silence(found, guard.max_age).is_some();
+        (!ignored).then_some(found)
+    }
+
+    /// What an event of a rule says, about an asset and the event's time.
+    pub(crate) fn refs(self, asset: &AssetName, time: Time, guard: &Guard) -> Refs {
+        let context = self.context;
+        if context.revision == 0 {
+            return Refs::default();
+        }
+        let mut data = Map::new();
+        let mut stale: Option<Span> = None;
+        let lists = context.assets.get(asset).into_iter().flat_map(|lists| lists.iter());
+        for (list, (name, _)) in lists.zip(NAMES) {
+            let found = latest(list, time);
+            // Where nothing is valid, the one who told the last of its kind may have more to tell.
+            let Some(of) = found.or(list.last().map(|valid| &**valid)) else { continue };
+            let silence = self.silence(of, guard.max_age.filter(|_| counts(guard, name)));
+            stale = stale.max(silence);
+            if let Some(found) = found.filter(|_| silence.is_none() || guard.when_stale != WhenStale::Ignore) {
+                data.insert(name.to_owned(), found.object.as_str().into());
+            }
+        }
+        data.insert("revision".to_owned(), context.revision.into());
+        if let Some(age) = stale {
+            data.insert("stale".to_owned(), true.into());
+            data.insert("age".to_owned(), whole_seconds(age).to_string().into());
+        }
+        Refs { data: Some(Json::Object(data)), stale }
+    }
+
+    /// How long the one who told an object has been silent, where that is too long.
+    fn silence(self, valid: &Valid, max_age: Option<Span>) -> Option<Span> {
+        let told = self.context.tellers.get(&valid.origin)?;
+        let most = max_age.or(told.max_age)?;
+        Some(self.utc.since(told.at)).filter(|age| *age > most)
+    }
+}
+
+/// Whether a rule's own `max-age` is about this: what its conditions read, or everything where they read nothing.
+fn counts(guard: &Guard, name: &str) -> bool {
+    let of = |what: &What| matches!(what, What::Context { name: read, .. } if read == name);
+    !guard.reads_context() || guard.when.iter().chain(&guard.suppress).any(|condition| of(&condition.what))
+}
+
+fn whole_seconds(span: Span) -> Span {
+    Span::from_secs(span.nanos() / 1_000_000_000)
 }

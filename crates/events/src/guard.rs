@@ -3,8 +3,8 @@
 //! A guard remembers the newest good value of each signal its conditions read, in the rule's own
 //! state: so what it says depends on nothing but the log up to the state's position.
 
-use crate::{context::Context, evidence::Raw};
-use andon_contract::contract::{Condition, RuleSettings, Test, What, Word};
+use crate::{context::Known, evidence::Raw};
+use andon_contract::contract::{Condition, LimitLevel, RuleSettings, SeverityLine, Test, What, Word};
 use andon_model::{AssetName, Position, Sample, SignalName, Time, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -16,14 +16,27 @@ pub(crate) struct Guard {
     settings: Arc<RuleSettings>,
     /// The signals they read, in the order of [`andon_contract::contract::Guard::signals`].
     signals: Vec<SignalName>,
-    seen: Seen,
+    /// By the number of its signal, the newest good sample.
+    values: Vec<Option<Raw>>,
+    /// Whether the answers depend on the context, and so on the time that is asked about.
+    reads_context: bool,
+    /// Whether a value has changed since the conditions were last asked.
+    changed: bool,
     holds: bool,
     suppressed: bool,
+    /// Which lines of the table of severities hold.
+    lines: Vec<bool>,
+    /// The place of a sample of the rule's own signal that the message which is read still holds.
+    comes: Option<Position>,
 }
 
-/// What a guard remembers: by the number of its signal, the newest good sample.
+/// What a guard remembers: whether its conditions held, and of each signal the newest good sample.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Seen(Vec<Option<Raw>>);
+#[serde(deny_unknown_fields)]
+pub(crate) struct Seen {
+    holds: bool,
+    values: Vec<(SignalName, Raw)>,
+}
 
 impl Guard {
     /// The guard of a rule that asks for something.
@@ -32,19 +45,34 @@ impl Guard {
             return None;
         }
         let signals = settings.guard.signals();
-        let seen = Seen(vec![None; signals.len()]);
-        Some(Box::new(Self { settings: Arc::clone(settings), signals, seen, holds: false, suppressed: false }))
+        Some(Box::new(Self {
+            settings: Arc::clone(settings),
+            values: vec![None; signals.len()],
+            signals,
+            reads_context: settings.guard.reads_context(),
+            changed: true,
+            holds: false,
+            suppressed: false,
+            lines: vec![false; settings.guard.severities.len()],
+            comes: None,
+        }))
     }
 
     /// What it remembers.
-    pub(crate) fn seen(&self) -> &Seen {
-        &self.seen
+    pub(crate) fn seen(&self) -> Seen {
+        let known = self.signals.iter().zip(&self.values);
+        let values = known.filter_map(|(signal, value)| Some((signal.clone(), value.clone()?))).collect();
+        Seen { holds: self.holds, values }
     }
 
-    /// Takes up what an earlier one remembered, where it read the same signals.
+    /// Takes up what an earlier one remembered of the signals that this one reads.
     pub(crate) fn resume(&mut self, seen: Seen) {
-        if seen.0.len() == self.seen.0.len() {
-            self.seen = seen;
+        self.holds = seen.holds;
+        for (signal, value) in seen.values {
+            let number = self.signals.iter().position(|known| *known == signal);
+            if let Some(slot) = number.and_then(|number| self.values.get_mut(number)) {
+                *slot = Some(value);
+            }
         }
     }
 
@@ -58,46 +86,80 @@ impl Guard {
         self.suppressed
     }
 
-    /// The next sample of one of its signals that is not late.
+    /// How bad an alarm of a level is by the table, as its conditions were last asked.
+    pub(crate) fn line(&self, level: Option<LimitLevel>) -> Option<&SeverityLine> {
+        let lines = self.settings.guard.severities.iter().zip(&self.lines);
+        let mut fitting = lines.filter(|(line, holds)| **holds && (line.limit.is_none() || line.limit == level));
+        fitting.next().map(|(line, _)| line)
+    }
+
+    /// The next sample of one of its signals that is not late. One that was foreseen stays where it is.
     pub(crate) fn sample(&mut self, signal: usize, at: Position, sample: &Sample) {
         if sample.quality.is_good()
-            && let Some(slot) = self.seen.0.get_mut(signal)
+            && let Some(slot) = self.values.get_mut(signal)
+            && slot.as_ref().is_none_or(|known| known.position < at)
         {
             *slot = Some(Raw::new(at, sample));
+            self.changed = true;
         }
     }
 
+    /// A sample of the rule's own signal comes later in the message that is read: it decides, not what was before.
+    pub(crate) fn comes(&mut self, at: Position) {
+        self.comes = Some(at);
+    }
+
+    /// Whether the message that is read holds a sample of the rule's own signal behind this place.
+    pub(crate) fn awaits(&self, at: Position) -> bool {
+        self.comes.is_some_and(|comes| comes > at)
+    }
+
     /// Asks its conditions about a time of the asset; says whether the answer is another one than before.
-    pub(crate) fn ask(&mut self, asset: &AssetName, time: Time, context: &Context) -> bool {
-        let suppress = &self.settings.guard.suppress;
-        self.suppressed =
-            !suppress.is_empty() && suppress.iter().all(|condition| self.passes(condition, asset, time, context));
-        let holds = self.settings.guard.when.iter().all(|condition| self.passes(condition, asset, time, context));
+    pub(crate) fn ask(&mut self, asset: &AssetName, time: Time, known: Known) -> bool {
+        if !self.changed && !self.reads_context {
+            return false;
+        }
+        self.changed = false;
+        let guard = &self.settings.guard;
+        let all = |list: &[Condition]| list.iter().all(|condition| self.passes(condition, asset, time, known));
+        let suppressed = !guard.suppress.is_empty() && all(&guard.suppress);
+        let holds = all(&guard.when);
+        let lines = guard.severities.iter().map(|line| all(&line.when)).collect();
+        self.suppressed = suppressed;
+        self.lines = lines;
         std::mem::replace(&mut self.holds, holds) != holds
     }
 
-    fn passes(&self, condition: &Condition, asset: &AssetName, time: Time, context: &Context) -> bool {
+    fn passes(&self, condition: &Condition, asset: &AssetName, time: Time, known: Known) -> bool {
         match &condition.what {
             What::Signal(signal) => {
                 let number = self.signals.iter().position(|known| known == signal);
-                let raw = number.and_then(|number| self.seen.0.get(number)?.as_ref());
+                let raw = number.and_then(|number| self.values.get(number)?.as_ref());
                 test(&condition.test, raw.map(|raw| &raw.value))
             }
             What::Context { name, field } => {
-                let mut found = context.at(asset, name, time).map(|valid| &*valid.data);
+                let mut found = known.at(asset, name, time, &self.settings.guard).map(|valid| &*valid.data);
                 for part in field {
                     found = found.and_then(|json| json.get(part));
                 }
-                let value = found.and_then(plain);
+                let value = found.and_then(|json| plain(json, &condition.test));
                 test(&condition.test, value.as_ref())
             }
         }
     }
 }
 
-/// A field of an object as a value that can be compared.
-fn plain(json: &Json) -> Option<Value> {
+/// A field of an object as a value that can be compared. Amounts are decimals in texts: a number is compared with what
+/// they say.
+fn plain(json: &Json, test: &Test) -> Option<Value> {
+    let number = match test {
+        Test::Above(_) | Test::Below(_) => true,
+        Test::Is(word) | Test::Not(word) => matches!(word, Word::Number(_)),
+        Test::In(words) => words.iter().any(|word| matches!(word, Word::Number(_))),
+        Test::Exists(_) => false,
+    };
     match json {
+        Json::String(text) if number => text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Value::F64),
         Json::Bool(b) => Some(Value::Bool(*b)),
         Json::Number(n) => n.as_f64().map(Value::F64),
         Json::String(text) => Some(Value::Text(text.as_str().into())),

@@ -227,15 +227,15 @@ impl Store {
         self.ask(|c| db::objects_at(c, site, asset, line, time, revision))
     }
 
-    /// The events about a thing whose time lies in `[from, to)`, with an order number above `after`, in their order, at
-    /// most `limit`.
+    /// The events about a thing whose time lies in `[from, to)`, by time and then by order number, at most `limit`; those
+    /// behind the time and order number `after`.
     pub fn events_about(
         &self,
         site: &SiteName,
         subject: &str,
         from: Time,
         to: Time,
-        after: u64,
+        after: Option<(Time, u64)>,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         self.ask(|c| db::events_about(c, site, subject, (from, to), after, limit))

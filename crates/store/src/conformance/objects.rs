@@ -155,13 +155,14 @@ pub(super) fn events_about_a_thing_are_found(store: &Store) {
     elsewhere.site = site("monterrey");
     store.commit(vec![Write::Event(Box::new(elsewhere), None)]).unwrap();
     let start = event(0).time;
-    let about = |from: i64, to: i64, after: u64, limit: usize| -> Vec<u64> {
+    let about = |from: i64, to: i64, after: Option<i64>, limit: usize| -> Vec<u64> {
         let (from, to) = (Time(start.0 + from), Time(start.0 + to));
+        let after = after.map(|sequence| (Time(start.0 + sequence - 1), sequence.unsigned_abs()));
         let found = store.events_about(&site("hamburg"), "cartoner-00", from, to, after, limit).unwrap();
         found.iter().map(|stored| stored.sequence).collect()
     };
-    assert_eq!(about(0, 99, 0, 9), [1, 7], "those of one site and one thing");
-    assert_eq!(about(1, 6, 0, 9), [0; 0]);
-    assert_eq!(about(6, 7, 0, 9), [7]);
-    assert_eq!((about(0, 99, 1, 9), about(0, 99, 0, 1)), (vec![7], vec![1]));
+    assert_eq!(about(0, 99, None, 9), [1, 7], "those of one site and one thing");
+    assert_eq!(about(1, 6, None, 9), [0; 0]);
+    assert_eq!(about(6, 7, None, 9), [7]);
+    assert_eq!((about(0, 99, Some(1), 9), about(0, 99, None, 1)), (vec![7], vec![1]));
 }

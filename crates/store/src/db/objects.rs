@@ -239,14 +239,16 @@ pub(crate) fn events_about(
     site: &SiteName,
     subject: &str,
     (from, to): (Time, Time),
-    after: u64,
+    after: Option<(Time, u64)>,
     limit: usize,
 ) -> Result<Vec<StoredEvent>, StoreError> {
+    let (time, sequence) = after.unwrap_or((Time::MIN, 0));
     let mut statement = c.prepare_cached(
         "SELECT sequence, row FROM events
-         WHERE site = ?1 AND subject = ?2 AND time >= ?3 AND time < ?4 AND sequence > ?5 ORDER BY sequence LIMIT ?6",
+         WHERE site = ?1 AND subject = ?2 AND time >= max(?3, ?5) AND time < ?4 AND (time, sequence) > (?5, ?6)
+         ORDER BY time, sequence LIMIT ?7",
     )?;
-    let values = params![site.as_str(), subject, from.0, to.0, number(after)?, count(limit)];
+    let values = params![site.as_str(), subject, from.0, to.0, time.0, number(sequence)?, count(limit)];
     let mut rows = statement.query(values)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
