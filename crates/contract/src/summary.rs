@@ -3,8 +3,8 @@
 use crate::{
     Contract,
     contract::{
-        HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, ReduceBy, RuleKind, RuleSettings,
-        Source, SourceKind, Subscriber, System, TopicMapping,
+        HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, RateSettings, ReduceBy, RuleKind, RuleSettings,
+        Source, SourceKind, Subscriber, System, TopicMapping, WindowSettings,
     },
 };
 use andon_model::span::Span;
@@ -123,7 +123,14 @@ fn signals(contract: &Contract) -> usize {
 fn alarms(contract: &Contract) -> usize {
     let of = |settings: &RuleSettings| match &settings.kind {
         RuleKind::Limit(limit) => limit.limits.len(),
+        RuleKind::Deviation(levels)
+        | RuleKind::RateOfChange(RateSettings { levels, .. })
+        | RuleKind::Window(WindowSettings { levels, .. }) => levels.limits.len(),
         RuleKind::Stale(_) => 1,
+        RuleKind::Spc(chart) => chart.rules.len(),
+        RuleKind::Spectrum(spectrum) => spectrum.limit.limits.len(),
+        // These tell what happened and make no alarm.
+        RuleKind::State(_) | RuleKind::Counter(_) => 0,
     };
     contract.rules.values().flat_map(|rule| rule.assets.values()).map(|settings| of(settings)).sum()
 }

@@ -25,10 +25,19 @@ pub struct Raw {
     pub quality: Quality,
     /// Its value.
     pub value: Value,
+    /// The number of its signal among the inputs of its rule; 0 is the one the rule stands on.
+    pub input: u8,
 }
 
-/// A [`Raw`] in JSON: epoch, offset, time and receive time in ns, quality, value.
-type Row = (u32, u64, i64, i64, u32, Json);
+/// A [`Raw`] in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Row {
+    /// Of the signal the rule stands on: epoch, offset, time and receive time in ns, quality, value.
+    Plain(u32, u64, i64, i64, u32, Json),
+    /// Of another input, whose number stands last.
+    Input(u32, u64, i64, i64, u32, Json, u8),
+}
 
 impl From<Raw> for Row {
     fn from(raw: Raw) -> Self {
@@ -37,14 +46,26 @@ impl From<Raw> for Row {
             Value::Bytes(_) => Json::Array(vec![raw.value.to_json()]),
             other => other.to_json(),
         };
-        (raw.position.epoch, raw.position.offset, raw.time.0, raw.received.0, raw.quality.0, value)
+        let Position { epoch, offset } = raw.position;
+        match raw.input {
+            0 => Self::Plain(epoch, offset, raw.time.0, raw.received.0, raw.quality.0, value),
+            input => Self::Input(epoch, offset, raw.time.0, raw.received.0, raw.quality.0, value, input),
+        }
     }
 }
 
 impl TryFrom<Row> for Raw {
     type Error = String;
 
-    fn try_from((epoch, offset, time, received, quality, value): Row) -> Result<Self, String> {
+    fn try_from(row: Row) -> Result<Self, String> {
+        let (epoch, offset, time, received, quality, value, input) = match row {
+            Row::Plain(epoch, offset, time, received, quality, value) => {
+                (epoch, offset, time, received, quality, value, 0)
+            }
+            Row::Input(epoch, offset, time, received, quality, value, input) => {
+                (epoch, offset, time, received, quality, value, input)
+            }
+        };
         let value = match value {
             // JSON has no NaN; samples have none either, but a state must never be lost for one.
             Json::Null => Value::F64(f64::NAN),
@@ -66,6 +87,7 @@ impl TryFrom<Row> for Raw {
             received: Time(received),
             quality: Quality(quality),
             value,
+            input,
         })
     }
 }
@@ -78,9 +100,17 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 impl Raw {
-    /// A sample at its place.
+    /// A sample of the signal the rule stands on, at its place.
+    #[inline]
     pub fn new(position: Position, sample: &Sample) -> Self {
+        Self::of(0, position, sample)
+    }
+
+    /// A sample of an input of the rule, at its place.
+    #[inline]
+    pub fn of(input: u8, position: Position, sample: &Sample) -> Self {
         Self {
+            input,
             position,
             time: sample.time,
             received: sample.received,
@@ -93,10 +123,10 @@ impl Raw {
         self.value.number().filter(|x| x.is_finite())
     }
 
-    fn copy(&self, signal: &str) -> EvidenceSample {
+    fn copy(&self, signals: &[impl AsRef<str>]) -> EvidenceSample {
         EvidenceSample {
             position: self.position,
-            signal: signal.to_owned(),
+            signal: signals.get(usize::from(self.input)).map_or("", AsRef::as_ref).to_owned(),
             time: self.time,
             received: self.received,
             quality: self.quality.0,
@@ -195,20 +225,25 @@ impl Gather {
         self.rest.as_ref().map_or(&self.first, |rest| &rest.last)
     }
 
-    /// The range as evidence; `signal` is `<asset>/<signal>`.
+    /// A range of one signal as evidence; `signal` is `<asset>/<signal>`.
     pub fn finish(&self, signal: &str) -> Evidence {
-        let mut samples = vec![self.first.copy(signal)];
+        self.finish_all(&[signal])
+    }
+
+    /// A range of several signals as evidence: `<asset>/<signal>` by the numbers of the rule's inputs.
+    pub fn finish_all(&self, signals: &[impl AsRef<str>]) -> Evidence {
+        let mut samples = vec![self.first.copy(signals)];
         let (count, hash) = match &self.rest {
             None => (1, chain([0; 32], &self.first)),
             Some(rest) => {
                 for (a, b) in &rest.stretches {
                     let (early, late) = if a.position <= b.position { (a, b) } else { (b, a) };
-                    samples.push(early.copy(signal));
+                    samples.push(early.copy(signals));
                     if early.position != late.position {
-                        samples.push(late.copy(signal));
+                        samples.push(late.copy(signals));
                     }
                 }
-                samples.push(rest.last.copy(signal));
+                samples.push(rest.last.copy(signals));
                 (rest.count, rest.hash)
             }
         };
@@ -280,7 +315,7 @@ mod tests {
     fn raw(offset: u64, value: f64) -> Raw {
         let time = Time::from_millis(i64::try_from(offset).unwrap());
         let position = Position { epoch: 0, offset };
-        Raw { position, time, received: time, quality: Quality::GOOD, value: Value::F64(value) }
+        Raw { position, time, received: time, quality: Quality::GOOD, value: Value::F64(value), input: 0 }
     }
 
     fn gathered(values: &[f64]) -> Gather {
@@ -343,7 +378,8 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            gather.push(Raw { value, ..raw(i as u64 + 1, 0.0) });
+            let input = u8::try_from(i % 2).unwrap();
+            gather.push(Raw { value, input, ..raw(i as u64 + 1, 0.0) });
             let text = serde_json::to_string(&gather).unwrap();
             assert_eq!(serde_json::from_str::<Gather>(&text).unwrap(), gather);
         }

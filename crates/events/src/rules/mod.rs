@@ -1,10 +1,15 @@
 //! Kinds of rules, one file each: a pure machine from samples and passed deadlines to changes.
 
-pub mod judge;
 pub mod counter;
+pub mod deviation;
+pub mod judge;
 pub mod limit;
+pub mod rate;
+pub mod spc;
+pub mod spectrum;
 pub mod stale;
 pub mod state;
+pub mod window;
 
 use crate::{
     diagram::Diagram,
@@ -20,7 +25,7 @@ use std::sync::Arc;
 
 /// The states of all kinds, one for each page of `docs/rules`.
 pub fn diagrams() -> Vec<Diagram> {
-    vec![limit::DIAGRAM, stale::DIAGRAM]
+    vec![limit::DIAGRAM, deviation::DIAGRAM, rate::DIAGRAM, window::DIAGRAM, stale::DIAGRAM, spc::DIAGRAM, spectrum::DIAGRAM, crate::gate::DIAGRAM, state::DIAGRAM, counter::DIAGRAM]
 }
 
 /// Something that a machine found, before it is dressed as an event.
@@ -84,6 +89,8 @@ pub struct Alarm {
     pub outcome: Option<String>,
     /// 1 to 1000.
     pub severity: u16,
+    /// In words, where the rule has a table that says it.
+    pub priority: Option<String>,
     /// When the condition began.
     pub since: Time,
     /// The value that decided.
@@ -100,8 +107,18 @@ pub struct Alarm {
 pub enum Condition {
     /// A value beyond a limit.
     Limit,
+    /// A value too far from its setpoint.
+    Deviation,
+    /// A value that changes too fast.
+    RateOfChange,
+    /// A number of a stretch of time beyond a limit.
+    Window,
     /// A silence.
     Stale,
+    /// A pattern on a control chart.
+    Spc,
+    /// A feature of a waveform beyond a limit.
+    Spectrum,
 }
 
 impl Condition {
@@ -109,7 +126,12 @@ impl Condition {
     pub fn word(self) -> &'static str {
         match self {
             Self::Limit => "limit",
+            Self::Deviation => "deviation",
+            Self::RateOfChange => "rate-of-change",
+            Self::Window => "window",
             Self::Stale => "stale",
+            Self::Spc => "spc",
+            Self::Spectrum => "spectrum",
         }
     }
 }
@@ -147,14 +169,42 @@ impl Bench<'_> {
 /// Whether a timer may now end earlier than all that were running before.
 pub type Armed = bool;
 
+/// The same, of a machine that wanted to be asked at one time before and now wants to be at another.
+fn is_sooner(before: Option<Time>, now: Option<Time>) -> Armed {
+    now.is_some_and(|now| before.is_none_or(|before| now < before))
+}
+
+/// Lets a judge work, and says of the alarms it finds which kind of rule found them.
+fn alarms_are<T>(condition: Condition, bench: &mut Bench, work: impl FnOnce(&mut Bench) -> T) -> T {
+    let before = bench.out.len();
+    let found = work(bench);
+    for change in bench.out.iter_mut().skip(before) {
+        if let Fact::Alarm(alarm) = &mut change.fact {
+            alarm.condition = condition;
+        }
+    }
+    found
+}
+
 /// The state of a rule for an asset, in the shape of its kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum State {
     /// Of a limit.
     Limit(limit::State),
+    /// Of a deviation.
+    Deviation(deviation::State),
+    /// Of a rate of change.
+    #[serde(rename = "rate-of-change")]
+    RateOfChange(rate::State),
+    /// Of a window.
+    Window(window::State),
     /// Of a silence.
     Stale(stale::State),
+    /// Of a control chart.
+    Spc(spc::State),
+    /// Of a spectrum.
+    Spectrum(spectrum::State),
     /// Of states.
     State(state::State),
     /// Of counters.
@@ -166,8 +216,18 @@ pub enum State {
 pub enum Machine {
     /// A limit.
     Limit(limit::Settings, limit::State),
+    /// A deviation.
+    Deviation(Box<judge::Settings>, Box<deviation::State>),
+    /// A rate of change.
+    RateOfChange(Box<rate::Settings>, Box<rate::State>),
+    /// A window.
+    Window(Box<window::Settings>, Box<window::State>),
     /// A silence.
     Stale(stale::Settings, stale::State),
+    /// A control chart.
+    Spc(Box<spc::Settings>, Box<spc::State>),
+    /// A spectrum.
+    Spectrum(Box<spectrum::Settings>, Box<spectrum::State>),
     /// States.
     State(state::Settings, state::State),
     /// Counters.
@@ -179,7 +239,24 @@ impl Machine {
     pub fn new(settings: &RuleKind) -> Self {
         match settings {
             RuleKind::Limit(s) => Self::Limit(limit::Settings::new(s), limit::State::default()),
+            RuleKind::Deviation(s) => Self::Deviation(Box::new(judge::Settings::new(s)), Box::default()),
+            RuleKind::RateOfChange(s) => {
+                let settings = rate::Settings::new(s);
+                let state = rate::State::new(&settings);
+                Self::RateOfChange(Box::new(settings), Box::new(state))
+            }
+            RuleKind::Window(s) => {
+                let settings = window::Settings::new(s);
+                let state = window::State::new(&settings);
+                Self::Window(Box::new(settings), Box::new(state))
+            }
             RuleKind::Stale(s) => Self::Stale(stale::Settings::new(s), stale::State::default()),
+            RuleKind::Spc(s) => {
+                let settings = spc::Settings::new(s);
+                let state = spc::State::new(&settings);
+                Self::Spc(Box::new(settings), Box::new(state))
+            }
+            RuleKind::Spectrum(s) => Self::Spectrum(Box::new(spectrum::Settings::new(s)), Box::default()),
             RuleKind::State(s) => Self::State(Arc::clone(s), state::State::default()),
             RuleKind::Counter(s) => Self::Counter(Arc::clone(s), counter::State::default()),
         }
@@ -189,9 +266,26 @@ impl Machine {
     pub fn resume(settings: &RuleKind, state: State) -> Option<Self> {
         match (settings, state) {
             (RuleKind::Limit(s), State::Limit(state)) => Some(Self::Limit(limit::Settings::new(s), state)),
+            (RuleKind::Deviation(s), State::Deviation(state)) => {
+                Some(Self::Deviation(Box::new(judge::Settings::new(s)), Box::new(state)))
+            }
+            (RuleKind::RateOfChange(s), State::RateOfChange(state)) => {
+                let settings = rate::Settings::new(s);
+                state.fits(&settings).then(|| Self::RateOfChange(Box::new(settings), Box::new(state)))
+            }
+            (RuleKind::Window(s), State::Window(state)) => {
+                let settings = window::Settings::new(s);
+                state.fits(&settings).then(|| Self::Window(Box::new(settings), Box::new(state)))
+            }
             (RuleKind::Stale(s), State::Stale(state)) => Some(Self::Stale(stale::Settings::new(s), state)),
+            (RuleKind::Spc(s), State::Spc(state)) => Some(Self::Spc(Box::new(spc::Settings::new(s)), Box::new(state))),
+            (RuleKind::Spectrum(s), State::Spectrum(state)) => {
+                Some(Self::Spectrum(Box::new(spectrum::Settings::new(s)), Box::new(state)))
+            }
             (RuleKind::State(s), State::State(state)) => Some(Self::State(Arc::clone(s), state)),
             (RuleKind::Counter(s), State::Counter(state)) => Some(Self::Counter(Arc::clone(s), state)),
+            (RuleKind::Spc(_) | RuleKind::Spectrum(_), _) => None,
+            (RuleKind::Deviation(_) | RuleKind::RateOfChange(_) | RuleKind::Window(_), _) => None,
             (RuleKind::Limit(_) | RuleKind::Stale(_) | RuleKind::State(_) | RuleKind::Counter(_), _) => None,
         }
     }
@@ -200,20 +294,31 @@ impl Machine {
     pub fn state(&self) -> State {
         match self {
             Self::Limit(_, state) => State::Limit(state.clone()),
+            Self::Deviation(_, state) => State::Deviation((**state).clone()),
+            Self::RateOfChange(_, state) => State::RateOfChange((**state).clone()),
+            Self::Window(_, state) => State::Window((**state).clone()),
             Self::Stale(_, state) => State::Stale(state.clone()),
+            Self::Spc(_, state) => State::Spc((**state).clone()),
+            Self::Spectrum(_, state) => State::Spectrum((**state).clone()),
             Self::State(_, state) => State::State(state.clone()),
             Self::Counter(_, state) => State::Counter(state.clone()),
         }
     }
 
     /// The next sample of one of its inputs, 0 being the signal it stands on. A late one is skipped by a limit; a
-    /// silence is ended by it.
+    /// silence is ended by it, a window that is open takes it.
     #[inline]
     pub fn sample(&mut self, input: u8, at: Position, sample: &Sample, late: bool, bench: &mut Bench) -> Armed {
         match self {
             Self::Limit(..) | Self::State(..) | Self::Counter(..) if late => false,
+            Self::Spc(..) | Self::Spectrum(..) | Self::Deviation(..) | Self::RateOfChange(..) if late => false,
+            Self::Deviation(settings, state) => state.sample(settings, input, at, sample, bench),
+            Self::RateOfChange(settings, state) => state.sample(settings, at, sample, bench),
+            Self::Window(settings, state) => state.sample(settings, at, sample, late, bench),
             Self::Limit(settings, state) => state.sample(settings, at, sample, bench),
             Self::Stale(settings, state) => state.sample(settings, at, sample, late, bench),
+            Self::Spc(settings, state) => state.sample(settings, at, sample, bench),
+            Self::Spectrum(settings, state) => state.sample(settings, at, sample, bench),
             Self::State(settings, state) => state.sample(settings, input, at, sample, bench),
             Self::Counter(settings, state) => state.sample(settings, input, at, sample, bench),
         }
@@ -240,11 +345,18 @@ impl Machine {
         }
     }
 
-    /// The conditions of its rule hold again, or do not any more (`bench.holds`).
-    pub fn guard(&mut self, bench: &mut Bench) -> Armed {
+    /// The conditions of its rule hold again, or do not any more (`bench.holds`); `by` is the place and the time of
+    /// what changed them, where something may begin by it.
+    pub fn guard(&mut self, by: Option<(Position, Time)>, bench: &mut Bench) -> Armed {
         match self {
-            Self::Limit(_, state) => state.guard(bench),
-            Self::State(_, state) => state.guard(bench),
+            Self::Limit(settings, state) => state.guard(settings, by, bench),
+            Self::Deviation(_, state) => state.guard(bench),
+            Self::RateOfChange(_, state) => state.guard(bench),
+            Self::Window(_, state) => state.guard(bench),
+            // What is taken while they do not hold is no point of a chart.
+            Self::Spc(..) => false,
+            Self::Spectrum(settings, state) => state.guard(settings, by, bench),
+            Self::State(settings, state) => state.guard(settings, by, bench),
             // A silence has no other conditions; steps are counted or not as they come.
             Self::Stale(..) | Self::Counter(..) => false,
         }
@@ -254,9 +366,13 @@ impl Machine {
     pub fn plant_deadline(&self) -> Option<Time> {
         match self {
             Self::Limit(settings, state) => state.deadline(settings),
+            Self::Deviation(settings, state) => state.deadline(settings),
+            Self::RateOfChange(settings, state) => state.deadline(settings),
+            Self::Window(settings, state) => state.deadline(settings),
             Self::State(settings, state) => state.deadline(settings),
             Self::Counter(_, state) => state.deadline(),
-            Self::Stale(..) => None,
+            Self::Spectrum(settings, state) => state.deadline(settings),
+            Self::Stale(..) | Self::Spc(..) => None,
         }
     }
 
@@ -264,7 +380,9 @@ impl Machine {
     pub fn utc_deadline(&self) -> Option<Time> {
         match self {
             Self::Limit(..) | Self::State(..) | Self::Counter(..) => None,
+            Self::Deviation(..) | Self::RateOfChange(..) | Self::Window(..) => None,
             Self::Stale(settings, state) => state.deadline(settings),
+            Self::Spc(..) | Self::Spectrum(..) => None,
         }
     }
 
@@ -272,7 +390,12 @@ impl Machine {
     pub fn fire(&mut self, plant: Time, utc: Time, bench: &mut Bench) {
         match self {
             Self::Limit(settings, state) => state.fire(settings, plant, bench),
+            Self::Deviation(settings, state) => state.fire(settings, plant, bench),
+            Self::RateOfChange(settings, state) => state.fire(settings, plant, bench),
+            Self::Window(settings, state) => state.fire(settings, plant, bench),
             Self::Stale(settings, state) => state.fire(settings, utc, bench),
+            Self::Spc(..) => {}
+            Self::Spectrum(settings, state) => state.fire(settings, plant, bench),
             Self::State(settings, state) => state.fire(settings, plant, bench),
             Self::Counter(_, state) => state.fire(plant, bench),
         }
@@ -282,7 +405,12 @@ impl Machine {
     pub fn after_edit(&mut self, at: Position, now: Time, reason: &str, bench: &mut Bench) {
         match self {
             Self::Limit(settings, state) => state.after_edit(settings, at, reason, bench),
+            Self::Deviation(settings, state) => state.after_edit(settings, at, reason, bench),
+            Self::RateOfChange(settings, state) => state.after_edit(settings, at, reason, bench),
+            Self::Window(settings, state) => state.after_edit(settings, at, reason, bench),
             Self::Stale(settings, state) => state.after_edit(settings, at, now, reason, bench),
+            Self::Spc(settings, state) => state.after_edit(settings, at, reason, bench),
+            Self::Spectrum(settings, state) => state.after_edit(settings, at, reason, bench),
             Self::State(settings, state) => state.after_edit(settings, at, reason, bench),
             // What is pending is told by the new settings, or by its timer.
             Self::Counter(..) => {}
@@ -295,7 +423,12 @@ impl State {
     pub fn removed(&mut self, at: Position, reason: &str, bench: &mut Bench) {
         match self {
             Self::Limit(state) => state.end(at, reason, bench),
+            Self::Deviation(state) => state.end(at, reason, bench),
+            Self::RateOfChange(state) => state.end(at, reason, bench),
+            Self::Window(state) => state.end(at, reason, bench),
             Self::Stale(state) => state.end(at, reason, bench),
+            Self::Spc(state) => state.end(at, reason, bench),
+            Self::Spectrum(state) => state.end(at, reason, bench),
             Self::State(state) => state.removed(at, reason, bench),
             Self::Counter(state) => state.removed(at, bench),
         }
