@@ -4,16 +4,23 @@
 //! lateness), its asset (whose timers it may fire) and the states that read it. Nothing is
 //! allocated and no name is compared on that way.
 
+mod away;
+mod keep;
+mod foresee;
+mod knowing;
 mod start;
 mod ticks;
+mod timers;
+
+pub(crate) use keep::Stood;
 
 use crate::{
     birth,
-    clock::PlantClock,
-    context::Context,
+    context::{Context, Known},
+    corrections::Correction,
     rules::Change,
     slot::Slot,
-    states::{Clocks, SavedState, encode},
+    states::{SavedState, encode},
 };
 use ahash::AHashMap;
 use andon_contract::{Contract, contract::Clock};
@@ -23,7 +30,8 @@ use andon_model::{
 };
 use andon_store::rows::{Evidence, ExceptionRow, RuleStateRow, Write};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
+use timers::{ClockOf, Timers, Wakes};
 
 /// What became of the samples that rules have read since the log exists: together with those that
 /// wait they are those that were stored. One that is kept but never evaluated (retained, without a
@@ -82,13 +90,13 @@ struct Asset {
     name: AssetName,
     states: Vec<u32>,
     /// One for each source that has delivered a sample.
-    clocks: Vec<(u32, PlantClock)>,
-    /// No plant timer ends before this; raised only when it is looked at closely.
-    plant_next: Time,
-    /// No silence is too long before this receive time; likewise.
-    utc_next: Time,
-    /// Whether it stands in [`Engine::armed`].
-    armed: bool,
+    clocks: Vec<ClockOf>,
+    /// Deadlines by receive time.
+    utc: Timers,
+    /// The receive time at which it is to be looked at, as it stands in [`Wakes`].
+    hush: Time,
+    /// Whether a rule of it waits for its source to be back.
+    away: bool,
 }
 
 #[derive(Debug)]
@@ -108,15 +116,20 @@ pub struct Engine {
     by_name: AHashMap<AssetName, u32>,
     sources: Vec<Source>,
     states: Vec<Slot>,
-    /// Assets with a plant timer.
-    armed: Vec<u32>,
-    /// No silence of any asset is too long before this.
-    utc_next: Time,
+    wakes: Wakes,
+    /// States whose timers may end earlier, or have ended; empty between two entries.
+    due: Vec<u32>,
+    /// What was done since the engine was made: evaluations of states, and entries.
+    work: u64,
     touched: Vec<u32>,
     /// Rows of rules that are gone, to be committed once.
     gone: Vec<RuleStateRow>,
     changes: Vec<Change>,
     context: Context,
+    /// What it corrects and is not told yet.
+    corrections: VecDeque<Correction>,
+    /// Whether any state has conditions.
+    guarded: bool,
 }
 
 impl std::fmt::Debug for Engine {
@@ -176,22 +189,53 @@ impl Engine {
 
     /// Reads the entries of a batch that lie at or behind [`Engine::position`].
     pub fn apply(&mut self, batch: &Batch, moment: Moment, out: &mut Vec<Output>) {
+        self.apply_some(batch, moment, usize::MAX, u64::MAX, out);
+    }
+
+    /// The same, as far as the place where there are so many outputs or so much was done; what was done.
+    pub(crate) fn apply_some(
+        &mut self,
+        batch: &Batch,
+        moment: Moment,
+        outputs: usize,
+        most: u64,
+        out: &mut Vec<Output>,
+    ) -> u64 {
         let source = self.source(&batch.part.source);
         let mut goes = self.going(source, moment);
+        let before = self.work;
+        let skip = if batch.first >= self.position {
+            0
+        } else if batch.first.epoch == self.position.epoch {
+            usize::try_from(self.position.offset - batch.first.offset).unwrap_or(usize::MAX)
+        } else {
+            usize::MAX
+        };
         let mut at = batch.first;
-        for entry in &batch.part.entries {
-            if at >= self.position {
-                match entry {
-                    Entry::Sample(sample) => self.sample(at, source, sample, goes, moment.now, out),
-                    Entry::Mark(mark) => {
-                        self.mark(at, source, mark, moment, out);
-                        goes = self.going(source, moment);
-                    }
+        at.offset = at.offset.saturating_add(skip as u64);
+        let mut foreseen = at;
+        for entry in batch.part.entries.iter().skip(skip) {
+            if out.len() >= outputs || self.work - before >= most {
+                self.position = self.position.max(at);
+                return self.work - before;
+            }
+            if self.guarded && at >= foreseen {
+                let number = usize::try_from(at.offset - batch.first.offset).unwrap_or(usize::MAX);
+                let rest = batch.part.entries.get(number..).unwrap_or_default();
+                foreseen = self.foresee(at, source, rest, moment.now, out);
+            }
+            match entry {
+                Entry::Sample(sample) => self.sample(at, source, sample, goes, moment.now, out),
+                Entry::Mark(mark) => {
+                    self.mark(at, source, mark, moment, out);
+                    goes = self.going(source, moment);
                 }
             }
+            self.work += 1;
             at.offset += 1;
         }
         self.position = self.position.max(batch.end());
+        self.work - before
     }
 
     /// The monotonic time at which clocks of the source go on; `None`: they stand.
@@ -226,43 +270,55 @@ impl Engine {
         }
         let asset_no = signal.asset as usize;
         let Some(asset) = self.assets.get(asset_no) else { return };
-        if (moves && sample.time > asset.plant_next) || sample.received > asset.utc_next {
+        let waits = asset.away && moves;
+        let clock = asset.clocks.iter().find(|of| of.source == source);
+        let passes = moves && clock.is_some_and(|of| sample.time > of.plant.next());
+        if passes || sample.received > asset.utc.next() {
             let plant = if moves { sample.time } else { Time::MIN };
             self.fire(asset_no, source, at, plant, sample.received, now, out);
         }
         if untimed {
             return;
         }
+        if waits {
+            self.back(asset_no, source, at, sample.time);
+        }
         let Some(Some(signal)) = self.signals.get(number) else { return };
-        let mut armed = false;
+        self.work += signal.readers.len() as u64;
         for (index, input) in &signal.readers {
             let Some(slot) = self.states.get_mut(*index as usize) else { continue };
             if at < slot.position {
                 continue;
             }
-            if *input == 0 {
+            let mut armed = false;
+            if *input == 0 && slot.source != source {
+                // Its timers run by another clock from now on.
                 slot.source = source;
+                slot.noted.plant = Time::MAX;
+                armed = true;
             }
-            armed |= slot.sample(*input, at, sample, late, &self.context, &mut self.changes);
+            let known = Known { context: &self.context, utc: sample.received };
+            armed |= slot.sample(*input, at, sample, late, known, &mut self.changes);
             if !self.changes.is_empty() || slot.take_moved() {
-                birth_all(&self.contract, slot, &mut self.changes, now, out);
+                armed |= birth_all(&self.contract, slot, &mut self.changes, known, now, out);
                 if !slot.touched {
                     slot.touched = true;
                     self.touched.push(*index);
                 }
             }
-        }
-        if moves && let Some(asset) = self.assets.get_mut(asset_no) {
-            if let Some((_, clock)) = asset.clocks.iter_mut().find(|(of, _)| *of == source) {
-                clock.sample(sample.time, goes);
-            } else {
-                let mut clock = PlantClock::standing(sample.time);
-                clock.sample(sample.time, goes);
-                asset.clocks.push((source, clock));
+            if armed {
+                self.due.push(*index);
             }
         }
-        if armed {
-            self.look_closely(asset_no);
+        if moves && let Some(asset) = self.assets.get_mut(asset_no) {
+            let of = asset.clock(source);
+            of.clock.sample(sample.time, goes);
+            if let Some(source) = self.sources.get(source as usize) {
+                self.wakes.clock(asset_no, of, source);
+            }
+        }
+        while let Some(index) = self.due.pop() {
+            self.arm(index);
         }
     }
 
@@ -275,18 +331,20 @@ impl Engine {
             }
             Mark::Connected | Mark::Disconnected(_) => {
                 let connected = *mark == Mark::Connected;
+                self.away(at, source);
                 if let Some(slot) = self.sources.get_mut(source as usize) {
                     slot.connected = connected;
                 }
                 let Some(monotonic) = moment.monotonic.filter(|_| !connected) else { return };
                 let clocks = self.assets.iter_mut().flat_map(|asset| &mut asset.clocks);
-                for (_, clock) in clocks.filter(|(of, _)| *of == source) {
-                    clock.stop(monotonic);
+                for of in clocks.filter(|of| of.source == source) {
+                    of.clock.stop(monotonic);
                 }
             }
+            Mark::Context(revision) => self.reach(at, *revision, moment.now, out),
             Mark::Control(done) => self.control(at, done, moment.now, out),
             // The engine is made anew for another contract; the mark says from where on in the log.
-            Mark::Contract(_) | Mark::Context(_) | Mark::Rows { .. } => {}
+            Mark::Contract(_) | Mark::Rows { .. } => {}
         }
     }
 
@@ -300,46 +358,15 @@ impl Engine {
         slot.control(at, done, &mut self.changes);
         self.touch(index);
         self.bear(index, now, out);
-        self.look_closely(asset as usize);
-    }
-
-    /// Fires what ended before these times on the clock of a source.
-    #[expect(clippy::too_many_arguments, reason = "the slow way of one sample or tick, all of it needed")]
-    fn fire(
-        &mut self,
-        asset: usize,
-        source: u32,
-        at: Position,
-        plant: Time,
-        utc: Time,
-        now: Time,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(states) = self.assets.get_mut(asset).map(|asset| std::mem::take(&mut asset.states)) else { return };
-        for index in &states {
-            let Some(slot) = self.states.get_mut(*index as usize) else { continue };
-            if at < slot.position {
-                continue;
-            }
-            slot.expire(utc, &mut self.changes);
-            if slot.source == source {
-                slot.fire(plant, utc, &self.context, &mut self.changes);
-            }
-            if !self.changes.is_empty() || slot.take_moved() {
-                self.touch(*index);
-                self.bear(*index, now, out);
-            }
-        }
-        if let Some(asset) = self.assets.get_mut(asset) {
-            asset.states = states;
-        }
-        self.look_closely(asset);
+        self.arm(index);
     }
 
     /// Makes outputs of the changes of a state.
     fn bear(&mut self, index: u32, now: Time, out: &mut Vec<Output>) {
-        if let Some(slot) = self.states.get(index as usize) {
-            birth_all(&self.contract, slot, &mut self.changes, now, out);
+        if let Some(slot) = self.states.get_mut(index as usize) {
+            // What persons do and edits do is told at once, whoever is silent.
+            let known = Known { context: &self.context, utc: Time::MIN };
+            birth_all(&self.contract, slot, &mut self.changes, known, now, out);
         }
     }
 
@@ -352,21 +379,6 @@ impl Engine {
         }
     }
 
-    /// Works out when the next timer of an asset ends.
-    fn look_closely(&mut self, index: usize) {
-        let Some(asset) = self.assets.get_mut(index) else { return };
-        let slots = || asset.states.iter().filter_map(|state| self.states.get(*state as usize));
-        let plant = slots().filter_map(|slot| slot.machine.plant_deadline()).min();
-        let utc = slots().filter_map(|slot| slot.utc_deadline()).min();
-        asset.plant_next = plant.unwrap_or(Time::MAX);
-        asset.utc_next = utc.unwrap_or(Time::MAX);
-        self.utc_next = self.utc_next.min(asset.utc_next);
-        if plant.is_some() && !asset.armed {
-            asset.armed = true;
-            self.armed.push(u32::try_from(index).unwrap_or(NONE));
-        }
-    }
-
     /// The rows of the states that made outputs since the last time, with their positions.
     pub fn take_touched(&mut self) -> Vec<RuleStateRow> {
         let mut rows = std::mem::take(&mut self.gone);
@@ -376,14 +388,6 @@ impl Engine {
             }
             rows.extend(self.row(index));
         }
-        rows
-    }
-
-    /// The rows of all states and the clocks, for the file beside the log.
-    pub fn all_rows(&self) -> Vec<RuleStateRow> {
-        let count = u32::try_from(self.states.len()).unwrap_or(NONE);
-        let mut rows: Vec<_> = (0..count).filter_map(|index| self.row(index)).collect();
-        rows.push(self.clocks().row(self.position));
         rows
     }
 
@@ -400,22 +404,6 @@ impl Engine {
         })
     }
 
-    fn clocks(&self) -> Clocks {
-        let newest = self.signals.iter().enumerate().filter_map(|(number, signal)| {
-            let signal = signal.as_ref().filter(|s| s.newest != Time::MIN)?;
-            Some((u32::try_from(number).ok()?, signal.newest.0))
-        });
-        let mut plant = Vec::new();
-        for asset in &self.assets {
-            for (source, clock) in &asset.clocks {
-                if let Some(source) = self.sources.get(*source as usize) {
-                    plant.push((asset.name.clone(), source.name.clone(), clock.newest().0));
-                }
-            }
-        }
-        Clocks { revision: self.contract.revision.clone(), counts: self.counts, newest: newest.collect(), plant }
-    }
-
     fn asset(&mut self, name: &AssetName) -> u32 {
         if let Some(index) = self.by_name.get(name) {
             return *index;
@@ -425,9 +413,9 @@ impl Engine {
             name: name.clone(),
             states: Vec::new(),
             clocks: Vec::new(),
-            plant_next: Time::MAX,
-            utc_next: Time::MAX,
-            armed: false,
+            utc: Timers::default(),
+            hush: Time::MAX,
+            away: false,
         });
         self.by_name.insert(name.clone(), index);
         index
@@ -443,8 +431,19 @@ impl Engine {
     }
 }
 
-fn birth_all(contract: &Contract, slot: &Slot, changes: &mut Vec<Change>, now: Time, out: &mut Vec<Output>) {
-    for change in changes.drain(..) {
-        out.push(birth::dress(contract, &slot.identity, &slot.dress, change, now));
+/// Makes outputs of changes, or lets them wait for newer context; says whether one waits.
+fn birth_all(
+    contract: &Contract,
+    slot: &mut Slot,
+    changes: &mut Vec<Change>,
+    known: Known,
+    now: Time,
+    out: &mut Vec<Output>,
+) -> bool {
+    for mut change in changes.drain(..) {
+        slot.rank(&mut change);
+        let dressed = birth::dress(contract, &slot.identity, &slot.dress, change, now);
+        slot.bear(contract, dressed, known, now, out);
     }
+    slot.waits()
 }

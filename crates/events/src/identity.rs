@@ -27,6 +27,12 @@ pub enum ChangeKind {
     Realarmed,
     /// It ended.
     Returned,
+    /// Something is known from here on, such as the lines of a chart.
+    Learned,
+    /// What it stands on cannot be read any more.
+    Unreadable,
+    /// That ended.
+    Readable,
     /// A person shelved the alarms of a rule for an asset.
     Shelved,
     /// That ended.
@@ -63,6 +69,9 @@ impl ChangeKind {
             Self::Level => "level",
             Self::Realarmed => "realarmed",
             Self::Returned => "returned",
+            Self::Learned => "learned",
+            Self::Unreadable => "unreadable",
+            Self::Readable => "readable",
             Self::Shelved => "shelved",
             Self::Unshelved => "unshelved",
             Self::Disabled => "disabled",
@@ -115,6 +124,8 @@ pub enum EventType {
     Alarm,
     /// An alarm that is recorded and not raised. It keeps the id it would have had as an alarm.
     Suppressed,
+    /// What a rule found out about a signal, other than an alarm.
+    Condition,
     /// What persons did to alarms, and the end of it.
     Control,
     /// A state of an asset.
@@ -133,6 +144,7 @@ impl EventType {
         match self {
             Self::Alarm => "asset.alarm",
             Self::Suppressed => "asset.alarm.suppressed",
+            Self::Condition => "asset.condition",
             Self::Control => "asset.alarm.control",
             Self::State => "asset.state",
             Self::Downtime => "asset.downtime",

@@ -1,10 +1,10 @@
 //! What a start makes of the states it finds and the rules as they are now.
 
-use super::{Engine, NONE, Output};
+use super::{Engine, NONE, Output, Wakes};
 use crate::{
     birth::{self, Dress},
     clock::PlantClock,
-    context::Context,
+    context::{Context, Known},
     gate::Gate,
     identity::Identity,
     rules::Bench,
@@ -14,11 +14,11 @@ use crate::{
 use ahash::AHashMap;
 use andon_contract::{
     Contract,
-    contract::{Rule, RuleSettings},
+    contract::{Guard, Rule, RuleSettings},
 };
 use andon_model::{AssetName, InstanceId, Name, SignalName, SignalNo, Time};
-use andon_store::rows::RuleStateRow;
-use std::sync::Arc;
+use andon_store::{KeptState, rows::RuleStateRow};
+use std::{collections::VecDeque, sync::Arc};
 
 /// What became of a rule that no longer holds for an asset.
 const REMOVED: &str = "was removed";
@@ -42,15 +42,25 @@ impl Engine {
             by_name: AHashMap::new(),
             sources: Vec::new(),
             states: Vec::new(),
-            armed: Vec::new(),
-            utc_next: Time::MAX,
+            wakes: Wakes::default(),
+            due: Vec::new(),
+            work: 0,
             touched: Vec::new(),
             gone: Vec::new(),
             changes: Vec::new(),
-            context: Context::default(),
+            context: saved.context.unwrap_or_default(),
+            corrections: VecDeque::new(),
+            guarded: false,
         };
         let mut rows = saved.rows;
         let contract = Arc::clone(&engine.contract);
+        if engine.context.revision() == 0 {
+            engine.context = Context::of(&contract);
+        }
+        for asset in contract.rules.values().flat_map(|rule| rule.assets.keys()) {
+            engine.asset(asset);
+        }
+        engine.take_clocks(&saved.clocks);
         for (name, rule) in &contract.rules {
             for (asset, settings) in &rule.assets {
                 let row = rows.remove(&(name.clone(), asset.clone()));
@@ -61,10 +71,15 @@ impl Engine {
             engine.remove(instance, row, now, out);
         }
         engine.learn(signals);
-        engine.take_clocks(&saved.clocks);
-        for index in 0..engine.assets.len() {
-            engine.look_closely(index);
+        for (number, newest) in &saved.clocks.newest {
+            if let Some(Some(signal)) = engine.signals.get_mut(*number as usize) {
+                signal.newest = Time(*newest);
+            }
         }
+        for index in 0..u32::try_from(engine.states.len()).unwrap_or(NONE) {
+            engine.arm(index);
+        }
+        engine.look_for_sources();
         engine
     }
 
@@ -76,7 +91,7 @@ impl Engine {
         rule: &Rule,
         asset: &AssetName,
         settings: &Arc<RuleSettings>,
-        row: Option<RuleStateRow>,
+        row: Option<KeptState>,
         now: Time,
         out: &mut Vec<Output>,
     ) {
@@ -89,7 +104,7 @@ impl Engine {
         let (mut edited, mut replaced) = (false, false);
         // Also an empty state goes on where the one before it ended: nothing is read twice.
         slot.position = row.as_ref().map_or(slot.position, |row| slot.position.max(row.position));
-        if let Some(row) = row.filter(|row| !row.state.is_null()) {
+        if let Some(row) = row.filter(|row| !row.is_empty()) {
             let same_version = row.version == slot.identity.version;
             match decode(&row) {
                 Ok(saved) => {
@@ -120,6 +135,7 @@ impl Engine {
         if let Some(asset) = self.assets.get_mut(slot.asset as usize) {
             asset.states.push(index);
         }
+        self.guarded |= slot.is_guarded();
         self.states.push(slot);
         if edited || replaced {
             self.touch(index);
@@ -128,8 +144,8 @@ impl Engine {
     }
 
     /// A rule that is gone, or does not hold for the asset any more.
-    fn remove(&mut self, instance: InstanceId, row: RuleStateRow, now: Time, out: &mut Vec<Output>) {
-        if row.state.is_null() {
+    fn remove(&mut self, instance: InstanceId, row: KeptState, now: Time, out: &mut Vec<Output>) {
+        if row.is_empty() {
             return;
         }
         match decode(&row) {
@@ -137,19 +153,20 @@ impl Engine {
             Err(cause) => out.push(birth::unreadable(&self.contract, &row, &cause, None, now)),
         }
         let position = self.position.max(row.position);
-        self.gone.push(RuleStateRow { state: serde_json::Value::Null, position, ..row });
+        let KeptState { rule, asset, version, .. } = row;
+        self.gone.push(RuleStateRow { rule, asset, version, position, state: serde_json::Value::Null });
     }
 
     fn end_saved(
         &mut self,
         instance: InstanceId,
-        row: &RuleStateRow,
+        row: &KeptState,
         saved: SavedState,
         what: &str,
         now: Time,
         out: &mut Vec<Output>,
     ) {
-        let SavedState { inputs, site, unit, mut state, gate, .. } = saved;
+        let SavedState { inputs, site, unit, mut state, gate, waiting, .. } = saved;
         let identity =
             Identity { instance, rule: row.rule.clone(), version: row.version.clone(), asset: row.asset.clone() };
         let dress = Dress::new(&site, &row.asset, &inputs, &unit);
@@ -163,23 +180,23 @@ impl Engine {
                 gate.forget(&identity, row.position, now, &why, &mut changes);
             }
         }
-        for change in changes {
-            out.push(birth::dress(&self.contract, &identity, &dress, change, now));
+        // What waited for newer context goes out first, with what is known.
+        let waiting = waiting.into_iter().map(|waiting| (waiting.event, waiting.evidence));
+        let changes = changes.into_iter().map(|change| birth::dress(&self.contract, &identity, &dress, change, now));
+        let known = Known { context: &self.context, utc: Time::MIN };
+        for dressed in waiting.chain(changes) {
+            let context = known.refs(&row.asset, dressed.0.time, &Guard::default()).data;
+            out.push(birth::bear(&self.contract, &identity, dressed, context, now));
         }
     }
 
     fn take_clocks(&mut self, clocks: &Clocks) {
-        for (number, newest) in &clocks.newest {
-            if let Some(Some(signal)) = self.signals.get_mut(*number as usize) {
-                signal.newest = Time(*newest);
-            }
-        }
         for (asset, source, newest) in &clocks.plant {
             let source = self.source(source);
             if let Some(index) = self.by_name.get(asset)
                 && let Some(asset) = self.assets.get_mut(*index as usize)
             {
-                asset.clocks.push((source, PlantClock::standing(Time(*newest))));
+                asset.clock(source).clock = PlantClock::standing(Time(*newest));
             }
         }
     }
