@@ -2,7 +2,10 @@
 //! a crash at any place changes an event.
 
 use crate::common::{SECOND, apply, asset, contract, engine, limit, line, lines, part, sample, signal, stale};
-use andon_contract::contract::{Clock, LimitLevel, LimitSettings, RuleKind};
+use andon_contract::{
+    Contract,
+    contract::{Clock, LimitLevel, LimitSettings, RuleKind},
+};
 use andon_events::{Loop, Progress};
 use andon_model::{Entry, Mark, Quality, Sample, Time, Value, sample::Origin, span::Span};
 use andon_store::{Store, StoredEvent};
@@ -11,13 +14,13 @@ use std::sync::Arc;
 
 /// One step of a series: seconds forward (late when negative), what, and a value.
 #[derive(Debug, Clone)]
-struct Step {
+pub(crate) struct Step {
     forward: i64,
     what: u8,
     value: i16,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = (prop_oneof![8 => 0_i64..8, 1 => 20_i64..90, 1 => -6_i64..0], 0_u8..12, -20_i16..140)
         .prop_map(|(forward, what, value)| Step { forward, what, value });
     prop::collection::vec(step, 1..120)
@@ -40,7 +43,7 @@ fn settings() -> impl Strategy<Value = LimitSettings> {
     )
 }
 
-fn entries(steps: &[Step]) -> Vec<Entry> {
+pub(crate) fn entries(steps: &[Step]) -> Vec<Entry> {
     let mut clock = 1_000;
     let mut received = 1_000;
     steps
@@ -212,7 +215,7 @@ fn naive(set: &LimitSettings, entries: &[Entry]) -> Vec<String> {
 }
 
 /// A store whose instance is always the same, so that ids can be compared.
-fn store() -> Store {
+pub(crate) fn store() -> Store {
     let store = Store::memory(&mut |bytes| bytes.fill(7));
     assert_eq!(store.signal(&asset("m"), &signal("t")).unwrap().0, 1);
     assert_eq!(store.signal(&asset("m"), &signal("other")).unwrap().0, 2);
@@ -224,11 +227,11 @@ fn rules(set: &LimitSettings) -> Arc<andon_contract::Contract> {
     Arc::new(contract(&["m"], &rules, Clock::Recorded))
 }
 
-fn drain(rules: &mut Loop, monotonic: Span) {
+pub(crate) fn drain(rules: &mut Loop, monotonic: Span) {
     while rules.step(Time(0), monotonic).unwrap() == Progress::Worked {}
 }
 
-fn told(store: &Store) -> Vec<StoredEvent> {
+pub(crate) fn told(store: &Store) -> Vec<StoredEvent> {
     let mut all = store.events_after(0, usize::MAX >> 1).unwrap();
     all.sort_by_key(|stored| stored.event.id);
     for stored in &mut all {
@@ -239,7 +242,7 @@ fn told(store: &Store) -> Vec<StoredEvent> {
 
 /// What happens between two pieces of the log.
 #[derive(Debug, Clone, Copy)]
-enum Between {
+pub(crate) enum Between {
     Nothing,
     Step,
     Crash,
@@ -264,53 +267,63 @@ proptest! {
     }
 
     #[test]
-    fn neither_cut_nor_crash_changes_an_event(
-        set in settings(),
-        steps in steps(),
-        cuts in prop::collection::vec((1_usize..20, between()), 1..40),
-    ) {
-        let entries = entries(&steps);
-        let contract = rules(&set);
+    fn neither_cut_nor_crash_changes_an_event(set in settings(), steps in steps(), cuts in cuts()) {
+        neither_cut_nor_crash(&rules(&set), &entries(&steps), &cuts)?;
+    }
+}
 
-        let whole = store();
-        let mut once = Loop::new(whole.clone(), Arc::clone(&contract), Time(0)).unwrap();
-        whole.append(vec![part(entries.clone())]).unwrap();
-        drain(&mut once, Span::ZERO);
+/// Lengths of pieces of the log, each with what happens behind it.
+pub(crate) type Cuts = Vec<(usize, Between)>;
 
-        let cut = store();
-        let mut rules = Loop::new(cut.clone(), Arc::clone(&contract), Time(0)).unwrap();
-        let mut rest = entries.as_slice();
-        let mut monotonic = Span::ZERO;
-        for (length, between) in cuts.iter().cycle() {
-            if rest.is_empty() {
-                break;
-            }
-            let (head, tail) = rest.split_at((*length).min(rest.len()));
-            rest = tail;
-            cut.append(vec![part(head.to_vec())]).unwrap();
-            match between {
-                Between::Nothing | Between::Crash => {}
-                Between::Step | Between::StepAndCrash | Between::SaveAndCrash => {
-                    if matches!(between, Between::SaveAndCrash) {
-                        monotonic = Span::from_nanos(monotonic.nanos() + 11 * SECOND);
-                    }
-                    rules.step(Time(0), monotonic).unwrap();
-                }
-                Between::Stop => rules.stop().unwrap(),
-            }
-            if !matches!(between, Between::Nothing | Between::Step) {
-                rules = Loop::new(cut.clone(), Arc::clone(&contract), Time(0)).unwrap();
-            }
+pub(crate) fn cuts() -> impl Strategy<Value = Cuts> {
+    prop::collection::vec((1_usize..20, between()), 1..40)
+}
+
+/// The rules of a contract make the same events of a log, however it is cut, and wherever the process ends.
+pub(crate) fn neither_cut_nor_crash(
+    contract: &Arc<Contract>,
+    entries: &[Entry],
+    cuts: &Cuts,
+) -> Result<(), TestCaseError> {
+    let whole = store();
+    let mut once = Loop::new(whole.clone(), Arc::clone(contract), Time(0)).unwrap();
+    whole.append(vec![part(entries.to_vec())]).unwrap();
+    drain(&mut once, Span::ZERO);
+
+    let cut = store();
+    let mut rules = Loop::new(cut.clone(), Arc::clone(contract), Time(0)).unwrap();
+    let mut rest = entries;
+    let mut monotonic = Span::ZERO;
+    for (length, between) in cuts.iter().cycle() {
+        if rest.is_empty() {
+            break;
         }
-        drain(&mut rules, monotonic);
-        prop_assert_eq!(told(&whole), told(&cut));
-        prop_assert_eq!(once.counts(), rules.counts());
-        prop_assert_eq!(rules.waiting().unwrap(), 0);
-        let stored = entries.iter().filter(|e| matches!(e, Entry::Sample(_))).count() as u64;
-        prop_assert_eq!(rules.counts().evaluated + rules.counts().late, stored);
-        for event in told(&cut) {
-            let (_, evidence) = cut.event(event.event.id).unwrap().unwrap();
-            prop_assert_eq!(&evidence, &whole.event(event.event.id).unwrap().unwrap().1, "{}", line(&event.event));
+        let (head, tail) = rest.split_at((*length).min(rest.len()));
+        rest = tail;
+        cut.append(vec![part(head.to_vec())]).unwrap();
+        match between {
+            Between::Nothing | Between::Crash => {}
+            Between::Step | Between::StepAndCrash | Between::SaveAndCrash => {
+                if matches!(between, Between::SaveAndCrash) {
+                    monotonic = Span::from_nanos(monotonic.nanos() + 11 * SECOND);
+                }
+                rules.step(Time(0), monotonic).unwrap();
+            }
+            Between::Stop => rules.stop().unwrap(),
+        }
+        if !matches!(between, Between::Nothing | Between::Step) {
+            rules = Loop::new(cut.clone(), Arc::clone(contract), Time(0)).unwrap();
         }
     }
+    drain(&mut rules, monotonic);
+    prop_assert_eq!(told(&whole), told(&cut));
+    prop_assert_eq!(once.counts(), rules.counts());
+    prop_assert_eq!(rules.waiting().unwrap(), 0);
+    let stored = entries.iter().filter(|e| matches!(e, Entry::Sample(_))).count() as u64;
+    prop_assert_eq!(rules.counts().evaluated + rules.counts().late, stored);
+    for event in told(&cut) {
+        let (_, evidence) = cut.event(event.event.id).unwrap().unwrap();
+        prop_assert_eq!(&evidence, &whole.event(event.event.id).unwrap().unwrap().1, "{}", line(&event.event));
+    }
+    Ok(())
 }
