@@ -19,5 +19,6 @@ pub fn init_files() -> Vec<(&'static str, &'static str)> {
         "identifiers/maintenance.yaml",
         "routes.yaml",
         "policies/ownership.yaml",
+        "tests/overheated.yaml",
     ]
 }

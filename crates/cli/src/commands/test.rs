@@ -60,7 +60,7 @@ fn page(report: &Report, all: bool, colour: bool) -> Vec<String> {
         lines.push(format!("   it could not be played to its end: {cause}"));
     }
     for part in &report.parts {
-        if part.passed() && !all {
+        if part.lines.is_empty() || (part.passed() && !all) {
             continue;
         }
         lines.push(format!("   {}", part.of));

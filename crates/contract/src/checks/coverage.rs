@@ -1,6 +1,9 @@
 //! Between sources and assets: assets that no source delivers, and messages that two sources read.
 
-use super::{assets::Assets, topics::constant};
+use super::{
+    assets::{AssetInfo, Assets},
+    topics::constant,
+};
 use crate::{
     codes,
     contract::{Class, Level, Source, SourceKind, Template, TopicMapping},
@@ -25,14 +28,24 @@ pub(crate) fn check(
     }
     for (name, info) in &assets.assets {
         let Some(class) = classes.good.get(&info.asset.class).map(|info| &info.class) else { continue };
-        let address = |source: &Name| info.asset.addresses.get(source).map_or(name.as_str(), String::as_str);
-        if sources.iter().any(|(source, is)| delivers(is, name, address(source), class)) {
+        if first(sources, name, info, class).is_some() {
             continue;
         }
         let message = format!("no source delivers a signal of the asset `{name}`");
         let finding = Finding::warning(codes::UNDELIVERED, info.spot, message);
         project.push(finding.help("read its topic, file or adapter in a source, or remove the asset"));
     }
+}
+
+/// The first source that may deliver signals of an asset.
+pub(super) fn first<'a>(
+    sources: &'a BTreeMap<Name, Source>,
+    name: &AssetName,
+    info: &AssetInfo,
+    class: &Class,
+) -> Option<&'a Name> {
+    let address = |source: &Name| info.asset.addresses.get(source).map_or(name.as_str(), String::as_str);
+    sources.iter().find(|(source, is)| delivers(is, name, address(source), class)).map(|(source, _)| source)
 }
 
 /// Whether a source may deliver a signal of an asset of this class.

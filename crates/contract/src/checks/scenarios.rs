@@ -1,6 +1,6 @@
 //! Scenarios: what is given can happen in this project, what is expected can be found in it.
 
-use super::{Known, assets::Assets, classes::Classes, schemas::SchemaSet, stem, systems::Systems};
+use super::{Known, assets::Assets, classes::Classes, coverage, schemas::SchemaSet, stem, systems::Systems};
 use crate::{
     codes,
     contract::{Answer, Expect, Expected, Given, Happening, OperationRef, Reply, Scenario, Source},
@@ -48,7 +48,12 @@ pub(crate) fn resolve(project: &Project, parts: &Parts<'_>) -> BTreeMap<Name, Sc
 fn scenario(project: &Project, parts: &Parts<'_>, file: &ScenarioFile, path: String) -> Option<Scenario> {
     let start = match &file.start {
         None => START,
-        Some(text) => Time::parse(text).map_err(|_| refuse_start(project, text)).ok()?,
+        Some(text) => Time::parse(text).unwrap_or_else(|_| {
+            // The rest of the file is looked at all the same.
+            let message = format!("`{}` is no moment", text.value);
+            project.push(refuse(text.spot, message, "RFC 3339, such as 2026-01-01T06:00:00Z", "correct it"));
+            START
+        }),
     };
     let mut given = Vec::new();
     for item in file.given.iter() {
@@ -81,11 +86,6 @@ fn scenario(project: &Project, parts: &Parts<'_>, file: &ScenarioFile, path: Str
     Some(Scenario { description: file.description.clone(), file: path, start, end, given, answers, expect })
 }
 
-fn refuse_start(project: &Project, text: &At<String>) {
-    let message = format!("`{}` is no moment", text.value);
-    project.push(refuse(text.spot, message, "RFC 3339, such as 2026-01-01T06:00:00Z", "correct it"));
-}
-
 fn refuse(spot: Spot, message: impl Into<String>, expected: &str, help: &str) -> Finding {
     Finding::error(codes::SCENARIO, spot, message).expected(expected).help(help)
 }
@@ -115,17 +115,19 @@ fn known_source(project: &Project, parts: &Parts<'_>, source: &At<crate::files::
     known.expect(project, codes::UNKNOWN_SOURCE, source.spot, "source", source.as_str())
 }
 
-/// The source that delivers a sample: the one that is named, or the only one.
-fn source(project: &Project, parts: &Parts<'_>, file: &GivenFile) -> Option<Name> {
-    match &file.source {
-        Some(source) => known_source(project, parts, source).then(|| source.value.0.clone()),
-        None if parts.sources.len() == 1 => parts.sources.keys().next().cloned(),
-        None => {
-            let message = "the project has several sources, and by the clock of one of them this sample is judged";
-            project.push(refuse(file.at.spot, message, "`source: NAME`", "name the source that delivers it"));
-            None
-        }
+/// The source that delivers a sample: the one that is named, or the first that may deliver signals of its asset.
+fn source(project: &Project, parts: &Parts<'_>, file: &GivenFile, asset: &AssetName) -> Option<Name> {
+    if let Some(source) = &file.source {
+        return known_source(project, parts, source).then(|| source.value.0.clone());
     }
+    let info = parts.assets.assets.get(asset)?;
+    let class = &parts.classes.good.get(&info.asset.class)?.class;
+    let found = coverage::first(parts.sources, asset, info, class).cloned();
+    if found.is_none() {
+        let message = format!("no source delivers signals of `{asset}`, and by the clock of one this sample is judged");
+        project.push(refuse(file.at.spot, message, "`source: NAME`", "name a source"));
+    }
+    found
 }
 
 /// The asset, the signal and the kind of its values.
@@ -158,9 +160,8 @@ fn samples(
     start: Time,
     given: &mut Vec<Given>,
 ) {
-    let (Some((asset, signal, kind)), Some(source)) = (signal(project, parts, of), source(project, parts, file)) else {
-        return;
-    };
+    let Some((asset, signal, kind)) = signal(project, parts, of) else { return };
+    let Some(source) = source(project, parts, file, &asset) else { return };
     let quality = match file.quality.as_ref().map(|word| word.value) {
         None | Some(QualityWord::Good) => Quality::GOOD,
         Some(QualityWord::Uncertain) => Quality::UNCERTAIN,

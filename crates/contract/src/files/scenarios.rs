@@ -56,7 +56,7 @@ pub(crate) struct GivenFile {
     /// The times of the samples are earlier than their receipt by this; default 0 s.
     #[serde(default)]
     pub(crate) delayed: Option<At<Duration>>,
-    /// The source that delivers them; default the only one.
+    /// The source that delivers them; default the first that delivers their asset.
     #[serde(default)]
     pub(crate) source: Option<At<Named>>,
     /// This source is disconnected.

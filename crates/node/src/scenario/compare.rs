@@ -86,7 +86,7 @@ pub(super) fn compare(scenario: &Scenario, found: &Found) -> Vec<Part> {
 
 fn of_event(event: &Event, start: Time) -> Row {
     let mut told = format!("{} {} {}", offset(event.time, start), event.kind, event.subject);
-    for field in ["change", "limit", "outcome", "state"] {
+    for field in ["change", "limit", "outcome"] {
         if let Some(text) = event.data.get(field).and_then(Json::as_str) {
             told.push(' ');
             told.push_str(text);
@@ -120,8 +120,8 @@ fn of_exception(row: &ExceptionRow) -> Row {
     Row { json: json!({ "kind": row.kind.word(), "owner": row.owner, "cause": row.cause }), told }
 }
 
-/// A moment as people count in a scenario: from its start.
-fn offset(time: Time, start: Time) -> String {
+/// A moment as people count in a scenario: from its start, to the millisecond.
+pub(super) fn offset(time: Time, start: Time) -> String {
     let millis = time.since(start).millis();
     let (sign, millis) = if millis < 0 { ("-", -millis) } else { ("", millis) };
     let (seconds, millis) = (millis / 1_000, millis % 1_000);

@@ -7,7 +7,6 @@ mod stage;
 pub use compare::{Line, LineKind, Part};
 
 use andon_contract::{Contract, contract::Scenario};
-use andon_model::span::Span;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -22,8 +21,8 @@ pub struct Report {
     pub file: String,
     /// Whether everything is as expected.
     pub passed: bool,
-    /// The time that passed in it.
-    pub played: Span,
+    /// The time that passed in it: hours, minutes, seconds.
+    pub played: String,
     /// Samples given.
     pub samples: usize,
     /// What is compared, part by part.
@@ -45,7 +44,7 @@ pub fn play(contract: &Arc<Contract>, name: &str, scenario: &Scenario) -> Report
         description: scenario.description.clone(),
         file: scenario.file.clone(),
         passed,
-        played: played.now.since(scenario.start),
+        played: compare::offset(played.now, scenario.start),
         samples: played.samples,
         parts,
         stopped,
