@@ -10,7 +10,10 @@ use andon_model::{
     AssetName, Event, ExceptionId, InstanceId, Name, Position, Quantity, SignalName, SiteName, Time, Value,
     quantity::decimal,
 };
-use andon_store::rows::{ExceptionKind, ExceptionRow, ExceptionState, RuleStateRow};
+use andon_store::{
+    KeptState,
+    rows::{Evidence, ExceptionKind, ExceptionRow, ExceptionState},
+};
 use serde_json::{Map, Value as Json, json};
 
 /// What an event of a state says besides its change.
@@ -39,9 +42,14 @@ impl Dress {
     }
 }
 
-/// The event of a change; an exception when it does not fit its schema, which is an error of ours
-/// and never a reason to say nothing.
-pub(crate) fn dress(contract: &Contract, identity: &Identity, dress: &Dress, change: Change, now: Time) -> Output {
+/// The event of a change, without its context.
+pub(crate) fn dress(
+    contract: &Contract,
+    identity: &Identity,
+    dress: &Dress,
+    change: Change,
+    now: Time,
+) -> (Event, Evidence) {
     let data = data(identity, dress, &change);
     let causation = (change.id != change.story).then(|| change.story.to_string());
     let kind = change.fact.event_type().word();
@@ -59,14 +67,30 @@ pub(crate) fn dress(contract: &Contract, identity: &Identity, dress: &Dress, cha
         recorded: now,
         data,
     };
+    (event, change.evidence)
+}
+
+/// The event with what is known of its context; an exception when it does not fit its schema, which is an error of ours
+/// and never a reason to say nothing.
+pub(crate) fn bear(
+    contract: &Contract,
+    identity: &Identity,
+    (mut event, evidence): (Event, Evidence),
+    context: Option<Json>,
+    now: Time,
+) -> Output {
+    event.recorded = now;
+    if let (Some(context), Some(data)) = (context, event.data.as_object_mut()) {
+        data.insert("context".to_owned(), context);
+    }
     match contract.schemas.check_event(&event) {
-        Ok(()) => Output::Event(Box::new(event), Box::new(change.evidence)),
+        Ok(()) => Output::Event(Box::new(event), Box::new(evidence)),
         Err(mismatch) => {
             let fingerprint = format!("rules/{}/{}/schema", identity.rule, identity.asset);
             let detail = format!("{}: {mismatch}", event.to_json(None));
             let cause = format!("an event of the rule {} does not fit its schema", identity.rule);
             let remedy = "This is an error of Andon, not of the project: report it with the particulars.";
-            exception(contract, fingerprint, Some(&dress.site), now, cause, detail, remedy)
+            exception(contract, fingerprint, Some(&event.site), now, cause, detail, remedy)
         }
     }
 }
@@ -74,7 +98,7 @@ pub(crate) fn dress(contract: &Contract, identity: &Identity, dress: &Dress, cha
 /// A stored state that cannot be read: its rule starts empty, and a person must know.
 pub(crate) fn unreadable(
     contract: &Contract,
-    row: &RuleStateRow,
+    row: &KeptState,
     cause: &str,
     site: Option<&SiteName>,
     now: Time,
@@ -159,6 +183,9 @@ fn alarm(dress: &Dress, kind: ChangeKind, alarm: &Alarm) -> Map<String, Json> {
     }
     put("signal", dress.signal.as_str().into());
     put("severity", alarm.severity.into());
+    if let Some(priority) = &alarm.priority {
+        put("priority", priority.as_str().into());
+    }
     if let Some(value) = alarm.value.as_ref().and_then(amount) {
         put("value", json!(Quantity { value, unit: dress.unit.clone() }));
     }

@@ -65,8 +65,10 @@ impl Guard {
         Seen { holds: self.holds, values }
     }
 
-    /// Takes up what an earlier one remembered of the signals that this one reads.
-    pub(crate) fn resume(&mut self, seen: Seen) {
+    /// Takes up what an earlier one remembered of the signals that this one reads; `None`: there were no conditions,
+    /// and so nothing was kept from beginning.
+    pub(crate) fn resume(&mut self, seen: Option<Seen>) {
+        let seen = seen.unwrap_or(Seen { holds: true, values: Vec::new() });
         self.holds = seen.holds;
         for (signal, value) in seen.values {
             let number = self.signals.iter().position(|known| *known == signal);

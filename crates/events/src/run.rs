@@ -1,22 +1,40 @@
 //! The loop: reads the log, lets the engine work, commits its outputs with the states that made them.
 
 use crate::{
+    context::Context,
     engine::{Counts, Engine, Moment, Output},
+    rotation::Rotation,
     states::Saved,
 };
 use andon_contract::Contract;
 use andon_model::{Entry, Mark, Name, Position, Time, sample::Part, span::Span};
-use andon_store::{Store, StoreError, rows::Write};
+use andon_store::{
+    KeptState, Store, StoreError,
+    rows::{RuleStateRow, Write},
+};
 use std::sync::Arc;
 
 /// Entries read in one step at most: so often a loop that is far behind looks up.
 pub const STEP_ENTRIES_MAX: usize = 65_536;
 /// Outputs committed at once at most, give or take those of one batch.
 pub const STEP_OUTPUTS_MAX: usize = 1_000;
+/// Evaluations in one step, give or take those of one entry: with many rules on a signal a step is as short as with few.
+const STEP_WORK_MAX: u64 = 1_000_000;
 /// The file of states is written at least so often while samples come.
 pub const STATES_EVERY: Span = Span::from_secs(10);
 /// Likewise, counted in entries.
 pub const STATES_EVERY_ENTRIES: u64 = 1_000_000;
+/// States put into the file in one step; more where the log is read so fast that the file would not keep up.
+const SLICE_STATES: usize = 1_000;
+/// So soon the disk is looked at again that writes a slice of states, when nothing else happens.
+const DISK_AGAIN: Span = Span::from_nanos(1_000_000);
+
+/// Rows of the context read at once.
+const FETCH_ROWS: usize = 5_000;
+/// Revisions of the context that changed nothing are kept so long, for backtests.
+pub const REVISIONS_KEPT: Span = Span::from_secs(7 * 86_400);
+/// So often some of them are forgotten.
+const FORGET_EVERY: Span = Span::from_secs(600);
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,52 +69,91 @@ pub struct Loop {
     writes: Vec<Write>,
     /// Entries from here on came after the start: their clocks go.
     live_from: Position,
+    /// When the last file of states was begun, in monotonic time.
     states_at: Option<Span>,
+    /// The place from which it begins.
     states_position: Position,
+    /// The next one, while it is being written: the one before counts until it is whole.
+    rotation: Option<Rotation>,
+    slice: usize,
+    /// The present moment of the last step.
+    now: Time,
+    /// The revision of the context that the file of states knows, and the one that the next file will know.
+    states_context: u64,
+    rotation_context: u64,
+    /// When revisions are to be forgotten next, in monotonic time.
+    forget_at: Option<Span>,
 }
 
 impl Loop {
     /// Takes up the rules where they were left. Refuses when a state has read further than the log
     /// reaches. What an edit of the rules ends is committed before this returns.
     pub fn new(store: Store, contract: Arc<Contract>, now: Time) -> Result<Self, StartError> {
-        let file = store.read_states()?;
+        let file = store.kept_states()?;
         let database = store.rule_states()?;
-        let positions: Vec<(String, Position)> = file
-            .iter()
-            .chain(&database)
-            .map(|row| (format!("the rule {} for {}", row.rule, row.asset), row.position))
-            .collect();
-        store.check_positions(&positions)?;
+        check_positions(&store, &file, &database)?;
+        let begun = !file.is_empty();
         let saved = Saved::merge(file, database, store.log_start()).map_err(StartError::States)?;
+        let same = begun && saved.clocks.revision == contract.revision;
         if saved.clocks.revision != contract.revision {
             mark_contract(&store, &contract)?;
         }
+        let mut saved = saved;
+        saved.context = known(&store, &contract, saved.clocks.context)?;
+        mark_context(&store, &contract, &saved)?;
         let mut outputs = Vec::new();
         let signals = store.signals()?;
         let engine = Engine::new(contract, store.instance(), &signals, saved, now, &mut outputs);
         let live_from = store.log_end();
         let states_position = engine.position();
-        let mut this = Self { store, engine, outputs, writes: Vec::new(), live_from, states_at: None, states_position };
-        this.commit()?;
-        this.store.write_states(&this.engine.all_rows())?;
+        let mut this = Self {
+            store,
+            engine,
+            outputs,
+            writes: Vec::new(),
+            live_from,
+            states_at: None,
+            states_position,
+            rotation: None,
+            slice: SLICE_STATES,
+            now,
+            states_context: 0,
+            rotation_context: 0,
+            forget_at: None,
+        };
+        // Where nothing was made, what lies there is what a crash now would find.
+        if this.commit(now)? || !same {
+            this.write_states()?;
+        }
         Ok(this)
+    }
+
+    /// Puts so many states into the file in one step. For tests, in which few states shall take many steps.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_slice(self, states: usize) -> Self {
+        Self { slice: states.max(1), ..self }
     }
 
     /// One step: `now` is UTC, `monotonic` any clock that never jumps. After an error nothing is
     /// lost and the same step can be tried again.
     pub fn step(&mut self, now: Time, monotonic: Span) -> Result<Progress, StoreError> {
-        let mut worked = self.commit()?;
-        worked |= self.read(now, monotonic)?;
-        self.commit()?;
-        self.save_states(monotonic)?;
+        self.now = now;
+        let mut worked = self.commit(now)?;
+        let entries = self.read(now, monotonic)?;
+        worked |= entries > 0;
+        self.commit(now)?;
+        worked |= self.save_states(monotonic, entries)?;
+        self.forget_context(now, monotonic)?;
         if worked {
             return Ok(Progress::Worked);
         }
         let (ticks, until) = self.engine.ticks(now, monotonic);
         if ticks.is_empty() {
             let unsaved = self.engine.position() != self.states_position;
-            let save = self.states_at.filter(|_| unsaved).map(|at| remaining(at, monotonic));
-            return Ok(Progress::Idle { until: [until, save].into_iter().flatten().min() });
+            let save = self.states_at.filter(|_| unsaved && self.rotation.is_none()).map(|at| remaining(at, monotonic));
+            let disk = self.rotation.is_some().then_some(DISK_AGAIN);
+            return Ok(Progress::Idle { until: [until, save, disk].into_iter().flatten().min() });
         }
         self.store.append(ticks)?;
         Ok(Progress::Worked)
@@ -104,8 +161,12 @@ impl Loop {
 
     /// Commits what waits and writes all states: a clean stop. The next start repeats nothing.
     pub fn stop(&mut self) -> Result<(), StoreError> {
-        self.commit()?;
-        self.write_states()
+        self.commit(self.now)?;
+        match self.write_states() {
+            // The reserve was released: there is room now.
+            Err(error) if error.is_full() => self.write_states(),
+            outcome => outcome,
+        }
     }
 
     /// The place up to which the log was read.
@@ -123,23 +184,75 @@ impl Loop {
         waiting(&self.store, self.engine.position())
     }
 
-    fn read(&mut self, now: Time, monotonic: Span) -> Result<bool, StoreError> {
-        let mut entries = 0;
-        while entries < STEP_ENTRIES_MAX && self.outputs.len() < STEP_OUTPUTS_MAX {
-            let Some(batch) = self.store.read(self.engine.position())? else { break };
+    /// Reads the revisions of the context up to one, for the engine to know when its mark comes.
+    fn fetch_context(&mut self, to: u64) -> Result<(), StoreError> {
+        let known = self.engine.context().revision();
+        let (mut revisions, mut objects) = (Vec::new(), Vec::new());
+        let mut after = known;
+        loop {
+            let some = self.store.context_revisions(after, to, FETCH_ROWS)?;
+            let Some(last) = some.last() else { break };
+            after = last.revision;
+            revisions.extend(some);
+        }
+        after = known;
+        loop {
+            let some = self.store.objects_since(after, to, FETCH_ROWS)?;
+            let Some(last) = some.last() else { break };
+            after = last.revision;
+            objects.extend(some);
+        }
+        self.engine.bring(revisions, objects);
+        Ok(())
+    }
+
+    /// Forgets revisions of the context that nobody asks for any more.
+    fn forget_context(&mut self, now: Time, monotonic: Span) -> Result<(), StoreError> {
+        let due = self.forget_at.is_none_or(|at| at <= monotonic);
+        if self.states_context == 0 || !due {
+            return Ok(());
+        }
+        self.forget_at = Some(Span::from_nanos(monotonic.nanos().saturating_add(FORGET_EVERY.nanos())));
+        let before = now.minus(REVISIONS_KEPT);
+        self.store.commit(vec![Write::ForgetRevisions(self.states_context, before)]).map(|_| ())
+    }
+
+    /// Reads on; how many entries it read.
+    fn read(&mut self, now: Time, monotonic: Span) -> Result<usize, StoreError> {
+        let (mut entries, mut work) = (0, 0);
+        while entries < STEP_ENTRIES_MAX && work < STEP_WORK_MAX && self.outputs.len() < STEP_OUTPUTS_MAX {
+            let from = self.engine.position();
+            let Some(batch) = self.store.read(from)? else { break };
             if !self.engine.knows(&batch) {
                 self.engine.learn(&self.store.signals()?);
             }
+            if let Some(revision) = self.engine.asks_for(&batch) {
+                self.fetch_context(revision)?;
+            }
             let live = batch.first >= self.live_from;
             let moment = Moment { now, monotonic: live.then_some(monotonic) };
-            self.engine.apply(&batch, moment, &mut self.outputs);
-            entries += batch.part.entries.len();
+            let left = STEP_WORK_MAX - work;
+            work += self.engine.apply_some(&batch, moment, STEP_OUTPUTS_MAX, left, &mut self.outputs);
+            let read = self.engine.position().offset.saturating_sub(from.offset);
+            entries += usize::try_from(read).unwrap_or(usize::MAX);
         }
-        Ok(entries > 0)
+        Ok(entries)
+    }
+
+    /// Everything that waits: outputs, then what they are corrected by.
+    fn commit(&mut self, now: Time) -> Result<bool, StoreError> {
+        let mut any = self.commit_outputs()?;
+        while let Some(correction) = self.engine.correction() {
+            let event = correction.event(&self.store, self.engine.contract(), now)?;
+            self.writes.extend(event.map(|event| Write::Event(Box::new(event), None)));
+            self.engine.corrected();
+            any = true;
+        }
+        Ok(self.commit_outputs()? || any)
     }
 
     /// One transaction: the outputs and the states that made them. What fails stays and is tried again.
-    fn commit(&mut self) -> Result<bool, StoreError> {
+    fn commit_outputs(&mut self) -> Result<bool, StoreError> {
         self.writes.extend(self.outputs.drain(..).map(Output::into_write));
         self.writes.extend(self.engine.take_touched().into_iter().map(Write::RuleState));
         if self.writes.is_empty() {
@@ -150,32 +263,71 @@ impl Loop {
         Ok(true)
     }
 
-    fn save_states(&mut self, monotonic: Span) -> Result<(), StoreError> {
+    /// Goes on with the file of states where it is time for it; says whether it did.
+    fn save_states(&mut self, monotonic: Span, entries: usize) -> Result<bool, StoreError> {
         let at = *self.states_at.get_or_insert(monotonic);
-        let position = self.engine.position();
-        if position == self.states_position {
-            return Ok(());
+        let Some(rotation) = &mut self.rotation else {
+            let position = self.engine.position();
+            let unsaved = position.offset.saturating_sub(self.states_position.offset);
+            let due = unsaved >= STATES_EVERY_ENTRIES || remaining(at, monotonic) <= Span::ZERO;
+            if position == self.states_position || !due {
+                return Ok(false);
+            }
+            self.rotation = Some(Rotation::begin(&self.store, &self.engine, monotonic)?);
+            self.rotation_context = self.engine.context().revision();
+            return self.save_states(monotonic, entries);
+        };
+        if !rotation.is_ready() {
+            return Ok(false);
         }
-        let entries = position.offset.saturating_sub(self.states_position.offset);
-        if remaining(at, monotonic) > Span::ZERO && entries < STATES_EVERY_ENTRIES {
-            return Ok(());
+        if rotation.is_whole() {
+            let (begun, from) = (rotation.begun(), rotation.from());
+            if let Some(rotation) = self.rotation.take() {
+                rotation.finish(&self.store)?;
+            }
+            self.states_at = Some(begun);
+            self.states_position = from;
+            self.states_context = self.rotation_context;
+            return Ok(true);
         }
-        self.write_states()?;
-        self.states_at = Some(monotonic);
-        Ok(())
+        // Half of what may be read until the next file is begun, at most, while this one is made.
+        let every = usize::try_from(STATES_EVERY_ENTRIES / 2).unwrap_or(usize::MAX);
+        let share = self.engine.state_count().saturating_mul(entries) / every;
+        if let Err(error) = rotation.advance(&self.store, &self.engine, self.slice.max(share)) {
+            // It is begun anew: what is whole is the one before.
+            self.rotation = None;
+            return Err(error);
+        }
+        Ok(true)
     }
 
+    /// All states at one place, at once.
     fn write_states(&mut self) -> Result<(), StoreError> {
-        self.store.write_states(&self.engine.all_rows())?;
+        self.rotation = None;
+        let mut rotation = Rotation::begin(&self.store, &self.engine, Span::ZERO)?;
+        while !rotation.is_whole() {
+            rotation.advance(&self.store, &self.engine, SLICE_STATES)?;
+        }
+        rotation.finish(&self.store)?;
         self.states_position = self.engine.position();
+        self.states_context = self.engine.context().revision();
         Ok(())
     }
+}
+
+/// Refuses states that have read further than the log reaches; the one that is farthest is named.
+fn check_positions(store: &Store, file: &[KeptState], database: &[RuleStateRow]) -> Result<(), StoreError> {
+    let of_file = file.iter().map(|kept| (kept.position, &kept.rule, &kept.asset));
+    let all = of_file.chain(database.iter().map(|row| (row.position, &row.rule, &row.asset)));
+    let farthest = [all.clone().max_by_key(|of| of.0), all.max_by_key(|of| of.0.offset)];
+    let named = farthest.into_iter().flatten().map(|(at, rule, asset)| (format!("the rule {rule} for {asset}"), at));
+    store.check_positions(&named.collect::<Vec<_>>())
 }
 
 /// What became of the samples of a stopped store, and how many wait: from the saved states and the log.
 pub fn conservation(store: &Store) -> Result<(Counts, u64), StartError> {
     let saved =
-        Saved::merge(store.read_states()?, store.rule_states()?, store.log_start()).map_err(StartError::States)?;
+        Saved::merge(store.kept_states()?, store.rule_states()?, store.log_start()).map_err(StartError::States)?;
     Ok((saved.clocks.counts, waiting(store, saved.position)?))
 }
 
@@ -195,6 +347,32 @@ pub fn waiting(store: &Store, from: Position) -> Result<u64, StoreError> {
 fn remaining(since: Span, monotonic: Span) -> Span {
     let left = since.nanos().saturating_add(STATES_EVERY.nanos()).saturating_sub(monotonic.nanos());
     Span::from_nanos(left.max(0))
+}
+
+/// What was known of the context at a revision.
+fn known(store: &Store, contract: &Contract, revision: u64) -> Result<Option<Context>, StoreError> {
+    if revision == 0 {
+        return Ok(None);
+    }
+    let mut context = Context::of(contract);
+    context.load(revision, store.context_tellers(revision)?, Vec::new());
+    let mut after = 0;
+    loop {
+        let some = store.objects_known(revision, after, FETCH_ROWS)?;
+        let Some((last, _)) = some.last() else { return Ok(Some(context)) };
+        after = *last;
+        context.load(revision, Vec::new(), some.into_iter().map(|(_, row)| row));
+    }
+}
+
+/// Repeats the mark of the last revision of the context, where whoever wrote it stopped before the log knew.
+fn mark_context(store: &Store, contract: &Contract, saved: &Saved) -> Result<(), StoreError> {
+    let Some(site) = contract.sites.keys().next() else { return Ok(()) };
+    let last = store.context_revision()?;
+    if last > saved.clocks.context && last > store.context_in_log(saved.position)? {
+        store.mark_context(site, last)?;
+    }
+    Ok(())
 }
 
 /// The mark from which on this contract holds. It belongs to the instance and stands under the

@@ -1,20 +1,23 @@
 //! A rule for one asset: its machine with what stands around it.
 
 use crate::{
-    birth::Dress,
-    context::Context,
+    birth::{self, Dress},
+    context::Known,
+    engine::Output,
     gate::{self, Gate, Opening},
     guard::Guard,
     identity::Identity,
-    rules::{Armed, Bench, Change, Machine},
+    rules::{Armed, Bench, Change, Fact, Machine},
     states::SavedState,
+    waiting::{self, WAITING_MAX, Waiting},
 };
-use andon_contract::contract::RuleSettings;
+use andon_contract::{Contract, contract::RuleSettings};
 use andon_model::{
-    Position, Sample, SignalName, Time,
+    Event, Position, Sample, SignalName, Time,
     sample::{Control, ControlAct},
 };
-use std::sync::Arc;
+use andon_store::rows::Evidence;
+use std::{collections::VecDeque, sync::Arc};
 
 /// The state of a rule for an asset.
 #[derive(Debug)]
@@ -36,10 +39,21 @@ pub(crate) struct Slot {
     settings: Arc<RuleSettings>,
     /// What stands between it and those who are told; `None`: it is open, and no alarm stands.
     pub(crate) gate: Option<Box<Gate>>,
+    /// Events that wait for newer context, in their order.
+    waiting: VecDeque<Waiting>,
     /// Whether its conditions began or ended to suppress it since its row was last written.
     moved: bool,
     /// Whether it made something since its row was last written.
     pub(crate) touched: bool,
+    /// When it is noted to be asked again.
+    pub(crate) noted: Noted,
+}
+
+/// The earliest times at which a state is noted to be asked again; [`Time::MAX`] where it is not.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    pub(crate) plant: Time,
+    pub(crate) utc: Time,
 }
 
 impl Slot {
@@ -67,8 +81,10 @@ impl Slot {
             guard: Guard::new(settings),
             settings: Arc::clone(settings),
             gate: None,
+            waiting: VecDeque::new(),
             moved: false,
             touched: false,
+            noted: Noted { plant: Time::MAX, utc: Time::MAX },
         }
     }
 
@@ -79,9 +95,10 @@ impl Slot {
         }
         let Some(machine) = Machine::resume(&settings.kind, saved.state.clone()) else { return false };
         self.machine = machine;
-        if let (Some(guard), Some(seen)) = (&mut self.guard, &saved.guard) {
-            guard.resume(seen.clone());
+        if let Some(guard) = &mut self.guard {
+            guard.resume(saved.guard.clone());
         }
+        self.waiting.clone_from(&saved.waiting);
         self.gate = saved.gate.clone().map(Box::new);
         if let (true, Some(gate)) = (settings.guard.suppress.is_empty(), &mut self.gate) {
             gate.suppressed = false;
@@ -96,8 +113,9 @@ impl Slot {
             site: self.dress.site.clone(),
             unit: self.dress.unit.clone(),
             source: None,
-            guard: self.guard.as_ref().map(|guard| guard.seen().clone()),
+            guard: self.guard.as_ref().map(|guard| guard.seen()),
             gate: self.gate.as_deref().cloned(),
+            waiting: self.waiting.clone(),
             state: self.machine.state(),
         }
     }
@@ -110,7 +128,7 @@ impl Slot {
         at: Position,
         sample: &Sample,
         late: bool,
-        context: &Context,
+        known: Known,
         out: &mut Vec<Change>,
     ) -> Armed {
         let number = usize::from(input);
@@ -121,7 +139,10 @@ impl Slot {
                 guard.sample(number - self.machine_inputs, at, sample);
             }
             if !late {
-                armed = self.ask(sample.time, context, out);
+                // What a message says together counts together: where it holds a sample of the rule's own signal, that
+                // one decides and not the one before it.
+                let begins = of_guard && !guard.awaits(at);
+                armed = self.ask(sample.time, known, begins.then_some(at), out);
             }
         }
         if !self.is_enabled() {
@@ -140,17 +161,42 @@ impl Slot {
         armed
     }
 
+    /// A sample that comes later in the message that is read, before any of the message is evaluated.
+    pub(crate) fn foresee(&mut self, input: u8, at: Position, sample: &Sample) {
+        let Some(guard) = &mut self.guard else { return };
+        match usize::from(input).checked_sub(self.machine_inputs) {
+            Some(number) => guard.sample(number, at, sample),
+            None => guard.comes(at),
+        }
+    }
+
+    /// Whether it has conditions.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guard.is_some()
+    }
+
+    /// Gives an alarm the severity and the priority of the table, where the rule has one.
+    pub(crate) fn rank(&self, change: &mut Change) {
+        if let (Some(guard), Fact::Alarm(alarm) | Fact::Suppressed(alarm, _)) = (&self.guard, &mut change.fact)
+            && let Some(line) = guard.line(alarm.level)
+        {
+            alarm.severity = line.severity;
+            alarm.priority.clone_from(&line.priority);
+        }
+    }
+
     /// Asks the conditions about a time; the gate closes and the machine hears of it, and what then is open is settled
-    /// by whoever asks.
-    fn ask(&mut self, time: Time, context: &Context, out: &mut Vec<Change>) -> Armed {
+    /// by whoever asks. `at` is the place of what made them change, where something may begin by it.
+    fn ask(&mut self, time: Time, known: Known, at: Option<Position>, out: &mut Vec<Change>) -> Armed {
         let Some(guard) = &mut self.guard else { return false };
-        let changed = guard.ask(&self.identity.asset, time, context);
+        let changed = guard.ask(&self.identity.asset, time, known);
         let suppressed = guard.suppressed();
         if suppressed != self.gate.as_ref().is_some_and(|gate| gate.suppressed) {
             self.gate.get_or_insert_default().suppressed = suppressed;
             self.moved = true;
         }
-        changed && self.is_enabled() && self.with_bench(out, |machine, bench| machine.guard(bench))
+        let by = at.map(|at| (at, time));
+        changed && self.is_enabled() && self.with_bench(out, |machine, bench| machine.guard(by, bench))
     }
 
     /// Whether it is evaluated at all.
@@ -170,10 +216,77 @@ impl Slot {
         std::mem::take(&mut self.moved)
     }
 
-    /// When its next timer in UTC ends: of its machine, or of a shelving.
+    /// Whether an event of it waits for newer context.
+    pub(crate) fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether its conditions read the context.
+    pub(crate) fn reads_context(&self) -> bool {
+        self.guard.is_some() && self.settings.guard.reads_context()
+    }
+
+    /// Lets an event go with what is known of its context, or lets it wait.
+    pub(crate) fn bear(
+        &mut self,
+        contract: &Contract,
+        dressed: (Event, Evidence),
+        known: Known,
+        now: Time,
+        out: &mut Vec<Output>,
+    ) {
+        let refs = known.refs(&self.identity.asset, dressed.0.time, &self.settings.guard);
+        let Some(until) = waiting::until(&self.settings.guard, &refs, known.utc, &self.waiting) else {
+            out.push(birth::bear(contract, &self.identity, dressed, refs.data, now));
+            return;
+        };
+        let (event, evidence) = dressed;
+        self.waiting.push_back(Waiting { until, event, evidence });
+        if self.waiting.len() > WAITING_MAX {
+            self.first_goes(contract, known, now, out);
+        }
+    }
+
+    /// Lets those events go whose context is no longer stale, or whose time is over; says whether any went.
+    pub(crate) fn let_go(&mut self, contract: &Contract, known: Known, now: Time, out: &mut Vec<Output>) -> bool {
+        let before = self.waiting.len();
+        while let Some(first) = self.waiting.front() {
+            let refs = known.refs(&self.identity.asset, first.event.time, &self.settings.guard);
+            if refs.stale.is_some() && known.utc <= first.until {
+                break;
+            }
+            self.first_goes(contract, known, now, out);
+        }
+        self.waiting.len() < before
+    }
+
+    fn first_goes(&mut self, contract: &Contract, known: Known, now: Time, out: &mut Vec<Output>) {
+        let Some(Waiting { event, evidence, .. }) = self.waiting.pop_front() else { return };
+        let refs = known.refs(&self.identity.asset, event.time, &self.settings.guard);
+        out.push(birth::bear(contract, &self.identity, (event, evidence), refs.data, now));
+    }
+
+    /// Another revision of the context is known from here on: its conditions are asked again about the newest time of
+    /// its clock.
+    pub(crate) fn reconsider(&mut self, at: Position, newest: Time, known: Known, out: &mut Vec<Change>) {
+        if !self.reads_context() {
+            return;
+        }
+        self.ask(newest, known, Some(at), out);
+        if !self.is_enabled() {
+            return;
+        }
+        if let Some(gate) = &mut self.gate {
+            gate.settle(&self.identity, self.dress.signal(), Opening::Sample(at, newest), out);
+            self.leave_idle();
+        }
+    }
+
+    /// When its next timer in UTC ends: of its machine, of a shelving, or of an event that waits.
     pub(crate) fn utc_deadline(&self) -> Option<Time> {
         let shelved = self.gate.as_ref().and_then(|gate| gate.deadline());
-        [self.machine.utc_deadline(), shelved].into_iter().flatten().min()
+        let waiting = self.waiting.front().map(|waiting| waiting.until);
+        [self.machine.utc_deadline(), shelved, waiting].into_iter().flatten().min()
     }
 
     /// Ends a shelving whose time was over before this time, UTC: by any entry of the asset, whatever its source.
@@ -207,13 +320,14 @@ impl Slot {
     }
 
     /// Fires what ended before these times, plant time and UTC.
-    pub(crate) fn fire(&mut self, plant: Time, utc: Time, context: &Context, out: &mut Vec<Change>) {
+    pub(crate) fn fire(&mut self, plant: Time, utc: Time, known: Known, out: &mut Vec<Change>) {
         if !self.is_enabled() {
             return;
         }
-        let deadline = self.machine.plant_deadline().filter(|deadline| *deadline < plant);
+        let by_plant = self.machine.plant_deadline().filter(|deadline| *deadline < plant);
+        let deadline = by_plant.or(self.machine.utc_deadline().filter(|deadline| *deadline < utc));
         if let Some(deadline) = deadline.filter(|_| self.guard.is_some()) {
-            self.ask(deadline, context, out);
+            self.ask(deadline, known, None, out);
         }
         self.with_bench(out, |machine, bench| machine.fire(plant, utc, bench));
         if let (Some(deadline), Some(gate)) = (deadline, &mut self.gate) {
@@ -233,7 +347,10 @@ impl Slot {
         let from = out.len();
         let mut bench = Bench { identity: &self.identity, signals: &self.dress.signals, holds, out: &mut *out };
         let done = work(&mut self.machine, &mut bench);
-        if out.len() > from {
+        for change in out.iter_mut().skip(from) {
+            self.rank(change);
+        }
+        if Gate::concerns(out, from) {
             let conditions = || gate::words(&self.settings.guard.suppress);
             let gate = self.gate.get_or_insert_default();
             gate.pass(&self.identity, self.dress.signal(), &conditions, out, from);

@@ -1,11 +1,11 @@
 //! Rule states as rows: what is written, and what a start makes of what it finds.
 
-use crate::{engine::Counts, gate::Gate, guard::Seen, rules::State};
+use crate::{context::Context, engine::Counts, gate::Gate, guard::Seen, rules::State, waiting::Waiting};
 use andon_model::{AssetName, Name, Position, SignalName, SiteName};
-use andon_store::rows::RuleStateRow;
+use andon_store::{KeptState, StatesFile, rows::RuleStateRow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The version that marks the row of the clocks; a rule's version is a hash and never has a colon.
 const CLOCKS: &str = "andon:clocks/1";
@@ -28,6 +28,9 @@ pub(crate) struct SavedState {
     /// What its gate remembers, where there is anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) gate: Option<Gate>,
+    /// Its events that wait for newer context.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub(crate) waiting: VecDeque<Waiting>,
     /// What its machine remembers.
     pub(crate) state: State,
 }
@@ -43,18 +46,19 @@ pub struct Clocks {
     pub newest: Vec<(u32, i64)>,
     /// The newest time of each clock, in ns.
     pub plant: Vec<(AssetName, Name, i64)>,
+    /// The revision of the context that is known.
+    #[serde(default)]
+    pub context: u64,
 }
 
 impl Clocks {
-    /// As a row of the file; it never goes into the database.
-    pub(crate) fn row(&self, position: Position) -> RuleStateRow {
-        RuleStateRow {
-            rule: Name::new("clocks").expect("it is a name"),
-            asset: AssetName::new("all").expect("it is a name"),
-            version: CLOCKS.to_owned(),
-            position,
-            state: serde_json::to_value(self).expect("names and numbers become JSON"),
-        }
+    /// Puts them into a file as a row, which stands at the place the file begins with; they never go into the database.
+    pub(crate) fn put(&self, file: &mut StatesFile) {
+        let (rule, asset) = (Name::new("clocks"), AssetName::new("all"));
+        let (rule, asset) = (rule.expect("it is a name"), asset.expect("it is a name"));
+        file.put(&rule, &asset, CLOCKS, file.from(), |bytes| {
+            serde_json::to_writer(bytes, self).expect("names and numbers become JSON");
+        });
     }
 }
 
@@ -66,31 +70,38 @@ pub struct Saved {
     /// The clocks at that position.
     pub clocks: Clocks,
     /// The states by rule and asset.
-    pub rows: BTreeMap<(Name, AssetName), RuleStateRow>,
+    pub rows: BTreeMap<(Name, AssetName), KeptState>,
+    /// What is known of the context at that position; `None`: nothing.
+    pub context: Option<Context>,
 }
 
 impl Saved {
     /// Joins the file beside the log and the rows of the database: of each state the one that has
     /// read further. `start` is where a log is read from that was never read.
-    pub fn merge(file: Vec<RuleStateRow>, database: Vec<RuleStateRow>, start: Position) -> Result<Self, String> {
+    pub fn merge(file: Vec<KeptState>, database: Vec<RuleStateRow>, start: Position) -> Result<Self, String> {
         let mut saved = Self { position: start, ..Self::default() };
-        let mut from_file = BTreeMap::new();
         for row in file {
-            if row.version == CLOCKS {
-                saved.position = row.position;
-                saved.clocks = serde_json::from_value(row.state).map_err(|e| format!("the clocks of rules: {e}"))?;
-            } else {
-                from_file.insert((row.rule.clone(), row.asset.clone()), row);
+            if row.version != CLOCKS {
+                saved.rows.insert((row.rule.clone(), row.asset.clone()), row);
+                continue;
             }
+            // One row, or several of which each has a piece.
+            let clocks = serde_json::from_slice(&row.state);
+            let Clocks { revision, counts, newest, plant, context } = clocks.map_err(|e| format!("the clocks of rules: {e}"))?;
+            saved.position = row.position;
+            saved.clocks.revision = revision;
+            saved.clocks.counts = counts;
+            saved.clocks.context = context;
+            saved.clocks.newest.extend(newest);
+            saved.clocks.plant.extend(plant);
         }
-        saved.rows = from_file;
         for row in database {
             let key = (row.rule.clone(), row.asset.clone());
             // At the same place the database wins: an edit commits there without reading on.
             let older =
                 saved.rows.get(&key).map_or(row.position < saved.position, |known| row.position < known.position);
             if !older {
-                saved.rows.insert(key, row);
+                saved.rows.insert(key, row.into());
             }
         }
         Ok(saved)
@@ -98,13 +109,17 @@ impl Saved {
 }
 
 /// The state of a row, or what is wrong with it.
-pub(crate) fn decode(row: &RuleStateRow) -> Result<SavedState, String> {
-    SavedState::deserialize(&renewed(&row.state)).map_err(|e| e.to_string())
+pub(crate) fn decode(row: &KeptState) -> Result<SavedState, String> {
+    let error = match serde_json::from_slice(&row.state) {
+        Ok(saved) => return Ok(saved),
+        Err(error) => error,
+    };
+    let Ok(Json::Object(map)) = serde_json::from_slice(&row.state) else { return Err(error.to_string()) };
+    SavedState::deserialize(&renewed(Json::Object(map))).map_err(|_| error.to_string())
 }
 
 /// A state as it is written today: those of earlier folders named the one signal they read `signal`.
-fn renewed(state: &Json) -> Json {
-    let mut state = state.clone();
+fn renewed(mut state: Json) -> Json {
     if let Some(map) = state.as_object_mut()
         && let Some(signal) = map.remove("signal")
     {
@@ -115,6 +130,11 @@ fn renewed(state: &Json) -> Json {
 
 pub(crate) fn encode(saved: &SavedState) -> Json {
     serde_json::to_value(saved).expect("a state is made of names and numbers")
+}
+
+/// Appends a state as JSON.
+pub(crate) fn write_state(saved: &SavedState, bytes: &mut Vec<u8>) {
+    serde_json::to_writer(bytes, saved).expect("a state is made of names and numbers");
 }
 
 /// Reads bytes as a stored state; whatever is accepted must read back the same. For fuzzing.
@@ -143,8 +163,12 @@ mod tests {
 
     #[test]
     fn of_each_state_the_one_that_has_read_further_is_taken() {
-        let clocks = Clocks::default().row(Position { epoch: 1, offset: 10 });
-        let file = vec![row("a", 10, json!("file")), row("b", 10, json!("file")), row("c", 10, json!("file")), clocks];
+        let clocks = |newest| {
+            let clocks = Clocks { newest: vec![newest], ..Clocks::default() };
+            KeptState { version: CLOCKS.into(), ..row("clocks", 10, json!(clocks)).into() }
+        };
+        let of = |rule| KeptState::from(row(rule, 10, json!("file")));
+        let file = vec![clocks((1, 1)), of("a"), of("b"), of("c"), clocks((2, 2))];
         let database = vec![
             row("a", 9, json!("database")),
             row("b", 10, json!("database")),
@@ -153,16 +177,18 @@ mod tests {
             row("late", 11, json!("database")),
         ];
         let saved = Saved::merge(file, database, Position::default()).unwrap();
-        let found: Vec<String> = saved.rows.values().map(|row| format!("{} {}", row.rule, row.state)).collect();
+        let text = |row: &KeptState| String::from_utf8(row.state.clone()).unwrap();
+        let found: Vec<String> = saved.rows.values().map(|row| format!("{} {}", row.rule, text(row))).collect();
         assert_eq!(found, [r#"a "file""#, r#"b "database""#, r#"c "database""#, r#"late "database""#]);
         assert_eq!(saved.position.offset, 10);
+        assert_eq!(saved.clocks.newest, [(1, 1), (2, 2)]);
     }
 
     #[test]
     fn a_log_that_was_never_read_is_read_from_its_start() {
         let start = Position { epoch: 1, offset: 4 };
         assert_eq!(Saved::merge(Vec::new(), Vec::new(), start).unwrap().position, start);
-        let damaged = RuleStateRow { state: json!(7), ..Clocks::default().row(start) };
+        let damaged = KeptState { version: CLOCKS.into(), ..row("clocks", 4, json!(7)).into() };
         assert!(Saved::merge(vec![damaged], Vec::new(), start).is_err());
     }
 
