@@ -62,6 +62,17 @@ impl PlantClock {
         self.newest.plus(self.elapsed_at(monotonic))
     }
 
+    /// The monotonic time at which it shows this time; before all where it is beyond already, `None` where it stands
+    /// before it.
+    pub fn reaches(&self, time: Time) -> Option<Span> {
+        let ahead = time.since(self.newest).nanos().saturating_sub(self.elapsed.nanos());
+        match self.since {
+            Some(since) => Some(Span::from_nanos(since.nanos().saturating_add(ahead))),
+            None if ahead < 0 => Some(Span::from_nanos(i64::MIN)),
+            None => None,
+        }
+    }
+
     fn elapsed_at(&self, monotonic: Span) -> Span {
         let running = self.since.map_or(0, |since| monotonic.nanos().saturating_sub(since.nanos()).max(0));
         Span::from_nanos(self.elapsed.nanos().saturating_add(running))

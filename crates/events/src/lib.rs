@@ -21,19 +21,24 @@
 //! restart, a naive reference on random series); the recorded temperature of a real machine; and
 //! the whole loop under crashes in `andon-sim`.
 
+pub mod alarms;
 mod birth;
 pub mod clock;
 pub mod context;
+pub mod corrections;
 pub mod diagram;
 pub mod engine;
 pub mod evidence;
 mod gate;
 mod guard;
 pub mod identity;
+pub mod objects;
+mod rotation;
 pub mod rules;
 pub mod run;
 mod slot;
 mod states;
+mod waiting;
 
 pub use engine::{Counts, Engine, Output};
 pub use run::{Loop, Progress, StartError};
