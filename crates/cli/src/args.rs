@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Shelves alarms, disables rules for assets, and takes that back
     Alarms(Alarms),
+    /// Gives business objects: orders, lots, requests that no system is read for
+    Objects(Objects),
     /// Takes care of exceptions
     Exceptions(Exceptions),
     /// Takes care of the files of samples
@@ -86,7 +88,10 @@ pub(crate) struct Check {
     /// The folder of the project
     #[arg(default_value = ".")]
     pub(crate) dir: PathBuf,
-    /// Prints JSON, one problem a line, or the summary
+    /// Prints the parameters of all assets instead of the summary, each with the place where it was set
+    #[arg(long)]
+    pub(crate) parameters: bool,
+    /// Prints JSON, one problem or parameter a line, or the summary
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -140,11 +145,23 @@ pub(crate) struct Feed {
     /// max, real, or xN: N times as fast as recorded
     #[arg(long, default_value = "max", value_name = "SPEED")]
     pub(crate) speed: String,
+    /// Of recordings of an adapter: which one comes first
+    #[arg(long, value_enum, default_value_t = Order::Time)]
+    pub(crate) order: Order,
     /// Of a recording of an adapter: where the source is waited for [default: the adapter of the source]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
     #[command(flatten)]
     pub(crate) instance: Where,
+}
+
+/// The order in which recordings are played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Order {
+    /// The oldest first
+    Time,
+    /// As they stand in the files; older ones behind newer ones come late
+    File,
 }
 
 #[derive(Debug, clap::Args)]
@@ -161,8 +178,8 @@ pub(crate) struct Office {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
-    /// events, runs, tasks, calls, attempts, exceptions, quarantine, samples, last, series, gaps, sources, contracts,
-    /// historian, alarms
+    /// events, runs, tasks, calls, attempts, exceptions, quarantine, samples, last, series, gaps, sources, objects,
+    /// reads, contracts, historian, alarms
     pub(crate) kind: String,
     /// Of samples, last and series: of this asset, in the order of time, over log and historian
     #[arg(long, value_name = "NAME")]
@@ -201,7 +218,7 @@ pub(crate) struct List {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
-    /// An id (ev_, ru_, ca_, ex_), a call's reference, a document's number, or a sample's epoch/offset
+    /// An id (ev_, ru_, ca_, ex_), a call's reference, a document's number, an object's name, or a sample's epoch/offset
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) instance: Where,
@@ -209,6 +226,27 @@ pub(crate) struct Show {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) instance: Where,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Objects {
+    #[command(subcommand)]
+    pub(crate) command: ObjectsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ObjectsCommand {
+    /// Gives the objects of a file to a running instance; the same twice is one version
+    Put(ObjectsPut),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ObjectsPut {
+    /// JSON: an object `{"name": "ProductionOrder/hamburg/1000123", "object": {...}, "from": ..., "assets": [...]}`, a list
+    /// of them, or one a line; - reads from stdin
+    pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) instance: Where,
 }

@@ -19,7 +19,7 @@ fn recording() -> PathBuf {
         return file;
     }
     eprintln!("data: synthetic");
-    root().join("examples/machine-tool/data/lathe_synthetic.shdr")
+    root().join("examples/cnc-cell/data/lathe_synthetic.shdr")
 }
 
 /// What a recording must give, computed without the program: by item the distinct times and values, how many values
@@ -89,7 +89,7 @@ struct Lathe {
 fn lathe() -> Lathe {
     let dir = tempfile::tempdir().unwrap();
     let project = dir.path().join("project");
-    copy_project(&root().join("examples/machine-tool"), &project);
+    copy_project(&root().join("examples/cnc-cell"), &project);
     let port = free_port();
     let address = format!("shdr://127.0.0.1:{port}");
     let source = project.join("sources/lathe.yaml");
@@ -239,7 +239,7 @@ fn a_killed_instance_doubles_nothing_and_tells_what_it_may_have_missed() {
 #[test]
 fn an_adapter_without_signs_of_life_is_read() {
     let lathe = lathe();
-    let text = fs::read_to_string(root().join("examples/machine-tool/data/lathe_synthetic.shdr")).unwrap();
+    let text = fs::read_to_string(root().join("examples/cnc-cell/data/lathe_synthetic.shdr")).unwrap();
     let listener = TcpListener::bind(("127.0.0.1", lathe.port)).unwrap();
     let sent = text.clone();
     let adapter = thread::spawn(move || {

@@ -9,7 +9,7 @@ const ROWS: u64 = 150_000;
 fn a_killed_instance_takes_every_row_of_a_file_once() {
     let dir = tempfile::tempdir().unwrap();
     let (project, data, drop) = (dir.path().join("project"), dir.path().join("data"), dir.path().join("drop"));
-    copy_project(&root().join("examples/machine-tool"), &project);
+    copy_project(&root().join("examples/cnc-cell"), &project);
     fs::create_dir(&drop).unwrap();
     fs::remove_file(project.join("sources/lathe.yaml")).unwrap();
     let source = format!(

@@ -59,7 +59,7 @@ impl Recording {
     }
 }
 
-/// Reads a recording and finds its sessions. A session begins where the time goes back by more than a minute, and with
+/// Reads a recording and finds its sessions, in the order of the file. A session begins where the time goes back by more than a minute, and with
 /// a line that names the same items as the first line of the recording. The times of documents about tools are those
 /// of the tools and tell nothing.
 pub fn recording(name: &str, file: impl Read, zone: &Zone) -> Result<Recording, FeedError> {
@@ -90,7 +90,6 @@ pub fn recording(name: &str, file: impl Read, zone: &Zone) -> Result<Recording, 
         let cause = "no line of SHDR with a time is in the file";
         return Err(FeedError::new(name, cause, "name a recording of an adapter: `time|item|value` in each line"));
     }
-    sessions.sort_by_key(|session| session.start);
     Ok(Recording { sessions })
 }
 

@@ -188,7 +188,8 @@ impl State {
 
     /// The source is there again, and says something of this time.
     pub fn back(&mut self, to: Time) {
-        if self.is_away() {
+        // What came later than it happened says nothing of now.
+        if self.blind.is_some_and(|blind| !blind.bad && to >= blind.from) {
             self.see_again(to);
         }
     }

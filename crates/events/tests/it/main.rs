@@ -1,6 +1,8 @@
 //! Everything that is tested from outside, in one program.
 
 #[cfg(test)]
+mod cnc;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod context;
@@ -30,8 +32,6 @@ mod many;
 mod nab;
 #[cfg(test)]
 mod measures;
-#[cfg(test)]
-mod objects;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! `andon feed` of a recording of an MTConnect adapter: listens as the adapter would and plays it to the source.
 
 use super::{Counted, refused};
-use crate::{args::Feed, output};
+use crate::{
+    args::{Feed, Order},
+    output,
+};
 use andon_contract::{Contract, contract::SourceKind};
 use andon_edge::{
     feed::{
@@ -104,7 +107,9 @@ fn read(args: &Feed, zone: &Zone) -> Result<Recording, FeedError> {
         let read = recording(&name, Counted(opened, Arc::new(AtomicU64::new(0))), zone)?;
         all.sessions.extend(read.sessions);
     }
-    all.sessions.sort_by_key(|session| session.start);
+    if args.order == Order::Time {
+        all.sessions.sort_by_key(|session| session.start);
+    }
     Ok(all)
 }
 
