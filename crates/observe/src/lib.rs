@@ -22,6 +22,7 @@ pub mod health;
 pub mod lineage;
 pub mod metrics;
 pub mod narrate;
+pub mod oee;
 pub mod rows;
 pub mod seams;
 
