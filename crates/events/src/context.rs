@@ -70,6 +70,8 @@ pub struct Context {
     objects: AHashMap<String, Arc<Valid>>,
     tellers: AHashMap<Arc<str>, Told>,
     fetched: BTreeMap<u64, Fetched>,
+    /// Up to this revision everything was fetched.
+    fetched_to: u64,
     /// Where the assets of the contract stand.
     sites: AHashMap<AssetName, SiteName>,
     lines: AHashMap<SiteName, BTreeMap<String, Vec<AssetName>>>,
@@ -124,8 +126,10 @@ impl Context {
         latest(self.assets.get(asset)?.get(number)?, time)
     }
 
-    /// Keeps what was read of the revisions behind this one until the log reaches them; what was kept before goes.
-    pub fn bring(&mut self, revisions: Vec<RevisionRow>, objects: Vec<ObjectRow>) {
+    /// Keeps what was read of the revisions behind this one and up to `to` until the log reaches them; what was kept
+    /// before goes.
+    pub fn bring(&mut self, to: u64, revisions: Vec<RevisionRow>, objects: Vec<ObjectRow>) {
+        self.fetched_to = to;
         self.fetched.clear();
         for row in revisions {
             let revision = row.revision;
@@ -136,9 +140,13 @@ impl Context {
         }
     }
 
-    /// The log has reached this revision: from here on it is known. What it corrects of what was known before.
+    /// The log has reached this revision: from here on it is known. What it corrects of what was known before. Where its
+    /// rows were not brought nothing is known of it, and the next one that is brought has them.
     pub(crate) fn reach(&mut self, revision: u64) -> Vec<Correction> {
         let mut all = Vec::new();
+        if revision > self.fetched_to {
+            return all;
+        }
         while let Some(entry) = self.fetched.first_entry().filter(|entry| *entry.key() <= revision) {
             let (number, fetched) = entry.remove_entry();
             if number > self.revision {
@@ -173,10 +181,15 @@ impl Context {
             }
             changed.insert(object);
         }
-        for ((asset, name), was) in before {
-            let Some(list) = self.assets.get_mut(&asset).and_then(|lists| lists.get_mut(name)) else { continue };
-            corrections(&asset, name, (revision, self.at), &was, list, &changed, all);
-            bound(list, &mut self.objects);
+        for ((asset, name), was) in &before {
+            let list = self.assets.get(asset).and_then(|lists| lists.get(*name)).map_or(&[][..], Vec::as_slice);
+            corrections(asset, *name, (revision, self.at), was, list, &changed, all);
+        }
+        // Nothing but the lists must hold an object when they are bounded.
+        for (asset, name) in before.into_keys() {
+            if let Some(list) = self.assets.get_mut(&asset).and_then(|lists| lists.get_mut(name)) {
+                bound(list, &mut self.objects);
+            }
         }
     }
 
@@ -322,4 +335,112 @@ fn counts(guard: &Guard, name: &str) -> bool {
 
 fn whole_seconds(span: Span) -> Span {
     Span::from_secs(span.nanos() / 1_000_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn name(text: &str) -> AssetName {
+        AssetName::new(text).unwrap()
+    }
+
+    /// Two machines of line `one` and a third elsewhere.
+    fn context() -> Context {
+        let mut this = Context::default();
+        let site = SiteName::new("hamburg").unwrap();
+        let line = [name("a"), name("b")].to_vec();
+        this.lines.entry(site.clone()).or_default().insert("one".into(), line);
+        for asset in ["a", "b", "c"] {
+            this.sites.insert(name(asset), site.clone());
+        }
+        this
+    }
+
+    fn order(number: u64, from: i64, to: Option<i64>, assets: &[&str], line: Option<&str>) -> ObjectRow {
+        ObjectRow {
+            site: SiteName::new("hamburg").unwrap(),
+            kind: "ProductionOrder".into(),
+            number: number.to_string(),
+            revision: 0,
+            known: Time(0),
+            from: Some(Time(from)),
+            to: to.map(Time),
+            assets: assets.iter().map(|text| name(text)).collect(),
+            line: line.map(str::to_owned),
+            origin: "erp".into(),
+            data: json!({ "number": number }),
+        }
+    }
+
+    /// Lets a revision bring these.
+    fn tell(context: &mut Context, objects: Vec<ObjectRow>) -> usize {
+        let revision = context.revision + 1;
+        let objects = objects.into_iter().map(|row| ObjectRow { revision, ..row }).collect();
+        context.bring(revision, vec![RevisionRow { revision, ..RevisionRow::new(Time(0), "erp", None) }], objects);
+        context.reach(revision).len()
+    }
+
+    fn at(context: &Context, asset: &str, time: i64) -> Option<String> {
+        context.at(&name(asset), "order", Time(time)).map(|valid| valid.object.rsplit('/').next().unwrap().to_owned())
+    }
+
+    #[test]
+    fn an_object_moves_from_asset_to_asset() {
+        let mut context = context();
+        assert_eq!(tell(&mut context, vec![order(1, 10, None, &["c", "nowhere"], Some("one"))]), 3);
+        assert_eq!(
+            ["a", "b", "c"].map(|of| at(&context, of, 10)),
+            [const { Some(()) }; 3].map(|one| one.map(|()| "1".into()))
+        );
+        assert_eq!((at(&context, "a", 9), at(&context, "nowhere", 10)), (None, None));
+        assert_eq!(tell(&mut context, vec![order(1, 10, Some(20), &["b"], None)]), 3, "two lose it, one at its end");
+        assert_eq!(["a", "b", "c"].map(|of| at(&context, of, 10)), [None, Some("1".into()), None]);
+        assert_eq!(at(&context, "b", 20), None);
+        assert_eq!(tell(&mut context, vec![order(1, 10, Some(10), &["b"], None)]), 1, "it is valid no more");
+        assert!(context.objects.is_empty());
+    }
+
+    #[test]
+    fn what_was_not_brought_is_not_known() {
+        let mut context = context();
+        assert!(context.reach(1).is_empty());
+        assert_eq!(context.revision(), 0);
+        context.bring(2, Vec::new(), vec![ObjectRow { revision: 1, ..order(1, 0, None, &["a"], None) }]);
+        context.reach(3);
+        assert_eq!(context.revision(), 0, "not even a part of it");
+        context.reach(2);
+        assert_eq!((context.revision(), at(&context, "a", 1)), (2, Some("1".into())));
+    }
+
+    #[test]
+    fn of_many_the_newest_are_kept_and_those_that_have_not_ended() {
+        let mut context = context();
+        let most = KEPT_MAX as u64;
+        tell(&mut context, vec![order(0, 0, None, &["a", "b"], None)]);
+        for n in 1..=most + 100 {
+            let from = i64::try_from(n).unwrap() * 10;
+            tell(&mut context, vec![order(n, from, Some(from + 5), &["a"], None)]);
+        }
+        let list = &context.assets[&name("a")][0];
+        assert_eq!((list.len(), context.objects.len()), (KEPT_MAX, KEPT_MAX));
+        assert_eq!((at(&context, "a", 12), at(&context, "a", 6_101)), (Some("0".into()), Some("610".into())));
+        // Another version of one that is forgotten changes nothing.
+        assert_eq!(tell(&mut context, vec![order(1, 10, Some(16), &["a"], None)]), 1);
+        assert_eq!(context.objects.len(), KEPT_MAX);
+        // A start reads the same.
+        let mut again = self::context();
+        again.load(
+            7,
+            Vec::new(),
+            (0..=most + 100).map(|n| {
+                let from = i64::try_from(n).unwrap() * 10;
+                if n == 0 { order(0, 0, None, &["a", "b"], None) } else { order(n, from, Some(from + 5), &["a"], None) }
+            }),
+        );
+        let names =
+            |of: &Context| of.assets[&name("a")][0].iter().map(|valid| valid.object.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&again), names(&context));
+    }
 }

@@ -33,6 +33,8 @@ const DISK_AGAIN: Span = Span::from_nanos(1_000_000);
 const FETCH_ROWS: usize = 5_000;
 /// Revisions of the context that changed nothing are kept so long, for backtests.
 pub const REVISIONS_KEPT: Span = Span::from_secs(7 * 86_400);
+/// So long whoever told a revision has for its mark before it is repeated.
+const MARK_WAIT: Span = Span::from_secs(1);
 /// So often some of them are forgotten.
 const FORGET_EVERY: Span = Span::from_secs(600);
 
@@ -83,6 +85,10 @@ pub struct Loop {
     rotation_context: u64,
     /// When revisions are to be forgotten next, in monotonic time.
     forget_at: Option<Span>,
+    /// The store's count of changed rows when the log was last compared with them.
+    rows_seen: u64,
+    /// A revision of the context that the log does not tell of, and since when that is seen, in monotonic time.
+    lacking: Option<(u64, Span)>,
 }
 
 impl Loop {
@@ -120,6 +126,8 @@ impl Loop {
             states_context: 0,
             rotation_context: 0,
             forget_at: None,
+            rows_seen: u64::MAX,
+            lacking: None,
         };
         // Where nothing was made, what lies there is what a crash now would find.
         if this.commit(now)? || !same {
@@ -149,11 +157,12 @@ impl Loop {
             return Ok(Progress::Worked);
         }
         let (ticks, until) = self.engine.ticks(now, monotonic);
+        let lacking = self.repeat_mark(monotonic)?;
         if ticks.is_empty() {
             let unsaved = self.engine.position() != self.states_position;
             let save = self.states_at.filter(|_| unsaved && self.rotation.is_none()).map(|at| remaining(at, monotonic));
             let disk = self.rotation.is_some().then_some(DISK_AGAIN);
-            return Ok(Progress::Idle { until: [until, save, disk].into_iter().flatten().min() });
+            return Ok(Progress::Idle { until: [until, save, disk, lacking].into_iter().flatten().min() });
         }
         self.store.append(ticks)?;
         Ok(Progress::Worked)
@@ -202,8 +211,34 @@ impl Loop {
             after = last.revision;
             objects.extend(some);
         }
-        self.engine.bring(revisions, objects);
+        self.engine.bring(to, revisions, objects);
         Ok(())
+    }
+
+    /// Lets the log say of the last revision of the context what it lacks: whoever told it got no room for the mark.
+    /// The log is read; the span after which it is time.
+    fn repeat_mark(&mut self, monotonic: Span) -> Result<Option<Span>, StoreError> {
+        let rows = self.store.change_of_rows();
+        if rows == self.rows_seen && self.lacking.is_none() {
+            return Ok(None);
+        }
+        self.rows_seen = rows;
+        let last = self.store.context_revision()?;
+        if last <= self.engine.context().revision() {
+            self.lacking = None;
+            return Ok(None);
+        }
+        // Whoever tells it is given time to write the mark himself.
+        let (of, since) = *self.lacking.get_or_insert((last, monotonic));
+        let waited = monotonic.nanos().saturating_sub(since.nanos());
+        if of != last || waited < MARK_WAIT.nanos() {
+            self.lacking = if of == last { self.lacking } else { Some((last, monotonic)) };
+            return Ok(Some(Span::from_nanos(MARK_WAIT.nanos().saturating_sub(waited).max(1))));
+        }
+        let Some(site) = self.engine.contract().sites.keys().next().cloned() else { return Ok(None) };
+        self.store.mark_context(&site, last)?;
+        self.lacking = None;
+        Ok(Some(Span::from_nanos(1)))
     }
 
     /// Forgets revisions of the context that nobody asks for any more.

@@ -23,9 +23,9 @@ impl Engine {
         batch.part.entries.iter().filter_map(told).max().filter(|told| *told > self.context.revision())
     }
 
-    /// Takes the rows of the revisions behind the one that is known.
-    pub fn bring(&mut self, revisions: Vec<RevisionRow>, objects: Vec<ObjectRow>) {
-        self.context.bring(revisions, objects);
+    /// Takes the rows of the revisions behind the one that is known and up to `to`.
+    pub fn bring(&mut self, to: u64, revisions: Vec<RevisionRow>, objects: Vec<ObjectRow>) {
+        self.context.bring(to, revisions, objects);
     }
 
     /// What was corrected and is not told yet, the oldest first.

@@ -429,6 +429,14 @@ fn a_start_repeats_the_mark_that_the_log_lacks() {
     feed(&store, "10 101");
     settle(&mut rules, 10);
     assert_eq!(alarms(&store), ["10 activated: "], "the log does not say so yet");
+    let other = self::store();
+    let of_other = |rules: &mut Loop, monotonic| rules.step(at(10), Span::from_secs(monotonic)).unwrap();
+    let mut running = open(&other, &contract);
+    while of_other(&mut running, 0) == Progress::Worked {}
+    other.commit(vec![Write::ContextRevision(RevisionRow::new(at(10), "api", None))]).unwrap();
+    assert_eq!(of_other(&mut running, 1), Progress::Idle { until: Some(Span::from_secs(1)) });
+    of_other(&mut running, 2);
+    assert_eq!(other.context_in_log(other.log_start()).unwrap(), 1, "nor does it have to wait for a start");
     drop(rules);
     rules = open(&store, &contract);
     feed(&store, "11 99");

@@ -7,7 +7,7 @@ use crate::{
 use andon_contract::contract::{Condition, Guard, Test, What, WhenStale, Word};
 use andon_events::{Loop, Progress};
 use andon_model::{Entry, Mark, Quality, Time, sample::Part, span::Span};
-use andon_store::{ObjectRow, RevisionRow, Store, Write};
+use andon_store::{Fault, ObjectRow, RevisionRow, Store, Write};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -111,7 +111,8 @@ proptest! {
     fn neither_cuts_nor_crashes_nor_early_rows_change_an_event(
         all in happenings(),
         guard in guards(),
-        cuts in prop::collection::vec((1..9_usize, 0..3_u8), 1..20),
+        cuts in prop::collection::vec((1..9_usize, 0..5_u8), 1..20),
+        faults in prop::collection::vec(0..9_u64, 1..9),
     ) {
         let contract = plant("High 100, OnDelay 20 s, OffDelay 5 s", &guard);
         let (revisions, parts) = script(&all);
@@ -128,7 +129,12 @@ proptest! {
         }
         // And once in pieces, each with all its rows beforehand, and with crashes and stops between them.
         let cut = store();
-        let open = || Loop::new(cut.clone(), Arc::clone(&contract), Time(0)).unwrap();
+        let mut faults = faults.iter().cycle();
+        let open = || loop {
+            if let Ok(rules) = Loop::new(cut.clone(), Arc::clone(&contract), Time(0)) {
+                break rules;
+            }
+        };
         let mut rules = open();
         let mut next = revisions.iter();
         let mut left = &parts[..];
@@ -151,8 +157,22 @@ proptest! {
             }
             match then {
                 0 => settle(&mut rules),
+                // A write fails, before or after it is done: the step is tried again, or everything ends there.
+                1 | 2 => {
+                    let skipped = faults.next().unwrap();
+                    cut.plan_fault(*skipped, if *then == 1 { Fault::Before } else { Fault::After });
+                    for _ in 0..3 {
+                        if rules.step(Time(0), Span::ZERO).is_err() && skipped % 2 == 0 {
+                            rules = open();
+                        }
+                    }
+                    // What did not fail yet shall not be a write of the test.
+                    for _ in 0..10 {
+                        drop(cut.commit(Vec::new()));
+                    }
+                }
                 // A crash: what is not kept is read again.
-                1 => {
+                3 => {
                     rules.step(Time(0), Span::ZERO).unwrap();
                     rules = open();
                 }
