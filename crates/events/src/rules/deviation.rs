@@ -68,7 +68,7 @@ impl State {
                 Some((number, raw)) if self.phase.is_moved_by(set, number, bench.holds) => self.waits = Some(raw.time),
                 Some(_) => {
                     self.waits = None;
-                    self.judge(set, bench);
+                    self.judge(set, None, bench);
                 }
                 None => {}
             }
@@ -94,8 +94,12 @@ impl State {
         Some((number, raw))
     }
 
-    fn judge(&mut self, set: &Settings, bench: &mut Bench) {
-        let Some((number, raw)) = self.number() else { return };
+    /// Judges the deviation of now; `by` is what made it count, where that was neither value nor setpoint.
+    fn judge(&mut self, set: &Settings, by: Option<(Position, Time)>, bench: &mut Bench) {
+        let Some((number, mut raw)) = self.number() else { return };
+        if let Some((position, time)) = by {
+            (raw.position, raw.time) = (position, raw.time.max(time));
+        }
         let Self { value: Some(value), setpoint: Some(setpoint), phase, .. } = self else { return };
         let samples = || {
             let in_order = value.position < setpoint.position;
@@ -110,9 +114,15 @@ impl State {
         });
     }
 
-    /// What else must hold does not any more.
-    pub fn guard(&mut self, bench: &Bench) -> Armed {
-        self.phase.guard(bench)
+    /// What else must hold does not any more, or holds again: then a deviation that stands beyond a limit begins, at
+    /// the time of what made it hold. One that waits for the clock begins with it.
+    pub fn guard(&mut self, set: &Settings, by: Option<(Position, Time)>, bench: &mut Bench) -> Armed {
+        let before = self.deadline(set);
+        self.phase.guard(bench);
+        if bench.holds && by.is_some() && self.waits.is_none() && matches!(self.phase, Phase::Normal) {
+            self.judge(set, by, bench);
+        }
+        is_sooner(before, self.deadline(set))
     }
 
     /// The plant time at which its next timer runs out, or a number has waited long enough.
@@ -126,7 +136,7 @@ impl State {
             // A timer that ends at the time of a number ends after it.
             alarms_are(Condition::Deviation, bench, |bench| self.phase.fire(set, waits, bench));
             self.waits = None;
-            self.judge(set, bench);
+            self.judge(set, None, bench);
         }
         alarms_are(Condition::Deviation, bench, |bench| self.phase.fire(set, clock, bench));
     }

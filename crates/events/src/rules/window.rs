@@ -5,6 +5,7 @@
 //! - A window closes as a timer does, `lateness` after its end: just before the first sample of the clock that is later,
 //!   or by a tick. Until then it takes late samples too. Its number has the time of its end, and so has whatever that
 //!   decides; the delays of the levels run in the same time, `lateness` behind the clock.
+//! - An empty window has no timer: it is open until a newer sample of the signal, or a window behind it that closes.
 //! - A window with fewer good samples than `at-least` has no number: like a bad value it never starts, ends or delays
 //!   anything. An empty one has none either, but for `count`: there it is 0, told once until the next sample comes.
 //! - The statistics of a stretch of `every` are carried on sample by sample; samples themselves are kept for percentiles
@@ -143,6 +144,9 @@ impl State {
         if !late {
             // Another source may have taken over, whose clock has fired nothing here.
             self.fire(set, sample.time, bench);
+            // Windows that were empty had no timer; what is older than they reach comes too late for them as well.
+            let passed = sample.time.minus(self.shape.lateness).0.saturating_sub(1).div_euclid(self.shape.every);
+            self.closed = self.closed.max(passed);
         }
         let stretch = self.shape.stretch(sample.time);
         let open = stretch.saturating_add(self.shape.parts) > self.closed;

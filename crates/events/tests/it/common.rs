@@ -85,7 +85,11 @@ pub(crate) fn contract(assets: &[&str], rules: &[(&str, RuleKind)], clock: Clock
     };
     let rule_of = |(rule, kind): &(&str, RuleKind)| {
         let unit = if matches!(kind, RuleKind::Stale(_)) { "1" } else { "mm/s" };
-        let settings = Arc::new(RuleSettings::plain(kind.clone(), unit, &format!("{kind:?}")));
+        let mut settings = RuleSettings::plain(kind.clone(), unit, &format!("{kind:?}"));
+        if matches!(kind, RuleKind::Deviation(_)) {
+            settings.inputs.push(signal("other"));
+        }
+        let settings = Arc::new(settings);
         let of = assets.iter().map(|a| (asset(a), settings.clone())).collect();
         (name(rule), Rule { class: name("machine"), signal: signal("t"), assets: of })
     };
@@ -128,7 +132,7 @@ pub(crate) fn sample(number: u32, time: i64, received: i64, quality: Quality, va
 
 /// Lines of `second value`, where the value may be followed by `!` (bad), `?` (uncertain), `r`
 /// (retained) or `u` (retained, untimed) and `@second` (received); `second other` is a sample of
-/// another signal of the same clock; `tick second` and `tick second @second` are marks.
+/// another signal of the same clock, `second other value` with a value; `tick second` and `tick second @second` are marks.
 pub(crate) fn timeline(text: &str) -> Vec<Entry> {
     text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).map(entry).collect()
 }
@@ -149,13 +153,14 @@ fn entry(line: &str) -> Entry {
     }
     let time = seconds(words[0]);
     let mut made = sample(1, time, received.unwrap_or(time), Quality::GOOD, 0.0);
-    if words[1] == "other" {
+    let mut word = words[1];
+    if word == "other" {
         made.signal = SignalNo(2);
-        return Entry::Sample(made);
+        word = words.get(2).copied().unwrap_or("0");
     }
-    let value = words[1].trim_end_matches(['!', '?', 'r', 'u']);
+    let value = word.trim_end_matches(['!', '?', 'r', 'u']);
     made.value = Value::F64(value.parse().unwrap());
-    for flag in words[1][value.len()..].chars() {
+    for flag in word[value.len()..].chars() {
         match flag {
             '!' => made.quality = Quality::BAD,
             '?' => made.quality = Quality::UNCERTAIN,
