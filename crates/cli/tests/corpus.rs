@@ -29,6 +29,7 @@ const TARGETS: [(&str, Entry); 15] = [
     ("historian_file", andon_store::historian::fuzz),
     ("answer", andon_systems::fuzz),
     ("rule_state", andon_events::fuzz),
+    ("waveform", andon_events::rules::spectrum::fuzz),
     ("run_memory", andon_workflows::fuzz),
 ];
 

@@ -17,7 +17,7 @@ use crate::{
     evidence::{Gather, Raw},
     identity::{Cause, ChangeKind, EventType},
 };
-use andon_contract::contract::{Feature, LimitLevel, SpectrumSettings, Waveform};
+use andon_contract::contract::{Band, Feature, LimitLevel, SpectrumSettings, Waveform, WaveformFormat};
 use andon_model::{EventId, Position, Quality, Sample, Time, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -173,6 +173,36 @@ impl Unreadable {
             time: judged.time,
             fact: Fact::Other(EventType::Condition, fields),
             evidence: Gather::from(Raw::new(at, judged)).finish(bench.signal()),
+        }
+    }
+}
+
+/// Reads bytes as a block and works every feature out of it, for a fuzz target: the first byte chooses the format. Never
+/// panics, and what it finds is a number.
+#[doc(hidden)]
+pub fn fuzz(data: &[u8]) {
+    let Some((which, data)) = data.split_first() else { return };
+    let format =
+        WaveformFormat::ALL.into_iter().cycle().nth(usize::from(*which)).map_or(WaveformFormat::Json, |(f, _)| f);
+    let value = match format {
+        WaveformFormat::Json => Value::Text(String::from_utf8_lossy(data).into_owned().into()),
+        WaveformFormat::F32Le | WaveformFormat::F64Le | WaveformFormat::I16Le => Value::Bytes(data.into()),
+    };
+    let waveform = Waveform { format, rate: 10_240.0, scale: f64::from(*which) };
+    let Ok(samples) = block::decode(&waveform, &value) else { return };
+    let band = Band { from: 300.0, to: 5_120.0 };
+    let all = [
+        Feature::VelocityRms(band),
+        Feature::Band(band),
+        Feature::Rms,
+        Feature::Peak,
+        Feature::CrestFactor,
+        Feature::Kurtosis,
+    ];
+    let mut plan = feature::Plan::default();
+    for of in all {
+        if let Ok(found) = feature::feature(of, waveform.rate, samples.clone(), &mut plan) {
+            assert!(found.is_finite() && found >= 0.0, "{of:?} is {found}");
         }
     }
 }

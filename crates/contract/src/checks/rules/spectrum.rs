@@ -100,13 +100,20 @@ fn feature(project: &Project, raw: Raw, rate: f64) -> Option<Feature> {
         project.push(finding.expected("`velocity-rms`, or `{ band: { from: 500 Hz, to: 2 kHz } }`").help("name one"));
         None
     };
+    let slow = || {
+        let half = rate / 2.0;
+        let message =
+            format!("a waveform of {rate} Hz tells nothing above {half} Hz, and velocity-rms reaches to 1 kHz");
+        let finding = Finding::error(codes::FEATURE, raw.spot, message);
+        let help =
+            format!("correct the rate, or name the band: `{{ velocity-rms: {{ from: 10 Hz, to: {half} Hz }} }}`");
+        project.push(finding.expected("a rate of at least 2 kHz").help(help));
+        None
+    };
     if tree.scalar(raw.spot.node).is_some() {
         let word: At<String> = read(&project.findings, raw.spot)?;
         return match word.as_str() {
-            "velocity-rms" if VELOCITY_BAND.to > rate / 2.0 => tell(&format!(
-                "a waveform of {rate} Hz tells nothing above {} Hz, and velocity-rms reaches to 1 kHz",
-                rate / 2.0
-            )),
+            "velocity-rms" if VELOCITY_BAND.to > rate / 2.0 => slow(),
             "velocity-rms" => Some(Feature::VelocityRms(VELOCITY_BAND)),
             "rms" => Some(Feature::Rms),
             "peak" => Some(Feature::Peak),
