@@ -414,6 +414,7 @@ impl Standing {
             level: self.level,
             outcome: self.outcome.clone(),
             severity: self.severity,
+            priority: None,
             since: self.since,
             value: self.value.as_ref().map(|raw| raw.value.clone()),
             setting: self.setting,

@@ -170,6 +170,14 @@ impl Slot {
         }
     }
 
+    /// Asks the conditions that an edit brought, before anything else is read: what they do not know does not hold.
+    /// Those that read the context are asked with the next sample, about its time.
+    pub(crate) fn edited(&mut self, now: Time, known: Known, out: &mut Vec<Change>) {
+        if !self.settings.guard.reads_context() {
+            self.ask(now, known, None, out);
+        }
+    }
+
     /// Whether it has conditions.
     pub(crate) fn is_guarded(&self) -> bool {
         self.guard.is_some()

@@ -131,6 +131,7 @@ impl Engine {
             );
             let at = slot.position;
             slot.with_bench(&mut self.changes, |machine, bench| machine.after_edit(at, now, &reason, bench));
+            slot.edited(now, Known { context: &self.context, utc: Time::MIN }, &mut self.changes);
         }
         if let Some(asset) = self.assets.get_mut(slot.asset as usize) {
             asset.states.push(index);

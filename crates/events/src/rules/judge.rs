@@ -286,6 +286,7 @@ impl Phase {
                     Made::Itself(_) => {
                         pending.gather.push(raw.clone());
                         pending.tail.restart(raw);
+                        pending.number = None;
                     }
                     Made::From(samples) => {
                         pending.tail = samples();

@@ -350,7 +350,7 @@ impl Machine {
     pub fn guard(&mut self, by: Option<(Position, Time)>, bench: &mut Bench) -> Armed {
         match self {
             Self::Limit(settings, state) => state.guard(settings, by, bench),
-            Self::Deviation(_, state) => state.guard(bench),
+            Self::Deviation(settings, state) => state.guard(settings, by, bench),
             Self::RateOfChange(_, state) => state.guard(bench),
             Self::Window(_, state) => state.guard(bench),
             // What is taken while they do not hold is no point of a chart.

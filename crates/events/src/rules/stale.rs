@@ -79,6 +79,7 @@ impl Active {
                 level: None,
                 outcome: None,
                 severity: self.severity,
+                priority: None,
                 since: self.since,
                 value: None,
                 setting: None,

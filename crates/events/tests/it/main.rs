@@ -17,6 +17,8 @@ mod diagrams;
 #[cfg(test)]
 mod floor;
 #[cfg(test)]
+mod floor_random;
+#[cfg(test)]
 mod gate;
 #[cfg(test)]
 mod gate_random;
