@@ -41,7 +41,7 @@ pub use init::init_files;
 pub use load::{FILES_MAX, Loaded, PROJECT_MAX_BYTES, from_files, load};
 pub use problem::{PROBLEMS_MAX, Problem, Severity};
 pub use schemas::json_schemas;
-pub use summary::{Guarantee, Summary, summary};
+pub use summary::{Guarantee, Resolved, Summary, parameters, summary};
 pub use tree::{DEPTH_MAX, FILE_MAX_BYTES};
 
 /// Reads bytes as the files of a project, for a fuzz target: a line `== path` begins a file. Never panics.

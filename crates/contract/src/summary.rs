@@ -4,7 +4,7 @@ use crate::{
     Contract,
     contract::{
         HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, RateSettings, ReduceBy, RuleKind, RuleSettings,
-        Source, SourceKind, Subscriber, System, TopicMapping, WindowSettings,
+        Setting, Source, SourceKind, Subscriber, System, TopicMapping, WindowSettings,
     },
 };
 use andon_model::span::Span;
@@ -40,6 +40,41 @@ pub struct Guarantee {
     pub word: &'static str,
     /// In a sentence.
     pub text: String,
+}
+
+/// A parameter of an asset, and where its value comes from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Resolved {
+    /// The asset.
+    pub asset: String,
+    /// `<signal>.<key>`, `<signal>.<kind>.<key>` or `<signal>.<rule>.<key>`.
+    pub parameter: String,
+    /// As it is written: a number, or a duration.
+    pub value: String,
+    /// The unit of the number in UCUM, where it is the signal's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Where it was set: the file and the line.
+    pub from: String,
+}
+
+/// The parameters of all assets as they hold, by asset and name.
+pub fn parameters(contract: &Contract) -> Vec<Resolved> {
+    let mut all = Vec::new();
+    for (name, asset) in &contract.assets {
+        let signals = contract.classes.get(&asset.class).map(|class| &class.signals);
+        for (parameter, is) in &asset.parameters {
+            // Keys of limits are in the unit of their signal.
+            let signal = parameter.rsplit_once('.').and_then(|(signal, _)| signals?.get(signal));
+            let (value, unit) = match is.value {
+                Setting::Number(number) => (number.to_string(), signal.map(|signal| signal.unit.clone())),
+                Setting::Span(span) => (span.to_string(), None),
+            };
+            let (asset, parameter, from) = (name.to_string(), parameter.clone(), is.from.clone());
+            all.push(Resolved { asset, parameter, value, unit: unit.filter(|unit| unit != "1"), from });
+        }
+    }
+    all
 }
 
 /// The summary of a contract.
