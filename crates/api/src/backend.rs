@@ -3,6 +3,7 @@
 use crate::{
     alarms::{Control, ControlQuery},
     kind::Kind,
+    objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     posts::{Admission, Post, Taken},
     problem::Problem,
     samples::{
@@ -45,6 +46,10 @@ pub trait Backend: Send + Sync + 'static {
     fn seal(&self) -> Result<Historian, Problem>;
     /// Tries messages of an exception again that were set aside.
     fn replay(&self, exception: &str, query: &ReplayQuery) -> Result<Replay, Problem>;
+    /// An object with its versions.
+    fn object(&self, of: &ObjectRef) -> Result<ObjectHistory, Problem>;
+    /// Takes an object that is given; returns once it is durable.
+    fn put_object(&self, put: &ObjectPut) -> Result<ObjectGiven, Problem>;
     /// Shelves alarms, disables their rule, or takes that back; returns once it is durable.
     fn control(&self, query: &ControlQuery) -> Result<Control, Problem>;
     /// Lets a post in before its body is read, or says why not.

@@ -26,6 +26,10 @@ pub enum Kind {
     Gaps,
     /// Sources with their condition and counts.
     Sources,
+    /// Business objects, each as its newest version.
+    Objects,
+    /// What is read from systems, and how that stands.
+    Reads,
     /// Activated contracts.
     Contracts,
     /// Files of the historian.
@@ -48,7 +52,7 @@ pub struct Listed {
 }
 
 /// All kinds.
-pub const KINDS: [Listed; 13] = [
+pub const KINDS: [Listed; 15] = [
     Listed { kind: Kind::Events, word: "events", schema: "Event", about: "Canonical events as CloudEvents." },
     Listed { kind: Kind::Runs, word: "runs", schema: "Run", about: "Runs of workflows and where they stand." },
     Listed { kind: Kind::Tasks, word: "tasks", schema: "Task", about: "Completed tasks of runs." },
@@ -93,6 +97,18 @@ pub const KINDS: [Listed; 13] = [
         word: "sources",
         schema: "Source",
         about: "Sources with their condition and counts.",
+    },
+    Listed {
+        kind: Kind::Objects,
+        word: "objects",
+        schema: "ObjectVersion",
+        about: "Business objects, each as its newest version; `asset` finds those of an asset.",
+    },
+    Listed {
+        kind: Kind::Reads,
+        word: "reads",
+        schema: "Read",
+        about: "What is read from systems, and how that stands.",
     },
     Listed {
         kind: Kind::Contracts,

@@ -3,7 +3,7 @@
 use crate::{
     alarms, backend,
     kind::{KINDS, Kind},
-    openapi_posts, posts, problem, samples, types,
+    objects, openapi_posts, posts, problem, samples, types,
 };
 use serde_json::{Value as Json, json};
 use utoipa::OpenApi;
@@ -32,6 +32,11 @@ use utoipa::OpenApi;
         types::Sample,
         types::Gap,
         types::ContractRevision,
+        objects::ObjectVersion,
+        objects::ObjectBody,
+        objects::ObjectGiven,
+        objects::ObjectHistory,
+        objects::Read,
         alarms::Alarm,
         alarms::Control,
         samples::SamplePage,
@@ -104,6 +109,7 @@ pub fn document() -> Json {
     put("/v1/samples/count", count());
     put("/v1/historian/seal", seal());
     put("/v1/exceptions/{id}/replay", replay());
+    put("/v1/objects/{type}/{site}/{number}", object());
     put("/v1/alarms/{rule}/{asset}/{act}", control());
     put("/v1/sources/{source}/samples", openapi_posts::samples());
     put("/v1/sources/{source}/events", openapi_posts::events());
@@ -112,6 +118,35 @@ pub fn document() -> Json {
         object.insert("servers".to_owned(), json!([{"url": "http://127.0.0.1:8730"}]));
     }
     document
+}
+
+/// One object: asked for, and given.
+fn object() -> Json {
+    let text = json!({"type": "string"});
+    let parameters = [
+        parameter("type", "path", "The type: `ProductionOrder`.", &text),
+        parameter("site", "path", "The site.", &text),
+        parameter("number", "path", "Its number in the system of record; a slash in it is written `%2F`.", &text),
+    ];
+    let mut conditions = parameters.to_vec();
+    conditions.push(parameter("If-Match", "header", "The ETag of the version that is to be replaced.", &text));
+    conditions.push(parameter("If-None-Match", "header", "`*`: only where there is no such object yet.", &text));
+    json!({
+        "get": {
+            "summary": "An object with its versions.", "operationId": "object", "parameters": parameters,
+            "responses": {"200": answer("The object; its ETag is the revision.", "ObjectHistory"), "default": problem()}
+        },
+        "put": {
+            "summary": "Gives an object. The same twice is one version, one event.", "operationId": "put-object",
+            "parameters": conditions,
+            "requestBody": {"required": true, "content": {"application/json": {
+                "schema": {"$ref": "#/components/schemas/ObjectBody"}}}},
+            "responses": {
+                "200": answer("It is durable.", "ObjectGiven"),
+                "412": problem(), "422": problem(), "default": problem()
+            }
+        }
+    })
 }
 
 fn answer(about: &str, schema: &str) -> Json {

@@ -84,6 +84,11 @@ impl Problem {
         Self::new(409, "conflict", "something else is under way", detail)
     }
 
+    /// 412: it is not what was expected.
+    pub fn precondition(detail: impl Into<String>) -> Self {
+        Self::new(412, "precondition", "it is not what was expected", detail)
+    }
+
     /// 413: more than is taken at once.
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::new(413, "too-large", "the body is larger than is taken at once", detail)

@@ -4,6 +4,7 @@ use crate::{
     alarms,
     backend::Backend,
     kind::{KINDS, Kind},
+    objects::{self, ObjectPut, ObjectRef},
     openapi, posts,
     problem::Problem,
     query,
@@ -40,6 +41,7 @@ pub fn router(backend: Shared) -> Router {
         .route("/v1/samples/count", get(count))
         .route("/v1/historian/seal", post(seal))
         .route("/v1/exceptions/{id}/replay", post(replay))
+        .route("/v1/objects/{type}/{site}/{number}", get(object).put(put_object))
         .route("/v1/alarms/{rule}/{asset}/{act}", post(control))
         .route("/v1/sources/{source}/samples", post(posts::samples))
         .route("/v1/sources/{source}/events", post(posts::events));
@@ -160,6 +162,31 @@ async fn replay(
     own_origin(&headers)?;
     let query = query::replay(&pairs(&uri)?)?;
     Ok(Json(ask(backend, move |b| b.replay(&id, &query)).await?).into_response())
+}
+
+async fn object(
+    State(backend): State<Shared>,
+    Path((kind, site, number)): Path<(String, String, String)>,
+) -> Result<Response, Problem> {
+    let of = ObjectRef { kind, site, number };
+    let found = ask(backend, move |b| b.object(&of)).await?;
+    let revision = found.object.get("revision").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    Ok(([(header::ETAG, format!("\"{revision}\""))], Json(found)).into_response())
+}
+
+async fn put_object(
+    State(backend): State<Shared>,
+    Path((kind, site, number)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Result<Response, Problem> {
+    own_origin(&headers)?;
+    let expected = objects::expected(&headers)?;
+    let body = serde_json::from_slice(&body)
+        .map_err(|e| Problem::request(format!("the body is not JSON: {e}")).remedy("send `{\"object\": { ... }}`"))?;
+    let put = ObjectPut { of: ObjectRef { kind, site, number }, body, expected };
+    let given = ask(backend, move |b| b.put_object(&put)).await?;
+    Ok(([(header::ETAG, format!("\"{}\"", given.revision))], Json(given)).into_response())
 }
 
 async fn control(

@@ -32,6 +32,9 @@ pub struct Status {
     pub findings: Vec<Finding>,
     /// Sources with their condition.
     pub sources: Vec<Source>,
+    /// What is read from systems, and how that stands.
+    #[serde(default)]
+    pub reads: Vec<crate::objects::Read>,
     /// What is kept, by kind and state.
     pub counts: BTreeMap<String, u64>,
     /// How the historian stands.

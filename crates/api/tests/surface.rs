@@ -3,6 +3,7 @@
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
     alarms::{Control, ControlQuery},
+    objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     posts::{Admission, POST_MAX_BYTES, Post, Taken, What},
     routes::router,
     samples::{
@@ -56,6 +57,16 @@ impl Backend for Few {
     }
     fn seal(&self) -> Result<Historian, Problem> {
         Ok(Historian { files: 1, ..Historian::default() })
+    }
+    fn object(&self, of: &ObjectRef) -> Result<ObjectHistory, Problem> {
+        let name = format!("{}/{}/{}", of.kind, of.site, of.number);
+        Ok(ObjectHistory { name, object: json!({"revision": 7}), versions: Vec::new() })
+    }
+    fn put_object(&self, put: &ObjectPut) -> Result<ObjectGiven, Problem> {
+        if put.expected.is_some_and(|expected| expected != 7) {
+            return Err(Problem::precondition("it has the revision 7"));
+        }
+        Ok(ObjectGiven { name: put.of.number.clone(), revision: 8, changed: !put.body.is_null(), event: None })
     }
     fn control(&self, query: &ControlQuery) -> Result<Control, Problem> {
         let (rule, asset, act) = (query.rule.clone(), query.asset.clone(), query.act.word().to_owned());
@@ -179,4 +190,24 @@ fn the_document_is_the_one_that_is_checked_in() {
     }
     let kept = std::fs::read_to_string(path).unwrap_or_default();
     assert!(kept == made, "docs/reference/openapi.json is not what the types say: run with ANDON_REGENERATE=1");
+}
+
+#[tokio::test]
+async fn an_object_is_asked_for_and_given_with_its_entity_tag() {
+    let (status, _, body) = ask("GET", "/v1/objects/ProductionOrder/home/10%2F7", "localhost", vec![]).await;
+    assert_eq!((status, body["name"].as_str()), (StatusCode::OK, Some("ProductionOrder/home/10/7")));
+    let put = async |tag: &str, body: &str| {
+        let request =
+            Request::builder().method("PUT").uri("/v1/objects/ProductionOrder/home/1").header("host", "localhost");
+        let request = if tag.is_empty() { request } else { request.header("if-match", tag) };
+        let request = request.body(Body::from(body.to_owned())).expect("a request");
+        let response = router(Arc::new(Few)).oneshot(request).await.expect("an answer");
+        let tag = response.headers().get("etag").map(|tag| tag.to_str().expect("text").to_owned());
+        (response.status().as_u16(), tag)
+    };
+    assert_eq!(put("", "{}").await, (200, Some("\"8\"".to_owned())));
+    assert_eq!(put("\"7\"", "{}").await.0, 200);
+    assert_eq!(put("\"6\"", "{}").await.0, 412);
+    assert_eq!(put("6", "{}").await.0, 400);
+    assert_eq!(put("", "{").await.0, 400);
 }

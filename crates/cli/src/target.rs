@@ -7,6 +7,7 @@ use crate::{
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
     alarms::{ACTOR, Act, Control, ControlQuery},
+    objects::{ObjectGiven, ObjectPut, ObjectRef},
     samples::{
         CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
         SeriesQuery,
@@ -170,6 +171,19 @@ impl Target {
         }
     }
 
+    /// Gives an object.
+    pub(crate) fn put_object(&self, put: &ObjectPut) -> anyhow::Result<ObjectGiven> {
+        match self {
+            Self::Stopped(backend) => backend.put_object(put).map_err(refused),
+            Self::Running(remote) => {
+                let ObjectRef { kind, site, number } = &put.of;
+                let path = format!("/v1/objects/{}/{}/{}", encode(kind), encode(site), encode(number));
+                let request = remote.client.put(format!("{}{path}", remote.base)).json(&put.body);
+                Ok(serde_json::from_value(remote.answer(request)?)?)
+            }
+        }
+    }
+
     /// Does something to alarms.
     pub(crate) fn control(&self, query: &ControlQuery) -> anyhow::Result<Control> {
         match self {
@@ -215,7 +229,12 @@ impl Target {
 
 /// A problem as a failure of the command.
 fn refused(problem: Problem) -> anyhow::Error {
-    failure(NO, format!("{}: {}", problem.title, problem.detail), problem.remedy.unwrap_or_default())
+    // One place says more than the sentence above it.
+    let placed = match problem.problems.as_slice() {
+        [one] => format!(" (at {}: {})", one.at, one.detail),
+        _ => String::new(),
+    };
+    failure(NO, format!("{}: {}{placed}", problem.title, problem.detail), problem.remedy.unwrap_or_default())
 }
 
 impl Remote {

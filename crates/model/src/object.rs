@@ -1,6 +1,6 @@
-//! What somebody tells of a business object: a system that is read, a caller of the API, an event.
+//! What somebody tells of business objects: a system that is read page by page, a caller of the API, an event.
 
-use crate::time::Time;
+use crate::{name::SiteName, time::Time};
 use serde_json::Value as Json;
 
 /// The longest number of an object, in characters.
@@ -38,6 +38,85 @@ pub enum Since {
     Always,
     /// From this time on.
     Time(Time),
+}
+
+/// What one request of a poll depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    /// What the last answer left; null at the beginning.
+    pub cursor: Json,
+    /// When the last poll that was answered whole began.
+    pub since: Option<Time>,
+    /// The site that is asked for; `None` where the read asks for all at once.
+    pub site: Option<SiteName>,
+    /// When this poll began.
+    pub now: Time,
+    /// The number of the page, from 1.
+    pub page: u32,
+    /// Items of the pages before.
+    pub skip: u64,
+    /// The address of the page, where the one before named it.
+    pub link: Option<String>,
+}
+
+impl Ask {
+    /// The first page of a poll.
+    pub fn first(cursor: Json, since: Option<Time>, site: Option<SiteName>, now: Time) -> Self {
+        Self { cursor, since, site, now, page: 1, skip: 0, link: None }
+    }
+
+    /// The page behind one with so many items.
+    #[must_use]
+    pub fn next(&self, items: usize, link: Option<String>, cursor: Option<Json>) -> Self {
+        let cursor = cursor.unwrap_or_else(|| self.cursor.clone());
+        Self { cursor, page: self.page + 1, skip: self.skip + items as u64, link, ..self.clone() }
+    }
+}
+
+/// A page of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// Its items in their order.
+    pub items: Vec<Item>,
+    /// What the next poll shall know, where the page says so.
+    pub cursor: Option<Json>,
+    /// Whether another page follows.
+    pub more: More,
+}
+
+/// What follows a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum More {
+    /// Nothing: it is the last one.
+    Last,
+    /// The page at this address.
+    Link(String),
+    /// The page with the next number.
+    Number,
+}
+
+/// An item of a page, or whatever else tells of one object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Its bytes, as JSON.
+    pub bytes: Vec<u8>,
+    /// What it tells of an object, or why it tells nothing.
+    pub told: Result<Told, Unfit>,
+}
+
+/// Why an item tells of no object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// The cause in one word.
+    pub code: &'static str,
+    /// The place in the read: `mapping.material`.
+    pub place: String,
+    /// What is wrong, in one line.
+    pub cause: String,
+    /// What was found.
+    pub found: String,
+    /// What to do.
+    pub remedy: String,
 }
 
 /// The type of objects of a schema, which is its name: `ProductionOrder` of `ProductionOrder/1`.

@@ -9,6 +9,7 @@ use crate::{
     ingest::Posts,
     keep,
     part::Part,
+    reads::{self, Stand, Standing},
     watch::Watch,
 };
 use andon_api::{
@@ -26,6 +27,7 @@ use andon_edge::{
     shdr::start_shdr,
     subscriber::{Hubs, start_subscriber},
 };
+use andon_events::objects::{Given, Objects};
 use andon_model::{Name, Position};
 use andon_observe::health::Live;
 use andon_store::{
@@ -148,6 +150,8 @@ struct Shared {
     /// How far the rules had come after their last step; to look at it holds no step up.
     rules: Arc<Mutex<RulesRead>>,
     watch: Arc<Mutex<Watch>>,
+    objects: Objects,
+    standing: Standing,
     seal_now: OnceLock<SealNow>,
     started: OnceLock<()>,
 }
@@ -165,6 +169,10 @@ impl Node {
 
         // 2. The store.
         let on_store = |cause| StartError::Store { dir: options.data.clone(), cause };
+        let on_reads = |error| match error {
+            reads::ReadsError::Store(cause) => on_store(cause),
+            reads::ReadsError::Thread(cause) => StartError::Thread(cause),
+        };
         let store = Store::open(&options.data, &mut chance).map_err(on_store)?;
 
         // 3. The shell: HTTP in and out. An address that is taken ends the start before the contract is activated.
@@ -185,6 +193,8 @@ impl Node {
             posts: Posts::new(&contract, &store, &env()).map_err(on_store)?,
             parts: Mutex::default(),
             watch: Arc::new(Mutex::new(Watch::new(clock::now()))),
+            objects: Objects::new(store.clone(), contract.clone()),
+            standing: Standing::default(),
             seal_now: OnceLock::new(),
             started: OnceLock::new(),
         });
@@ -198,12 +208,19 @@ impl Node {
         }
         let connectors = Arc::new(Connectors::new(contract.clone(), |name| std::env::var(name).ok()));
         let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
-        shared.add(Part::Worker(workflows(&store, &contract, connectors, sender)?));
+        shared.add(Part::Worker(workflows(&store, &contract, connectors.clone(), sender)?));
+        let closing = CancellationToken::new();
+        let objects = shared.objects.clone();
+        shared.add(Part::Worker(given_objects(&objects).map_err(on_reads)?));
+        let (handle, standing) = (runtime.handle().clone(), shared.standing.clone());
+        let desk = reads::Desk { objects, connectors, runtime: handle, closing: closing.clone(), standing };
+        let reading = reads::start(&desk).map_err(on_reads)?;
         let (keeper, seal_now) = keep::keep(&store, &contract).map_err(StartError::Thread)?;
         shared.add(Part::Worker(keeper));
         let _ = shared.seal_now.set(seal_now);
         shared.add(Part::Worker(watch(&store, shared.watch.clone())?));
         shared.add(Part::Worker(rules(&store, loop_of_rules, shared.rules.clone())?));
+        reading.into_iter().for_each(|worker| shared.add(Part::Worker(worker)));
         andon_edge::replay::recover(&store).map_err(on_store)?;
         for (source, settings) in &contract.sources {
             let start = match &settings.kind {
@@ -230,7 +247,6 @@ impl Node {
 
         // 5. Layer 4 over layer 5: the API, announced in the data folder for the commands.
         let backend = StoreBackend::running(store.clone(), contract.clone(), shared.clone());
-        let closing = CancellationToken::new();
         serve(&runtime, listener, Arc::new(backend), closing.clone());
         store.announce(&api.to_string()).map_err(on_store)?;
         let _ = shared.started.set(());
@@ -321,6 +337,14 @@ impl Running for Shared {
         lock(&self.parts).iter().filter_map(of).collect()
     }
 
+    fn reads(&self) -> BTreeMap<String, Stand> {
+        lock(&self.standing).clone()
+    }
+
+    fn objects(&self) -> Objects {
+        self.objects.clone()
+    }
+
     fn seal(&self) -> Result<(), Problem> {
         let asked = self.seal_now.get().ok_or_else(|| Problem::unavailable("the instance is starting"))?;
         keep::seal(&self.store, asked, &|| lock(&self.parts).iter().all(Part::is_alive))
@@ -404,6 +428,16 @@ fn rules(store: &Store, rules: andon_events::run::Loop, read: Arc<Mutex<RulesRea
         },
     )
     .map_err(StartError::Thread)
+}
+
+/// Layer 2 as well: what others tell of objects by events becomes known.
+fn given_objects(objects: &Objects) -> Result<Worker, reads::ReadsError> {
+    let mut given = Given::new(objects.clone()).map_err(reads::ReadsError::Store)?;
+    let step = move || {
+        given.step(clock::now()).map(|more| if more { Turn::Worked } else { Turn::Idle(None) })
+    };
+    let store = objects.store().clone();
+    Worker::start("objects", (store, Reads::Rows), step, || {}).map_err(reads::ReadsError::Thread)
 }
 
 /// Layer 3: reads events, drives runs and calls; attempts go out by the sender and come back.

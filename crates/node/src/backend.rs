@@ -4,11 +4,13 @@ use crate::{
     clock, given,
     history::{Counted, fault},
     page,
+    reads::Stand,
     show::{public, show},
 };
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
     alarms::{Control, ControlQuery},
+    objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     posts::{Admission, Post, Taken},
     samples::{
         CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
@@ -24,9 +26,11 @@ use andon_observe::{
     metrics::{Measured, metrics},
     seams,
 };
-use andon_store::{Store, StoreError, rows::ExceptionKind};
+use andon_events::objects::Objects;
+use andon_store::{ObjectName, Store, StoreError, rows::ExceptionKind};
 use serde_json::{Value as Json, json};
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -35,7 +39,7 @@ use std::{
 const COUNTED_MAX: u32 = 3;
 
 /// What a running instance adds to the rows.
-pub trait Running: Send + Sync + 'static {
+pub(crate) trait Running: Send + Sync + 'static {
     /// What is missing until it does its work, one sentence each.
     fn waiting_for(&self) -> Vec<String>;
     /// Samples that rules evaluated, that came late for them, and that wait.
@@ -46,6 +50,10 @@ pub trait Running: Send + Sync + 'static {
     fn connections(&self) -> Vec<(String, u64)>;
     /// Writes everything that is in the log to files of the historian.
     fn seal(&self) -> Result<(), Problem>;
+    /// How the reads of systems stand, by who tells.
+    fn reads(&self) -> BTreeMap<String, Stand>;
+    /// The objects that are given.
+    fn objects(&self) -> Objects;
     /// Lets a post in before its body is read.
     fn admit(&self, post: &Post) -> Result<Admission, Problem>;
     /// Takes what was posted.
@@ -104,8 +112,13 @@ pub fn look(dir: &Path) -> Result<StoreBackend, LookError> {
 
 impl StoreBackend {
     /// Answers for a running instance.
-    pub fn running(store: Store, contract: Arc<Contract>, running: Arc<dyn Running>) -> Self {
+    pub(crate) fn running(store: Store, contract: Arc<Contract>, running: Arc<dyn Running>) -> Self {
         Self { store, contract, running: Some(running), stopped: None, counted: Counted::default() }
+    }
+
+    /// How the reads of a running instance stand; `None`: it is stopped.
+    pub(crate) fn standing(&self) -> Option<BTreeMap<String, Stand>> {
+        self.running.as_ref().map(|running| running.reads())
     }
 
     /// Only an instance at work changes anything.
@@ -219,6 +232,11 @@ impl Backend for StoreBackend {
         let page = match kind {
             Kind::Alarms => return self.alarms(query),
             Kind::Samples => return page::samples(&self.store, query).map_err(|e| fault(&e)),
+            Kind::Objects => return self.list_objects(query).map_err(|e| listed(&e)),
+            Kind::Reads => {
+                let all = self.reads().map_err(|e| fault(&e))?;
+                return Ok(page::page_of(all.iter().map(|read| json!(read)), query));
+            }
             Kind::Sources => {
                 let all = self.sources(self.observed().map_err(|e| fault(&e))?);
                 return Ok(page::page_of(all.iter().map(|source| json!(source)), query));
@@ -233,14 +251,16 @@ impl Backend for StoreBackend {
                 },
             ),
         };
-        let page = page.map_err(|e| match e {
-            StoreError::Refused(cause) => Problem::request(cause),
-            other => fault(&other),
-        })?;
+        let page = page.map_err(|e| listed(&e))?;
         Ok(Page { rows: page.rows.into_iter().map(|row| public(kind, row)).collect(), next: page.next })
     }
 
     fn show(&self, id: &str) -> Result<Json, Problem> {
+        if let Some(name) = ObjectName::parse(id.trim())
+            && let Some(history) = self.history_of(&name).map_err(|e| fault(&e))?
+        {
+            return Ok(json!(history));
+        }
         show(&self.store, id.trim()).map_err(|e| fault(&e))?.ok_or_else(|| unknown(id))
     }
 
@@ -266,6 +286,10 @@ impl Backend for StoreBackend {
                 remedy: f.remedy,
             })
             .collect();
+        let reads = self.reads().map_err(|e| fault(&e))?;
+        if running {
+            findings.extend(crate::reads::findings(&reads));
+        }
         if let Some(running) = &self.running {
             for missing in running.waiting_for() {
                 if findings.iter().any(|f| missing.starts_with(&format!("{} ", f.subject))) {
@@ -295,6 +319,7 @@ impl Backend for StoreBackend {
             health: health.to_owned(),
             findings,
             sources: self.sources(observed),
+            reads,
             counts,
             historian: self.historian().map_err(|e| fault(&e))?,
             seams: seams
@@ -388,12 +413,28 @@ impl Backend for StoreBackend {
         self.control_alarm(query, self.stopped.as_deref())
     }
 
+    fn object(&self, of: &ObjectRef) -> Result<ObjectHistory, Problem> {
+        self.object_of(of)
+    }
+
+    fn put_object(&self, put: &ObjectPut) -> Result<ObjectGiven, Problem> {
+        self.give_object(&self.at_work()?.objects(), put)
+    }
+
     fn admit(&self, post: &Post) -> Result<Admission, Problem> {
         self.at_work()?.admit(post)
     }
 
     fn take(&self, post: &Post, admission: Admission, body: axum::body::Bytes) -> Result<Taken, Problem> {
         self.at_work()?.take(post, admission, &body)
+    }
+}
+
+/// What a list is refused for is what was asked.
+fn listed(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Refused(cause) => Problem::request(cause.clone()),
+        other => fault(other),
     }
 }
 

@@ -1,12 +1,6 @@
 //! The connectors of a contract: finds system and operation of a call and hands it to the connector of its protocol.
 
-use crate::{
-    names::Names,
-    rest::{
-        self,
-        reads::{Ask, Page},
-    },
-};
+use crate::{names::Names, rest};
 use andon_contract::{
     Contract,
     contract::{Operation, OperationRef, Reply, System},
@@ -14,6 +8,7 @@ use andon_contract::{
 use andon_model::{
     Name, Outcome, OutcomeClass,
     call::{CallRequest, Prepare, Prepared},
+    object::{Ask, Page},
 };
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

@@ -10,6 +10,7 @@ mod feed;
 mod historian;
 mod init;
 mod list;
+mod objects;
 mod office;
 mod run;
 mod samples;
@@ -35,6 +36,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Alarms(args) => alarms::run(&args),
+        Command::Objects(args) => objects::run(&args),
         Command::Exceptions(args) => exceptions::run(&args),
         Command::Historian(args) => historian::run(&args),
         Command::Completions(args) => Ok(completions::run(&args)),

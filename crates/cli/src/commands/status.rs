@@ -5,7 +5,10 @@ use crate::{
     output::{self, NO_INSTANCE},
     target::Target,
 };
-use andon_api::types::{Source, Status};
+use andon_api::{
+    objects::Read,
+    types::{Source, Status},
+};
 use std::process::ExitCode;
 
 pub(super) fn run(args: &args::Status) -> anyhow::Result<ExitCode> {
@@ -31,9 +34,13 @@ fn page(status: &Status, colour: bool) -> Vec<String> {
     for source in &status.sources {
         lines.extend(of_source(source, colour));
     }
-    // What is wrong with a source stands with it.
+    for read in &status.reads {
+        lines.extend(of_read(read, colour));
+    }
+    // What is wrong with a source or a read stands with it.
     let told = |subject: &str| {
         subject.strip_prefix("source ").is_some_and(|name| status.sources.iter().any(|source| source.source == name))
+            || status.reads.iter().any(|read| called(read) == subject)
     };
     for finding in status.findings.iter().filter(|finding| !told(&finding.subject)) {
         let since = finding.since.as_deref().map(|s| format!(", since {s}")).unwrap_or_default();
@@ -77,6 +84,32 @@ fn of_source(source: &Source, colour: bool) -> Vec<String> {
     ];
     if !source.remedy.is_empty() {
         lines.push(format!("    next: {}", source.remedy));
+    }
+    lines
+}
+
+/// `read erp.orders (hamburg)`
+fn called(read: &Read) -> String {
+    match &read.site {
+        Some(site) => format!("read {} ({site})", read.read),
+        None => format!("read {}", read.read),
+    }
+}
+
+/// One line of a read; under it why, and what to do next, where it is not well.
+fn of_read(read: &Read, colour: bool) -> Vec<String> {
+    let state = painted(&read.state, &read.state, colour);
+    let answer = read.age_seconds.map_or_else(|| "no answer yet".to_owned(), |age| format!("last answer {age} s ago"));
+    let changed =
+        if read.changed == 1 { "1 object changed".to_owned() } else { format!("{} objects changed", read.changed) };
+    let aside = if read.aside == 0 { String::new() } else { format!(", {} set aside", read.aside) };
+    let next = read.next_seconds.map_or_else(String::new, |next| format!(", next in {next} s"));
+    let mut lines = vec![format!("  {}: {state}, {answer}, {changed}{aside}{next}", called(read))];
+    if !read.detail.is_empty() {
+        lines.push(format!("    {}", read.detail));
+    }
+    if !read.remedy.is_empty() {
+        lines.push(format!("    next: {}", read.remedy));
     }
     lines
 }
@@ -128,6 +161,28 @@ mod tests {
         }
     }
 
+    fn read(name: &str, state: &str, age: u64) -> Read {
+        let is_ok = state == "ok";
+        Read {
+            read: name.into(),
+            site: is_ok.then(|| "hamburg".into()),
+            object: "ProductionOrder/1".into(),
+            state: state.into(),
+            detail: if is_ok {
+                String::new()
+            } else {
+                "not answered 3 times in a row: no connection (transient)".into()
+            },
+            remedy: if is_ok { String::new() } else { "look at the system; it is asked again by itself".into() },
+            answered: Some("2026-11-22T08:05:00Z".into()),
+            age_seconds: Some(age),
+            changed: 3,
+            aside: u64::from(!is_ok),
+            next_seconds: Some(18),
+            cursor: serde_json::Value::Null,
+        }
+    }
+
     fn status() -> Status {
         let finding = |level: &str, subject: &str| Finding {
             level: level.into(),
@@ -149,6 +204,7 @@ mod tests {
                 source("line-2", "disconnected", "refused-credentials", "not authorized (0x87)", "check the user"),
                 source("line-3", "silent", "silent", "connected, and no sample came for 25 min", "look at it"),
             ],
+            reads: vec![read("erp.orders", "ok", 12), read("eam.requests", "stale", 400)],
             counts: std::collections::BTreeMap::new(),
             historian: Historian {
                 files: 3,

@@ -8,6 +8,7 @@ mod history;
 mod listener;
 mod posts;
 mod story;
+mod reads;
 mod support;
 mod surface;
 mod syscalls;

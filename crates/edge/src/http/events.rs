@@ -23,8 +23,11 @@ use andon_contract::{
     contract::{Contract, EventMapping, HttpSource, MappedEvent, MappedTo, Source, TimeForm},
     expr::{NoNames, Program, truthy},
 };
-use andon_model::{Event, EventId, ExceptionId, Name, SiteName, Time, sample::Counts, time::Unit};
-use andon_store::{Store, StoreError, rows::Write};
+use andon_model::{
+    Event, EventId, ExceptionId, Name, SiteName, Time, object::is_number, sample::Counts, schema::changed_event,
+    time::Unit,
+};
+use andon_store::{ObjectName, Store, StoreError, rows::Write};
 use serde_json::{Map, Value as Json, json};
 use std::{collections::HashMap, sync::PoisonError};
 
@@ -353,11 +356,7 @@ impl Maker<'_> {
 
     fn event(&self, foreign: Foreign<'_>, now: Time) -> Result<Becomes, Trouble> {
         let Foreign { kind, subject, time, name, data, places } = foreign;
-        let Some((asset, site)) = self.table.asset(subject) else {
-            let remedy = "declare the asset, or give one this address";
-            let cause = "no asset has this name in the source";
-            return Err(Unfit::new("unknown-asset", places.subject, cause, quote(subject), remedy).into());
-        };
+        let (about, site) = self.about(kind, subject, places.subject)?;
         let unfit = |unfit: Unfit| Trouble::Unfit(unfit, Some(site.clone()));
         let claimed = time.map(|time| self.claimed(time)).transpose();
         let moment = claimed.and_then(|claimed| value::moment(claimed, now, self.source.ahead, false));
@@ -373,10 +372,10 @@ impl Maker<'_> {
             kind: kind.to_owned(),
             source: format!("/{site}/sources/{}", self.name),
             time: moment.time,
-            subject: asset.to_string(),
+            subject: about.clone(),
             schema: self.contract.schemas.full_name(kind).unwrap_or_default(),
             site: site.clone(),
-            key: asset.to_string(),
+            key: about,
             correlation: id,
             causation: None,
             recorded: self.recorded,
@@ -393,6 +392,31 @@ impl Maker<'_> {
             unfit(Unfit::new("event-data", &pointer, cause, quote_long(&found), "correct the data of the event"))
         })?;
         Ok(Becomes::Event(Box::new(event)))
+    }
+
+    /// What an event is about, and whose it is: an asset as this source calls it; of an object its name.
+    fn about(&self, kind: &str, subject: &str, place: &str) -> Result<(String, SiteName), Trouble> {
+        let is_object = |name: &String| {
+            let name = name.split('/').next().unwrap_or(name);
+            !name.contains('.') && changed_event(name) == kind
+        };
+        if kind.ends_with(".changed") && self.contract.schemas.names().any(|name| is_object(&name)) {
+            let named = ObjectName::parse(subject)
+                .filter(|name| changed_event(&name.kind) == kind && is_number(&name.number))
+                .filter(|name| self.contract.sites.contains_key(&name.site));
+            if let Some(name) = named {
+                return Ok((name.to_string(), name.site));
+            }
+            let remedy = "write `<Type>/<site>/<number>`, such as ProductionOrder/hamburg/1000123, of the event's type";
+            let cause = "the subject is not the name of such an object at a site of the project";
+            return Err(Unfit::new("object-name", place, cause, quote(subject), remedy).into());
+        }
+        let Some((asset, site)) = self.table.asset(subject) else {
+            let remedy = "declare the asset, or give one this address";
+            let cause = "no asset has this name in the source";
+            return Err(Unfit::new("unknown-asset", place, cause, quote(subject), remedy).into());
+        };
+        Ok((asset.to_string(), site.clone()))
     }
 
     fn claimed(&self, time: &Json) -> Result<Time, value::Wrong> {

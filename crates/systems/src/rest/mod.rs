@@ -26,8 +26,8 @@ use andon_contract::contract::{Operation, Read, Reply, System};
 use andon_model::{
     Name, Outcome, OutcomeClass,
     call::{CallRequest, Prepared},
+    object::{Ask, Page},
 };
-use reads::{Ask, Page};
 use reqwest::Client;
 use session::Failure;
 use std::sync::{Mutex, PoisonError};

@@ -16,7 +16,7 @@ use andon_contract::{
 use andon_model::{
     Outcome, OutcomeClass, SiteName, Time,
     call::Prepared,
-    object::{Since, Told},
+    object::{Ask, Item, More, Page, Since, Told, Unfit},
     time::Unit,
 };
 use reqwest::Url;
@@ -30,85 +30,6 @@ pub const PAGE_MAX_ITEMS: usize = 10_000;
 pub const CURSOR_MAX_BYTES: usize = 4 << 10;
 /// What is shown of a foreign value, in characters.
 const SHOWN_MAX_CHARS: usize = 120;
-
-/// What one request of a poll depends on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ask {
-    /// What the last answer left; null at the beginning.
-    pub cursor: Json,
-    /// When the last poll that was answered whole began.
-    pub since: Option<Time>,
-    /// The site that is asked for; `None` where the read asks for all at once.
-    pub site: Option<SiteName>,
-    /// When this poll began.
-    pub now: Time,
-    /// The number of the page, from 1.
-    pub page: u32,
-    /// Items of the pages before.
-    pub skip: u64,
-    /// The address of the page, where the one before named it.
-    pub link: Option<String>,
-}
-
-impl Ask {
-    /// The first page of a poll.
-    pub fn first(cursor: Json, since: Option<Time>, site: Option<SiteName>, now: Time) -> Self {
-        Self { cursor, since, site, now, page: 1, skip: 0, link: None }
-    }
-
-    /// The page behind one with so many items.
-    #[must_use]
-    pub fn next(&self, items: usize, link: Option<String>, cursor: Option<Json>) -> Self {
-        let cursor = cursor.unwrap_or_else(|| self.cursor.clone());
-        Self { cursor, page: self.page + 1, skip: self.skip + items as u64, link, ..self.clone() }
-    }
-}
-
-/// A page of an answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page {
-    /// Its items in their order.
-    pub items: Vec<Item>,
-    /// What the next poll shall know, where the page says so.
-    pub cursor: Option<Json>,
-    /// Whether another page follows.
-    pub more: More,
-}
-
-/// What follows a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum More {
-    /// Nothing: it is the last one.
-    Last,
-    /// The page at this address.
-    Link(String),
-    /// The page with the next number.
-    Number,
-}
-
-/// An item of a page.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Item {
-    /// Its bytes, as JSON.
-    pub bytes: Vec<u8>,
-    /// What it tells of an object, or why it tells nothing.
-    pub told: Result<Told, Unfit>,
-}
-
-/// Why an item tells of no object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfit {
-    /// The cause in one word.
-    pub code: &'static str,
-    /// The place in the read: `mapping.material`.
-    pub place: String,
-    /// What is wrong, in one line.
-    pub cause: String,
-    /// What was found.
-    pub found: String,
-    /// What to do.
-    pub remedy: String,
-}
 
 /// The request of a page, without credentials; `Err` is the outcome of one that cannot be made.
 pub(super) fn prepare(base: &str, read: &Read, ask: &Ask, names: Names<'_>) -> Result<Prepared, Box<Outcome>> {
