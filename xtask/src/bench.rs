@@ -10,6 +10,7 @@ mod process;
 mod project;
 mod publisher;
 mod report;
+mod rules;
 mod signal;
 mod source;
 mod start;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Listener(listener::Arguments),
     /// What samples take on disk, and how long a month of them takes to answer.
     Historian,
+    /// What rules cost when there are very many.
+    Rules(rules::Arguments),
     /// All of them, in one run.
     All(all::Arguments),
 }
@@ -45,6 +48,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Http(arguments) => http::run(arguments),
         Command::Listener(arguments) => listener::run(arguments),
         Command::Historian => historian::run(),
+        Command::Rules(arguments) => rules::run(arguments),
         Command::All(arguments) => all::run(arguments),
     }
 }

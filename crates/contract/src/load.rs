@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
-/// Files of a project at most.
-pub const FILES_MAX: usize = 10_000;
+/// Files of a project at most: a rule is a file, and a project may have 10,000 rules beside all else.
+pub const FILES_MAX: usize = 50_000;
 /// Bytes of all files of a project at most.
 pub const PROJECT_MAX_BYTES: usize = 64 << 20;
 

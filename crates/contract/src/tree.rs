@@ -5,8 +5,8 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use serde_json::Value as Json;
 use std::ops::Range;
 
-/// The largest file of a project.
-pub const FILE_MAX_BYTES: usize = 1 << 20;
+/// The largest file of a project: all machines of a site stand in one, and a site may have 200,000.
+pub const FILE_MAX_BYTES: usize = 16 << 20;
 /// Lists and mappings nested in each other.
 pub const DEPTH_MAX: usize = 64;
 /// Faults told of one file at most; a file wrong in a hundred places is wrong once.

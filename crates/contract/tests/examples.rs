@@ -138,7 +138,7 @@ fn a_folder_that_cannot_be_read_is_told() {
     std::fs::remove_file(&pipe).unwrap();
     std::fs::create_dir(dir.path().join("aplications")).unwrap();
     std::fs::write(dir.path().join("rules/latin.yaml"), b"# \xE4\n").unwrap();
-    std::fs::write(dir.path().join("rules/large.yaml"), vec![b'#'; (1 << 20) + 1]).unwrap();
+    std::fs::write(dir.path().join("rules/large.yaml"), vec![b'#'; andon_contract::FILE_MAX_BYTES + 1]).unwrap();
     let mut codes = code(load(dir.path()).unwrap_err());
     codes.sort_unstable();
     assert_eq!(codes, ["A0109", "A0110", "A0111"]);

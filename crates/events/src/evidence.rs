@@ -1,11 +1,13 @@
 //! Evidence: the samples of a condition, gathered while it lasts and copied into the event.
 
+mod shared;
+
 use andon_model::{Position, Quality, Sample, Time, Value};
 use andon_store::rows::{EVIDENCE_SAMPLES_MAX, Evidence, EvidenceSample};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 /// Stretches between the first and the last sample; each keeps two, so that all fit
 /// [`EVIDENCE_SAMPLES_MAX`]. Even, because full stretches are merged in pairs.
@@ -173,7 +175,7 @@ pub fn chain(before: [u8; 32], raw: &Raw) -> [u8; 32] {
 pub struct Gather {
     first: Raw,
     /// All behind the first; made with the second sample, so that a range of one costs a copy.
-    rest: Option<Box<Rest>>,
+    rest: Option<Arc<Rest>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -203,16 +205,10 @@ impl Gather {
 
     /// The next sample of the range.
     pub fn push(&mut self, raw: Raw) {
-        let Some(rest) = &mut self.rest else {
-            let hash = chain(chain([0; 32], &self.first), &raw);
-            let rest = Rest { last: raw, count: 2, hash, stretch: 2, fill: 0, stretches: Vec::new() };
-            self.rest = Some(Box::new(rest));
-            return;
-        };
-        rest.hash = chain(rest.hash, &raw);
-        rest.count = rest.count.saturating_add(1);
-        let inner = std::mem::replace(&mut rest.last, raw);
-        rest.inner(inner);
+        match &mut self.rest {
+            None => self.rest = Some(shared::begin(&self.first, raw)),
+            Some(rest) => shared::push(rest, raw),
+        }
     }
 
     /// The first sample.
@@ -252,6 +248,13 @@ impl Gather {
 }
 
 impl Rest {
+    fn push(&mut self, raw: Raw) {
+        self.hash = chain(self.hash, &raw);
+        self.count = self.count.saturating_add(1);
+        let inner = std::mem::replace(&mut self.last, raw);
+        self.inner(inner);
+    }
+
     fn inner(&mut self, raw: Raw) {
         if self.fill == 0 {
             if self.stretches.len() >= STRETCHES_MAX {
@@ -312,7 +315,7 @@ pub fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn raw(offset: u64, value: f64) -> Raw {
+    pub(super) fn raw(offset: u64, value: f64) -> Raw {
         let time = Time::from_millis(i64::try_from(offset).unwrap());
         let position = Position { epoch: 0, offset };
         Raw { position, time, received: time, quality: Quality::GOOD, value: Value::F64(value), input: 0 }

@@ -23,12 +23,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (andon, ..) = signal::subjects(arguments.andon.as_deref())?;
     let runs = arguments.runs.to_string();
     let mut failed = Vec::new();
-    for name in ["signal", "source", "listener", "http", "start", "historian"] {
+    for name in ["signal", "source", "listener", "http", "start", "historian", "rules"] {
         println!("\n== {name}");
         let mut bench = command::cargo();
         bench.args(["xtask", "bench", name]);
         match name {
             "historian" => {}
+            "rules" => {
+                bench.args(["--runs", &runs]);
+            }
             "start" => {
                 bench.arg("--andon").arg(&andon);
             }
