@@ -60,7 +60,7 @@ pub struct State {
     /// Cycles that were completed.
     cycles: u64,
     /// The newest good values of the inputs behind the first.
-    told: BTreeMap<u8, Raw>,
+    told: Vec<(u8, Raw)>,
 }
 
 /// The state an asset is in.
@@ -228,8 +228,7 @@ impl State {
             fields.insert("previous".to_owned(), json!(before.state));
             fields.insert("previousclass".to_owned(), json!(before.class));
             fields.insert("since".to_owned(), json!(before.raw.time));
-            fields.insert("duration".to_owned(), seconds(raw.time.since(before.raw.time)));
-            put_gap(&mut fields, before.gap);
+            put_times(&mut fields, raw.time.since(before.raw.time), before.gap);
         }
         fields.insert("class".to_owned(), json!(class));
         let fact = Fact::Other(EventType::State, fields);
@@ -259,8 +258,7 @@ impl State {
         if !bench.holds {
             return false;
         }
-        let told = set.reason.as_ref().and_then(|reason| Some((reason, self.told.get(&reason.input)?)));
-        let reason = told.and_then(|(set, told)| reason(set, &told.value));
+        let reason = set.reason.as_ref().and_then(|set| reason(set, &self.told(set.input)?.value));
         self.down = Some(Box::new(Down { from, start, planned, told: None, reason, gap: Span::ZERO }));
         if set.at_least > Span::ZERO {
             return true;
@@ -291,8 +289,7 @@ impl State {
         }
         down.put(&mut fields);
         fields.insert("to".to_owned(), json!(to));
-        fields.insert("duration".to_owned(), seconds(to.since(down.from)));
-        put_gap(&mut fields, down.gap);
+        put_times(&mut fields, to.since(down.from), down.gap);
         if let Some(edit) = edit {
             fields.insert("edit".to_owned(), json!(edit));
         }
@@ -320,14 +317,22 @@ impl State {
                 bench.out.push(change(ChangeKind::Reason, (id, story), raw.time, fact, &raw, signal));
             }
         }
-        self.told.insert(input, raw);
+        match self.told.iter_mut().find(|(known, _)| *known == input) {
+            Some((_, newest)) => *newest = raw,
+            None => self.told.push((input, raw)),
+        }
+    }
+
+    /// The newest good value of an input behind the first.
+    fn told(&self, input: u8) -> Option<&Raw> {
+        self.told.iter().find(|(known, _)| *known == input).map(|(_, raw)| raw)
     }
 
     fn cycle(&mut self, set: &Settings, before: Option<&Now>, raw: &Raw, bench: &mut Bench) {
         let (Some(of), Some(now)) = (&set.cycle, &self.now) else { return };
         let told = |input: Option<u8>| {
-            let raw = self.told.get(&input?)?;
-            called(&raw.value, None).map(Cow::into_owned)
+            let raw = self.told.iter().find(|(known, _)| Some(*known) == input);
+            called(&raw?.1.value, None).map(Cow::into_owned)
         };
         if let (Some(cycle), Some(before)) = (&mut self.cycle, before)
             && of.runs.contains(&before.state)
@@ -353,10 +358,9 @@ impl State {
             fields.insert("signal".to_owned(), json!(bench.name(0)));
             fields.insert("from".to_owned(), json!(cycle.from));
             fields.insert("to".to_owned(), json!(raw.time));
-            fields.insert("duration".to_owned(), seconds(raw.time.since(cycle.from)));
+            put_times(&mut fields, raw.time.since(cycle.from), cycle.gap);
             fields.insert("running".to_owned(), seconds(cycle.running));
             fields.insert("number".to_owned(), json!(self.cycles));
-            put_gap(&mut fields, cycle.gap);
             // A name that was not told at the beginning is taken from the end.
             for (key, first, input) in [("program", cycle.program, of.program), ("part", cycle.part, of.part)] {
                 if let Some(name) = first.or_else(|| told(input)) {
@@ -434,7 +438,11 @@ impl Down {
     }
 }
 
-fn put_gap(fields: &mut Map<String, Json>, gap: Span) {
+/// Puts how long something lasted and what of that nobody saw. The source may have been heard again by the time of
+/// another signal that is ahead, so the gap may reach beyond the end.
+fn put_times(fields: &mut Map<String, Json>, duration: Span, gap: Span) {
+    fields.insert("duration".to_owned(), seconds(duration));
+    let gap = gap.min(duration);
     if gap > Span::ZERO {
         fields.insert("gap".to_owned(), seconds(gap));
     }
