@@ -114,6 +114,12 @@ pub fn valid(unit: &str) -> Result<(), NotAUnit> {
     }
 }
 
+/// Whether differences of values in a unit can be divided by something: it is no logarithm and no other scale of its own.
+pub fn is_linear(unit: &str) -> bool {
+    // Arbitrary units, such as those of effect in pharmacy, compare with nothing and are straight all the same.
+    ucum::analyze(unit).is_ok_and(|found| !found.is_special) || matches!(ucum::is_comparable(unit, unit), Ok(false))
+}
+
 /// How values in `from` become values in `to`; `None`: they are the same.
 ///
 /// # Errors
@@ -302,6 +308,16 @@ mod tests {
         ] {
             let error = conversion(from, to).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn logarithms_and_scales_of_their_own_are_not_linear() {
+        for unit in ["bar", "K", "1", "mm/s", "{parts}", "[iU]", "[degR]", "bar/min"] {
+            assert!(is_linear(unit), "{unit}");
+        }
+        for unit in ["[pH]", "dB", "Cel", "[pH]/min", "nonsense"] {
+            assert!(!is_linear(unit), "{unit}");
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     load::Project,
     problem::Finding,
     read::At,
-    units::valid,
+    units::{is_linear, valid},
 };
 use andon_model::{SignalName, span::Span, value::Kind};
 use std::{collections::BTreeMap, sync::Arc};
@@ -142,8 +142,8 @@ fn difference(unit: &str) -> String {
 /// The unit of a change in a time.
 fn per(project: &Project, on: &On<'_>, unit: &str, time: &str) -> Option<String> {
     let rate = format!("{}/{time}", difference(unit));
-    if let Err(why) = valid(&rate) {
-        let message = format!("a change of `{}` has no unit: {unit} by {time}: {why}", on.signal);
+    if valid(&rate).is_err() || !is_linear(&difference(unit)) {
+        let message = format!("a change of `{}` has no unit: {unit} cannot be divided by {time}", on.signal);
         let finding = Finding::error(codes::RATE_UNIT, on.spot, message);
         let help = "give the signal a unit that can be divided by a time; a mapping converts to it";
         project.push(finding.expected("a unit such as `bar`, `mm/s` or `1`").help(help));
