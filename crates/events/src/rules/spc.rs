@@ -310,7 +310,9 @@ fn mean(samples: &[Raw]) -> Option<f64> {
 fn gathered(samples: &[Raw], signal: &str) -> Option<Evidence> {
     let (first, rest) = samples.split_first()?;
     let mut gather = Gather::from(first.clone());
-    rest.iter().for_each(|raw| gather.push(raw.clone()));
+    for raw in rest {
+        gather.push(raw.clone());
+    }
     Some(gather.finish(signal))
 }
 

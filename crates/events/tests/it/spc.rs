@@ -1,11 +1,13 @@
 //! Control charts: textbook sequences, a naive reference on random series, and what learned lines are.
 
 use crate::{
-    common::{SECOND, apply, contract, engine, part, sample, timeline},
+    common::{SECOND, apply, contract, engine, instance, part, sample, signal, signals, timeline},
     properties::{cuts, drain, entries, neither_cut_nor_crash, steps, store},
 };
-use andon_contract::contract::{Clock, Learn, Lines, RuleKind, RunPattern, RunRule, SigmaFrom, SpcSettings};
-use andon_events::{Loop, rules::spc::run};
+use andon_contract::contract::{
+    Clock, Condition, Learn, Lines, RuleKind, RunPattern, RunRule, SigmaFrom, SpcSettings, Test, What,
+};
+use andon_events::{Engine, Loop, Saved, rules::spc::run};
 use andon_model::{Entry, Event, Quality, Time, span::Span};
 use andon_store::rows::Evidence;
 use proptest::prelude::*;
@@ -47,6 +49,12 @@ fn check(set: &SpcSettings, text: &str, expected: &[&str]) {
 fn points(values: &[f64]) -> Vec<Entry> {
     let at = |(second, value): (i64, &f64)| sample(1, second * SECOND, second * SECOND, Quality::GOOD, *value);
     (0..).zip(values).map(|pair| Entry::Sample(at(pair))).collect()
+}
+
+/// 20 samples, 10 and 12 in turn.
+fn twenty() -> String {
+    let lines: Vec<String> = (0..20).map(|i| format!("{i} {}", 10 + 2 * (i % 2))).collect();
+    lines.join("\n")
 }
 
 /// The numbers of the points at which a run rule is violated.
@@ -99,8 +107,8 @@ fn naive(pattern: RunPattern, points: &[f64]) -> bool {
             w == up || w == down
         }),
         RunPattern::Alternating(count) => window(count).is_some_and(|w| {
-            let signs: Vec<f64> =
-                w.windows(2).map(|p| (p[1] - p[0]).signum() * f64::from(u8::from(p[1] != p[0]))).collect();
+            let sign = |p: &[f64]| f64::from(i8::from(p[1] > p[0]) - i8::from(p[1] < p[0]));
+            let signs: Vec<f64> = w.windows(2).map(sign).collect();
             signs.windows(2).all(|p| p[0] * p[1] < 0.0)
         }),
         RunPattern::Within(count) => window(count).is_some_and(|w| w.iter().all(|x| x.abs() <= 1.0)),
@@ -196,6 +204,37 @@ fn only_good_samples_that_are_not_late_are_points() {
 }
 
 #[test]
+fn what_is_taken_while_a_condition_does_not_hold_is_no_point() {
+    let mut contract = contract(&["m"], &[("chart", RuleKind::Spc(chart(&[RunRule::Nelson5])))], Clock::Recorded);
+    for settings in contract.rules.values_mut().flat_map(|rule| rule.assets.values_mut()) {
+        let runs = Condition { what: What::Signal(signal("other")), test: Test::Above(0.0) };
+        Arc::make_mut(settings).guard.when = vec![runs];
+    }
+    let mut engine =
+        Engine::new(Arc::new(contract), instance(), &signals(), Saved::default(), Time(0), &mut Vec::new());
+    let of = |number, second: i64, value| {
+        Entry::Sample(sample(number, second * SECOND, second * SECOND, Quality::GOOD, value))
+    };
+    let entries = vec![
+        // Nothing is known of the condition yet.
+        of(1, 0, 2.5),
+        of(2, 1, 1.0),
+        of(1, 2, 2.5),
+        // The asset stands: what it says then neither fills nor breaks the run, and the alarm behind it stays.
+        of(2, 3, 0.0),
+        of(1, 4, -9.0),
+        of(2, 5, 1.0),
+        of(1, 6, 2.5),
+        of(2, 7, 0.0),
+        of(1, 8, 0.0),
+        of(2, 9, 1.0),
+        of(1, 10, 0.0),
+    ];
+    let expected = ["6 activated nelson-5 2.5 2", "10 returned nelson-5 0 2"];
+    assert_eq!(lines(&apply(&mut engine, entries)), expected);
+}
+
+#[test]
 fn the_evidence_is_the_run() {
     let mut engine = engine(RuleKind::Spc(chart(&[RunRule::Nelson6])));
     let events = apply(&mut engine, timeline("0 0\n1 1.5\n2 0\n3 1.5\n4 9!\n5 1.5\n6 1.5\n7 0"));
@@ -230,8 +269,8 @@ fn a_subgroup_is_a_point_when_it_is_whole() {
 
 #[test]
 fn lines_are_learned_and_told() {
-    // 20 samples, 10 and 12 in turn: the moving range is 2 everywhere, so sigma is 2 / 1.128.
-    let text: String = (0..20).map(|i| format!("{i} {}\n", 10 + 2 * (i % 2))).collect();
+    // The moving range is 2 everywhere, so sigma is 2 / 1.128.
+    let text = twenty();
     let mut engine = engine(RuleKind::Spc(learning(20, SigmaFrom::Range)));
     let events = apply(&mut engine, timeline(&text));
     let [(event, evidence)] = &events[..] else { panic!("{events:?}") };
@@ -267,7 +306,7 @@ fn lines_of_means_are_learned_from_the_ranges_of_subgroups() {
 
 #[test]
 fn until_lines_are_learned_the_given_ones_hold() {
-    let text: String = (0..20).map(|i| format!("{i} {}\n", 10 + 2 * (i % 2))).collect();
+    let text = twenty();
     let mut set = learning(20, SigmaFrom::Range);
     set.given = Some(Lines { centre: 0.0, sigma: 1.0 });
     let found = lines(&apply(&mut engine(RuleKind::Spc(set)), timeline(&text)));
@@ -331,7 +370,7 @@ fn an_edit_keeps_what_it_does_not_concern() {
 
 #[test]
 fn learned_lines_outlive_a_start_and_end_with_the_edit_of_the_learning() {
-    let text: String = (0..20).map(|i| format!("{i} {}\n", 10 + 2 * (i % 2))).collect();
+    let text = twenty();
     let set = learning(20, SigmaFrom::Range);
     let mut other = set.clone();
     other.rules[0].1 = 900;
@@ -340,4 +379,17 @@ fn learned_lines_outlive_a_start_and_end_with_the_edit_of_the_learning() {
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[1].starts_with("20 activated nelson-1 17 16.3"), "{found:?}");
     assert_eq!(edited(&set, &text, &of(&learning(21, SigmaFrom::Range)), "20 17").len(), 1);
+}
+
+#[test]
+#[ignore = "it measures; only a release build on a quiet machine says something"]
+#[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+fn a_point_is_cheap() {
+    let rules = RunRule::ALL.into_iter().filter(|rule| rule.word().starts_with("nelson"));
+    let mut engine = engine(RuleKind::Spc(chart(&rules.collect::<Vec<_>>())));
+    let values: Vec<f64> = (0..1_000_000_u32).map(|i| f64::from(i * 7_919 % 1_999) / 1_000.0 - 1.0).collect();
+    let entries = points(&values);
+    let start = std::time::Instant::now();
+    let told = apply(&mut engine, entries).len();
+    println!("a million points under Nelson's eight: {:?}, {told} events", start.elapsed());
 }

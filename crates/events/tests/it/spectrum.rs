@@ -84,7 +84,9 @@ fn the_whole_spectrum_holds_what_the_window_left() {
     for count in [4_096_usize, 4_097, 5_001] {
         let mut block = noise(count);
         let mean = block.iter().sum::<f64>() / f64::from(u32::try_from(count).unwrap());
-        block.iter_mut().for_each(|x| *x -= mean);
+        for x in &mut block {
+            *x -= mean;
+        }
         let length = f64::from(u32::try_from(count).unwrap());
         let window = |i: usize| 0.5 - 0.5 * (TAU * f64::from(u32::try_from(i).unwrap()) / length).cos();
         let windowed: Vec<f64> = block.iter().enumerate().map(|(i, x)| x * window(i)).collect();
@@ -271,7 +273,7 @@ fn the_largest_block_is_worked_out() {
 fn blocks() -> impl Strategy<Value = Vec<Entry>> {
     let value = prop_oneof![
         6 => (0_u8..9).prop_map(|peak| {
-            let wave = |i: u8| if i % 2 == 0 { f32::from(peak) } else { -f32::from(peak) };
+            let wave = |i: u8| if i.is_multiple_of(2) { f32::from(peak) } else { -f32::from(peak) };
             bytes(&(0..16).flat_map(|i| wave(i).to_le_bytes()).collect::<Vec<_>>())
         }),
         1 => prop::collection::vec(any::<u8>(), 0..80).prop_map(|made| bytes(&made)),

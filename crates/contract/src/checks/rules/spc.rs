@@ -29,8 +29,8 @@ pub(super) fn spc(project: &Project, file: &SpcRuleFile, on: &On<'_>, assets: &A
     }
     let rules = severities(project, file.severity, &run_rules(project, file.rules)?)?;
     let subgroup = subgroup(project, file)?;
-    let given = given(project, file, subgroup)?;
-    let learn = learn(project, file)?;
+    let given = given(project, file, subgroup).ok()?;
+    let learn = learn(project, file).ok()?;
     if given.is_none() && learn.is_none() {
         let finding = Finding::error(codes::CHART, on.spot, "the chart has no lines");
         let expected = "`centre` and `sigma`, `UCL` and `LCL`, or `learn: { samples: 100 }`";
@@ -141,20 +141,20 @@ fn subgroup(project: &Project, file: &SpcRuleFile) -> Option<usize> {
     Some(size)
 }
 
-/// The lines that are given, with the sigma of points; `None` inside where there are none.
+/// The lines that are given, with the sigma of points. What is wrong with them has been told.
 #[expect(clippy::cast_precision_loss, reason = "a subgroup has few samples")]
-fn given(project: &Project, file: &SpcRuleFile, subgroup: usize) -> Option<Option<Lines>> {
+fn given(project: &Project, file: &SpcRuleFile, subgroup: usize) -> Result<Option<Lines>, ()> {
     let wrong = |spot: Spot, message: &str, expected: &str| {
         project.push(Finding::error(codes::CHART, spot, message).expected(expected).help("correct the lines"));
-        None
+        Err(())
     };
     match (&file.centre, &file.sigma, &file.ucl, &file.lcl) {
-        (None, None, None, None) => Some(None),
+        (None, None, None, None) => Ok(None),
         (Some(centre), Some(sigma), None, None) => {
             if sigma.value <= 0.0 {
                 return wrong(sigma.spot, &format!("a sigma of {} is no deviation", sigma.value), "more than 0");
             }
-            Some(Some(Lines { centre: centre.value, sigma: sigma.value / (subgroup as f64).sqrt() }))
+            Ok(Some(Lines { centre: centre.value, sigma: sigma.value / (subgroup as f64).sqrt() }))
         }
         (None, None, Some(ucl), Some(lcl)) => {
             let sigma = (ucl.value - lcl.value) / 6.0;
@@ -162,28 +162,29 @@ fn given(project: &Project, file: &SpcRuleFile, subgroup: usize) -> Option<Optio
                 let message = format!("UCL ({}) is not above LCL ({})", ucl.value, lcl.value);
                 return wrong(ucl.spot, &message, "UCL > LCL");
             }
-            Some(Some(Lines { centre: f64::midpoint(ucl.value, lcl.value), sigma }))
+            Ok(Some(Lines { centre: f64::midpoint(ucl.value, lcl.value), sigma }))
         }
         (centre, sigma, ucl, lcl) => {
-            let set = [centre, sigma, ucl, lcl].into_iter().flatten().next()?;
+            let set = [centre, sigma, ucl, lcl].into_iter().flatten().next().ok_or(())?;
             let message = "the lines are given in halves, or twice";
             wrong(set.spot, message, "`centre` and `sigma`, or `UCL` and `LCL`")
         }
     }
 }
 
-fn learn(project: &Project, file: &SpcRuleFile) -> Option<Option<Learn>> {
-    let Some(learn) = &file.learn else { return Some(None) };
+/// How lines are learned. What is wrong with it has been told.
+fn learn(project: &Project, file: &SpcRuleFile) -> Result<Option<Learn>, ()> {
+    let Some(learn) = &file.learn else { return Ok(None) };
     if !LEARN_SAMPLES.contains(&learn.samples.value) {
         let message = format!("lines are not learned from {} samples", learn.samples.value);
         let finding = Finding::error(codes::CHART, learn.samples.spot, message);
         let expected = format!("{} to {}", LEARN_SAMPLES.start(), LEARN_SAMPLES.end());
         project.push(finding.expected(expected).help("100 are usual"));
-        return None;
+        return Err(());
     }
     let sigma = match learn.sigma {
         SigmaWord::Range => SigmaFrom::Range,
         SigmaWord::Sample => SigmaFrom::Sample,
     };
-    Some(Some(Learn { samples: learn.samples.value, sigma }))
+    Ok(Some(Learn { samples: learn.samples.value, sigma }))
 }
