@@ -3,7 +3,7 @@
 use crate::{
     Contract,
     contract::{
-        HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, RateSettings, ReduceBy, RuleKind, RuleSettings,
+        HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, Read, RateSettings, ReduceBy, RuleKind, RuleSettings,
         Setting, Source, SourceKind, Subscriber, System, TopicMapping, WindowSettings,
     },
 };
@@ -26,6 +26,8 @@ pub struct Summary {
     pub listeners: BTreeMap<String, Guarantee>,
     /// What each operation really guarantees, as `system.operation`.
     pub operations: BTreeMap<String, Guarantee>,
+    /// What is read from each system, as `system.read`.
+    pub reads: BTreeMap<String, Guarantee>,
     /// What each subscriber really gets.
     pub subscribers: BTreeMap<String, Guarantee>,
     /// What is kept of samples: `samples`, each site that is told of by itself, `minutes`; and of signals that are
@@ -104,6 +106,9 @@ pub fn summary(contract: &Contract) -> Summary {
             move |(operation, o): (&_, &Operation)| (format!("{name}.{operation}"), operation_guarantee(system, o));
         system.operations.iter().map(of)
     });
+    let reads = contract.systems.iter().flat_map(|(name, system)| {
+        system.reads.iter().map(move |(read, settings)| (format!("{name}.{read}"), read_guarantee(settings)))
+    });
     Summary {
         name: contract.name.clone(),
         revision: contract.revision.clone(),
@@ -111,6 +116,7 @@ pub fn summary(contract: &Contract) -> Summary {
         sources: contract.sources.iter().map(of_source).collect(),
         listeners: listeners.map(|(name, listener)| (name.to_string(), listener_guarantee(listener))).collect(),
         operations: operations.collect(),
+        reads: reads.collect(),
         subscribers: contract.subscribers.iter().map(of_subscriber).collect(),
         kept: kept(contract),
     }
@@ -295,6 +301,19 @@ fn operation_guarantee(system: &System, operation: &Operation) -> Guarantee {
 }
 
 fn subscriber_guarantee(subscriber: &Subscriber) -> Guarantee {
+fn read_guarantee(read: &Read) -> Guarantee {
+    let how = match (&read.cursor, read.close_absent) {
+        (Some(_), _) => "what changed behind a durable cursor; what the system tells out of order may be missed",
+        (None, true) => "all of it each time; what is absent is closed",
+        (None, false) => "all of it each time; what is absent stays as it was",
+    };
+    let text = format!(
+        "{} every {}: {how}; each change becomes one event, and what is older than {} is stale",
+        read.object, read.every, read.max_age
+    );
+    Guarantee { word: if read.cursor.is_some() { "changes" } else { "whole" }, text }
+}
+
     let what = if subscriber.types.is_empty() { "all events".to_owned() } else { subscriber.types.join(", ") };
     if subscriber.qos == 0 {
         let text = format!("{what} at QoS 0: what the broker or the network drops is lost");
@@ -323,6 +342,7 @@ impl fmt::Display for Summary {
             ("listeners", &self.listeners),
             ("operations", &self.operations),
             ("subscribers", &self.subscribers),
+            ("reads", &self.reads),
         ] {
             if all.is_empty() {
                 continue;

@@ -384,6 +384,10 @@ impl Backend for StoreBackend {
             return Err(Problem::content(format!("{id} holds no messages: it is of kind {}", row.kind.word()))
                 .remedy("andon list exceptions --where kind=input names those that do"));
         }
+        if ["reads/", "events/"].iter().any(|of| row.fingerprint.starts_with(of)) {
+            return Err(Problem::content(format!("{id} holds what told of no object, and no messages of a source"))
+                .remedy("mend the read or the identifiers; at the next start the read begins anew"));
+        }
         let ask = Ask {
             exception: id,
             after: query.after.unwrap_or(0),

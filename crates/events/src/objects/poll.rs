@@ -82,7 +82,8 @@ impl Poll {
     pub fn all(objects: &Objects) -> Result<Vec<Self>, StoreError> {
         let mut polls = Vec::new();
         for (system, settings) in &objects.contract.systems {
-            for (name, read) in &settings.reads {
+            // Without a site there is nobody to read for.
+            for (name, read) in settings.reads.iter().filter(|(_, read)| !read.sites.is_empty()) {
                 let sites: Vec<Option<SiteName>> =
                     if read.site.is_some() { vec![None] } else { read.sites.iter().cloned().map(Some).collect() };
                 for site in sites {

@@ -3,17 +3,20 @@
 use super::{
     DETAIL_MAX_CHARS, RESPONSE_MAX_BYTES,
     codec::{self, Answer},
+    reads,
     redact::Secrets,
 };
 use crate::names::Names;
 use andon_contract::{
-    contract::{FieldMap, Idempotency, Identifiers, Lookup, Operation, PathPiece, Request, Response},
+    contract::{FieldMap, Idempotency, Identifiers, Lookup, Operation, Paging, PathPiece, Read, Request, Response},
     expr::Program,
 };
 use andon_model::{
-    Key, OutcomeClass, RunId,
+    Key, OutcomeClass, RunId, Time,
     call::{CallRequest, Step},
+    object::{Ask, More},
     span::Span,
+    time::Zone,
 };
 use serde_json::Value as Json;
 use std::{collections::BTreeMap, sync::LazyLock};
@@ -57,7 +60,69 @@ pub fn fuzz(data: &[u8]) {
         assert!(prepared.url.starts_with("http://host:8080/base/requests"), "{}", prepared.url);
         assert!(prepared.headers.values().all(|value| !value.contains(['\r', '\n', '\0'])));
     }
+    fuzz_read(&answer, names, &secrets);
 }
+
+/// The same answer as a page of a read: each item tells something or says why not, and a link leads nowhere else.
+fn fuzz_read(answer: &Answer, names: Names<'_>, secrets: &Secrets) {
+    let site = "foundry".parse().expect("a name");
+    let ask = Ask::first(Json::Null, None, Some(site), Time(0));
+    match reads::read(&READ, &ask, names, answer, secrets) {
+        Ok(page) => {
+            assert!((200..=299).contains(&answer.status) && answer.broken.is_none());
+            for item in &page.items {
+                assert!(serde_json::from_slice::<Json>(&item.bytes).is_ok());
+                if let Err(unfit) = &item.told {
+                    assert!(!unfit.cause.is_empty() && !unfit.remedy.is_empty());
+                }
+            }
+            if let More::Link(link) = page.more {
+                let next = ask.next(page.items.len(), Some(link), page.cursor);
+                if let Ok(prepared) = reads::prepare("http://host:8080/base", &READ, &next, names) {
+                    assert!(prepared.url.starts_with("http://host:8080/"), "{}", prepared.url);
+                }
+            }
+        }
+        Err(outcome) => {
+            assert!(outcome.class != OutcomeClass::Ok && outcome.class != OutcomeClass::Unknown);
+            assert!(outcome.detail.chars().count() <= DETAIL_MAX_CHARS && !outcome.detail.contains("s3cret-of-fuzz"));
+        }
+    }
+}
+
+static READ: LazyLock<Read> = LazyLock::new(|| {
+    let program = |text: &str| Program::compile(text, &[]).expect("an expression");
+    let request = Request {
+        method: "GET".into(),
+        path: vec![PathPiece::Text("/orders".into())],
+        query: vec![("since".into(), FieldMap::Expression(program(".cursor")))],
+        headers: Vec::new(),
+        body: None,
+    };
+    Read {
+        object: "ProductionOrder/1".into(),
+        every: Span::from_secs(30),
+        max_age: Span::from_secs(60),
+        sites: Vec::new(),
+        request,
+        items: Some(program(".requests? // .")),
+        cursor: Some(program(".last.name?")),
+        paging: Paging::Next(program(".name?")),
+        pages: 2,
+        close_absent: false,
+        gone: Some(program(".detail? == null")),
+        zone: Zone::utc(),
+        number: program(".number? // .detail"),
+        site: None,
+        from: Some(program(".title?")),
+        to: Some(program(".error?")),
+        assets: Some(program(".errors? // [name(\"eam\"; \"asset\"; .name)]")),
+        line: Some(program(".name?")),
+        mapping: FieldMap::Object(vec![("all".into(), FieldMap::Expression(program(".")))]),
+        added: vec!["number", "site", "assets"],
+        version: String::new(),
+    }
+});
 
 fn request(step: Step, input: Json) -> CallRequest {
     let key = Key::of_task(RunId::derived(&[b"fuzz"]), "/do/0/request", "", 0);
@@ -121,6 +186,8 @@ mod tests {
             b"{\"requests\":[{\"number\":\"MR-1\"}]}".to_vec(),
             b"{\"error\":{\"message\":{\"value\":\"s3cret-of-fuzz\"}}}".to_vec(),
             b"[[{}]]".to_vec(),
+            b"[{\"number\":1,\"detail\":2},{\"number\":[],\"detail\":1},7,null]".to_vec(),
+            b"{\"requests\":[{\"number\":\"1\"}],\"name\":\"//evil.example/x\"}".to_vec(),
             vec![b'['; 100_000],
             vec![0xFF; 100],
             "é".repeat(20_000).into_bytes(),
