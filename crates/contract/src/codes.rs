@@ -122,7 +122,6 @@ codes! {
     IDLE_PARAMETER = "A2110", "a parameter that no rule reads";
     UNKNOWN_EVENT = "A2111", "a type of event that does not exist";
     CONDITION = "A2112", "a condition that cannot be asked";
-    IDLE_KEY = "A2113", "a key that changes nothing";
     STATE_RULE = "A2120", "states of which nobody knows what they mean";
     COUNTER_RULE = "A2121", "a counter that cannot count";
 
@@ -135,6 +134,7 @@ codes! {
     FEATURE = "A2153", "a feature that a waveform does not have";
     ZONES = "A2154", "zones that cannot be used";
     ZONES_DOUBT = "A2155", "zones whose numbers are doubtful";
+    TABLE = "A2160", "a decision table that decides nothing";
     SHELVING = "A2180", "a policy of shelving that makes no sense";
 
     DSL_VERSION = "A3101", "a workflow in another version of the DSL";

@@ -196,12 +196,6 @@ impl Ground<'_> {
             max_age: common.max_age.as_ref().map(|span| span.value.0),
             severities: severities.into_iter().collect::<Option<_>>()?,
         };
-        let stale = common.when_stale.as_ref().map(|at| at.spot).or(common.max_age.as_ref().map(|at| at.spot));
-        if let Some(spot) = stale.filter(|_| !guard.reads_context()) {
-            let finding =
-                Finding::warning(codes::IDLE_KEY, spot, "no condition reads the context, so this changes nothing");
-            project.push(finding.help("leave it out, or add a condition: `- { context: order.state, is: Running }`"));
-        }
         let meaning = meaning(&guard, on);
         Some((guard, meaning))
     }
@@ -218,7 +212,7 @@ fn share(rule: &mut Rule, guard: &Guard, meaning: &[String]) {
         }
         let from = Arc::clone(settings);
         let made = shared.entry(from.version.clone()).or_insert_with(|| {
-            if guard.is_empty() {
+            if *guard == Guard::default() {
                 return Arc::clone(&from);
             }
             let parts: Vec<&str> =
