@@ -2,13 +2,14 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr, reason = "a test fails where it stands")]
 
 mod adapter;
+mod alarms;
 mod bad_input;
 mod folder;
 mod history;
 mod listener;
 mod posts;
-mod story;
 mod reads;
+mod story;
 mod support;
 mod surface;
 mod syscalls;
