@@ -115,7 +115,7 @@ pub struct State {
     kept: VecDeque<Raw>,
     /// The newest window that is closed: the number of the stretch before which it ends.
     closed: i64,
-    /// Whether a count of 0 is still to be told once nothing is counted.
+    /// Whether the window behind the newest closed one tells a count of 0 where it is empty.
     zero_waits: bool,
     phase: Phase,
 }
@@ -166,7 +166,6 @@ impl State {
             self.kept.pop_front();
         }
         self.kept.push_back(raw);
-        self.zero_waits = self.shape.function == WindowFunction::Count && self.shape.at_least == 0;
         is_sooner(before, self.deadline(set))
     }
 
@@ -174,8 +173,9 @@ impl State {
     fn next(&self) -> Option<i64> {
         let after = self.closed.saturating_add(1);
         match self.stretches.front() {
+            _ if self.zero_waits => Some(after),
             Some((first, _)) => Some(after.max(first.saturating_add(1))),
-            None => self.zero_waits.then_some(after),
+            None => None,
         }
     }
 
@@ -194,12 +194,10 @@ impl State {
         let within = |raw: &&Raw| (begins..ends).contains(&raw.time);
         let number = match whole {
             Some(stats) if stats.count >= shape.at_least => self.number(&stats, &within),
-            None if shape.function == WindowFunction::Count && shape.at_least == 0 => {
-                self.zero_waits = false;
-                Some(0.0)
-            }
+            None if self.zero_waits => Some(0.0),
             Some(_) | None => None,
         };
+        self.zero_waits = whole.is_some() && shape.function == WindowFunction::Count && shape.at_least == 0;
         let kept = &self.kept;
         // Of an empty window the newest sample before it speaks.
         let newest = kept.iter().rev().find(within).or_else(|| kept.back());

@@ -2,13 +2,15 @@
 //! them; and neither the cut into batches nor a crash at any place changes an event.
 
 use crate::{
-    common::{apply, contract, engine, limit, lines, sample},
+    common::{apply, asset, contract, engine, limit, line, lines, part, sample, signal, timeline},
     properties::{Step, cuts, entries, neither_cut_nor_crash, steps},
     rate::rate,
     window::window,
 };
 use andon_contract::contract::{Clock, RuleKind, WindowFunction, WindowSettings};
-use andon_model::{AssetName, Entry, Mark, Quality, Sample, Time, Value, sample::Origin, span::Span};
+use andon_events::{Loop, Progress};
+use andon_model::{Entry, Mark, Quality, Sample, Time, Value, sample::Origin, span::Span};
+use andon_store::Store;
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -22,8 +24,7 @@ impl Numbers {
     }
 
     fn clock(&mut self, plant: Time) {
-        let asset = AssetName::new("m").unwrap();
-        self.0.push(Entry::Mark(Mark::Tick { asset, plant, utc: plant }));
+        self.0.push(Entry::Mark(Mark::Tick { asset: asset("m"), plant, utc: plant }));
     }
 
     fn judged(self, levels: &str) -> Vec<String> {
@@ -290,4 +291,46 @@ fn the_reference_knows_what_is_good() {
     assert_eq!(good(&made), None);
     (made.quality, made.value) = (Quality::GOOD, Value::F64(2.0));
     assert_eq!(good(&made), Some(2.0));
+}
+
+/// What a rule tells of one series under one contract after the other.
+fn edited(kinds: &[RuleKind]) -> Vec<String> {
+    let store = Store::memory(&mut |bytes| bytes.fill(7));
+    for name in ["t", "other"] {
+        store.signal(&asset("m"), &signal(name)).unwrap();
+    }
+    let mut entries = timeline("0 20\n5 other 1\n11 20\n12 20\n21 20\n22 20");
+    for kind in kinds {
+        let rules = Arc::new(contract(&["m"], &[("hot", kind.clone())], Clock::Recorded));
+        let mut rules = Loop::new(store.clone(), rules, Time(0)).unwrap();
+        if !entries.is_empty() {
+            store.append(vec![part(std::mem::take(&mut entries))]).unwrap();
+        }
+        while rules.step(Time(0), Span::ZERO).unwrap() == Progress::Worked {}
+        rules.stop().unwrap();
+    }
+    let stored = store.events_after(0, 100).unwrap();
+    stored.iter().map(|stored| format!("{} {}", line(&stored.event), stored.event.data["reason"])).collect()
+}
+
+#[test]
+fn an_edit_of_levels_is_judged_and_one_of_the_number_ends_an_alarm() {
+    let active = "10 activated High 20 null";
+    let mean = |levels| window("mean over 10 s", levels);
+    assert_eq!(edited(&[mean("High 10"), mean("High 5, OnDelay 1 h")]), [active]);
+    let higher = edited(&[mean("High 10"), mean("High 50")]);
+    assert!(higher[0] == active && higher[1].contains("returned High 20 \"the rule hot was edited"), "{higher:#?}");
+    for other in
+        [window("mean over 20 s", "High 10"), window("max over 10 s", "High 10"), RuleKind::Limit(limit("High 10"))]
+    {
+        let ended = edited(&[mean("High 10"), other]);
+        assert!(ended.len() == 2 && ended[0] == active, "{ended:#?}");
+        assert!(ended[1].contains("returned High 20 \"the rule hot now reads something else"), "{ended:#?}");
+    }
+    let fast = |per, levels| rate(per, None, levels);
+    assert_eq!(edited(&[fast("1 s", "Low 1"), fast("1 s", "Low 2")]), ["11 activated Low 0 null"]);
+    assert_eq!(edited(&[fast("1 s", "Low 1"), fast("1 min", "Low 1")]).len(), 2);
+    let deviation = |levels| RuleKind::Deviation(limit(levels));
+    assert_eq!(edited(&[deviation("High 10"), deviation("High 12")]), ["5 activated High 19 null"]);
+    assert_eq!(edited(&[deviation("High 10"), deviation("High 30")]).len(), 2);
 }

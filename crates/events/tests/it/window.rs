@@ -190,3 +190,8 @@ fn many_samples_cost_no_more_than_is_promised() {
     let bytes: usize = rows.iter().map(|row| row.state.to_string().len()).sum();
     assert!(bytes > 0 && bytes < 1_000_000, "{bytes} bytes");
 }
+
+#[test]
+fn an_empty_count_between_two_windows_is_told() {
+    check("count over 10 s", "Low 1", "16 1\n24 other\n30 1\n35 1\n41 1", &["30 activated Low 0", "40 returned Low 2"]);
+}
