@@ -159,10 +159,17 @@ impl Engine {
 
     /// Whether every signal of the batch is known; [`Engine::learn`] before [`Engine::apply`] otherwise.
     pub fn knows(&self, batch: &Batch) -> bool {
-        batch.part.entries.iter().all(|entry| match entry {
-            Entry::Sample(sample) => matches!(self.signals.get(sample.signal.0 as usize), Some(Some(_))),
-            Entry::Mark(_) => true,
-        })
+        self.unknown(batch).is_none()
+    }
+
+    /// The lowest number of a signal of the batch that is not known.
+    pub fn unknown(&self, batch: &Batch) -> Option<SignalNo> {
+        let numbers = batch.part.entries.iter().filter_map(|entry| match entry {
+            Entry::Sample(sample) => Some(sample.signal),
+            Entry::Mark(_) => None,
+        });
+        let unknown = |no: &SignalNo| !matches!(self.signals.get(no.0 as usize), Some(Some(_)));
+        numbers.filter(unknown).min_by_key(|no| no.0)
     }
 
     /// Takes in the numbers of signals; those that are known are left as they are.

@@ -258,8 +258,8 @@ impl Loop {
         while entries < STEP_ENTRIES_MAX && work < STEP_WORK_MAX && self.outputs.len() < STEP_OUTPUTS_MAX {
             let from = self.engine.position();
             let Some(batch) = self.store.read(from)? else { break };
-            if !self.engine.knows(&batch) {
-                self.engine.learn(&self.store.signals()?);
+            if let Some(from) = self.engine.unknown(&batch) {
+                self.engine.learn(&self.store.signals_from(from)?);
             }
             if let Some(revision) = self.engine.asks_for(&batch) {
                 self.fetch_context(revision)?;

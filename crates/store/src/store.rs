@@ -398,6 +398,11 @@ impl Store {
         self.0.db.read(db::signals)
     }
 
+    /// The signals with this number or a higher one, by number.
+    pub fn signals_from(&self, from: SignalNo) -> Result<Vec<(SignalNo, AssetName, SignalName)>, StoreError> {
+        self.0.db.read(|c| db::signals_from(c, from))
+    }
+
     /// Appends parts in order as one group; returns with their places when they are durable.
     pub fn append(&self, parts: Vec<Part>) -> Result<Vec<Arc<Batch>>, StoreError> {
         self.faulty(|| self.0.log.append(parts))

@@ -416,6 +416,11 @@ impl Phase {
                 let held = active.good.value.number().and_then(|v| set.held(v, active.level));
                 if held.is_some() {
                     active.off = None;
+                    let newest = active.gather.last().time;
+                    if set.realarm.is_some_and(|span| active.told.plus(span) < newest) {
+                        // It was not to be told again so far: a ReAlarmTime that is new counts from the edit.
+                        active.told = newest;
+                    }
                     if set.limit(active.level).is_finite() {
                         active.setting = set.limit(active.level);
                         active.severity = set.severity(active.level);

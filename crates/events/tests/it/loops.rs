@@ -228,6 +228,20 @@ fn a_changed_rule_keeps_its_state() {
 }
 
 #[test]
+fn a_realarm_time_that_is_new_counts_from_the_edit() {
+    let store = store();
+    let mut before = Loop::new(store.clone(), rules(&high("High 100"), Clock::Recorded), at(0)).unwrap();
+    feed(&store, "0 101\n500 120");
+    settle(&mut before, 0, 0);
+    drop(before);
+    let edit = high("High 100, ReAlarmTime 10 s");
+    let mut after = Loop::new(store.clone(), rules(&edit, Clock::Recorded), at(7)).unwrap();
+    feed(&store, "505 121\n512 122");
+    settle(&mut after, 0, 0);
+    assert_eq!(told(&store), ["0 activated High 101", "510 realarmed High 121"]);
+}
+
+#[test]
 fn an_edit_ends_what_no_longer_holds_and_says_so_once() {
     let (store, rules) = edited(&high("High 100"), &high("High 200"));
     assert_eq!(told(&store), ["1 activated High 101", "2 returned High 111"]);

@@ -336,8 +336,16 @@ pub(crate) fn source_rows(c: &Connection) -> Result<Vec<SourceRow>, StoreError> 
 }
 
 pub(crate) fn signals(c: &Connection) -> Result<Vec<(SignalNo, AssetName, SignalName)>, StoreError> {
-    let mut statement = c.prepare_cached("SELECT no, asset, signal FROM signals ORDER BY no")?;
-    let mut rows = statement.query([])?;
+    signals_from(c, SignalNo(0))
+}
+
+/// The signals with this number or a higher one.
+pub(crate) fn signals_from(
+    c: &Connection,
+    from: SignalNo,
+) -> Result<Vec<(SignalNo, AssetName, SignalName)>, StoreError> {
+    let mut statement = c.prepare_cached("SELECT no, asset, signal FROM signals WHERE no >= ?1 ORDER BY no")?;
+    let mut rows = statement.query([from.0])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let asset = AssetName::new(column(row, 1)?).map_err(|e| damaged("signals", e))?;
