@@ -1,4 +1,5 @@
-//! Deviations: the value minus the newest setpoint of the same asset, judged by four levels (Part 9, ExclusiveDeviation).
+//! Deviations: the value minus the newest setpoint of the same asset, judged by four levels (Part 9,
+//! `ExclusiveDeviation`).
 //!
 //! - A number is made of every good value and of every good setpoint, as soon as both are known; before the first
 //!   setpoint nothing is judged. A setpoint that is not good leaves the last good one in force.

@@ -1,7 +1,7 @@
 //! Limits: the good samples of a signal, judged by four exclusive levels.
 //!
-//! What is judged and when is said in [`super::judge`]. Only good values decide. Uncertain and bad ones never start, end
-//! or delay anything; they move the clock like every sample, and lie in the evidence of a condition they fall into.
+//! What is judged and when is said in [`super::judge`]. Only good values decide. Uncertain and bad ones never start,
+//! end or delay anything; they move the clock like every sample, and lie in the evidence of what they fall into.
 
 pub use super::judge::{REALARMS_AT_ONCE_MAX, Settings};
 
@@ -24,8 +24,8 @@ pub const DIAGRAM: Diagram = Diagram {
     steps: &[
         ("Normal", "Pending", "a good value beyond a limit, with OnDelay"),
         ("Normal", "Active", "a good value beyond a limit, without OnDelay (activated)"),
-        ("Normal", "Pending", "the conditions of when hold again while the value is beyond, with OnDelay"),
-        ("Normal", "Active", "the conditions of when hold again while the value is beyond, without OnDelay (activated)"),
+        ("Normal", "Pending", "the conditions of when hold again over a value beyond, with OnDelay"),
+        ("Normal", "Active", "the conditions of when hold again over a value beyond, without OnDelay (activated)"),
         ("Pending", "Normal", "a good value at or inside the limit, or a condition of when fails"),
         ("Pending", "Pending", "a good value beyond a limit of the other side, and OnDelay begins anew"),
         ("Pending", "Active", "OnDelay has passed (activated)"),

@@ -1,15 +1,17 @@
 //! Windows: a number of all good samples of a stretch of plant time, judged by four levels.
 //!
-//! - Windows are as long as `over`, and one ends at every whole multiple of `every` since 1970 (UTC). With `every` equal
-//!   to `over` they tumble, else they slide. A window holds the times from its beginning up to, and without, its end.
-//! - A window closes as a timer does, `lateness` after its end: just before the first sample of the clock that is later,
-//!   or by a tick. Until then it takes late samples too. Its number has the time of its end, and so has whatever that
-//!   decides; the delays of the levels run in the same time, `lateness` behind the clock.
+//! - Windows are as long as `over`, and one ends at every whole multiple of `every` since 1970 (UTC). With `every`
+//!   equal to `over` they tumble, else they slide. A window holds the times from its beginning up to, and without, its
+//!   end.
+//! - A window closes as a timer does, `lateness` after its end: just before the first sample of the clock that is
+//!   later, or by a tick. Until then it takes late samples too. Its number has the time of its end, and so has whatever
+//!   that decides; the delays of the levels run in the same time, `lateness` behind the clock.
 //! - An empty window has no timer: it is open until a newer sample of the signal, or a window behind it that closes.
-//! - A window with fewer good samples than `at-least` has no number: like a bad value it never starts, ends or delays
-//!   anything. An empty one has none either, but for `count`: there it is 0, told once until the next sample comes.
-//! - The statistics of a stretch of `every` are carried on sample by sample; samples themselves are kept for percentiles
-//!   and for the evidence, the newest [`SAMPLES_MAX`] of the open windows.
+//! - A window with fewer good samples than `at-least` has no number: like a bad value it never starts, ends or
+//!   delays anything. An empty one has none either, but for `count`: there it is 0, told once until the next sample
+//!   comes.
+//! - The statistics of a stretch of `every` are carried on sample by sample; samples themselves are kept for
+//!   percentiles and for the evidence, the newest [`SAMPLES_MAX`] of the open windows.
 
 pub mod stats;
 

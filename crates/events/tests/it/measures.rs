@@ -32,8 +32,11 @@ impl Numbers {
     }
 }
 
-/// The entries as a rule sees them: samples that are never evaluated are left out, and each says whether it is late.
-fn seen(entries: &[Entry]) -> Vec<(Option<(Sample, bool)>, Option<Time>)> {
+/// An entry as a rule sees it: a sample and whether it is late, and where it moves the clock to.
+type Seen = (Option<(Sample, bool)>, Option<Time>);
+
+/// The entries as a rule sees them: samples that are never evaluated are left out.
+fn seen(entries: &[Entry]) -> Vec<Seen> {
     let mut newest = [Time::MIN; 3];
     let of = |entry: &Entry| match entry {
         Entry::Mark(Mark::Tick { plant, .. }) => Some((None, Some(*plant))),

@@ -91,7 +91,7 @@ pub(super) fn window(project: &Project, file: &WindowRuleFile, on: &On<'_>, asse
         WindowFunction::Slope(_) => per(project, on, &signal, file.per.as_ref()?.value.word())?,
         WindowFunction::Count => "1".to_owned(),
     };
-    let least = if function == WindowFunction::Count { 0 } else { 1 };
+    let least = u64::from(function != WindowFunction::Count);
     let at_least = file.at_least.as_ref().map_or(least, |at| at.value).max(least);
     let parts = format!("{function:?} {} {} {} {at_least}", over.nanos(), every.nanos(), lateness.nanos());
     let kind = |levels| RuleKind::Window(WindowSettings { function, over, every, lateness, at_least, levels });
@@ -162,15 +162,15 @@ fn function(project: &Project, file: &WindowRuleFile) -> Option<WindowFunction> 
         "max" => WindowFunction::Max,
         "stddev" => WindowFunction::Stddev,
         "count" => WindowFunction::Count,
-        "slope" => match &file.per {
-            Some(per) => WindowFunction::Slope(per.value.span()),
-            None => {
+        "slope" => {
+            let Some(per) = &file.per else {
                 let message = "a slope is a change in a unit of time, and none is named";
                 let finding = Finding::error(codes::WINDOW, file.function.spot, message);
                 project.push(finding.expected("`per: min`, or `s`, `h`, `d`").help("add it"));
                 return None;
-            }
-        },
+            };
+            WindowFunction::Slope(per.value.span())
+        }
         _ => match percentile {
             Some(percent) if (0.0..=100.0).contains(&percent) => WindowFunction::Percentile(percent),
             Some(percent) => {
