@@ -57,7 +57,7 @@ impl ObjectRow {
 
     /// The places it is valid at, as the database keeps them.
     pub(crate) fn places(&self) -> impl Iterator<Item = String> + '_ {
-        let assets = self.assets.iter().map(|asset| place_of_asset(asset));
+        let assets = self.assets.iter().map(place_of_asset);
         assets.chain(self.line.as_deref().map(place_of_line))
     }
 }
