@@ -5,8 +5,8 @@
 //! allocated and no name is compared on that way.
 
 mod away;
-mod keep;
 mod foresee;
+mod keep;
 mod knowing;
 mod start;
 mod ticks;
