@@ -169,7 +169,7 @@ impl State {
         }
         self.see_again(sample.time);
         match &self.now {
-            Some(now) if now.raw.value == sample.value => self.begin_again(set, Raw::new(at, sample), bench),
+            Some(now) if now.raw.value == sample.value => self.begin_again(set, &Raw::new(at, sample), bench),
             _ => self.change(set, Raw::new(at, sample), bench),
         }
     }
@@ -206,7 +206,7 @@ impl State {
     }
 
     /// The same state again: only a downtime that could not begin before may now.
-    fn begin_again(&mut self, set: &Settings, raw: Raw, bench: &mut Bench) -> Armed {
+    fn begin_again(&mut self, set: &Settings, raw: &Raw, bench: &mut Bench) -> Armed {
         let planned = self.now.as_ref().and_then(|now| now.class.down());
         match planned {
             Some(planned) if self.down.is_none() => self.begin(set, planned, (raw.time, raw.position), bench),
@@ -218,7 +218,7 @@ impl State {
         let Some(name) = called(&raw.value, set.names.as_ref()) else { return false };
         let state = name.into_owned();
         if self.now.as_ref().is_some_and(|now| now.state == state) {
-            return self.begin_again(set, raw, bench);
+            return self.begin_again(set, &raw, bench);
         }
         let class = set.classes.get(&state).copied().unwrap_or(TimeClass::Unknown);
         let before = self.now.replace(Now { state, class, raw: raw.clone(), gap: Span::ZERO });

@@ -1,6 +1,6 @@
 //! The semantics of counters: a timeline in, counts out.
 
-use crate::floor::{check, counter};
+use crate::floor::{apply, check, counter, edited, guarded, line};
 use andon_contract::contract::RuleKind;
 use std::sync::Arc;
 
@@ -143,4 +143,22 @@ fn what_is_not_told_yet_is_told_before_anything_else() {
         "0 0\n1 1\naway\nback\n3 4",
         &["1 counted good 1 of 1, 0 to 1 since 0", "3 gap good 3 of 4, 1 to 4 since 1, over a gap"],
     );
+}
+
+#[test]
+fn while_a_condition_fails_nothing_is_counted() {
+    let mut engine = guarded(RuleKind::Counter(Arc::new(counter(""))));
+    let found: Vec<String> = apply(&mut engine, "0 other=0\n0 1\n1 3\n2 other=1\n3 4").iter().map(line).collect();
+    assert_eq!(found, ["3 counted good 1 of 1, 3 to 4 since 1"]);
+}
+
+#[test]
+fn what_a_rule_that_is_gone_has_counted_is_told() {
+    let kind = || RuleKind::Counter(Arc::new(counter("every 10 s")));
+    let (before, after) = edited(kind(), "0 0\n1 3\n2 4", None);
+    assert!(before.is_empty());
+    assert_eq!(after, ["2 counted good 4 of 4, 0 to 4 since 0"]);
+    // A rule that counts otherwise from now on keeps what it knows, and tells it by its timer.
+    let (_, after) = edited(kind(), "0 0\n1 3\n2 4", Some(RuleKind::Counter(Arc::new(counter("every 99 s")))));
+    assert_eq!(after, Vec::<String>::new());
 }

@@ -4,16 +4,17 @@ use crate::common::{SECOND, asset, contract, instance, part, signal};
 use andon_contract::{
     Contract,
     contract::{
-        Clock, CountKind, CounterSettings, CycleSettings, Every, ReasonSettings, RuleKind, RuleSettings,
-        STANDARD_STATES, StateSettings, TimeClass,
+        Clock, Condition, CountKind, CounterSettings, CycleSettings, Every, Guard, ReasonSettings, RuleKind,
+        RuleSettings, STANDARD_STATES, StateSettings, Test, TimeClass, What, Word,
     },
 };
-use andon_events::{Engine, Output, Saved, engine::Moment};
+use andon_events::{Engine, Loop, Output, Progress, Saved, engine::Moment};
 use andon_model::{
     AssetName, Entry, Event, Mark, Position, Quality, Sample, SignalName, SignalNo, Time, Value,
     sample::{Batch, Origin},
     span::Span,
 };
+use andon_store::Store;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// `PackML` names for the numbers that the tests use.
@@ -148,6 +149,39 @@ pub(crate) fn sample(signal: SignalNo, time: Time, quality: Quality, value: &str
 
 pub(crate) fn engine(kind: RuleKind) -> Engine {
     Engine::new(Arc::new(one_rule(kind)), instance(), &signals(), Saved::default(), Time(0), &mut Vec::new())
+}
+
+/// The same, with the condition that the signal `other` is 1.
+pub(crate) fn guarded(kind: RuleKind) -> Engine {
+    let mut all = one_rule(kind);
+    let condition = Condition { what: What::Signal(signal("other")), test: Test::Is(Word::Number(1.0)) };
+    for settings in all.rules.values_mut().flat_map(|rule| rule.assets.values_mut()) {
+        let guard = Guard { when: vec![condition.clone()], ..Guard::default() };
+        *settings = Arc::new(RuleSettings { guard, ..RuleSettings::clone(settings) });
+    }
+    Engine::new(Arc::new(all), instance(), &signals(), Saved::default(), Time(0), &mut Vec::new())
+}
+
+/// What is told under one rule, and at the start under the edited one; `None`: it was removed.
+pub(crate) fn edited(kind: RuleKind, entries: &str, into: Option<RuleKind>) -> (Vec<String>, Vec<String>) {
+    let store = Store::memory(&mut |bytes| bytes.fill(7));
+    for (number, of, name) in signals() {
+        assert_eq!(store.signal(&of, &name).unwrap(), number);
+    }
+    let drain = |rules: &mut Loop| while rules.step(Time(0), Span::ZERO).unwrap() == Progress::Worked {};
+    let told = |from: u64| {
+        let events = store.events_after(from, 1_000).unwrap();
+        (events.last().map_or(from, |last| last.sequence), events.iter().map(|of| line(&of.event)).collect())
+    };
+    let mut rules = Loop::new(store.clone(), Arc::new(one_rule(kind)), Time(0)).unwrap();
+    store.append(vec![part(timeline(entries))]).unwrap();
+    drain(&mut rules);
+    rules.stop().unwrap();
+    let (at, before) = told(0);
+    let after = into.map_or_else(|| contract(&["m"], &[], Clock::Recorded), one_rule);
+    let mut rules = Loop::new(store.clone(), Arc::new(Contract { revision: "next".into(), ..after }), Time(0)).unwrap();
+    drain(&mut rules);
+    (before, told(at).1)
 }
 
 pub(crate) fn apply(engine: &mut Engine, text: &str) -> Vec<Event> {

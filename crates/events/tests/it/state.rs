@@ -1,6 +1,6 @@
 //! The semantics of states: a timeline in, states, downtimes and cycles out.
 
-use crate::floor::{apply, check, engine, line, state};
+use crate::floor::{apply, check, engine, guarded, line, state};
 use andon_contract::contract::RuleKind;
 use std::sync::Arc;
 
@@ -221,4 +221,37 @@ fn only_what_began_is_completed() {
     );
     // Over a gap it is said that it may have been more than one.
     assert_eq!(cycles("0 6\naway\nback\n50 17"), ["50 cycle 1 from 0 duration 50 running 0 gap 50"]);
+}
+
+#[test]
+fn while_a_condition_fails_no_downtime_begins() {
+    let downs = |settings: &str, entries: &str| {
+        let mut engine = guarded(RuleKind::State(Arc::new(state(settings))));
+        let events = apply(&mut engine, entries);
+        events.iter().filter(|event| event.kind == "asset.downtime").map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(downs("", "0 other=0\n1 6\n2 11\n9 6"), Vec::<String>::new());
+    // It begins when the condition holds, and goes on whatever becomes of it then.
+    assert_eq!(
+        downs("", "0 other=0\n2 11\n5 other=1\n6 other=0\n9 6"),
+        ["5 down started from 5", "9 down ended from 5 duration 4",]
+    );
+    // What has not become a downtime ends with it.
+    assert_eq!(downs("at-least 5 s", "0 other=1\n2 11\n4 other=0\n20 6"), Vec::<String>::new());
+}
+
+#[test]
+fn a_downtime_of_a_rule_that_is_gone_ends() {
+    let ends = |settings: &str, entries: &str, edited: Option<&str>| {
+        let (before, after) = crate::floor::edited(
+            RuleKind::State(Arc::new(state(settings))),
+            entries,
+            edited.map(|text| RuleKind::State(Arc::new(state(text)))),
+        );
+        assert!(!before.is_empty());
+        after
+    };
+    assert_eq!(ends("", "0 6\n10 11\n15 other=1", None), ["10 down ended from 10 duration 0 by an edit"]);
+    assert_eq!(ends("", "0 6\n10 11", Some("Held idle")), ["10 down ended from 10 duration 0 by an edit"]);
+    assert_eq!(ends("", "0 6\n10 11", Some("at-least 5 s")), Vec::<String>::new());
 }
