@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 /// The conditions of a rule for one asset, with what they have seen.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer by itself")]
 pub(crate) struct Guard {
     settings: Arc<RuleSettings>,
     /// The signals they read, in the order of [`andon_contract::contract::Guard::signals`].
@@ -161,15 +162,16 @@ fn plain(json: &Json, test: &Test) -> Option<Value> {
         Test::Exists(_) => false,
     };
     match json {
-        Json::String(text) if number => text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Value::F64),
+        Json::String(word) if number => word.parse::<f64>().ok().filter(|n| n.is_finite()).map(Value::F64),
         Json::Bool(b) => Some(Value::Bool(*b)),
         Json::Number(n) => n.as_f64().map(Value::F64),
-        Json::String(text) => Some(Value::Text(text.as_str().into())),
+        Json::String(word) => Some(Value::Text(word.as_str().into())),
         Json::Null | Json::Array(_) | Json::Object(_) => None,
     }
 }
 
-fn test(test: &Test, value: Option<&Value>) -> bool {
+/// Whether a value passes a test.
+pub(crate) fn test(test: &Test, value: Option<&Value>) -> bool {
     match test {
         Test::Exists(wanted) => value.is_some() == *wanted,
         Test::Is(word) => value.is_some_and(|value| equal(value, word)),

@@ -104,11 +104,11 @@ impl Ground<'_> {
     }
 
     /// The assets by the values that they have for parameters, in order; without parameters all of them.
-    fn groups<'n>(
+    fn groups(
         &self,
         names: &[(&'static str, String)],
         on: &On<'_>,
-        assets: Vec<&'n AssetName>,
+        assets: Vec<&AssetName>,
     ) -> Vec<(Instead, Vec<AssetName>)> {
         let value = |find: &dyn Fn(&str) -> Option<Spot>| {
             let mut instead: Instead = Vec::new();

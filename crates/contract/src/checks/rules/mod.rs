@@ -10,6 +10,7 @@ mod spc;
 mod spectrum;
 mod stale;
 mod state;
+mod table;
 mod zones;
 
 use super::{
@@ -57,6 +58,7 @@ pub(crate) fn resolve(
             Some("state") => ground.rule("state", &name, raw, state::state),
             Some("counter") => ground.rule("counter", &name, raw, counter::counter),
             Some("spc") => ground.rule("spc", &name, raw, spc::spc),
+            Some("table") => ground.rule("table", &name, raw, table::table),
             Some("spectrum") => ground.rule("spectrum", &name, raw, spectrum::spectrum),
             _ => None,
         };
@@ -167,12 +169,11 @@ fn idle_parameters(project: &Project, classes: &Classes, used: &BTreeSet<(Name, 
             }
             let mut parts = key.rsplitn(3, '.').skip(1);
             let (near, far) = (parts.next().unwrap_or_default(), parts.next());
-            let message = match far.filter(|signal| class.signals.has(signal)) {
-                Some(signal) => format!("no {near} rule is `on: {name}.{signal}`, so this parameter does nothing"),
-                None => {
-                    let signal = key.rsplit_once('.').map_or("", |(signal, _)| signal);
-                    format!("no limit rule is `on: {name}.{signal}`, so this parameter does nothing")
-                }
+            let message = if let Some(signal) = far.filter(|signal| class.signals.has(signal)) {
+                format!("no {near} rule is `on: {name}.{signal}`, so this parameter does nothing")
+            } else {
+                let signal = key.rsplit_once('.').map_or("", |(signal, _)| signal);
+                format!("no limit rule is `on: {name}.{signal}`, so this parameter does nothing")
             };
             let finding = Finding::warning(codes::IDLE_PARAMETER, *spot, message);
             project.push(finding.help("add the rule, or remove the parameter"));
