@@ -132,7 +132,8 @@ pub(crate) fn sample(number: u32, time: i64, received: i64, quality: Quality, va
 
 /// Lines of `second value`, where the value may be followed by `!` (bad), `?` (uncertain), `r`
 /// (retained) or `u` (retained, untimed) and `@second` (received); `second other` is a sample of
-/// another signal of the same clock, `second other value` with a value; `tick second` and `tick second @second` are marks.
+/// another signal of the same clock, `second other value` with a value; `tick second` and `tick second @second` are
+/// marks.
 pub(crate) fn timeline(text: &str) -> Vec<Entry> {
     text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).map(entry).collect()
 }
