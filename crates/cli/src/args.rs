@@ -244,8 +244,8 @@ pub(crate) enum ObjectsCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ObjectsPut {
-    /// JSON: an object `{"name": "ProductionOrder/hamburg/1000123", "object": {...}, "from": ..., "assets": [...]}`, a list
-    /// of them, or one a line; - reads from stdin
+    /// JSON: an object `{"name": "ProductionOrder/hamburg/1000123", "object": {...}, "assets": [...]}`, a list of them,
+    /// or one a line; - reads from stdin
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) instance: Where,

@@ -205,7 +205,7 @@ fn changed_schema(name: &str, object: &Json) -> Json {
                 "enum": ["created", "changed", "closed"],
             },
             "changes": {
-                "description": "The fields that are others now; `from` and `to` are left out where there was or is nothing.",
+                "description": "The fields that are others now, without `from` or `to` where there was or is nothing.",
                 "type": "array",
                 "items": {
                     "type": "object",

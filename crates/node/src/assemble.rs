@@ -212,15 +212,14 @@ impl Node {
         let closing = CancellationToken::new();
         let objects = shared.objects.clone();
         shared.add(Part::Worker(given_objects(&objects).map_err(on_reads)?));
-        let (handle, standing) = (runtime.handle().clone(), shared.standing.clone());
-        let desk = reads::Desk { objects, connectors, runtime: handle, closing: closing.clone(), standing };
-        let reading = reads::start(&desk).map_err(on_reads)?;
+        let (runtime_of, standing) = (runtime.handle().clone(), shared.standing.clone());
+        let desk = reads::Desk { objects, connectors, runtime: runtime_of, closing: closing.clone(), standing };
+        reads::start(&desk).map_err(on_reads)?.into_iter().map(Part::Worker).for_each(|part| shared.add(part));
         let (keeper, seal_now) = keep::keep(&store, &contract).map_err(StartError::Thread)?;
         shared.add(Part::Worker(keeper));
         let _ = shared.seal_now.set(seal_now);
         shared.add(Part::Worker(watch(&store, shared.watch.clone())?));
         shared.add(Part::Worker(rules(&store, loop_of_rules, shared.rules.clone())?));
-        reading.into_iter().for_each(|worker| shared.add(Part::Worker(worker)));
         andon_edge::replay::recover(&store).map_err(on_store)?;
         for (source, settings) in &contract.sources {
             let start = match &settings.kind {

@@ -83,7 +83,8 @@ impl Desk {
             None => return Ok(Turn::Idle(None)),
             Some(Err(outcome)) => {
                 if !matches!(poll.went(), Went::Badly(..)) {
-                    tracing::warn!(read = %shown(&poll.system, &poll.name), class = %outcome.class, "{}", outcome.detail);
+                    let read = shown(&poll.system, &poll.name);
+                    tracing::warn!(%read, class = %outcome.class, "{}", outcome.detail);
                 }
                 poll.failed(*outcome, clock::monotonic(), drawn());
             }

@@ -10,7 +10,7 @@ use super::{
     reader::{self, Place},
     repeat::Begin,
     samples::{Failed, Stop},
-    table::Table,
+    table::{self, Table},
 };
 use crate::{
     mapping::Incoming,
@@ -23,11 +23,8 @@ use andon_contract::{
     contract::{Contract, EventMapping, HttpSource, MappedEvent, MappedTo, Source, TimeForm},
     expr::{NoNames, Program, truthy},
 };
-use andon_model::{
-    Event, EventId, ExceptionId, Name, SiteName, Time, object::is_number, sample::Counts, schema::changed_event,
-    time::Unit,
-};
-use andon_store::{ObjectName, Store, StoreError, rows::Write};
+use andon_model::{Event, EventId, ExceptionId, Name, SiteName, Time, sample::Counts, time::Unit};
+use andon_store::{Store, StoreError, rows::Write};
 use serde_json::{Map, Value as Json, json};
 use std::{collections::HashMap, sync::PoisonError};
 
@@ -396,20 +393,12 @@ impl Maker<'_> {
 
     /// What an event is about, and whose it is: an asset as this source calls it; of an object its name.
     fn about(&self, kind: &str, subject: &str, place: &str) -> Result<(String, SiteName), Trouble> {
-        let is_object = |name: &String| {
-            let name = name.split('/').next().unwrap_or(name);
-            !name.contains('.') && changed_event(name) == kind
-        };
-        if kind.ends_with(".changed") && self.contract.schemas.names().any(|name| is_object(&name)) {
-            let named = ObjectName::parse(subject)
-                .filter(|name| changed_event(&name.kind) == kind && is_number(&name.number))
-                .filter(|name| self.contract.sites.contains_key(&name.site));
-            if let Some(name) = named {
-                return Ok((name.to_string(), name.site));
-            }
-            let remedy = "write `<Type>/<site>/<number>`, such as ProductionOrder/hamburg/1000123, of the event's type";
-            let cause = "the subject is not the name of such an object at a site of the project";
-            return Err(Unfit::new("object-name", place, cause, quote(subject), remedy).into());
+        if let Some(object) = table::object_of(self.contract, kind, subject) {
+            return object.map(|name| (name.to_string(), name.site)).ok_or_else(|| {
+                let remedy = "write `<Type>/<site>/<number>`, such as ProductionOrder/hamburg/1000123";
+                let cause = "the subject is not the name of such an object at a site of the project";
+                Unfit::new("object-name", place, cause, quote(subject), remedy).into()
+            });
         }
         let Some((asset, site)) = self.table.asset(subject) else {
             let remedy = "declare the asset, or give one this address";

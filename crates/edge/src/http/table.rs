@@ -16,8 +16,13 @@ use andon_contract::{
     contract::{Asset, Contract, Source, TimeForm},
     units::{Conversion, conversion},
 };
-use andon_model::{AssetName, Name, Sample, SignalName, SignalNo, SiteName, Time, value::Kind};
-use andon_store::StoreError;
+use andon_model::{
+    AssetName, Name, Sample, SignalName, SignalNo, SiteName, Time,
+    object::{is_number, type_of},
+    schema::changed_event,
+    value::Kind,
+};
+use andon_store::{ObjectName, StoreError};
 use std::sync::OnceLock;
 
 /// The names of a contract as one source uses them.
@@ -82,6 +87,19 @@ impl Table {
         let known = self.assets.get(called)?;
         Some((&known.name, self.sites.get(known.site)?))
     }
+}
+
+/// The object that an event of its changes is about; `None` where the type of the event is that of no object, and
+/// `Some(None)` where the subject is the name of none.
+#[expect(clippy::option_option, reason = "the outer says what kind of event it is, the inner whether its subject fits")]
+pub(super) fn object_of(contract: &Contract, kind: &str, subject: &str) -> Option<Option<ObjectName>> {
+    let is_its = |name: &str| !name.contains('.') && changed_event(name) == kind;
+    if !kind.ends_with(".changed") || !contract.schemas.names().any(|name| is_its(type_of(&name))) {
+        return None;
+    }
+    let fits =
+        |name: &ObjectName| is_its(&name.kind) && is_number(&name.number) && contract.sites.contains_key(&name.site);
+    Some(ObjectName::parse(subject).filter(fits))
 }
 
 /// Collects the samples of one body, or what is wrong with it.

@@ -16,6 +16,9 @@ const STEP_EVENTS: usize = 500;
 /// Events that are passed without a word about it at most; so many are looked through again after a start.
 const PASSED_MAX: u64 = 1_000;
 
+/// What a body or an event may say.
+const KEYS: [&str; 8] = ["object", "from", "to", "assets", "line", "change", "changes", "origin"];
+
 /// What a body or an event tells of an object: `{object, from, to, assets, line, change}`. Without `from` it always was
 /// valid, null says that it is not valid yet. Without `assets` those of the object itself count.
 pub fn of_body(name: &ObjectName, schema: &str, body: &Json) -> Result<Told, Unfit> {
@@ -29,7 +32,6 @@ pub fn of_body(name: &ObjectName, schema: &str, body: &Json) -> Result<Told, Unf
     let Some(fields) = body.as_object() else {
         return Err(unfit("", "this is no object", body, "send `{\"object\": { ... }, \"assets\": [ ... ]}`"));
     };
-    const KEYS: [&str; 8] = ["object", "from", "to", "assets", "line", "change", "changes", "origin"];
     if let Some((key, value)) = fields.iter().find(|(key, _)| !KEYS.contains(&key.as_str())) {
         let remedy = "leave it out; the fields of the object stand in `object`";
         return Err(unfit(&format!("/{key}"), "nobody knows this key", value, remedy));
@@ -97,13 +99,12 @@ impl Given {
     /// Goes on where it was left; in a store without cursor behind the last event, since what came before was not for
     /// it.
     pub fn new(objects: Objects) -> Result<Self, StoreError> {
-        let at = match objects.store.cursor(CURSOR)? {
-            Some(at) => at,
-            None => {
-                let at = objects.store.last_sequence()?;
-                objects.store.commit(vec![Write::Cursor(CURSOR.to_owned(), at)])?;
-                at
-            }
+        let at = if let Some(at) = objects.store.cursor(CURSOR)? {
+            at
+        } else {
+            let at = objects.store.last_sequence()?;
+            objects.store.commit(vec![Write::Cursor(CURSOR.to_owned(), at)])?;
+            at
         };
         Ok(Self { objects, at, saved: at })
     }

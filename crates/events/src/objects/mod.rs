@@ -84,8 +84,8 @@ impl Objects {
         self.in_turn(teller, items, silent, now, others)
     }
 
-    /// The same for one object whose newest version must be that of a revision (`Some(0)`: it must be new). `Err` is the
-    /// revision of the version that is there instead; 0 where there is none.
+    /// The same for one object whose newest version must be that of a revision (`Some(0)`: it must be new). `Err` is
+    /// the revision of the version that is there instead; 0 where there is none.
     pub fn give(
         &self,
         teller: &Teller,

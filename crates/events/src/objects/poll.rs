@@ -301,7 +301,7 @@ fn pause(retry: &Retry, times: u32, chance: f64) -> Span {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().take(12).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// A read that begins anew reads everything again: what it set aside is done with, and comes back where it is not.

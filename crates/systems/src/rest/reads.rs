@@ -95,17 +95,16 @@ pub(super) fn read(
     }
     let mut cursor = None;
     if let Some(program) = &read.cursor {
-        let last = list.last().cloned().unwrap_or(Json::Null);
-        let found = eval(program, &json!({ "answer": body, "last": last, "cursor": ask.cursor }), "cursor")?;
+        let newest = list.last().cloned().unwrap_or(Json::Null);
+        let found = eval(program, &json!({ "answer": body, "last": newest, "cursor": ask.cursor }), "cursor")?;
         if found.to_string().len() > CURSOR_MAX_BYTES {
             return Err(unreadable("cursor", format!("is longer than {CURSOR_MAX_BYTES} bytes")));
         }
         cursor = Some(found).filter(|found| !found.is_null());
     }
     let more = match &read.paging {
-        Paging::None => More::Last,
         Paging::Size(size) if list.len() as u64 >= u64::from(*size) => More::Number,
-        Paging::Size(_) => More::Last,
+        Paging::None | Paging::Size(_) => More::Last,
         Paging::Next(next) => match eval(next, &body, "paging.next")? {
             Json::Null => More::Last,
             Json::String(link) if link.is_empty() => More::Last,

@@ -82,9 +82,9 @@ fn name(mut cv: Cv<'_, Kind>) -> ValX<'_, Val> {
     if let Some(ours) = cv.0.data().lookup.name(system, &kind, &asked) {
         return Ok(Val::new_text(&ours)?);
     }
-    let name = told(&serde_json::Value::String(asked));
+    let name: String = asked.chars().take(MAX_TOLD).collect();
     let message = format!(
-        "nothing of the kind {kind} is called {name} in {system}; add it to the identifiers of {system}, or handle it \
+        "nothing of the kind {kind} is called {name:?} in {system}; add it to the identifiers of {system}, or handle it \
          with `name(...)? // \"...\"`"
     );
     Err(missing(&cv, Missing { system: system.to_string(), map: Some(kind), name, message }))

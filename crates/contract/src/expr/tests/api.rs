@@ -141,3 +141,22 @@ fn programs_are_shared_between_threads() {
     assert_eq!(format!("{program:?}"), "Program(\".a\")");
     assert_eq!(program.eval(&json("{\"a\":1}"), &[j!(1), j!(2)], &NoNames), Ok(j!(1)));
 }
+
+#[test]
+fn our_name_is_found_by_theirs_and_a_missing_one_says_what_to_do() {
+    let program = Program::compile("name(\"maximo\"; \"asset\"; .)", &[]).unwrap();
+    assert_eq!(program.eval(&j!("PKG-0003"), &[], &Office), Ok(j!("packing-3")));
+    let missing = match program.eval(&j!(1010), &[], &Office) {
+        Err(EvalError::Missing(missing)) => missing,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        (missing.system.as_str(), missing.map.as_deref(), missing.name.as_str()),
+        ("maximo", Some("asset"), "1010")
+    );
+    for wrong in ["null", "[]", "{}", "true"] {
+        assert!(matches!(program.eval(&json(wrong), &[], &Office), Err(EvalError::Raised(_))), "{wrong}");
+    }
+    let with_default = Program::compile("name(\"maximo\"; \"asset\"; .)? // \"none\"", &[]).unwrap();
+    assert_eq!(with_default.eval(&j!(7), &[], &Office), Ok(j!("none")));
+}
