@@ -432,9 +432,7 @@ fn rules(store: &Store, rules: andon_events::run::Loop, read: Arc<Mutex<RulesRea
 /// Layer 2 as well: what others tell of objects by events becomes known.
 fn given_objects(objects: &Objects) -> Result<Worker, reads::ReadsError> {
     let mut given = Given::new(objects.clone()).map_err(reads::ReadsError::Store)?;
-    let step = move || {
-        given.step(clock::now()).map(|more| if more { Turn::Worked } else { Turn::Idle(None) })
-    };
+    let step = move || given.step(clock::now()).map(|more| if more { Turn::Worked } else { Turn::Idle(None) });
     let store = objects.store().clone();
     Worker::start("objects", (store, Reads::Rows), step, || {}).map_err(reads::ReadsError::Thread)
 }
