@@ -14,7 +14,7 @@ use crate::files::{
     retention::RetentionFile,
     shelving::ShelvingFile,
     routes::RoutesFile, scenarios::ScenarioFile,
-    rules::{KINDS, LimitRuleFile, common::{CommonRuleFile, SeverityLineFile}, StaleRuleFile, counter::CounterRuleFile, measures::{DeviationRuleFile, RateRuleFile, WindowRuleFile}, spc::SpcRuleFile, spectrum::SpectrumRuleFile, state::StateRuleFile},
+    rules::{KINDS, LimitRuleFile, common::{CommonRuleFile, SeverityLineFile}, StaleRuleFile, counter::CounterRuleFile, measures::{DeviationRuleFile, RateRuleFile, WindowRuleFile}, spc::SpcRuleFile, spectrum::SpectrumRuleFile, state::StateRuleFile, table::TableRuleFile},
     shdr::ShdrSourceFile,
     sources::MqttSourceFile,
     subscribers::SubscriberFile,
@@ -68,7 +68,7 @@ const SOURCES: [Shape; 5] = [
     SchemaGenerator::subschema_for::<FileSourceFile>,
 ];
 /// The kinds of rules.
-const RULES: [Shape; 9] = [
+const RULES: [Shape; 10] = [
     SchemaGenerator::subschema_for::<LimitRuleFile>,
     SchemaGenerator::subschema_for::<DeviationRuleFile>,
     SchemaGenerator::subschema_for::<RateRuleFile>,
@@ -78,6 +78,7 @@ const RULES: [Shape; 9] = [
     SchemaGenerator::subschema_for::<CounterRuleFile>,
     SchemaGenerator::subschema_for::<SpcRuleFile>,
     SchemaGenerator::subschema_for::<SpectrumRuleFile>,
+    SchemaGenerator::subschema_for::<TableRuleFile>,
 ];
 
 fn one_of(title: &str, shapes: &[Shape]) -> Json {

@@ -3,8 +3,9 @@
 use crate::{
     Contract,
     contract::{
-        HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, Read, RateSettings, ReduceBy, RuleKind, RuleSettings,
-        Setting, Source, SourceKind, Subscriber, System, TopicMapping, WindowSettings,
+        HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, Read, RateSettings,
+        ReduceBy, RuleKind, RuleSettings, Setting, Source, SourceKind, Subscriber, System, TopicMapping,
+        WindowSettings,
     },
 };
 use andon_model::span::Span;
@@ -170,6 +171,7 @@ fn alarms(contract: &Contract) -> usize {
         RuleKind::Stale(_) => 1,
         RuleKind::Spc(chart) => chart.rules.len(),
         RuleKind::Spectrum(spectrum) => spectrum.limit.limits.len(),
+        RuleKind::Table(table) => table.outcomes().len(),
         // These tell what happened and make no alarm.
         RuleKind::State(_) | RuleKind::Counter(_) => 0,
     };
@@ -300,7 +302,6 @@ fn operation_guarantee(system: &System, operation: &Operation) -> Guarantee {
     Guarantee { word: operation.idempotency.word(), text }
 }
 
-fn subscriber_guarantee(subscriber: &Subscriber) -> Guarantee {
 fn read_guarantee(read: &Read) -> Guarantee {
     let how = match (&read.cursor, read.close_absent) {
         (Some(_), _) => "what changed behind a durable cursor; what the system tells out of order may be missed",
@@ -314,6 +315,7 @@ fn read_guarantee(read: &Read) -> Guarantee {
     Guarantee { word: if read.cursor.is_some() { "changes" } else { "whole" }, text }
 }
 
+fn subscriber_guarantee(subscriber: &Subscriber) -> Guarantee {
     let what = if subscriber.types.is_empty() { "all events".to_owned() } else { subscriber.types.join(", ") };
     if subscriber.qos == 0 {
         let text = format!("{what} at QoS 0: what the broker or the network drops is lost");
@@ -341,8 +343,8 @@ impl fmt::Display for Summary {
             ("sources", &self.sources),
             ("listeners", &self.listeners),
             ("operations", &self.operations),
-            ("subscribers", &self.subscribers),
             ("reads", &self.reads),
+            ("subscribers", &self.subscribers),
         ] {
             if all.is_empty() {
                 continue;

@@ -19,6 +19,7 @@ const PAGES: &[(&str, usize)] = &[
     ("rules/conditions.md", 2),
     ("rules/limit.md", 1),
     ("rules/stale.md", 1),
+    ("rules/table.md", 2),
     ("rules/state.md", 2),
     ("rules/counter.md", 2),
     ("rules/spc.md", 2),

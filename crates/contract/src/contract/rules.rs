@@ -2,8 +2,10 @@
 
 mod counter;
 mod state;
+mod table;
 
 pub use counter::{CountKind, CounterSettings, Every};
+pub use table::{TableForm, TableRow, TableSettings, TableTest, TableValue, TableWhat};
 pub use state::{CyclePart, CycleSettings, ReasonSettings, STANDARD_STATES, StandardState, StateSettings, TimeClass};
 
 mod measures;
@@ -71,6 +73,8 @@ pub enum RuleKind {
     State(Arc<StateSettings>),
     /// Counters.
     Counter(Arc<CounterSettings>),
+    /// Several signals that mean something together.
+    Table(Arc<TableSettings>),
 }
 
 impl RuleKind {
@@ -86,6 +90,7 @@ impl RuleKind {
             Self::Spectrum(_) => "spectrum",
             Self::State(_) => "state",
             Self::Counter(_) => "counter",
+            Self::Table(_) => "table",
         }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod common;
 pub(crate) mod counter;
 pub(crate) mod state;
+pub(crate) mod table;
 
 pub(crate) mod measures;
 pub(crate) mod spc;
@@ -110,5 +111,6 @@ pub(crate) enum SeverityWord {
 }
 
 /// What `kind` may be.
-pub(crate) const KINDS: [&str; 9] =
-    ["limit", "stale", "state", "counter", "spc", "spectrum", "deviation", "rate-of-change", "window"];
+pub(crate) const KINDS: [&str; 10] = [
+    "limit", "stale", "state", "counter", "spc", "spectrum", "deviation", "rate-of-change", "window", "table",
+];

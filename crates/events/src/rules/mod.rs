@@ -9,6 +9,7 @@ pub mod spc;
 pub mod spectrum;
 pub mod stale;
 pub mod state;
+pub mod table;
 pub mod window;
 
 use crate::{
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 /// The states of all kinds, one for each page of `docs/rules`.
 pub fn diagrams() -> Vec<Diagram> {
-    vec![limit::DIAGRAM, deviation::DIAGRAM, rate::DIAGRAM, window::DIAGRAM, stale::DIAGRAM, spc::DIAGRAM, spectrum::DIAGRAM, crate::gate::DIAGRAM, state::DIAGRAM, counter::DIAGRAM]
+    vec![limit::DIAGRAM, deviation::DIAGRAM, rate::DIAGRAM, window::DIAGRAM, stale::DIAGRAM, spc::DIAGRAM, spectrum::DIAGRAM, crate::gate::DIAGRAM, state::DIAGRAM, counter::DIAGRAM, table::DIAGRAM]
 }
 
 /// Something that a machine found, before it is dressed as an event.
@@ -119,6 +120,8 @@ pub enum Condition {
     Spc,
     /// A feature of a waveform beyond a limit.
     Spectrum,
+    /// Several signals that mean something together.
+    Table,
 }
 
 impl Condition {
@@ -132,6 +135,7 @@ impl Condition {
             Self::Stale => "stale",
             Self::Spc => "spc",
             Self::Spectrum => "spectrum",
+            Self::Table => "table",
         }
     }
 }
@@ -209,6 +213,8 @@ pub enum State {
     State(state::State),
     /// Of counters.
     Counter(counter::State),
+    /// Of a decision table.
+    Table(table::State),
 }
 
 /// Settings with the state they work on: never of different kinds.
@@ -232,6 +238,8 @@ pub enum Machine {
     State(state::Settings, state::State),
     /// Counters.
     Counter(counter::Settings, counter::State),
+    /// A decision table.
+    Table(table::Settings, Box<table::State>),
 }
 
 impl Machine {
@@ -259,6 +267,7 @@ impl Machine {
             RuleKind::Spectrum(s) => Self::Spectrum(Box::new(spectrum::Settings::new(s)), Box::default()),
             RuleKind::State(s) => Self::State(Arc::clone(s), state::State::default()),
             RuleKind::Counter(s) => Self::Counter(Arc::clone(s), counter::State::default()),
+            RuleKind::Table(s) => Self::Table(Arc::clone(s), Box::new(table::State::new(s))),
         }
     }
 
@@ -284,7 +293,10 @@ impl Machine {
             }
             (RuleKind::State(s), State::State(state)) => Some(Self::State(Arc::clone(s), state)),
             (RuleKind::Counter(s), State::Counter(state)) => Some(Self::Counter(Arc::clone(s), state)),
-            (RuleKind::Spc(_) | RuleKind::Spectrum(_), _) => None,
+            (RuleKind::Table(s), State::Table(state)) => {
+                state.fits(s).then(|| Self::Table(Arc::clone(s), Box::new(state)))
+            }
+            (RuleKind::Spc(_) | RuleKind::Spectrum(_) | RuleKind::Table(_), _) => None,
             (RuleKind::Deviation(_) | RuleKind::RateOfChange(_) | RuleKind::Window(_), _) => None,
             (RuleKind::Limit(_) | RuleKind::Stale(_) | RuleKind::State(_) | RuleKind::Counter(_), _) => None,
         }
@@ -302,6 +314,7 @@ impl Machine {
             Self::Spectrum(_, state) => State::Spectrum((**state).clone()),
             Self::State(_, state) => State::State(state.clone()),
             Self::Counter(_, state) => State::Counter(state.clone()),
+            Self::Table(_, state) => State::Table((**state).clone()),
         }
     }
 
@@ -310,7 +323,7 @@ impl Machine {
     #[inline]
     pub fn sample(&mut self, input: u8, at: Position, sample: &Sample, late: bool, bench: &mut Bench) -> Armed {
         match self {
-            Self::Limit(..) | Self::State(..) | Self::Counter(..) if late => false,
+            Self::Limit(..) | Self::State(..) | Self::Counter(..) | Self::Table(..) if late => false,
             Self::Spc(..) | Self::Spectrum(..) | Self::Deviation(..) | Self::RateOfChange(..) if late => false,
             Self::Deviation(settings, state) => state.sample(settings, input, at, sample, bench),
             Self::RateOfChange(settings, state) => state.sample(settings, at, sample, bench),
@@ -321,6 +334,7 @@ impl Machine {
             Self::Spectrum(settings, state) => state.sample(settings, at, sample, bench),
             Self::State(settings, state) => state.sample(settings, input, at, sample, bench),
             Self::Counter(settings, state) => state.sample(settings, input, at, sample, bench),
+            Self::Table(settings, state) => state.sample(settings, input, at, sample, bench),
         }
     }
 
@@ -357,6 +371,7 @@ impl Machine {
             Self::Spc(..) => false,
             Self::Spectrum(settings, state) => state.guard(settings, by, bench),
             Self::State(settings, state) => state.guard(settings, by, bench),
+            Self::Table(settings, state) => state.guard(settings, by, bench),
             // A silence has no other conditions; steps are counted or not as they come.
             Self::Stale(..) | Self::Counter(..) => false,
         }
@@ -371,6 +386,7 @@ impl Machine {
             Self::Window(settings, state) => state.deadline(settings),
             Self::State(settings, state) => state.deadline(settings),
             Self::Counter(_, state) => state.deadline(),
+            Self::Table(settings, state) => state.deadline(settings),
             Self::Spectrum(settings, state) => state.deadline(settings),
             Self::Stale(..) | Self::Spc(..) => None,
         }
@@ -382,7 +398,7 @@ impl Machine {
             Self::Limit(..) | Self::State(..) | Self::Counter(..) => None,
             Self::Deviation(..) | Self::RateOfChange(..) | Self::Window(..) => None,
             Self::Stale(settings, state) => state.deadline(settings),
-            Self::Spc(..) | Self::Spectrum(..) => None,
+            Self::Spc(..) | Self::Spectrum(..) | Self::Table(..) => None,
         }
     }
 
@@ -398,6 +414,7 @@ impl Machine {
             Self::Spectrum(settings, state) => state.fire(settings, plant, bench),
             Self::State(settings, state) => state.fire(settings, plant, bench),
             Self::Counter(_, state) => state.fire(plant, bench),
+            Self::Table(settings, state) => state.fire(settings, plant, bench),
         }
     }
 
@@ -412,6 +429,7 @@ impl Machine {
             Self::Spc(settings, state) => state.after_edit(settings, at, reason, bench),
             Self::Spectrum(settings, state) => state.after_edit(settings, at, reason, bench),
             Self::State(settings, state) => state.after_edit(settings, at, reason, bench),
+            Self::Table(settings, state) => state.after_edit(settings, at, reason, bench),
             // What is pending is told by the new settings, or by its timer.
             Self::Counter(..) => {}
         }
@@ -431,6 +449,7 @@ impl State {
             Self::Spectrum(state) => state.end(at, reason, bench),
             Self::State(state) => state.removed(at, reason, bench),
             Self::Counter(state) => state.removed(at, bench),
+            Self::Table(state) => state.end(at, reason, bench),
         }
     }
 }

@@ -86,7 +86,7 @@ pub(crate) fn contract(assets: &[&str], rules: &[(&str, RuleKind)], clock: Clock
     let rule_of = |(rule, kind): &(&str, RuleKind)| {
         let unit = if matches!(kind, RuleKind::Stale(_)) { "1" } else { "mm/s" };
         let mut settings = RuleSettings::plain(kind.clone(), unit, &format!("{kind:?}"));
-        if matches!(kind, RuleKind::Deviation(_)) {
+        if matches!(kind, RuleKind::Deviation(_) | RuleKind::Table(_)) {
             settings.inputs.push(signal("other"));
         }
         let settings = Arc::new(settings);

@@ -51,4 +51,6 @@ mod stale;
 #[cfg(test)]
 mod state;
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod window;

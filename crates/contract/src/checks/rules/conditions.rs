@@ -77,7 +77,21 @@ pub(super) fn conditions(
     if list.spoilt > 0 { None } else { all.into_iter().collect() }
 }
 
-fn condition(project: &Project, schemas: &Schemas, on: &On<'_>, file: &ConditionFile, at: Spot) -> Option<Condition> {
+/// A condition that looks at a signal; tells what is wrong with it.
+pub(super) fn of_signal(project: &Project, on: &On<'_>, file: &ConditionFile, at: Spot) -> Option<Condition> {
+    one_test(project, file, at)?;
+    let (what, of) = signal(project, on, file.signal.as_ref()?)?;
+    Some(Condition { what, test: test(project, file, &of)? })
+}
+
+/// The test of a condition that looks at a number, which is called so in messages.
+pub(super) fn of_number(project: &Project, file: &ConditionFile, told: String, at: Spot) -> Option<Test> {
+    one_test(project, file, at)?;
+    test(project, file, &Of { kind: Form::Number, told, words: Vec::new(), states: None, range: None })
+}
+
+/// The place of a condition that has one test; tells where it has none or several.
+fn one_test(project: &Project, file: &ConditionFile, at: Spot) -> Option<Spot> {
     let tests = [
         file.is.as_ref().map(|at| at.spot),
         file.not.as_ref().map(|at| at.spot),
@@ -97,6 +111,11 @@ fn condition(project: &Project, schemas: &Schemas, on: &On<'_>, file: &Condition
         project.push(finding.expected("one of `is`, `not`, `in`, `above`, `below`, `exists`").help(help));
         return None;
     }
+    Some(place)
+}
+
+fn condition(project: &Project, schemas: &Schemas, on: &On<'_>, file: &ConditionFile, at: Spot) -> Option<Condition> {
+    let place = one_test(project, file, at)?;
     let (what, of) = match (&file.signal, &file.context) {
         (Some(name), None) => signal(project, on, name)?,
         (None, Some(path)) => context(project, schemas, path)?,
