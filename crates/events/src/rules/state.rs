@@ -170,7 +170,7 @@ impl State {
         self.see_again(sample.time);
         match &self.now {
             Some(now) if now.raw.value == sample.value => self.begin_again(set, &Raw::new(at, sample), bench),
-            _ => self.change(set, Raw::new(at, sample), bench),
+            _ => self.change(set, &Raw::new(at, sample), bench),
         }
     }
 
@@ -214,11 +214,11 @@ impl State {
         }
     }
 
-    fn change(&mut self, set: &Settings, raw: Raw, bench: &mut Bench) -> Armed {
+    fn change(&mut self, set: &Settings, raw: &Raw, bench: &mut Bench) -> Armed {
         let Some(name) = called(&raw.value, set.names.as_ref()) else { return false };
         let state = name.into_owned();
         if self.now.as_ref().is_some_and(|now| now.state == state) {
-            return self.begin_again(set, &raw, bench);
+            return self.begin_again(set, raw, bench);
         }
         let class = set.classes.get(&state).copied().unwrap_or(TimeClass::Unknown);
         let before = self.now.replace(Now { state, class, raw: raw.clone(), gap: Span::ZERO });
@@ -232,8 +232,8 @@ impl State {
         }
         fields.insert("class".to_owned(), json!(class));
         let fact = Fact::Other(EventType::State, fields);
-        bench.out.push(change(ChangeKind::Changed, (id, id), raw.time, fact, &raw, bench.signal()));
-        self.cycle(set, before.as_ref(), &raw, bench);
+        bench.out.push(change(ChangeKind::Changed, (id, id), raw.time, fact, raw, bench.signal()));
+        self.cycle(set, before.as_ref(), raw, bench);
         let planned = class.down();
         if self.down.as_ref().is_some_and(|down| Some(down.planned) != planned) {
             self.end(raw.time, Cause::Sample(raw.position), None, before.as_ref(), bench);

@@ -113,7 +113,7 @@ fn heard(sessions: &[Vec<Said>], item: &str) -> Vec<(usize, Time, String)> {
     all
 }
 
-/// Begin and end of each cycle: ACTIVE and then PROGRAM_COMPLETED without READY between.
+/// Begin and end of each cycle: ACTIVE and then `PROGRAM_COMPLETED` without READY between.
 fn cycles(sessions: &[Vec<Said>]) -> Vec<String> {
     let mut begin = None;
     let mut cycles = Vec::new();

@@ -15,7 +15,7 @@ use andon_model::{
     span::Span,
 };
 use andon_store::Store;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 /// `PackML` names for the numbers that the tests use.
 fn names() -> BTreeMap<i64, String> {
@@ -192,7 +192,7 @@ pub(crate) fn apply(engine: &mut Engine, text: &str) -> Vec<Event> {
     out.into_iter()
         .map(|output| match output {
             Output::Event(event, _) => *event,
-            other => panic!("{other:?}"),
+            other @ Output::Exception(_) => panic!("{other:?}"),
         })
         .collect()
 }
@@ -213,18 +213,18 @@ pub(crate) fn line(event: &Event) -> String {
     let mut line = format!("{} ", event.time.0 as f64 / SECOND as f64);
     match &*event.kind {
         "asset.state" => {
-            line += &format!("{} {}", text("state"), text("class"));
+            let _ = write!(line, "{} {}", text("state"), text("class"));
             if !data["previous"].is_null() {
-                line += &format!(", {} {} since {}", text("previous"), text("previousclass"), at("since"));
+                let _ = write!(line, ", {} {} since {}", text("previous"), text("previousclass"), at("since"));
                 line += &amount("duration");
             }
         }
         "asset.downtime" => {
             let planned = if data["planned"] == true { "planned " } else { "" };
-            line += &format!("{planned}down {} from {}", text("change"), at("from"));
+            let _ = write!(line, "{planned}down {} from {}", text("change"), at("from"));
             line += &amount("duration");
             if !data["reason"].is_null() {
-                line += &format!(" because {}", data["reason"]["code"].as_str().unwrap());
+                let _ = write!(line, " because {}", data["reason"]["code"].as_str().unwrap());
                 line += data["reason"]["text"].as_str().map(|text| format!(" {text}")).unwrap_or_default().as_str();
             }
             if !data["edit"].is_null() {
@@ -232,12 +232,13 @@ pub(crate) fn line(event: &Event) -> String {
             }
         }
         "asset.cycle" => {
-            line += &format!("cycle {} from {}{}{}", data["number"], at("from"), amount("duration"), amount("running"));
+            let _ =
+                write!(line, "cycle {} from {}{}{}", data["number"], at("from"), amount("duration"), amount("running"));
             line += data["program"].as_str().map(|text| format!(" of {text}")).unwrap_or_default().as_str();
         }
         _ => {
-            line += &format!("{} {} {} of {}", text("change"), text("kind"), data["delta"], data["total"]);
-            line += &format!(", {} to {} since {}", data["previous"], data["value"], at("from"));
+            let _ = write!(line, "{} {} {} of {}", text("change"), text("kind"), data["delta"], data["total"]);
+            let _ = write!(line, ", {} to {} since {}", data["previous"], data["value"], at("from"));
             line += if data["live"] == true { "" } else { ", over a gap" };
             line += data["reason"].as_str().map(|_| ", not believed").unwrap_or_default();
         }

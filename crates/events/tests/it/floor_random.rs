@@ -84,7 +84,7 @@ fn told(contract: &Arc<Contract>, entries: Vec<Entry>) -> Vec<Event> {
     engine.apply(&batch, Moment { now: Time(0), monotonic: None }, &mut out);
     let event = |output| match output {
         Output::Event(event, _) => *event,
-        other => panic!("{other:?}"),
+        other @ Output::Exception(_) => panic!("{other:?}"),
     };
     out.into_iter().map(event).collect()
 }
