@@ -206,7 +206,7 @@ fn header(path: &Path, bytes: &[u8]) -> Result<(u32, u32), StoreError> {
 /// The oldest position behind the header.
 fn from(path: &Path, bytes: &[u8], sum: u32) -> Result<Position, StoreError> {
     let mut rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
-    let place = rest.get(..POSITION_BYTES).filter(|place| crc32fast::hash(place) == sum).is_some();
+    let place = rest.get(..POSITION_BYTES).is_some_and(|place| crc32fast::hash(place) == sum);
     let found = take_position(&mut rest).filter(|_| place);
     found.ok_or_else(|| StoreError::corrupt(path, HEADER_BYTES as u64, "its checksum does not fit"))
 }

@@ -95,8 +95,10 @@ fn a_rule_among_many_of_an_asset_says_what_it_says_alone() {
     let (all, series) = (rules(150), series(900));
     let listed: Vec<_> = all.iter().map(|(name, kind)| (name.as_str(), kind.clone())).collect();
     let mut together = told_by(contract(&["m"], &listed, Clock::Recorded), &series);
-    let mut alone: Vec<_> =
-        listed.iter().flat_map(|rule| told_by(contract(&["m"], &[rule.clone()], Clock::Recorded), &series)).collect();
+    let mut alone: Vec<_> = listed
+        .iter()
+        .flat_map(|rule| told_by(contract(&["m"], std::slice::from_ref(rule), Clock::Recorded), &series))
+        .collect();
     together.sort();
     alone.sort();
     assert!(together.len() > 2_000, "{}", together.len());

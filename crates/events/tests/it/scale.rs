@@ -314,7 +314,7 @@ fn latency(figure: &str, contract: Arc<Contract>, signals: u32, rate: u32, secon
     let mut rules = Loop::new(bench.store.clone(), contract, Time(0)).unwrap();
     let start = now();
     let monotonic = move || Span::from_nanos(i64::try_from(start.elapsed().as_nanos()).unwrap());
-    let done = AtomicBool::new(false);
+    let over = AtomicBool::new(false);
     let sent: Mutex<BTreeMap<i64, Instant>> = Mutex::default();
     let (store, numbers) = (bench.store.clone(), std::mem::take(&mut bench.numbers));
     let (mut waits, mut longest) = (Vec::new(), 0.0_f64);
@@ -334,7 +334,7 @@ fn latency(figure: &str, contract: Arc<Contract>, signals: u32, rate: u32, secon
                     // Now and then a machine is beyond the limit, and then no more.
                     let round = number / signals;
                     let hot = (number % signals).is_multiple_of((signals / 20).max(1))
-                        && if signals == 1 { number % 20 == 0 } else { round.is_multiple_of(2) };
+                        && if signals == 1 { number.is_multiple_of(20) } else { round.is_multiple_of(2) };
                     let value = Value::F64(if hot { 100.005 } else { 50.0 });
                     if hot {
                         sent.lock().unwrap().insert(time, now());
@@ -351,12 +351,12 @@ fn latency(figure: &str, contract: Arc<Contract>, signals: u32, rate: u32, secon
                 }
                 store.submit(Part { entries, ..Part::new(crate::common::site(), name("plc")) }, Box::new(|_| {}));
             }
-            done.store(true, Ordering::SeqCst);
+            over.store(true, Ordering::SeqCst);
         });
         let mut sequence = 0;
         loop {
-            let ended = done.load(Ordering::SeqCst);
-            let seen = bench.store.change();
+            let ended = over.load(Ordering::SeqCst);
+            let before = bench.store.change();
             let (progress, spent) = timed(|| rules.step(Time(0), monotonic()).unwrap());
             longest = longest.max(spent);
             for stored in bench.store.events_after(sequence, 10_000).unwrap() {
@@ -370,7 +370,7 @@ fn latency(figure: &str, contract: Arc<Contract>, signals: u32, rate: u32, secon
                 if ended {
                     break;
                 }
-                bench.store.wait_change(seen, Duration::from_millis(20));
+                bench.store.wait_change(before, Duration::from_millis(20));
             }
         }
     });
