@@ -359,10 +359,10 @@ fn latency(figure: &str, contract: Arc<Contract>, signals: u32, rate: u32, secon
             let before = bench.store.change();
             let (progress, spent) = timed(|| rules.step(Time(0), monotonic()).unwrap());
             longest = longest.max(spent);
-            for stored in bench.store.events_after(sequence, 10_000).unwrap() {
-                sequence = stored.sequence;
-                if stored.event.data["change"] == "activated" {
-                    let at = sent.lock().unwrap().get(&stored.event.time.0).copied().unwrap();
+            for told in bench.store.events_after(sequence, 10_000).unwrap() {
+                sequence = told.sequence;
+                if told.event.data["change"] == "activated" {
+                    let at = sent.lock().unwrap().get(&told.event.time.0).copied().unwrap();
                     waits.push(at.elapsed().as_secs_f64() * 1e3);
                 }
             }
