@@ -73,11 +73,6 @@ const SOURCE_KINDS: &[(&str, &str)] = &[
     ("sql", "post the rows to `kind: http`"),
 ];
 
-/// Kinds of rules, with what to do instead.
-const RULE_KINDS: &[(&str, &str)] = &[
-    ("rate", "use `kind: rate-of-change`"),
-];
-
 /// Kinds of tasks of the workflow DSL, with what to do instead.
 const TASKS: &[(&str, &str)] = &[
     ("for", "write the tasks one by one, or let the capability take the list"),
@@ -114,11 +109,6 @@ pub(crate) fn path(path: &str) -> Option<&'static str> {
 /// What to do instead of a kind of source.
 pub(crate) fn source_kind(word: &str) -> Option<&'static str> {
     find(SOURCE_KINDS, word)
-}
-
-/// What to do instead of a kind of rule.
-pub(crate) fn rule_kind(word: &str) -> Option<&'static str> {
-    find(RULE_KINDS, word)
 }
 
 /// What to do instead of a kind of task.

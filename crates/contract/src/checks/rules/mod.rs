@@ -22,7 +22,7 @@ use super::{
 use crate::{
     codes,
     contract::Rule,
-    files::{not_built, rules::KINDS},
+    files::rules::KINDS,
     load::{Project, hex},
     problem::{Finding, Spot},
     read::At,
@@ -49,7 +49,7 @@ pub(crate) fn resolve(
             whole = false;
             continue;
         };
-        let rule = match kind(project, doc, raw, "rule", &KINDS, not_built::rule_kind) {
+        let rule = match kind(project, doc, raw, "rule", &KINDS, |_| None) {
             Some("limit") => ground.rule("limit", &name, raw, limit::limit),
             Some("deviation") => ground.rule("deviation", &name, raw, measures::deviation),
             Some("rate-of-change") => ground.rule("rate-of-change", &name, raw, measures::rate),
