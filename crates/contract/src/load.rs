@@ -5,9 +5,9 @@ use crate::{
     contract::Contract,
     files::{
         assets::AssetsFile, capabilities::CapabilityFile, classes::ClassFile, identifiers::IdentifiersFile, not_built,
-        ownership::OwnershipFile, project::ProjectFile, retention::RetentionFile, shelving::ShelvingFile, routes::RoutesFile,
-        scenarios::ScenarioFile,
-        subscribers::SubscriberFile, systems::SystemFile, workflows::WorkflowFile,
+        ownership::OwnershipFile, project::ProjectFile, retention::RetentionFile, routes::RoutesFile,
+        scenarios::ScenarioFile, shelving::ShelvingFile, subscribers::SubscriberFile, systems::SystemFile,
+        workflows::WorkflowFile,
     },
     mosquitto,
     problem::{File, Finding, Findings, Problem, Where},

@@ -3,7 +3,7 @@
 use crate::{
     Contract,
     contract::{
-        HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, Read, RateSettings,
+        HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, RateSettings, Read,
         ReduceBy, RuleKind, RuleSettings, Setting, Source, SourceKind, Subscriber, System, TopicMapping,
         WindowSettings,
     },

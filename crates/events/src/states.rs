@@ -87,7 +87,8 @@ impl Saved {
             }
             // One row, or several of which each has a piece.
             let clocks = serde_json::from_slice(&row.state);
-            let Clocks { revision, counts, newest, plant, context } = clocks.map_err(|e| format!("the clocks of rules: {e}"))?;
+            let Clocks { revision, counts, newest, plant, context } =
+                clocks.map_err(|e| format!("the clocks of rules: {e}"))?;
             saved.position = row.position;
             saved.clocks.revision = revision;
             saved.clocks.counts = counts;

@@ -95,9 +95,18 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         ],
         Kind::Alarms => &["rule", "asset", "gate", "raised", "limit", "severity", "since", "actor", "until", "reason"],
         Kind::Objects => &["type", "site", "number", "data.state", "assets", "from", "to", "known", "origin"],
-        Kind::Reads => {
-            &["read", "site", "state", "answered", "age_seconds", "changed", "aside", "next_seconds", "cursor", "detail"]
-        }
+        Kind::Reads => &[
+            "read",
+            "site",
+            "state",
+            "answered",
+            "age_seconds",
+            "changed",
+            "aside",
+            "next_seconds",
+            "cursor",
+            "detail",
+        ],
         Kind::Historian => &["path", "samples", "bytes"],
         Kind::Contracts => &["revision", "activated"],
     }

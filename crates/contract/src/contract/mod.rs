@@ -18,12 +18,18 @@ pub use file::{
 };
 pub use http::{EventMapping, HttpSource, MappedEvent, MappedTo, Signature};
 pub use listeners::{Client, Listener, ServerTls};
-pub use retention::{Keep, ReduceBy, Reduction, Retention};
 pub use reads::{Paging, Read};
-pub use rules::{Band, Condition, CountKind, CounterSettings, CyclePart, CycleSettings, Every, Feature, Guard, Learn, Limit, LimitLevel, LimitSettings, Lines, ReasonSettings, Rule, RuleKind, RuleSettings, RunPattern, RunRule, SeverityLine, STANDARD_STATES, SUBGROUP_MAX, SigmaFrom, SpcSettings, SpectrumSettings, StaleSettings, StandardState, StateSettings, TableForm, TableRow, TableSettings, TableTest, TableValue, TableWhat, Test, TimeClass, Waveform, WaveformFormat, What, WhenStale, Word, RateSettings, WINDOW_PARTS_MAX, WindowFunction, WindowSettings};
+pub use retention::{Keep, ReduceBy, Reduction, Retention};
+pub use rules::{
+    Band, Condition, CountKind, CounterSettings, CyclePart, CycleSettings, Every, Feature, Guard, Learn, Limit,
+    LimitLevel, LimitSettings, Lines, RateSettings, ReasonSettings, Rule, RuleKind, RuleSettings, RunPattern, RunRule,
+    STANDARD_STATES, SUBGROUP_MAX, SeverityLine, SigmaFrom, SpcSettings, SpectrumSettings, StaleSettings,
+    StandardState, StateSettings, TableForm, TableRow, TableSettings, TableTest, TableValue, TableWhat, Test,
+    TimeClass, WINDOW_PARTS_MAX, Waveform, WaveformFormat, What, WhenStale, WindowFunction, WindowSettings, Word,
+};
 pub use scenarios::{Answer, Expect, Expected, Given, Happening, Reply, Scenario};
-pub use shelving::Shelving;
 pub use shdr::{ItemForm, Others, ShdrSource};
+pub use shelving::Shelving;
 pub use sources::{
     Address, Broker, ClientTls, Clock, Level, ListenerSource, MqttSource, MqttVersion, Piece, Pointer, Secret,
     SignalMapping, Source, SourceKind, Template, TimeForm, TimeMapping, TlsIdentity, TopicMapping, UserPassword,

@@ -5,8 +5,8 @@ mod state;
 mod table;
 
 pub use counter::{CountKind, CounterSettings, Every};
-pub use table::{TableForm, TableRow, TableSettings, TableTest, TableValue, TableWhat};
 pub use state::{CyclePart, CycleSettings, ReasonSettings, STANDARD_STATES, StandardState, StateSettings, TimeClass};
+pub use table::{TableForm, TableRow, TableSettings, TableTest, TableValue, TableWhat};
 
 mod measures;
 mod spc;

@@ -111,6 +111,5 @@ pub(crate) enum SeverityWord {
 }
 
 /// What `kind` may be.
-pub(crate) const KINDS: [&str; 10] = [
-    "limit", "stale", "state", "counter", "spc", "spectrum", "deviation", "rate-of-change", "window", "table",
-];
+pub(crate) const KINDS: [&str; 10] =
+    ["limit", "stale", "state", "counter", "spc", "spectrum", "deviation", "rate-of-change", "window", "table"];

@@ -181,7 +181,8 @@ pub(crate) fn contract(address: &str, version: MqttVersion, qos: u8, assets: usi
         addresses: BTreeMap::new(),
         parameters: BTreeMap::new(),
     };
-    let signal = Signal { kind: Kind::F64, unit: "Cel".into(), range: Some((-50.0, 5_000_000.0)), reduce: None, states: None };
+    let signal =
+        Signal { kind: Kind::F64, unit: "Cel".into(), range: Some((-50.0, 5_000_000.0)), reduce: None, states: None };
     let class = Class { signals: [(SignalName::new("temperature").unwrap(), signal)].into() };
     let topic = TopicMapping {
         levels: vec![Level::Text("machines".into()), Level::Capture("asset".into()), Level::Text("temperature".into())],

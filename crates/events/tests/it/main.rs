@@ -31,9 +31,9 @@ mod loops;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
-mod nab;
-#[cfg(test)]
 mod measures;
+#[cfg(test)]
+mod nab;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
