@@ -1,6 +1,9 @@
 //! Canonical schemas: JSON Schema 2020-12 of events and objects, built in and added by a project.
 
-use crate::event::Event;
+use crate::{
+    event::Event,
+    matching::{Interval, Match},
+};
 use serde_json::{Value as Json, json};
 use std::{
     collections::BTreeMap,
@@ -67,6 +70,7 @@ struct Schema {
     version: (u32, u32),
     json: Json,
     validator: jsonschema::Validator,
+    matched: Option<Match>,
 }
 
 /// All schemas of a contract. Cheap to clone.
@@ -146,6 +150,11 @@ impl Schemas {
             return Ok(());
         }
         Err(Mismatch { schema: format!("{}/{}.{}", schema.name, schema.version.0, schema.version.1), problems })
+    }
+
+    /// The interval of the fact that data of a type tell, where the type names a match and the data a beginning.
+    pub fn interval(&self, reference: &str, data: &Json) -> Option<Interval> {
+        self.find(reference)?.matched.as_ref()?.interval(data)
     }
 
     /// Checks the data of an event against the schema it names; every event passes here where it is born.
@@ -249,7 +258,9 @@ fn compile(name: &str, version: &str, json: Json) -> Result<Schema, SchemaError>
         .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)))
         .ok_or_else(|| wrong("expected a version like 1.0".to_owned()))?;
     let validator = jsonschema::draft202012::new(&json).map_err(|e| wrong(e.to_string()))?;
-    Ok(Schema { name: name.to_owned(), version: (major, minor), json, validator })
+    // Only types of events have one. One that is wrong is none here; the checks of a project say so.
+    let matched = if name.contains('.') { Match::of(&json).ok().flatten() } else { None };
+    Ok(Schema { name: name.to_owned(), version: (major, minor), json, validator, matched })
 }
 
 #[cfg(test)]
