@@ -3,6 +3,7 @@
 use crate::{
     alarms::{Control, ControlQuery},
     kind::Kind,
+    oee::{OeePage, OeeQuery},
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     posts::{Admission, Post, Taken},
     problem::Problem,
@@ -42,6 +43,8 @@ pub trait Backend: Send + Sync + 'static {
     fn series(&self, query: &SeriesQuery) -> Result<Series, Problem>;
     /// How many samples are kept.
     fn count(&self, query: &CountQuery) -> Result<SampleCount, Problem>;
+    /// Overall equipment effectiveness of an asset, with its parts.
+    fn oee(&self, query: &OeeQuery) -> Result<OeePage, Problem>;
     /// Writes everything that is in the log to files of the historian now.
     fn seal(&self) -> Result<Historian, Problem>;
     /// Tries messages of an exception again that were set aside.

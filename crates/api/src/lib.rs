@@ -20,6 +20,7 @@ pub mod alarms;
 pub mod backend;
 pub mod kind;
 pub mod objects;
+pub mod oee;
 pub mod openapi;
 mod openapi_posts;
 pub mod posts;

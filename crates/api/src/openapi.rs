@@ -3,7 +3,7 @@
 use crate::{
     alarms, backend,
     kind::{KINDS, Kind},
-    objects, openapi_posts, posts, problem, samples, types,
+    objects, oee, openapi_posts, posts, problem, samples, types,
 };
 use serde_json::{Value as Json, json};
 use utoipa::OpenApi;
@@ -32,6 +32,9 @@ use utoipa::OpenApi;
         types::Sample,
         types::Gap,
         types::ContractRevision,
+        oee::OeePage,
+        oee::OeePart,
+        oee::OeeTimes,
         objects::ObjectVersion,
         objects::ObjectBody,
         objects::ObjectGiven,
@@ -109,6 +112,7 @@ pub fn document() -> Json {
     put("/v1/samples/count", count());
     put("/v1/historian/seal", seal());
     put("/v1/exceptions/{id}/replay", replay());
+    put("/v1/oee", effectiveness());
     put("/v1/objects/{type}/{site}/{number}", object());
     put("/v1/alarms/{rule}/{asset}/{act}", control());
     put("/v1/sources/{source}/samples", openapi_posts::samples());
@@ -287,6 +291,25 @@ fn series() -> Json {
         &parameters,
         "The buckets.",
         "Series",
+    )
+}
+
+fn effectiveness() -> Json {
+    let [from, to] = stretch();
+    let by = parameter(
+        "by",
+        "query",
+        "By what the answer is divided: objects that are valid for the asset.",
+        &json!({"type": "string", "enum": oee::BY, "default": "all"}),
+    );
+    let parameters =
+        [asset(true), from, to, by, optional("rule", "The rule whose states count, where several tell states.")];
+    asked(
+        "Overall equipment effectiveness of an asset from its events, with every part of the formula (ISO 22400-2).",
+        "oee",
+        &parameters,
+        "The answer, part by part.",
+        "OeePage",
     )
 }
 

@@ -5,6 +5,7 @@ use crate::{
     backend::Backend,
     kind::{KINDS, Kind},
     objects::{self, ObjectPut, ObjectRef},
+    oee,
     openapi, posts,
     problem::Problem,
     query,
@@ -41,6 +42,7 @@ pub fn router(backend: Shared) -> Router {
         .route("/v1/samples/count", get(count))
         .route("/v1/historian/seal", post(seal))
         .route("/v1/exceptions/{id}/replay", post(replay))
+        .route("/v1/oee", get(oee_of))
         .route("/v1/objects/{type}/{site}/{number}", get(object).put(put_object))
         .route("/v1/alarms/{rule}/{asset}/{act}", post(control))
         .route("/v1/sources/{source}/samples", post(posts::samples))
@@ -146,6 +148,11 @@ async fn series(State(backend): State<Shared>, uri: Uri) -> Result<Response, Pro
 async fn count(State(backend): State<Shared>, uri: Uri) -> Result<Response, Problem> {
     let query = query::count(&pairs(&uri)?)?;
     Ok(Json(ask(backend, move |b| b.count(&query)).await?).into_response())
+}
+
+async fn oee_of(State(backend): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+    let query = oee::query(&pairs(&uri)?)?;
+    Ok(Json(ask(backend, move |b| b.oee(&query)).await?).into_response())
 }
 
 async fn seal(State(backend): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {

@@ -4,6 +4,7 @@ use andon_api::{
     Backend, Kind, Page, Problem, Query,
     alarms::{Control, ControlQuery},
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
+    oee::{OeePage, OeeQuery},
     posts::{Admission, POST_MAX_BYTES, Post, Taken, What},
     routes::router,
     samples::{
@@ -47,6 +48,9 @@ impl Backend for Few {
     }
     fn last(&self, query: &LastQuery) -> Result<LastPage, Problem> {
         Ok(LastPage { rows: vec![], next: query.site.clone() })
+    }
+    fn oee(&self, query: &OeeQuery) -> Result<OeePage, Problem> {
+        Ok(OeePage { asset: query.asset.clone(), by: query.by.clone(), parts: Vec::new() })
     }
     fn series(&self, query: &SeriesQuery) -> Result<Series, Problem> {
         let (signal, from) = (query.signal.clone(), query.points.to_string());
@@ -133,6 +137,10 @@ async fn samples_are_asked_for_in_four_ways() {
     assert_eq!(body["from"], "7");
     let (status, _, body) = get("/v1/samples/series?asset=m-1").await;
     assert_eq!((status, body["detail"].as_str()), (StatusCode::BAD_REQUEST, Some("`signal` is missing")));
+    let (_, _, body) = get("/v1/oee?asset=m-1&by=shift&from=-8h").await;
+    assert_eq!((body["asset"].as_str(), body["by"].as_str()), (Some("m-1"), Some("shift")));
+    let (status, _, body) = get("/v1/oee?asset=m-1&by=moon").await;
+    assert_eq!((status, body["detail"].as_str()), (StatusCode::BAD_REQUEST, Some("`by=moon` divides nothing")));
     let (_, _, body) = get("/v1/samples/count").await;
     assert_eq!(body["samples"], 3);
 }

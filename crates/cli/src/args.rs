@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Alarms(Alarms),
     /// Gives business objects: orders, lots, requests that no system is read for
     Objects(Objects),
+    /// Overall equipment effectiveness of an asset, with every part of its formula
+    Oee(Oee),
     /// Takes care of exceptions
     Exceptions(Exceptions),
     /// Takes care of the files of samples
@@ -110,6 +112,27 @@ pub(crate) struct Run {
     /// Which instance of the project, where it has several
     #[arg(long, value_name = "NAME")]
     pub(crate) instance: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Oee {
+    #[command(flatten)]
+    pub(crate) instance: Where,
+    /// The asset
+    #[arg(long, value_name = "NAME")]
+    pub(crate) asset: String,
+    /// From here on, RFC 3339 or before now (-8h, -7d) [default: -1h]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Up to here, exclusive [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+    /// Divided by the orders, batches or shifts that are valid for the asset
+    #[arg(long, value_name = "WHAT", value_parser = ["all", "order", "batch", "shift"], default_value = "all")]
+    pub(crate) by: String,
+    /// The rule whose states count, where several tell states of the asset
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rule: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

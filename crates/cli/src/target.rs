@@ -8,6 +8,7 @@ use andon_api::{
     Backend, Kind, Page, Problem, Query,
     alarms::{ACTOR, Act, Control, ControlQuery},
     objects::{ObjectGiven, ObjectPut, ObjectRef},
+    oee::{OeePage, OeeQuery},
     samples::{
         CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
         SeriesQuery,
@@ -133,6 +134,21 @@ impl Target {
                     .with("from", Some(query.from))
                     .with("to", Some(query.to))
                     .with("points", Some(query.points)),
+            ),
+        }
+    }
+
+    /// Overall equipment effectiveness of an asset.
+    pub(crate) fn oee(&self, query: &OeeQuery) -> anyhow::Result<OeePage> {
+        match self {
+            Self::Stopped(backend) => backend.oee(query).map_err(refused),
+            Self::Running(remote) => remote.ask(
+                &Path::new("/v1/oee")
+                    .with("asset", Some(&query.asset))
+                    .with("from", Some(query.from))
+                    .with("to", Some(query.to))
+                    .with("by", Some(&query.by))
+                    .with("rule", query.rule.as_ref()),
             ),
         }
     }

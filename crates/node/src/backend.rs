@@ -11,6 +11,7 @@ use andon_api::{
     Backend, Kind, Page, Problem, Query,
     alarms::{Control, ControlQuery},
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
+    oee::{OeePage, OeeQuery},
     posts::{Admission, Post, Taken},
     samples::{
         CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
@@ -365,6 +366,10 @@ impl Backend for StoreBackend {
 
     fn series(&self, query: &SeriesQuery) -> Result<Series, Problem> {
         self.series_of(query)
+    }
+
+    fn oee(&self, query: &OeeQuery) -> Result<OeePage, Problem> {
+        self.oee_of(query)
     }
 
     fn count(&self, query: &CountQuery) -> Result<SampleCount, Problem> {

@@ -96,7 +96,7 @@ pub(crate) fn fault(error: &StoreError) -> Problem {
 
 impl StoreBackend {
     /// An asset that is known, to the contract or to the store of earlier ones, with its signals.
-    fn asset(&self, name: &str) -> Result<(AssetName, Vec<SignalName>), Problem> {
+    pub(crate) fn asset(&self, name: &str) -> Result<(AssetName, Vec<SignalName>), Problem> {
         let unknown = || {
             let near = near(name, self.contract.assets.keys().map(AssetName::as_str));
             let remedy = near.map_or_else(
@@ -294,7 +294,7 @@ impl StoreBackend {
 }
 
 /// A range that has a length.
-fn stretch(from: Time, to: Time) -> Result<(Time, Time), Problem> {
+pub(crate) fn stretch(from: Time, to: Time) -> Result<(Time, Time), Problem> {
     if from < to {
         return Ok((from, to));
     }

@@ -27,6 +27,7 @@ mod history;
 mod ingest;
 mod keep;
 mod objects;
+mod oee;
 mod page;
 mod part;
 mod reads;

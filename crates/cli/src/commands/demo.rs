@@ -29,6 +29,9 @@ const PROJECT: &[(&str, &str)] = &[
         "rules/machine-temperature.yaml",
         include_str!("../../../../examples/machine-temperature/rules/machine-temperature.yaml"),
     ),
+    ("tests/a-short-peak.yaml", include_str!("../../../../examples/machine-temperature/tests/a-short-peak.yaml")),
+    ("tests/office-down.yaml", include_str!("../../../../examples/machine-temperature/tests/office-down.yaml")),
+    ("tests/too-hot.yaml", include_str!("../../../../examples/machine-temperature/tests/too-hot.yaml")),
     (
         "workflows/request-maintenance.yaml",
         include_str!("../../../../examples/machine-temperature/workflows/request-maintenance.yaml"),

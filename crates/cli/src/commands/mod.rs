@@ -11,6 +11,7 @@ mod historian;
 mod init;
 mod list;
 mod objects;
+mod oee;
 mod office;
 mod run;
 mod samples;
@@ -37,6 +38,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&args),
         Command::Alarms(args) => alarms::run(&args),
         Command::Objects(args) => objects::run(&args),
+        Command::Oee(args) => oee::run(&args),
         Command::Exceptions(args) => exceptions::run(&args),
         Command::Historian(args) => historian::run(&args),
         Command::Completions(args) => Ok(completions::run(&args)),

@@ -76,7 +76,7 @@ pub(super) fn misplaced(args: &List) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn moment(option: &str, text: Option<&String>, default: Moment) -> anyhow::Result<Moment> {
+pub(super) fn moment(option: &str, text: Option<&String>, default: Moment) -> anyhow::Result<Moment> {
     let read = |problem: Problem| failure(2, problem.detail, problem.remedy.unwrap_or_default());
     text.map_or(Ok(default), |text| Moment::parse(option, text).map_err(read))
 }

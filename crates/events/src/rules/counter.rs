@@ -20,7 +20,7 @@ use crate::{
     identity::{Cause, ChangeKind, EventType},
 };
 use andon_contract::contract::{CountKind, CounterSettings, Every};
-use andon_model::{Position, Sample, Time, Value};
+use andon_model::{Position, Quantity, Sample, Time, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 use std::sync::Arc;
@@ -127,6 +127,22 @@ fn step(set: &CounterSettings, last: i64, now: i64, live: bool) -> Step {
     }
     let since = if set.max_step.is_some() && (0..=most).contains(&now) { now } else { 0 };
     Step::Reset(since, None)
+}
+
+/// Lets a counter work, and says in what it tells the planned run time of one item, where the rule has one.
+pub(super) fn telling_run_time<T>(set: &CounterSettings, bench: &mut Bench, work: impl FnOnce(&mut Bench) -> T) -> T {
+    let before = bench.out.len();
+    let found = work(bench);
+    if let Some(span) = set.run_time {
+        #[expect(clippy::cast_precision_loss, reason = "a run time is far below 2^53 ns")]
+        let seconds = Quantity::from_f64(span.nanos() as f64 / 1e9, "s");
+        for change in bench.out.iter_mut().skip(before) {
+            if let Fact::Other(EventType::Count, fields) = &mut change.fact {
+                fields.insert("runtime".to_owned(), json!(seconds));
+            }
+        }
+    }
+    found
 }
 
 impl State {
@@ -310,7 +326,14 @@ mod tests {
     #[test]
     fn no_step_overflows() {
         let every = Every::Count(1, Span::from_secs(60));
-        let set = CounterSettings { counts: vec![], rollover: Some(i64::MAX), max_step: None, gap: None, every };
+        let set = CounterSettings {
+            counts: vec![],
+            rollover: Some(i64::MAX),
+            max_step: None,
+            gap: None,
+            every,
+            run_time: None,
+        };
         for last in [i64::MIN, -1, 0, i64::MAX - 1, i64::MAX] {
             for now in [i64::MIN, -1, 0, i64::MAX] {
                 let (Step::Same | Step::Counted(0..) | Step::Rollover(0..) | Step::Reset(0.., _)) =

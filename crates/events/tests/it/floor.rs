@@ -70,6 +70,7 @@ pub(crate) fn counter(text: &str) -> CounterSettings {
         max_step: None,
         gap: None,
         every: Every::Count(1, Span::from_secs(60)),
+        run_time: None,
     };
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (key, value) = part.split_once(' ').unwrap();

@@ -35,7 +35,8 @@ pub(super) fn counter(project: &Project, file: &CounterRuleFile, on: &On<'_>, as
         let (_, signal) = input(project, on, name, &mut inputs)?;
         counts(project, signal, name, name.spot);
         if inputs.len() == before || kinds.contains(&kind) {
-            let message = format!("`{}` is counted twice", if kinds.contains(&kind) { kind.word() } else { name.as_str() });
+            let message =
+                format!("`{}` is counted twice", if kinds.contains(&kind) { kind.word() } else { name.as_str() });
             let finding = Finding::error(codes::COUNTER_RULE, name.spot, message);
             project.push(finding.expected("one signal for each of produced, good and reject").help("remove one"));
             return None;
@@ -49,6 +50,7 @@ pub(super) fn counter(project: &Project, file: &CounterRuleFile, on: &On<'_>, as
         max_step: file.max_step.as_ref().map(|at| at.value),
         gap: file.gap.as_ref().map(|at| at.0),
         every: every(project, file)?,
+        run_time: file.run_time.as_ref().map(|at| at.0),
     };
     let version = settings_version(&on.signal, &inputs, &settings);
     let kind = RuleKind::Counter(Arc::new(settings));
@@ -83,6 +85,9 @@ fn bounds(project: &Project, file: &CounterRuleFile) {
             let message = format!("a step of {} is a whole way round of {values} values", most.value);
             wrong(most.spot, message, "less than `rollover`");
         }
+    }
+    if let Some(run_time) = file.run_time.as_ref().filter(|at| at.0 <= Span::ZERO) {
+        wrong(run_time.spot, "nothing is made in no time".to_owned(), "more than 0 s");
     }
     if let Some(gap) = file.gap.as_ref().filter(|at| at.0 <= Span::ZERO) {
         wrong(gap.spot, "every step would be one over a gap".to_owned(), "more than 0 s");
@@ -128,5 +133,6 @@ fn settings_version(on: &SignalName, inputs: &[SignalName], set: &CounterSetting
         Every::Count(count, within) => format!("{count} {}", within.nanos()),
         Every::Time(span) => format!("time {}", span.nanos()),
     });
+    parts.extend(set.run_time.map(|span| format!("run-time {}", span.nanos())));
     version(&parts.iter().map(String::as_str).collect::<Vec<_>>())
 }

@@ -39,6 +39,8 @@ pub struct CounterSettings {
     pub gap: Option<Span>,
     /// When counts are told.
     pub every: Every,
+    /// The planned run time of one item. `None`: it is not told.
+    pub run_time: Option<Span>,
 }
 
 /// When counts are told.

@@ -36,6 +36,9 @@ pub(crate) struct CounterRuleFile {
     #[serde(default)]
     #[schemars(with = "Option<EveryWord>")]
     pub(crate) every: Option<Raw>,
+    /// The planned run time of one item, for OEE; default none.
+    #[serde(default, rename = "run-time")]
+    pub(crate) run_time: Option<At<Duration>>,
     /// What is counted is told at the latest after this, where `every` is a number; default 1 min.
     #[serde(default)]
     pub(crate) within: Option<At<Duration>>,
