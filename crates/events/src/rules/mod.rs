@@ -26,7 +26,19 @@ use std::sync::Arc;
 
 /// The states of all kinds, one for each page of `docs/rules`.
 pub fn diagrams() -> Vec<Diagram> {
-    vec![limit::DIAGRAM, deviation::DIAGRAM, rate::DIAGRAM, window::DIAGRAM, stale::DIAGRAM, spc::DIAGRAM, spectrum::DIAGRAM, crate::gate::DIAGRAM, state::DIAGRAM, counter::DIAGRAM, table::DIAGRAM]
+    vec![
+        limit::DIAGRAM,
+        deviation::DIAGRAM,
+        rate::DIAGRAM,
+        window::DIAGRAM,
+        stale::DIAGRAM,
+        spc::DIAGRAM,
+        spectrum::DIAGRAM,
+        crate::gate::DIAGRAM,
+        state::DIAGRAM,
+        counter::DIAGRAM,
+        table::DIAGRAM,
+    ]
 }
 
 /// Something that a machine found, before it is dressed as an event.
@@ -333,7 +345,9 @@ impl Machine {
             Self::Spc(settings, state) => state.sample(settings, at, sample, bench),
             Self::Spectrum(settings, state) => state.sample(settings, at, sample, bench),
             Self::State(settings, state) => state.sample(settings, input, at, sample, bench),
-            Self::Counter(settings, state) => state.sample(settings, input, at, sample, bench),
+            Self::Counter(settings, state) => {
+                counter::telling_run_time(settings, bench, |bench| state.sample(settings, input, at, sample, bench))
+            }
             Self::Table(settings, state) => state.sample(settings, input, at, sample, bench),
         }
     }
@@ -402,6 +416,15 @@ impl Machine {
         }
     }
 
+    /// What is in force beside its settings: learned lines, rows that hold; `signals` are those it reads.
+    pub(crate) fn shown(&self, signals: &[String]) -> Map<String, Json> {
+        match self {
+            Self::Spc(settings, state) => state.shown(settings),
+            Self::Table(settings, state) => state.shown(settings, signals),
+            _ => Map::new(),
+        }
+    }
+
     /// Lets every timer fire whose deadline lies before these times.
     pub fn fire(&mut self, plant: Time, utc: Time, bench: &mut Bench) {
         match self {
@@ -413,7 +436,9 @@ impl Machine {
             Self::Spc(..) => {}
             Self::Spectrum(settings, state) => state.fire(settings, plant, bench),
             Self::State(settings, state) => state.fire(settings, plant, bench),
-            Self::Counter(_, state) => state.fire(plant, bench),
+            Self::Counter(settings, state) => {
+                counter::telling_run_time(settings, bench, |bench| state.fire(plant, bench));
+            }
             Self::Table(settings, state) => state.fire(settings, plant, bench),
         }
     }
