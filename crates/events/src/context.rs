@@ -11,7 +11,7 @@ use andon_contract::{
 };
 use andon_model::{AssetName, SiteName, Time, span::Span};
 use andon_store::{ObjectRow, RevisionRow};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -340,7 +340,6 @@ fn whole_seconds(span: Span) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn name(text: &str) -> AssetName {
         AssetName::new(text).unwrap()
@@ -362,6 +361,42 @@ mod tests {
         ObjectRow {
             site: SiteName::new("hamburg").unwrap(),
             kind: "ProductionOrder".into(),
+    /// What is known for an asset about a time, object by object, with who told it and how long ago; `None` where
+    /// nothing was ever told.
+    pub(crate) fn shown(self, asset: &AssetName, time: Time, guard: &Guard) -> Option<Json> {
+        let context = self.context;
+        if context.revision == 0 {
+            return None;
+        }
+        let lists = context.assets.get(asset).into_iter().flat_map(|lists| lists.iter());
+        let found = lists.zip(NAMES).filter_map(|(list, (name, _))| Some((name, latest(list, time)?)));
+        let objects = found.map(|(name, valid)| {
+            let mut row = Map::new();
+            let mut put = |key: &str, value: Json| row.insert(key.to_owned(), value);
+            put("name", name.into());
+            put("object", valid.object.as_str().into());
+            for (key, end) in [("from", valid.from), ("to", valid.to)] {
+                if end != Time::MIN && end != Time::MAX {
+                    put(key, json!(end));
+                }
+            }
+            put("origin", (&*valid.origin).into());
+            if let Some(told) = context.tellers.get(&valid.origin) {
+                put("told", json!(told.at));
+                if self.utc != Time::MIN {
+                    put("age", whole_seconds(self.utc.since(told.at).max(Span::ZERO)).to_string().into());
+                }
+                if let Some(most) = guard.max_age.filter(|_| counts(guard, name)).or(told.max_age) {
+                    put("max-age", most.to_string().into());
+                }
+            }
+            put("stale", self.silence(valid, guard.max_age.filter(|_| counts(guard, name))).is_some().into());
+            Json::Object(row)
+        });
+        let objects: Vec<Json> = objects.collect();
+        Some(json!({ "revision": context.revision, "told": context.at, "objects": objects }))
+    }
+
             number: number.to_string(),
             revision: 0,
             known: Time(0),

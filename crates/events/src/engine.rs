@@ -449,6 +449,7 @@ fn birth_all(
 ) -> bool {
     for mut change in changes.drain(..) {
         slot.rank(&mut change);
+        change.evidence.saw = slot.saw(&change, known);
         let dressed = birth::dress(contract, &slot.identity, &slot.dress, change, now);
         slot.bear(contract, dressed, known, now, out);
     }

@@ -243,7 +243,7 @@ impl Gather {
                 (rest.count, rest.hash)
             }
         };
-        Evidence { from: self.first.position, to: self.last().position, count, hash: hex(&hash), samples }
+        Evidence { from: self.first.position, to: self.last().position, count, hash: hex(&hash), samples, saw: Json::Null }
     }
 }
 

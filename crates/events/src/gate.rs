@@ -369,7 +369,7 @@ fn told(
 
 /// Evidence without samples: the place of the mark.
 fn nothing(at: Position) -> Evidence {
-    Evidence { from: at, to: at, count: 0, hash: "0".repeat(64), samples: Vec::new() }
+    Evidence { from: at, to: at, count: 0, hash: "0".repeat(64), samples: Vec::new(), saw: Json::Null }
 }
 
 /// The newest sample of a signal in an evidence.

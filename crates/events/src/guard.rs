@@ -39,6 +39,20 @@ pub(crate) struct Seen {
     values: Vec<(SignalName, Raw)>,
 }
 
+/// A condition as it stands, with what it looks at.
+pub(crate) struct Looked<'a> {
+    /// What it is for: `when`, `suppress`, or a severity.
+    pub(crate) of: String,
+    pub(crate) condition: &'a Condition,
+    pub(crate) held: bool,
+    /// `None`: it is not known.
+    pub(crate) value: Option<Value>,
+    /// Since when: the time of the sample, or the beginning of the object.
+    pub(crate) time: Option<Time>,
+    /// The object, of the context.
+    pub(crate) object: Option<String>,
+}
+
 impl Guard {
     /// The guard of a rule that asks for something.
     pub(crate) fn new(settings: &Arc<RuleSettings>) -> Option<Box<Self>> {
@@ -131,6 +145,46 @@ impl Guard {
         self.suppressed = suppressed;
         self.lines = lines;
         std::mem::replace(&mut self.holds, holds) != holds
+    }
+
+    /// Each condition as it stands now, with what it looks at; the context is asked about this time.
+    pub(crate) fn look(&self, asset: &AssetName, time: Time, known: Known) -> Vec<Looked<'_>> {
+        let guard = &self.settings.guard;
+        let when = guard.when.iter().map(|condition| ("when".to_owned(), condition));
+        let suppress = guard.suppress.iter().map(|condition| ("suppress".to_owned(), condition));
+        let of_line = |line: &'_ SeverityLine| format!("severity {}", line.severity);
+        let lines = guard.severities.iter().flat_map(|line| line.when.iter().map(move |c| (of_line(line), c)));
+        let all = when.chain(suppress).chain(lines);
+        all.map(|(of, condition)| self.looked(of, condition, asset, time, known)).collect()
+    }
+
+    fn looked<'a>(
+        &self,
+        of: String,
+        condition: &'a Condition,
+        asset: &AssetName,
+        time: Time,
+        known: Known,
+    ) -> Looked<'a> {
+        let held = self.passes(condition, asset, time, known);
+        let (value, time, object) = match &condition.what {
+            What::Signal(signal) => {
+                let number = self.signals.iter().position(|known| known == signal);
+                let raw = number.and_then(|number| self.values.get(number)?.as_ref());
+                (raw.map(|raw| raw.value.clone()), raw.map(|raw| raw.time), None)
+            }
+            What::Context { name, field } => {
+                let valid = known.at(asset, name, time, &self.settings.guard);
+                let mut found = valid.map(|valid| &*valid.data);
+                for part in field {
+                    found = found.and_then(|json| json.get(part));
+                }
+                let value = found.and_then(|json| plain(json, &condition.test));
+                let from = valid.map(|valid| valid.from).filter(|from| *from != Time::MIN);
+                (value, from, valid.map(|valid| valid.object.clone()))
+            }
+        };
+        Looked { of, condition, held, value, time, object }
     }
 
     fn passes(&self, condition: &Condition, asset: &AssetName, time: Time, known: Known) -> bool {

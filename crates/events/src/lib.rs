@@ -36,6 +36,7 @@ pub mod objects;
 mod rotation;
 pub mod rules;
 pub mod run;
+mod saw;
 mod slot;
 mod states;
 mod waiting;

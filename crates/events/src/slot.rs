@@ -8,6 +8,7 @@ use crate::{
     guard::Guard,
     identity::Identity,
     rules::{Armed, Bench, Change, Fact, Machine},
+    saw,
     states::SavedState,
     waiting::{self, WAITING_MAX, Waiting},
 };
@@ -17,6 +18,7 @@ use andon_model::{
     sample::{Control, ControlAct},
 };
 use andon_store::rows::Evidence;
+use serde_json::{Map, Value as Json};
 use std::{collections::VecDeque, sync::Arc};
 
 /// The state of a rule for an asset.
@@ -234,6 +236,27 @@ impl Slot {
         self.guard.is_some() && self.settings.guard.reads_context()
     }
 
+    /// What it looked at when it found this, but for the context, which may come later.
+    pub(crate) fn saw(&self, change: &Change, known: Known) -> Json {
+        let mut saw = Map::new();
+        let inputs = self.inputs.get(..self.machine_inputs).unwrap_or_default();
+        let mut settings = saw::settings(&self.settings, inputs);
+        settings.extend(self.machine.shown(&self.dress.signals));
+        saw.insert("settings".to_owned(), Json::Object(settings));
+        let timers = saw::timers(&self.settings.kind, change);
+        if !timers.is_empty() {
+            saw.insert("timers".to_owned(), Json::Array(timers));
+        }
+        if let Some(guard) = &self.guard {
+            let looked = guard.look(&self.identity.asset, change.time, known);
+            saw.insert("conditions".to_owned(), looked.iter().map(saw::looked).collect());
+        }
+        if let Some(gate) = self.gate.as_ref().and_then(|gate| saw::gate(gate)) {
+            saw.insert("gate".to_owned(), gate);
+        }
+        Json::Object(saw)
+    }
+
     /// Lets an event go with what is known of its context, or lets it wait.
     pub(crate) fn bear(
         &mut self,
@@ -245,7 +268,9 @@ impl Slot {
     ) {
         let refs = known.refs(&self.identity.asset, dressed.0.time, &self.settings.guard);
         let Some(until) = waiting::until(&self.settings.guard, &refs, known.utc, &self.waiting) else {
-            out.push(birth::bear(contract, &self.identity, dressed, refs.data, now));
+            let (event, mut evidence) = dressed;
+            self.saw_context(&event, &mut evidence, known);
+            out.push(birth::bear(contract, &self.identity, (event, evidence), refs.data, now));
             return;
         };
         let (event, evidence) = dressed;
@@ -268,8 +293,17 @@ impl Slot {
         self.waiting.len() < before
     }
 
+    /// Adds what is known of the context where the event goes out.
+    fn saw_context(&self, event: &Event, evidence: &mut Evidence, known: Known) {
+        let shown = known.shown(&self.identity.asset, event.time, &self.settings.guard);
+        if let (Some(saw), Some(context)) = (evidence.saw.as_object_mut(), shown) {
+            saw.insert("context".to_owned(), context);
+        }
+    }
+
     fn first_goes(&mut self, contract: &Contract, known: Known, now: Time, out: &mut Vec<Output>) {
-        let Some(Waiting { event, evidence, .. }) = self.waiting.pop_front() else { return };
+        let Some(Waiting { event, mut evidence, .. }) = self.waiting.pop_front() else { return };
+        self.saw_context(&event, &mut evidence, known);
         let refs = known.refs(&self.identity.asset, event.time, &self.settings.guard);
         out.push(birth::bear(contract, &self.identity, (event, evidence), refs.data, now));
     }

@@ -78,8 +78,113 @@ fn event(out: &mut String, node: &EventNode) {
         let version = text(event, "/data/evidence/version");
         let _ = writeln!(out, "    rule {rule}, version {}", version.get(..8).unwrap_or(version));
     }
+    if let Some(evidence) = &node.evidence {
+        saw(out, &evidence.saw);
+    }
     for run in &node.runs {
         self::run(out, run);
+    }
+}
+
+/// What the rule looked at beside its samples.
+fn saw(out: &mut String, saw: &Json) {
+    let list = |name: &str| saw.get(name).and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+    if let Some(settings) = saw.get("settings").and_then(Json::as_object) {
+        let parts = settings.iter().map(|(name, value)| match name.as_str() {
+            "rows" | "rules" | "values" => format!("{name} [{}]", words(value)),
+            _ => format!("{name} {}", words(value)),
+        });
+        let _ = writeln!(out, "    settings {}", parts.collect::<Vec<_>>().join(", "));
+    }
+    for timer in list("timers") {
+        let _ = writeln!(
+            out,
+            "    timer {} {}, {} to {}: {}",
+            text(timer, "/timer"),
+            text(timer, "/lasts"),
+            text(timer, "/from"),
+            text(timer, "/to"),
+            text(timer, "/state")
+        );
+    }
+    for condition in list("conditions") {
+        let held = condition.get("held").and_then(Json::as_bool).unwrap_or(false);
+        let value = match (condition.get("value"), text(condition, "/object")) {
+            (Some(value), "") => format!("it was {}", words(value)),
+            (Some(value), object) => format!("it was {} in {object}", words(value)),
+            (None, "") => "it was not known".to_owned(),
+            (None, object) => format!("{object} does not say it"),
+        };
+        let since = text(condition, "/time");
+        let since = if since.is_empty() { String::new() } else { format!(" since {since}") };
+        let _ = writeln!(
+            out,
+            "    {} {}: {}, {value}{since}",
+            text(condition, "/of"),
+            text(condition, "/condition"),
+            if held { "held" } else { "did not hold" }
+        );
+    }
+    if let Some(gate) = saw.get("gate") {
+        let _ = writeln!(out, "    alarms kept quiet: {}", words(gate));
+    }
+    if let Some(context) = saw.get("context") {
+        context_of(out, context);
+    }
+}
+
+fn context_of(out: &mut String, context: &Json) {
+    let revision = context.get("revision").map_or_else(String::new, words);
+    let _ = writeln!(out, "    context revision {revision}, told at {}", text(context, "/told"));
+    for object in context.get("objects").and_then(Json::as_array).into_iter().flatten() {
+        let (from, to) = (text(object, "/from"), text(object, "/to"));
+        let valid = match (from, to) {
+            ("", "") => "always valid".to_owned(),
+            (from, "") => format!("valid from {from}"),
+            ("", to) => format!("valid to {to}"),
+            (from, to) => format!("valid from {from} to {to}"),
+        };
+        let age = text(object, "/age");
+        let age = if age.is_empty() { String::new() } else { format!(", {age} before") };
+        let most = text(object, "/max-age");
+        let stale = match (object.get("stale").and_then(Json::as_bool), most) {
+            (Some(true), most) => format!(": stale, it counts for {most}"),
+            (_, "") => String::new(),
+            (_, most) => format!(", counts for {most}"),
+        };
+        let _ = writeln!(
+            out,
+            "      {} {}: {valid}; told by {} at {}{age}{stale}",
+            text(object, "/name"),
+            text(object, "/object"),
+            text(object, "/origin"),
+            text(object, "/told")
+        );
+    }
+}
+
+/// JSON as people read it.
+fn words(json: &Json) -> String {
+    match json {
+        Json::String(text) => text.clone(),
+        Json::Array(list) => list.iter().map(words).collect::<Vec<_>>().join("; "),
+        // A quantity.
+        Json::Object(map) if map.contains_key("value") && map.contains_key("unit") => {
+            format!("{} {}", text(json, "/value"), text(json, "/unit"))
+        }
+        // A limit.
+        Json::Object(map) if map.contains_key("value") && map.contains_key("severity") => {
+            let of = |name: &str| map.get(name).map_or_else(String::new, words);
+            format!("{} (severity {})", of("value"), of("severity"))
+        }
+        Json::Number(number) => {
+            let text = number.to_string();
+            text.strip_suffix(".0").unwrap_or(&text).to_owned()
+        }
+        Json::Object(map) => {
+            map.iter().map(|(name, value)| format!("{name} {}", words(value))).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
     }
 }
 

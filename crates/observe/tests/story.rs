@@ -18,6 +18,30 @@ fn at(second: i64) -> Time {
     Time::parse("2026-03-02T08:00:00Z").unwrap().plus(Span::from_secs(second))
 }
 
+/// What a rule with conditions looked at, as it is written down.
+fn saw() -> serde_json::Value {
+    json!({
+        "settings": {
+            "kind": "limit", "signal": "vibration", "unit": "mm/s", "High": {"value": 5.0, "severity": 700},
+            "Deadband": 0.5, "OnDelay": "3 s"
+        },
+        "timers": [{"timer": "OnDelay", "lasts": "3 s", "from": at(6), "to": at(9), "state": "passed"}],
+        "conditions": [
+            {"of": "when", "condition": "state is Execute", "held": true, "value": "Execute", "time": at(0)},
+            {"of": "suppress", "condition": "order.kind is trial", "held": false, "value": "series",
+             "object": "ProductionOrder/hamburg/1000123", "time": at(-60)},
+            {"of": "severity 900", "condition": "speed is above 100", "held": false}
+        ],
+        "gate": {"shelved": {"actor": "ann", "reason": "belt change", "at": at(1), "until": at(60)}},
+        "context": {"revision": 7, "told": at(-30), "objects": [
+            {"name": "order", "object": "ProductionOrder/hamburg/1000123", "from": at(-60), "origin": "erp",
+             "told": at(-30), "age": "39 s", "max-age": "20 s", "stale": true},
+            {"name": "shift", "object": "Shift/hamburg/early", "from": at(-600), "to": at(600), "origin": "mes",
+             "told": at(-40), "age": "49 s", "max-age": "2 min", "stale": false}
+        ]}
+    })
+}
+
 /// Ten samples, an alarm that was made from them, its run, and the call that became a document.
 fn story() -> Store {
     story_beside(&[])
@@ -62,7 +86,7 @@ fn story_beside(foreign: &[i64]) -> Store {
         quality: 0,
         value: json!(second),
     });
-    let evidence = Evidence { from, to, count: 10, hash: "ab".repeat(32), samples: samples.collect() };
+    let evidence = Evidence { from, to, count: 10, hash: "ab".repeat(32), samples: samples.collect(), saw: saw() };
     let mut run = given::run(1, None);
     (run.event, run.correlation) = (Some(event.id), Some(event.id));
     let mut call = given::call(1, CallState::Delivered, None);

@@ -240,6 +240,7 @@ fn an_event_exists_once(store: &Store) {
         count: 7,
         hash: "ab".into(),
         samples: Vec::new(),
+        saw: serde_json::json!({"settings": {"kind": "limit"}}),
     };
     assert_eq!(store.last_sequence().unwrap(), 0);
     let first =

@@ -78,6 +78,10 @@ pub struct Evidence {
 }
 
 /// Most samples an evidence copies.
+    /// What the rule looked at beside them: its settings in force, timers, conditions with their values, what kept its
+    /// alarms quiet, the context with its age. `null`: it was made before this was kept, or by something else.
+    #[serde(default, skip_serializing_if = "Json::is_null")]
+    pub saw: Json,
 pub const EVIDENCE_SAMPLES_MAX: usize = 500;
 
 /// A copied sample.

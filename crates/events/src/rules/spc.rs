@@ -10,6 +10,7 @@
 
 mod learning;
 mod runs;
+mod why;
 
 pub use learning::Learning;
 pub use runs::{run, setting};

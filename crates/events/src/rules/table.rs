@@ -8,6 +8,8 @@
 //! - Late samples and those that are not good decide nothing. Where the conditions of the rule do not hold, nothing
 //!   begins.
 
+mod why;
+
 use super::{Alarm, Armed, Bench, Change, Condition, Fact, is_sooner};
 use crate::{
     diagram::Diagram,
