@@ -1,6 +1,7 @@
 //! What every provider must do, as one suite that each of them runs.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is its verdict")]
 
+mod confirmations;
 pub mod history;
 mod log;
 mod objects;
@@ -29,7 +30,7 @@ pub type Make<'a> = &'a dyn Fn() -> (Store, Box<dyn Any>);
 /// Runs every behaviour on a store of its own; panics at the first that does not hold. The log's segments should be
 /// small enough that a few thousand samples fill several.
 pub fn suite(make: Make<'_>) {
-    let behaviours: [fn(&Store); 22] = [
+    let behaviours: [fn(&Store); 26] = [
         an_event_exists_once,
         a_story_is_found_whole,
         order_numbers_have_no_holes,
@@ -52,6 +53,10 @@ pub fn suite(make: Make<'_>) {
         objects::what_is_valid_for_an_asset_is_found,
         objects::revisions_that_changed_nothing_are_forgotten,
         objects::events_about_a_thing_are_found,
+        confirmations::a_fact_is_told_once,
+        confirmations::intervals_decide_what_is_one_fact,
+        confirmations::the_first_report_decides_for_all,
+        confirmations::what_follows_from_a_fact_is_no_report_of_it,
     ];
     for behaviour in behaviours {
         let (store, keep) = make();
@@ -519,7 +524,7 @@ fn lists_are_filtered_and_paged(store: &Store) {
     assert_eq!(newest.rows[0]["sequence"], "00000000000000000040");
     store.commit(vec![Write::Exception(Box::new(exception("a", 1))), Write::Cursor("hub".into(), 3)]).unwrap();
     let kinds = ["runs", "tasks", "calls", "attempts", "exceptions", "quarantine", "gaps", "contracts", "cursors"];
-    let more = ["sources", "rule-states", "objects", "object-versions", "context-revisions"];
+    let more = ["sources", "rule-states", "objects", "object-versions", "context-revisions", "confirmations"];
     for kind in kinds.into_iter().chain(more) {
         let rows = store.list(kind, &Query::default()).unwrap().rows;
         assert_eq!(rows.len(), usize::from(matches!(kind, "exceptions" | "cursors")), "{kind}");

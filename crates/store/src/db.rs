@@ -1,5 +1,6 @@
 //! Business state: one `SQLite` database with one writer, which takes all waiting commits as one transaction.
 
+mod confirmations;
 mod files;
 mod list;
 mod objects;
@@ -11,9 +12,10 @@ mod writer;
 
 pub use list::{Page, Query};
 
+pub(crate) use confirmations::{confirmation, confirmations};
 pub(crate) use files::{holdings, missed, place, sealed};
 pub(crate) use objects::{
-    context_revision, context_revisions, context_tellers, events_about, object, object_versions, objects, objects_at,
+    context_revision, context_revisions, context_tellers, events_about, has_old_revisions, object, object_versions, objects, objects_at,
     objects_known, objects_since,
 };
 pub(crate) use read::*;
@@ -55,6 +57,8 @@ const BUSY: Duration = Duration::from_secs(5);
 pub struct Committed {
     /// The events of the commit in order: id, order number, and whether it is new.
     pub events: Vec<(EventId, u64, bool)>,
+    /// The reports of the commit that confirm an event, in order: id, the event, and whether it is new.
+    pub confirmations: Vec<(EventId, EventId, bool)>,
     /// The runs that were to be started, in order: id, and whether it is new.
     pub runs: Vec<(RunId, bool)>,
     /// The revision of the context that the commit made last.
@@ -115,15 +119,15 @@ impl Db {
     pub(crate) fn commit(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
         match self.work(Work::Writes(writes))? {
             Done::Committed(committed) => Ok(committed),
-            Done::Signal(_) => unreachable!("writes make commits"),
+            Done::Signals(_) => unreachable!("writes make commits"),
         }
     }
 
-    /// The number of a signal, given now where it has none.
-    pub(crate) fn signal(&self, asset: &AssetName, signal: &SignalName) -> Result<SignalNo, StoreError> {
-        match self.work(Work::Signal(asset.clone(), signal.clone()))? {
-            Done::Signal(number) => Ok(number),
-            Done::Committed(_) => unreachable!("a signal makes a number"),
+    /// The numbers of signals in their order, given now where they have none: all of them or none.
+    pub(crate) fn numbers(&self, signals: Vec<(AssetName, SignalName)>) -> Result<Vec<SignalNo>, StoreError> {
+        match self.work(Work::Signals(signals))? {
+            Done::Signals(numbers) => Ok(numbers),
+            Done::Committed(_) => unreachable!("signals make numbers"),
         }
     }
 

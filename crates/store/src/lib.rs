@@ -35,6 +35,7 @@ pub mod historian;
 pub mod rows;
 
 mod change;
+mod confirmations;
 mod db;
 mod disk;
 mod error;
@@ -45,6 +46,7 @@ mod objects;
 mod states;
 mod store;
 
+pub use confirmations::{BACK, CONFIRMATIONS_MAX, ConfirmationRow, Differs};
 pub use db::{Committed, Page, Query};
 pub use error::StoreError;
 pub use fault::Fault;

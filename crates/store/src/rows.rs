@@ -2,8 +2,8 @@
 
 use crate::objects::{ObjectRow, RevisionRow};
 use andon_model::{
-    AssetName, CallId, Event, EventId, ExceptionId, Key, Name, Outcome, OutcomeClass, Position, Quality, Reference,
-    RunId, SiteName, Time, Value, call::Step,
+    AssetName, CallId, Event, EventId, ExceptionId, Interval, Key, Name, Outcome, OutcomeClass, Position, Quality,
+    Reference, RunId, SiteName, Time, Value, call::Step,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -15,6 +15,9 @@ pub enum Write {
     /// An event, inserted by its id: one that exists already is left as it is. Its order number is
     /// given inside the transaction.
     Event(Box<Event>, Option<Box<Evidence>>),
+    /// An event whose type names a match, with the interval of its fact: the same, or a confirmation of what another
+    /// origin has told before. [`Write::event`] chooses.
+    Report(Box<Event>, Option<Box<Evidence>>, Interval),
     /// The state of a rule for an asset, with the place up to which it has read the log.
     RuleState(RuleStateRow),
     /// How far a reader has come, by its name.
@@ -75,13 +78,13 @@ pub struct Evidence {
     pub hash: String,
     /// At most 500 of them: first, last, and the extremes of equal stretches between.
     pub samples: Vec<EvidenceSample>,
-}
-
-/// Most samples an evidence copies.
     /// What the rule looked at beside them: its settings in force, timers, conditions with their values, what kept its
     /// alarms quiet, the context with its age. `null`: it was made before this was kept, or by something else.
     #[serde(default, skip_serializing_if = "Json::is_null")]
     pub saw: Json,
+}
+
+/// Most samples an evidence copies.
 pub const EVIDENCE_SAMPLES_MAX: usize = 500;
 
 /// A copied sample.

@@ -1,6 +1,7 @@
 //! The store as its users see it.
 
 mod kept;
+mod numbers;
 
 use crate::{
     Committed, Page, Query, StoreError,
@@ -371,7 +372,7 @@ impl Store {
 
     /// Rows for people, newest first unless asked otherwise. Kinds: events, runs, tasks, calls, attempts, exceptions,
     /// quarantine, gaps, contracts, cursors, sources, historian, rule-states, objects, object-versions,
-    /// context-revisions.
+    /// context-revisions, confirmations.
     pub fn list(&self, kind: &str, query: &Query) -> Result<Page, StoreError> {
         self.0.db.list(kind, query)
     }
@@ -380,19 +381,6 @@ impl Store {
     /// rows is absent.
     pub fn counts(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         self.0.db.counts()
-    }
-
-    /// The number of a signal; given once, durable before it is returned.
-    pub fn signal(&self, asset: &AssetName, signal: &SignalName) -> Result<SignalNo, StoreError> {
-        let known = self.0.signals.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = known.get(asset).and_then(|of| of.get(signal)) {
-            return Ok(*number);
-        }
-        drop(known);
-        let number = self.0.db.signal(asset, signal)?;
-        let mut known = self.0.signals.write().unwrap_or_else(PoisonError::into_inner);
-        known.entry(asset.clone()).or_default().insert(signal.clone(), number);
-        Ok(number)
     }
 
     /// All signals by number.

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use andon_model::{Entry, Name, Position, Time, Value, sample::Batch, span::Span};
+use andon_model::{Entry, Event, Interval, Name, Position, Time, Value, sample::Batch, span::Span};
 use andon_store::{
     Limits, ObjectRow, RevisionRow, RuleStateRow, Store, StoreError, Write, announced,
     conformance::{event, part, read_all},
@@ -31,6 +31,12 @@ fn start(store: &Store) -> Position {
 
 fn insert(number: u32) -> Write {
     Write::Event(Box::new(event(number)), None)
+}
+
+/// A report by an origin of a fact that lasts a moment; all origins tell the same one.
+fn report(number: u32, origin: &str) -> Write {
+    let interval = Interval { from: Time(0), to: Some(Time(9)) };
+    Write::event(Box::new(Event { source: origin.into(), ..event(number) }), None, Some(interval))
 }
 
 fn state(offset: u64) -> RuleStateRow {
@@ -724,6 +730,8 @@ fn folders_of_every_version_are_read_and_go_on() {
         if version == "v3" {
             assert_eq!(known, [ObjectRow { revision: 2, known: Time(2), ..order(1) }]);
             assert_eq!(revisions.iter().map(|row| row.changed).collect::<Vec<_>>(), [true, true, false]);
+            let row = store.confirmation(event(26).id).unwrap().unwrap();
+            assert_eq!((row.confirms, row.origin.as_str()), (event(20).id, "/hamburg/sources/mes"));
         } else {
             assert_eq!((known.len(), revisions.len()), (0, 0));
         }
@@ -762,6 +770,8 @@ fn write_version_3() {
         let row = RevisionRow::new(Time(revision), "maximo/orders", Some(Span::from_secs(60)));
         store.commit(vec![Write::ContextRevision(row), Write::Object(Box::new(order(revision / 2)))]).unwrap();
     }
+    let (first, second) = (report(20, "/hamburg/rules/press"), report(26, "/hamburg/sources/mes"));
+    store.commit(vec![first, second]).unwrap();
     store.write_states(&[state(11)]).unwrap();
     drop(store);
     let to = Path::new(FOLDERS).join("v3");

@@ -43,7 +43,7 @@ struct Kind {
     columns: &'static [(&'static str, &'static str)],
 }
 
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 17] = [
     Kind {
         name: "events",
         table: "events",
@@ -120,6 +120,20 @@ const KINDS: [Kind; 16] = [
         number: "revision",
         json: "row",
         columns: &[("of", "of")],
+    },
+    Kind {
+        name: "confirmations",
+        table: "confirmations",
+        number: "no",
+        json: super::confirmations::ROW,
+        columns: &[
+            ("id", "id"),
+            ("confirms", "event"),
+            ("site", "site"),
+            ("type", "type"),
+            ("subject", "subject"),
+            ("origin", "origin"),
+        ],
     },
 ];
 
@@ -248,8 +262,9 @@ pub(crate) fn counts(connection: &Connection) -> Result<BTreeMap<String, u64>, S
         ("signals", "SELECT '', count(*) FROM signals"),
         ("objects", "SELECT type, count(*) FROM objects WHERE newest = 1 GROUP BY type"),
         ("context-revisions", "SELECT '', count(*) FROM context_revisions"),
+        ("confirmations", "SELECT '', count(*) FROM confirmations"),
     ] {
-        if older && matches!(kind, "objects" | "context-revisions") {
+        if older && matches!(kind, "objects" | "context-revisions" | "confirmations") {
             continue;
         }
         let mut statement = connection.prepare_cached(of)?;

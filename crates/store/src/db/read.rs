@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, io::Read as _, path::Path};
 const CONTRACT_BYTES_MAX: u64 = 256 << 20;
 
 /// A row that does not read back.
-fn damaged(what: &str, error: impl std::fmt::Display) -> StoreError {
+pub(super) fn damaged(what: &str, error: impl std::fmt::Display) -> StoreError {
     StoreError::corrupt(Path::new("andon.db"), 0, format!("a row of {what} does not read back: {error}"))
 }
 

@@ -25,3 +25,26 @@ CREATE TABLE object_places (
 
 -- The events of a thing in an interval: those that a correction touches, those that a report counts.
 CREATE INDEX events_subject ON events (site, subject, time);
+
+-- Facts of event types that name a match: one row for each origin that tells one, with the interval it tells; `until`
+-- is null while it tells no end. `report`: its first event; `confirms`: the fact that another origin told before,
+-- whose first event is in the event log.
+CREATE TABLE facts (
+    no INTEGER PRIMARY KEY,
+    site TEXT NOT NULL, type TEXT NOT NULL, subject TEXT NOT NULL, origin TEXT NOT NULL, story TEXT NOT NULL,
+    report TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER, confirms INTEGER
+) STRICT;
+CREATE INDEX facts_about ON facts (site, type, subject, since, origin);
+CREATE INDEX facts_story ON facts (site, story);
+CREATE INDEX facts_confirms ON facts (confirms) WHERE confirms IS NOT NULL;
+
+-- Reports that confirm an event instead of being one. `fact`: the fact of the event; `mine`: that of the report.
+CREATE TABLE confirmations (
+    no INTEGER PRIMARY KEY,
+    site TEXT NOT NULL, id TEXT NOT NULL,
+    event TEXT NOT NULL, type TEXT NOT NULL, subject TEXT NOT NULL, origin TEXT NOT NULL,
+    fact INTEGER NOT NULL, mine INTEGER NOT NULL,
+    row TEXT NOT NULL,
+    UNIQUE (site, id)
+) STRICT;
+CREATE INDEX confirmations_event ON confirmations (site, event);

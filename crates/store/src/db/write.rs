@@ -33,6 +33,9 @@ fn one(connection: &Connection, write: &Write, committed: &mut Committed) -> Res
             committed.events.push((row.id, sequence, new));
             Ok(())
         }
+        Write::Report(row, evidence, interval) => {
+            super::confirmations::report(connection, row, evidence.as_deref(), *interval, committed)
+        }
         Write::RuleState(row) => run_sql(
             connection,
             "INSERT INTO rule_states (rule, asset, row) VALUES (?1, ?2, ?3)
@@ -142,7 +145,7 @@ pub(super) fn site(connection: &Connection, site: &str) -> Result<(), StoreError
     run_sql(connection, "INSERT OR IGNORE INTO sites (site) VALUES (?1)", params![site])
 }
 
-fn event(connection: &Connection, event: &Event, evidence: Option<&Evidence>) -> Result<(u64, bool), StoreError> {
+pub(super) fn event(connection: &Connection, event: &Event, evidence: Option<&Evidence>) -> Result<(u64, bool), StoreError> {
     let id = event.id.to_string();
     let known: Option<u64> = connection
         .prepare_cached("SELECT sequence FROM events WHERE site IN (SELECT site FROM sites) AND id = ?1")?
