@@ -14,7 +14,7 @@ use std::{
 type Entry = fn(&[u8]);
 
 /// The targets of `fuzz/Cargo.toml` with what they call.
-const TARGETS: [(&str, Entry); 15] = [
+const TARGETS: [(&str, Entry); 17] = [
     ("project", andon_contract::fuzz),
     ("expression", andon_contract::expr::fuzz::fuzz),
     ("mqtt", andon_edge::fuzz::mqtt),
@@ -28,6 +28,7 @@ const TARGETS: [(&str, Entry); 15] = [
     ("frame", andon_store::fuzz),
     ("historian_file", andon_store::historian::fuzz),
     ("answer", andon_systems::fuzz),
+    ("states_file", andon_store::fuzz_states),
     ("rule_state", andon_events::fuzz),
     ("waveform", andon_events::rules::spectrum::fuzz),
     ("run_memory", andon_workflows::fuzz),

@@ -54,5 +54,5 @@ pub use folder::announced;
 pub use log::{PART_BYTES_MAX, fuzz};
 pub use objects::{ObjectName, ObjectRow, RevisionRow};
 pub use rows::*;
-pub use states::{KeptState, StatesFile};
+pub use states::{KeptState, StatesFile, fuzz as fuzz_states};
 pub use store::{Limits, Store};

@@ -164,6 +164,24 @@ impl Image {
     }
 }
 
+/// Reads bytes as a file of states, and as rows of one; whatever is accepted must read back the same. For fuzzing.
+pub fn fuzz(data: &[u8]) {
+    let path = Path::new("states");
+    let mut rest = data;
+    while take_row(&mut rest).is_some() {}
+    let Ok(states) = Image::of(path, data.to_vec()).and_then(|image| image.states(path)) else { return };
+    let Some(from) = states.iter().map(|kept| kept.position).min() else { return };
+    let kept = Kept::default();
+    let mut file = StatesFile::begin(Target::Memory(kept.clone()), from).expect("memory has room");
+    for KeptState { rule, asset, version, position, state } in &states {
+        file.put(rule, asset, version, *position, |to| to.extend_from_slice(state));
+    }
+    file.finish().expect("memory has room");
+    let bytes = kept.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let again = Image::of(path, bytes).and_then(|image| image.states(path));
+    assert_eq!(again.expect("what was written reads back"), states, "a file of states changes when it is read back");
+}
+
 /// The oldest position in a file of states, without reading all of it; `None` where there are no states.
 pub(crate) fn oldest(path: &Path) -> Result<Option<Position>, StoreError> {
     use std::io::Read as _;

@@ -27,8 +27,8 @@ const CUT_WAIT: Duration = Duration::from_millis(50);
 pub(crate) enum Work {
     /// A list of writes.
     Writes(Vec<Write>),
-    /// The number of a signal.
-    Signal(AssetName, SignalName),
+    /// The numbers of signals.
+    Signals(Vec<(AssetName, SignalName)>),
     /// What the historian changed.
     Files(Box<Changes>),
 }
@@ -37,7 +37,7 @@ pub(crate) enum Work {
 #[derive(Debug, Clone)]
 pub(crate) enum Done {
     Committed(Committed),
-    Signal(SignalNo),
+    Signals(Vec<SignalNo>),
 }
 
 struct Job {
@@ -164,7 +164,10 @@ fn alone(connection: &Connection, work: &Work) -> Result<Result<Done, StoreError
     execute(connection, "SAVEPOINT one")?;
     let outcome = match work {
         Work::Writes(writes) => write::apply(connection, writes).map(Done::Committed),
-        Work::Signal(asset, signal) => write::signal(connection, asset, signal).map(Done::Signal),
+        Work::Signals(names) => {
+            let numbers = names.iter().map(|(asset, signal)| write::signal(connection, asset, signal));
+            numbers.collect::<Result<_, _>>().map(Done::Signals)
+        }
         Work::Files(changes) => files::change(connection, changes).map(|()| Done::Committed(Committed::default())),
     };
     if let Err(error) = &outcome {
