@@ -78,6 +78,8 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
         systems: &systems,
         schemas: &schemas,
         capabilities: &capabilities.known,
+        rules: &rules,
+        shelving: &shelving,
     };
     let scenarios = scenarios::resolve(project, &parts);
     listeners::check(project, &sources);

@@ -1,13 +1,16 @@
 //! Scenarios: what is given can happen in this project, what is expected can be found in it.
 
+mod told;
+
 use super::{Known, assets::Assets, classes::Classes, coverage, schemas::SchemaSet, stem, systems::Systems};
 use crate::{
     codes,
-    contract::{Answer, Expect, Expected, Given, Happening, OperationRef, Reply, Scenario, Source},
+    contract::{Answer, Expect, Expected, Given, Happening, OperationRef, Reply, Rule, Scenario, Shelving, Source},
     files::scenarios::{
         AnswerFile, ExpectFile, ExpectedCallFile, ExpectedEventFile, ExpectedExceptionFile, FailureWord, GivenFile,
         QualityWord, ScenarioFile,
     },
+    files::words::Named,
     load::Project,
     problem::{Finding, Spot},
     read::{At, Raw},
@@ -31,6 +34,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) systems: &'a Systems,
     pub(crate) schemas: &'a SchemaSet,
     pub(crate) capabilities: &'a Known,
+    pub(crate) rules: &'a BTreeMap<Name, Rule>,
+    pub(crate) shelving: &'a Shelving,
 }
 
 pub(crate) fn resolve(project: &Project, parts: &Parts<'_>) -> BTreeMap<Name, Scenario> {
@@ -92,25 +97,40 @@ fn refuse(spot: Spot, message: impl Into<String>, expected: &str, help: &str) ->
 
 fn happen(project: &Project, parts: &Parts<'_>, file: &GivenFile, start: Time, given: &mut Vec<Given>) {
     let at = start.plus(file.at.0);
-    match (&file.signal, &file.disconnect, &file.connect) {
-        (Some(signal), None, None) => samples(project, parts, file, signal, start, given),
-        (None, Some(source), None) if known_source(project, parts, source) => {
-            given.push(Given { at, what: Happening::Disconnected(source.value.0.clone()) });
-        }
-        (None, None, Some(source)) if known_source(project, parts, source) => {
-            given.push(Given { at, what: Happening::Connected(source.value.0.clone()) });
-        }
-        (None, Some(_), None) | (None, None, Some(_)) => {}
-        _ => project.push(refuse(
+    let things = [
+        file.signal.is_some(),
+        file.disconnect.is_some(),
+        file.connect.is_some(),
+        file.object.is_some(),
+        file.shelve.is_some(),
+        file.unshelve.is_some(),
+        file.disable.is_some(),
+        file.enable.is_some(),
+    ];
+    if things.iter().filter(|thing| **thing).count() != 1 {
+        project.push(refuse(
             file.at.spot,
             "nothing, or several things at once, happen here",
-            "one of `signal`, `disconnect`, `connect`",
+            "one of `signal`, `disconnect`, `connect`, `object`, `shelve`, `unshelve`, `disable`, `enable`",
             "write one item for each thing that happens",
-        )),
+        ));
+        return;
     }
+    told::fits(project, file);
+    if let Some(signal) = &file.signal {
+        return samples(project, parts, file, signal, start, given);
+    }
+    let source = |source: &At<Named>| known_source(project, parts, source).then(|| source.value.0.clone());
+    let what = match (&file.disconnect, &file.connect, &file.object) {
+        (Some(of), ..) => source(of).map(Happening::Disconnected),
+        (_, Some(of), _) => source(of).map(Happening::Connected),
+        (.., Some(object)) => told::object(project, parts, file, object, start),
+        _ => told::act(project, parts, file, at),
+    };
+    given.extend(what.map(|what| Given { at, what }));
 }
 
-fn known_source(project: &Project, parts: &Parts<'_>, source: &At<crate::files::words::Named>) -> bool {
+fn known_source(project: &Project, parts: &Parts<'_>, source: &At<Named>) -> bool {
     let known = Known(parts.sources.keys().map(ToString::to_string).collect());
     known.expect(project, codes::UNKNOWN_SOURCE, source.spot, "source", source.as_str())
 }

@@ -1,7 +1,7 @@
 //! Scenarios: what happens when, and what must come of it.
 
 use super::OperationRef;
-use andon_model::{AssetName, Name, Quality, SignalName, Time, Value, span::Span};
+use andon_model::{AssetName, Name, Quality, SignalName, Time, Value, object::Told, sample::Control, span::Span};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
@@ -55,6 +55,10 @@ pub enum Happening {
     Disconnected(Name),
     /// A source is connected again.
     Connected(Name),
+    /// Somebody tells a business object, as by the API.
+    Told(Box<Told>),
+    /// A person does something to the alarms of a rule for an asset.
+    Done(Box<Control>),
 }
 
 /// How an operation answers.

@@ -28,7 +28,8 @@ pub(crate) struct ScenarioFile {
     pub(crate) expect: ExpectFile,
 }
 
-/// One thing that happens: samples of a signal, or a source that is connected or disconnected.
+/// One thing that happens: samples of a signal, a source that is connected or disconnected, a business object that is
+/// told, or what a person does to alarms.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GivenFile {
@@ -47,7 +48,7 @@ pub(crate) struct GivenFile {
     /// The time between values.
     #[serde(default)]
     pub(crate) every: Option<At<Duration>>,
-    /// One value is repeated each `every` up to here, from the start.
+    /// One value is repeated each `every` up to here, from the start; an object is valid before this moment.
     #[serde(default)]
     pub(crate) to: Option<At<Duration>>,
     /// `good` (default), `uncertain` or `bad`.
@@ -65,6 +66,66 @@ pub(crate) struct GivenFile {
     /// This source is connected again.
     #[serde(default)]
     pub(crate) connect: Option<At<Named>>,
+    /// This business object is told: `<Type>/<site>/<number>`.
+    #[serde(default)]
+    pub(crate) object: Option<At<String>>,
+    /// The object is valid from this moment on, from the start; without it always before `to`.
+    #[serde(default)]
+    pub(crate) from: Option<At<Duration>>,
+    /// The assets it is valid for; default those of its `data`.
+    #[serde(default)]
+    pub(crate) assets: Option<Items<At<String>>>,
+    /// The line for whose assets it is valid besides.
+    #[serde(default)]
+    pub(crate) line: Option<At<String>>,
+    /// Its fields; number and site are added.
+    #[serde(default)]
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub(crate) data: Option<Raw>,
+    /// A person shelves the alarms of a rule for an asset.
+    #[serde(default)]
+    pub(crate) shelve: Option<At<ShelveFile>>,
+    /// A person ends that.
+    #[serde(default)]
+    pub(crate) unshelve: Option<At<ActFile>>,
+    /// A person disables a rule for an asset.
+    #[serde(default)]
+    pub(crate) disable: Option<At<ActFile>>,
+    /// A person enables it again.
+    #[serde(default)]
+    pub(crate) enable: Option<At<ActFile>>,
+}
+
+/// What a person does to the alarms of a rule for an asset.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ActFile {
+    /// The rule.
+    pub(crate) rule: At<String>,
+    /// The asset.
+    pub(crate) asset: At<String>,
+    /// Why.
+    #[serde(default)]
+    pub(crate) reason: Option<At<String>>,
+}
+
+/// How a person shelves the alarms of a rule for an asset.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShelveFile {
+    /// The rule.
+    pub(crate) rule: At<String>,
+    /// The asset.
+    pub(crate) asset: At<String>,
+    /// How long; default `MaxTimeShelved`, which is also the most.
+    #[serde(default, rename = "for")]
+    pub(crate) within: Option<At<Duration>>,
+    /// And only until an alarm returns.
+    #[serde(default)]
+    pub(crate) once: bool,
+    /// Why.
+    #[serde(default)]
+    pub(crate) reason: Option<At<String>>,
 }
 
 /// The quality of samples.

@@ -4,10 +4,14 @@ use andon_contract::{
     Contract,
     contract::{Answer, Given, Happening, Scenario},
 };
-use andon_events::Progress;
+use andon_events::{
+    Progress,
+    objects::{Objects, Teller},
+};
 use andon_model::{
     AssetName, CallId, Entry, Event, Mark, Name, Outcome, OutcomeClass, Sample, SignalName, SignalNo, SiteName, Time,
     call::{CallRequest, Step},
+    object::{Item, Told},
     sample::{Origin, Part},
     span::Span,
 };
@@ -24,6 +28,8 @@ use std::{collections::BTreeMap, sync::Arc};
 const REST_MAX: Span = Span::from_secs(26 * 3_600);
 /// Steps of one scenario at most; more is a circle.
 const STEPS_MAX: u64 = 50_000_000;
+/// The source under which acts of persons stand in the log.
+const INSTANCE: &str = "andon";
 /// Samples that are handed to the log at once at most.
 const PART_MAX: usize = 1_000;
 
@@ -58,6 +64,7 @@ struct Stage<'a> {
     store: Store,
     events: andon_events::Loop,
     workflows: andon_workflows::Loop,
+    objects: Objects,
     connectors: Arc<Connectors>,
     answers: &'a [Answer],
     /// How often each answer was given.
@@ -109,6 +116,7 @@ impl<'a> Stage<'a> {
         let workflows = andon_workflows::Loop::new(store.clone(), Arc::clone(contract), connectors.clone(), load);
         Ok(Self {
             contract,
+            objects: Objects::new(store.clone(), Arc::clone(contract)),
             store,
             events,
             workflows,
@@ -236,6 +244,7 @@ impl<'a> Stage<'a> {
     fn happen(&mut self, given: &[Given]) -> Result<(), String> {
         let mut parts: Vec<Part> = Vec::new();
         for given in given {
+            let instance = Name::new(INSTANCE).map_err(|e| e.expected.to_owned())?;
             let (site, source, entry) = match &given.what {
                 Happening::Sample { source, asset, signal, time, value, quality } => {
                     let sample = Sample {
@@ -253,14 +262,42 @@ impl<'a> Stage<'a> {
                     (self.any_site(), source, Entry::Mark(Mark::Disconnected("the scenario says so".to_owned())))
                 }
                 Happening::Connected(source) => (self.any_site(), source, Entry::Mark(Mark::Connected)),
+                Happening::Told(told) => {
+                    // It has a place in the log: behind what was given before it.
+                    self.append(std::mem::take(&mut parts))?;
+                    self.tell(told, given.at)?;
+                    continue;
+                }
+                Happening::Done(done) => {
+                    let site = self.contract.assets.get(&done.asset).map(|asset| asset.site.clone());
+                    (site, &instance, Entry::Mark(Mark::Control(done.clone())))
+                }
             };
             let Some(site) = site else { continue };
             push(&mut parts, site, source, entry);
         }
+        self.append(parts)
+    }
+
+    fn append(&mut self, parts: Vec<Part>) -> Result<(), String> {
         if parts.is_empty() {
             return Ok(());
         }
         self.store.append(parts).map(drop).map_err(|e| words(&e))
+    }
+
+    /// Tells an object as the API does.
+    fn tell(&self, told: &Told, now: Time) -> Result<(), String> {
+        let Some(home) = self.contract.sites.keys().find(|site| site.as_str() == told.site).cloned() else {
+            return Err(format!("there is no site {}", told.site));
+        };
+        let teller = Teller { of: "api".to_owned(), max_age: None, home };
+        let item = Item { bytes: Vec::new(), told: Ok(told.clone()) };
+        let taken = self.objects.take(&teller, vec![item], false, now, |_| Vec::new()).map_err(|e| words(&e))?;
+        match taken.unfit.first() {
+            Some((unfit, _)) => Err(format!("{} at {}: {}", unfit.cause, unfit.place, unfit.found)),
+            None => Ok(()),
+        }
     }
 
     fn any_site(&self) -> Option<SiteName> {
