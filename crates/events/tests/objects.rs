@@ -434,3 +434,56 @@ fn events_of_others_become_known_once_and_ours_are_known_already() {
     assert_eq!(store.context_revision().unwrap(), revision);
     assert_eq!(store.events_after(0, 100).unwrap().len(), 4);
 }
+
+#[test]
+fn several_items_about_one_object_are_told_one_after_the_other_and_once() {
+    let objects = Objects::new(store(), contract(SYSTEM));
+    let store = objects.store();
+    let mut poll = poll(&objects);
+    let told = |states: &[&str]| states.iter().map(|state| item(order("1", state, &["press-01"]))).collect::<Vec<_>>();
+    let states = |store: &Store| -> Vec<String> {
+        let all = store.events_after(0, 100).unwrap();
+        all.iter().map(|stored| stored.event.data["object"]["state"].as_str().unwrap().to_owned()).collect()
+    };
+    answer(&mut poll, &objects, 0, vec![page(told(&["Released", "Running", "Held"]), "t1", More::Last)]);
+    assert_eq!(states(store), ["Released", "Running", "Held"]);
+    // Each is a version with a revision of its own, and one mark tells of all of them.
+    let versions = store.object_versions(&name("1"), 0, 10).unwrap();
+    assert_eq!(versions.iter().map(|row| row.revision).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(marks(store), [3]);
+    // The same page again, and one that goes on from there.
+    answer(&mut poll, &objects, 30, vec![page(told(&["Released", "Running", "Held"]), "t1", More::Last)]);
+    assert_eq!(states(store).len(), 3);
+    answer(&mut poll, &objects, 60, vec![page(told(&["Running", "Held", "Running", "Held"]), "t1", More::Last)]);
+    assert_eq!(states(store).len(), 3, "what ends in what is known tells nothing");
+    answer(&mut poll, &objects, 90, vec![page(told(&["Held", "Running", "Completed"]), "t2", More::Last)]);
+    assert_eq!(states(store)[3..], ["Running", "Completed"]);
+    // What begins and is gone on one page was there.
+    let gone = Told { gone: true, ..order("2", "Running", &[]) };
+    let page = || page(vec![item(order("2", "Running", &["press-02"])), item(gone.clone())], "t3", More::Last);
+    answer(&mut poll, &objects, 120, vec![page()]);
+    answer(&mut poll, &objects, 150, vec![page()]);
+    assert_eq!(store.object_versions(&name("2"), 0, 10).unwrap().len(), 2);
+    let ids: std::collections::BTreeSet<_> =
+        store.events_after(0, 100).unwrap().iter().map(|stored| stored.event.id).collect();
+    assert_eq!(ids.len(), 7);
+}
+
+#[test]
+fn what_is_given_again_is_heard() {
+    let objects = Objects::new(store(), contract(SYSTEM));
+    let store = objects.store();
+    let teller = Teller { of: "api".to_owned(), max_age: None, home: SiteName::new("home").unwrap() };
+    let give = |seconds| {
+        let item = item(order("1", "Running", &["press-01"]));
+        objects.give(&teller, (&name("1"), item), None, at(seconds)).unwrap().unwrap()
+    };
+    assert_eq!(give(0).changed.len(), 1);
+    assert_eq!(give(60).changed.len(), 0);
+    assert_eq!(marks(store), [1, 2]);
+    assert_eq!(store.context_tellers(2).unwrap()[0].at, at(60), "it is still so");
+    assert_eq!((changes(store).len(), store.object(&name("1")).unwrap().unwrap().revision), (1, 1));
+    // What does not fit says nothing of anything.
+    objects.take(&teller, vec![unknown("EQ-9")], false, at(120), |_| Vec::new()).unwrap();
+    assert_eq!(marks(store), [1, 2]);
+}

@@ -15,11 +15,11 @@ use andon_model::{
     span::Span,
 };
 use andon_store::{
-    ObjectName, RevisionRow, Store, StoreError,
+    ObjectName, ObjectRow, RevisionRow, Store, StoreError,
     rows::{ExceptionKind, ExceptionRow, ExceptionState, QuarantineRow, Write},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -70,8 +70,8 @@ impl Objects {
     }
 
     /// Takes what somebody tells: versions, events and the writes that `others` makes of it are committed together, and
-    /// the log says from where on they are known. Of several items about one object the last one counts. `silent`: no
-    /// events, because an event told it. An error leaves nothing half done; the same can be told again.
+    /// the log says from where on they are known. Several items about one object are told one after the other. `silent`:
+    /// no events, because an event told it. An error leaves nothing half done; the same can be told again.
     pub fn take(
         &self,
         teller: &Teller,
@@ -110,46 +110,90 @@ impl Objects {
         others: impl FnOnce(&Taken) -> Vec<Write>,
     ) -> Result<Taken, StoreError> {
         let mut taken = Taken::default();
-        let mut last: BTreeMap<(String, String, String), (Told, Vec<u8>)> = BTreeMap::new();
+        let told_of = items.len();
+        let mut groups: BTreeMap<(String, String, String), Vec<(Told, Vec<u8>)>> = BTreeMap::new();
         for Item { bytes, told } in items {
             match told {
                 Ok(told) => {
                     let key = (type_of(&told.object).to_owned(), told.site.clone(), told.number.clone());
-                    last.insert(key, (told, bytes));
+                    groups.entry(key).or_default().push((told, bytes));
                 }
                 Err(unfit) => taken.unfit.push((unfit, bytes)),
             }
         }
-        for (told, bytes) in last.into_values() {
-            let known = match SiteName::new(&told.site) {
-                Ok(site) => {
-                    let kind = type_of(&told.object).to_owned();
-                    self.store.object(&ObjectName { kind, site, number: told.number.clone() })?
+        let next = self.store.context_revision()?.saturating_add(1);
+        // What is the first change of its object, what the second: each has a revision of its own.
+        let mut rounds: Vec<Vec<Changed>> = Vec::new();
+        for group in groups.into_values() {
+            for (round, changed) in self.steps(teller, group, next, now, &mut taken)?.into_iter().enumerate() {
+                match rounds.get_mut(round) {
+                    Some(all) => all.push(changed),
+                    None => rounds.push(vec![changed]),
                 }
-                Err(_) => None,
-            };
-            match weigh(&self.contract, &told, known.as_ref(), &teller.of, now) {
-                Ok(None) => {}
-                Ok(Some(changed)) => taken.changed.push(changed),
-                Err(unfit) => taken.unfit.push((unfit, bytes)),
             }
         }
-        let rows = taken.changed.iter().map(|changed| changed.row.clone()).collect();
+        let mut rounds: VecDeque<Vec<Changed>> = rounds.into();
+        let rows = |round: &[Changed]| round.iter().map(|changed| changed.row.clone()).collect::<Vec<_>>();
+        let revision = RevisionRow::new(now, &teller.of, teller.max_age);
+        let first = rounds.pop_front().unwrap_or_default();
+        let first_rows = rows(&first);
+        taken.changed = first;
+        let mut writes = Vec::new();
+        for round in rounds {
+            writes.push(Write::ContextRevision(revision.clone()));
+            writes.extend(rows(&round).into_iter().map(|row| Write::Object(Box::new(row))));
+            taken.changed.extend(round);
+        }
         let events = taken.changed.iter().filter(|_| !silent);
-        let mut writes: Vec<Write> =
-            events.map(|changed| Write::Event(Box::new(changed.event.clone()), None)).collect();
+        writes.extend(events.map(|changed| Write::Event(Box::new(changed.event.clone()), None)));
         writes.extend(others(&taken));
-        // Whoever is never late need not say that he has nothing new.
-        if taken.changed.is_empty() && teller.max_age.is_none() {
+        // The same told again is news too: it is still so. Of whoever told nothing that fits nothing was heard, but for
+        // a read, whose answer alone says that its system is there.
+        if taken.unfit.len() == told_of && teller.max_age.is_none() {
             if !writes.is_empty() {
                 self.store.commit(writes)?;
             }
             taken.revision = self.store.context_revision()?;
             return Ok(taken);
         }
-        let revision = RevisionRow::new(now, &teller.of, teller.max_age);
-        taken.revision = self.store.tell_context(&teller.home, revision, rows, writes)?;
+        taken.revision = self.store.tell_context(&teller.home, revision, first_rows, writes)?;
         Ok(taken)
+    }
+
+    /// The changes of one object that a group of items tells, one after the other. A group whose item says what is known
+    /// was told before up to there, so that a page that comes twice changes nothing back and forth. `next` is the
+    /// revision that the first of them will have.
+    fn steps(
+        &self,
+        teller: &Teller,
+        group: Vec<(Told, Vec<u8>)>,
+        next: u64,
+        now: Time,
+        taken: &mut Taken,
+    ) -> Result<Vec<Changed>, StoreError> {
+        let mut known = None;
+        if let Some((told, _)) = group.first()
+            && let Ok(site) = SiteName::new(&told.site)
+        {
+            let (kind, number) = (type_of(&told.object).to_owned(), told.number.clone());
+            known = self.store.object(&ObjectName { kind, site, number })?;
+        }
+        let weigh = |told: &Told, known: Option<&ObjectRow>| weigh(&self.contract, told, known, &teller.of, now);
+        let is_known = |(told, _): &(Told, _)| known.is_some() && matches!(weigh(told, known.as_ref()), Ok(None));
+        let before = if group.len() > 1 { group.iter().rposition(is_known) } else { None };
+        let mut steps: Vec<Changed> = Vec::new();
+        for (index, (told, bytes)) in group.into_iter().enumerate() {
+            match weigh(&told, known.as_ref()) {
+                Ok(Some(changed)) if before.is_none_or(|before| index > before) => {
+                    let revision = next.saturating_add(steps.len() as u64);
+                    known = Some(ObjectRow { revision, ..changed.row.clone() });
+                    steps.push(changed);
+                }
+                Ok(_) => {}
+                Err(unfit) => taken.unfit.push((unfit, bytes)),
+            }
+        }
+        Ok(steps)
     }
 }
 
