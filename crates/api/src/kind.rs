@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Kind {
     /// Canonical events.
     Events,
+    /// Reports that confirm an event that another origin told before.
+    Confirmations,
     /// Runs of workflows.
     Runs,
     /// Completed tasks of runs.
@@ -52,8 +54,14 @@ pub struct Listed {
 }
 
 /// All kinds.
-pub const KINDS: [Listed; 15] = [
+pub const KINDS: [Listed; 16] = [
     Listed { kind: Kind::Events, word: "events", schema: "Event", about: "Canonical events as CloudEvents." },
+    Listed {
+        kind: Kind::Confirmations,
+        word: "confirmations",
+        schema: "Confirmation",
+        about: "Reports that confirm an event that another origin told before.",
+    },
     Listed { kind: Kind::Runs, word: "runs", schema: "Run", about: "Runs of workflows and where they stand." },
     Listed { kind: Kind::Tasks, word: "tasks", schema: "Task", about: "Completed tasks of runs." },
     Listed {

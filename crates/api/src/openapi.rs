@@ -23,6 +23,7 @@ use utoipa::OpenApi;
         types::Seam,
         types::Term,
         types::Event,
+        types::Confirmation,
         types::Run,
         types::Task,
         types::Call,

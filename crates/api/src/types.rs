@@ -152,6 +152,41 @@ pub struct Event {
     pub data: Json,
 }
 
+/// A report that confirms an event that another origin told before.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// The id that it would have as an event.
+    pub id: String,
+    /// The event that it confirms.
+    pub confirms: String,
+    /// The first report of this fact by the same origin.
+    pub report: String,
+    /// Its site.
+    pub site: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
+    /// Who told it: the `source` of the event.
+    pub origin: String,
+    /// When the fact began, as this report says.
+    pub from: String,
+    /// When it ended, as this report says; absent where it says no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// When it was recorded.
+    pub recorded: String,
+    /// How much later than the event this origin says that it began and ended, in seconds; negative: earlier.
+    pub differs: Json,
+    /// The report as it would be an event.
+    pub event: Json,
+    /// The samples it was made from; absent where it was made from none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Json>,
+}
+
 /// A run of a workflow.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -25,8 +25,8 @@ use crate::{
 use ahash::AHashMap;
 use andon_contract::{Contract, contract::Clock};
 use andon_model::{
-    AssetName, Entry, Event, Mark, Name, Position, Sample, SignalName, SignalNo, Time, sample::Batch, sample::Control,
-    span::Span,
+    AssetName, Entry, Event, Mark, Name, Position, Sample, Schemas, SignalName, SignalNo, Time, sample::Batch,
+    sample::Control, span::Span,
 };
 use andon_store::rows::{Evidence, ExceptionRow, RuleStateRow, Write};
 use serde::{Deserialize, Serialize};
@@ -64,10 +64,13 @@ pub enum Output {
 }
 
 impl Output {
-    /// As a write of the store.
-    pub fn into_write(self) -> Write {
+    /// As a write of the store; `schemas` say which types of events name a match.
+    pub fn into_write(self, schemas: &Schemas) -> Write {
         match self {
-            Self::Event(event, evidence) => Write::Event(event, Some(evidence)),
+            Self::Event(event, evidence) => {
+                let fact = schemas.interval(&event.schema, &event.data);
+                Write::event(event, Some(evidence), fact)
+            }
             Self::Exception(row) => Write::Exception(row),
         }
     }

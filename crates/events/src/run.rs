@@ -288,7 +288,8 @@ impl Loop {
 
     /// One transaction: the outputs and the states that made them. What fails stays and is tried again.
     fn commit_outputs(&mut self) -> Result<bool, StoreError> {
-        self.writes.extend(self.outputs.drain(..).map(Output::into_write));
+        let schemas = &self.engine.contract().schemas;
+        self.writes.extend(self.outputs.drain(..).map(|output| output.into_write(schemas)));
         self.writes.extend(self.engine.take_touched().into_iter().map(Write::RuleState));
         if self.writes.is_empty() {
             return Ok(false);

@@ -2,7 +2,7 @@
 
 use andon_api::Kind;
 use andon_model::{CallId, EventId, ExceptionId, Position, Reference, RunId};
-use andon_observe::lineage::sample_offset;
+use andon_observe::{confirmed, lineage::sample_offset};
 use andon_store::{Store, StoreError, historian::Found, rows::QuarantineRow};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value as Json, json};
@@ -13,9 +13,12 @@ const MESSAGES_SHOWN: usize = 20;
 /// One thing by its id, reference, document number or place.
 pub(crate) fn show(store: &Store, id: &str) -> Result<Option<Json>, StoreError> {
     if let Ok(id) = EventId::parse(id) {
-        return Ok(store.event(id)?.map(
-            |(stored, evidence)| json!({ "event": stored.event.to_json(Some(stored.sequence)), "evidence": evidence }),
-        ));
+        let Some((stored, evidence)) = store.event(id)? else {
+            return Ok(store.confirmation(id)?.map(|row| json!({ "confirmation": row })));
+        };
+        let confirmations = confirmed::of_event(store, &stored.event)?;
+        let event = stored.event.to_json(Some(stored.sequence));
+        return Ok(Some(json!({ "event": event, "evidence": evidence, "confirmations": confirmations })));
     }
     if let Ok(id) = RunId::parse(id) {
         let Some(run) = store.run(id)? else { return Ok(None) };

@@ -18,6 +18,7 @@
 //! Stories are written to a store in memory and explained; what people read is a snapshot.
 
 pub mod condition;
+pub mod confirmed;
 pub mod health;
 pub mod lineage;
 pub mod metrics;

@@ -1,5 +1,6 @@
 //! Lineage: from any id to the whole story it belongs to, samples first, documents last.
 
+use crate::confirmed::{self, Confirmed};
 use andon_model::{CallId, Event, EventId, ExceptionId, Position, Reference, RunId};
 use andon_store::{
     Store, StoreError,
@@ -66,6 +67,9 @@ pub struct EventNode {
     pub event: Json,
     /// The samples it was made from; absent where it was made from none.
     pub evidence: Option<Evidence>,
+    /// Who else told it; of the first event of a story.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirmations: Vec<Confirmed>,
     /// The runs it started.
     pub runs: Vec<RunNode>,
 }
@@ -154,7 +158,12 @@ fn find(store: &Store, asked: &str) -> Result<Option<(Asked, Origin)>, StoreErro
 }
 
 fn of_event(store: &Store, id: EventId) -> Result<Option<Origin>, StoreError> {
-    Ok(store.event(id)?.map(|(stored, _)| Origin::Event(Box::new(stored.event))))
+    if let Some((stored, _)) = store.event(id)? {
+        return Ok(Some(Origin::Event(Box::new(stored.event))));
+    }
+    // A report that confirms an event belongs to its story.
+    let Some(row) = store.confirmation(id)? else { return Ok(None) };
+    Ok(store.event(row.confirms)?.map(|(stored, _)| Origin::Event(Box::new(stored.event))))
 }
 
 fn of_run(store: &Store, id: RunId) -> Result<Option<Origin>, StoreError> {
@@ -222,7 +231,8 @@ fn node(store: &Store, stored: &StoredEvent) -> Result<EventNode, StoreError> {
         }
         runs.push(RunNode { tasks: store.tasks(run.id)?, calls, run });
     }
-    Ok(EventNode { event: stored.event.to_json(Some(stored.sequence)), evidence, runs })
+    let confirmations = confirmed::join(store.confirmations(id)?);
+    Ok(EventNode { event: stored.event.to_json(Some(stored.sequence)), evidence, confirmations, runs })
 }
 
 #[cfg(test)]

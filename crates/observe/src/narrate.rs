@@ -1,6 +1,10 @@
 //! A lineage as people read it: what was seen, what it meant, what was done.
 
-use crate::lineage::{CallNode, EventNode, Lineage, RunNode};
+use crate::{
+    confirmed::Confirmed,
+    lineage::{CallNode, EventNode, Lineage, RunNode},
+};
+use andon_model::Quantity;
 use serde_json::Value as Json;
 use std::fmt::Write as _;
 
@@ -81,8 +85,30 @@ fn event(out: &mut String, node: &EventNode) {
     if let Some(evidence) = &node.evidence {
         saw(out, &evidence.saw);
     }
+    for confirmed in &node.confirmations {
+        self::confirmed(out, event, confirmed);
+    }
     for run in &node.runs {
         self::run(out, run);
+    }
+}
+
+/// Who else told an event, what differs, and what only they say.
+fn confirmed(out: &mut String, event: &Json, confirmed: &Confirmed) {
+    let _ = write!(out, "    confirmed by {} at {}, report {}", confirmed.origin, confirmed.recorded, confirmed.report);
+    let ends = confirmed.differs.as_ref().and_then(|differs| differs.to.as_ref());
+    for (what, by) in [("begins", confirmed.differs.as_ref().map(|differs| &differs.from)), ("ends", ends)] {
+        let Some(Quantity { value, unit }) = by else { continue };
+        let _ = match value.strip_prefix('-') {
+            Some(value) => write!(out, ", {what} {value} {unit} earlier"),
+            None if value.bytes().all(|b| matches!(b, b'0' | b'.')) => write!(out, ", {what} at the same time"),
+            None => write!(out, ", {what} {value} {unit} later"),
+        };
+    }
+    out.push('\n');
+    let known = |field: &str| event.get("data").is_some_and(|data| data.get(field).is_some());
+    for (field, value) in confirmed.says.as_object().into_iter().flatten().filter(|(field, _)| !known(field)) {
+        let _ = writeln!(out, "      says besides: {field} {}", words(value));
     }
 }
 

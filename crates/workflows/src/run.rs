@@ -245,8 +245,9 @@ impl Loop {
     }
 
     fn write(&mut self) -> Result<bool, StoreError> {
-        let first = std::mem::take(&mut self.batch).writes(CURSOR);
-        let second = std::mem::take(&mut self.second).writes(CURSOR);
+        let schemas = &self.contract.schemas;
+        let first = std::mem::take(&mut self.batch).writes(CURSOR, schemas);
+        let second = std::mem::take(&mut self.second).writes(CURSOR, schemas);
         let worked = !first.is_empty() || !second.is_empty();
         for writes in [first, second] {
             if !writes.is_empty() {

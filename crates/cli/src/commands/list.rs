@@ -72,6 +72,9 @@ pub(super) fn run(args: &List) -> anyhow::Result<ExitCode> {
 fn columns(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Events => &["id", "time", "type", "subject", "data.change", "data.limit", "data.value.value"],
+        Kind::Confirmations => {
+            &["id", "confirms", "recorded", "type", "subject", "origin", "differs.from.value", "differs.to.value"]
+        }
         Kind::Runs => &["id", "workflow", "state", "event", "started", "wake"],
         Kind::Tasks => &["run", "pointer", "iteration", "completed", "note"],
         Kind::Calls => &["id", "reference", "capability", "state", "system", "document", "attempts", "detail"],

@@ -62,7 +62,10 @@ impl PostsAgain {
         let mut quarantine = Quarantine::default();
         match becomes.and_then(|becomes| compare(store, becomes, born)) {
             Ok(Born::Ignored | Born::Known(_)) => Ok((Vec::new(), quarantine)),
-            Ok(Born::New(event)) => Ok((vec![Write::Event(event, None)], quarantine)),
+            Ok(Born::New(event)) => {
+                let fact = contract.schemas.interval(&event.schema, &event.data);
+                Ok((vec![Write::event(event, None, fact)], quarantine))
+            }
             Err(Trouble::Store(error)) => Err(error),
             Err(Trouble::Unfit(unfit, site)) => {
                 let topic = topic(name);

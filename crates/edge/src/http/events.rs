@@ -176,7 +176,8 @@ impl HttpIngest {
                 }
                 Ok(Born::New(event)) => {
                     told.events.push(event.id.to_string());
-                    writes.push(Write::Event(event, None));
+                    let fact = self.contract.schemas.interval(&event.schema, &event.data);
+                    writes.push(Write::event(event, None, fact));
                 }
                 Err(Trouble::Unfit(unfit, _)) if form.is_cloud() => {
                     problems.push(BodyProblem {
@@ -414,7 +415,7 @@ impl Maker<'_> {
     }
 }
 
-/// Compares an event with that of its id, in this request and in the event log.
+/// Compares an event with that of its id, in this request, in the event log, and among what confirms another event.
 pub(super) fn compare(store: &Store, becomes: Becomes, born: &mut HashMap<EventId, Event>) -> Result<Born, Trouble> {
     let Becomes::Event(event) = becomes else { return Ok(Born::Ignored) };
     let same = |known: &Event| {
@@ -431,6 +432,10 @@ pub(super) fn compare(store: &Store, becomes: Becomes, born: &mut HashMap<EventI
     }
     if let Some((known, _)) = store.event(event.id).map_err(Trouble::Store)? {
         return same(&known.event);
+    }
+    if let Some(row) = store.confirmation(event.id).map_err(Trouble::Store)? {
+        // What is stored was an event of ours: it reads back.
+        return Event::from_json(&row.event).map_or(Ok(Born::Known(event.id)), |known| same(&known));
     }
     born.insert(event.id, (*event).clone());
     Ok(Born::New(event))

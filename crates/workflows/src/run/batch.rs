@@ -1,6 +1,6 @@
 //! The writes of a step, each row once, in the order in which they came about.
 
-use andon_model::{CallId, Event, RunId};
+use andon_model::{CallId, Event, RunId, Schemas};
 use andon_store::rows::{AttemptRow, CallRow, ExceptionRow, RunRow, TaskRow, Write};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -108,7 +108,7 @@ impl Batch {
     }
 
     /// The writes in an order in which what a row belongs to comes first.
-    pub(crate) fn writes(self, cursor: &str) -> Vec<Write> {
+    pub(crate) fn writes(self, cursor: &str, schemas: &Schemas) -> Vec<Write> {
         let runs = self
             .runs
             .rows
@@ -117,7 +117,10 @@ impl Batch {
         runs.chain(self.tasks.into_iter().map(|row| Write::Task(Box::new(row))))
             .chain(self.calls.rows.into_iter().map(|row| Write::Call(Box::new(row))))
             .chain(self.attempts.rows.into_iter().map(|row| Write::Attempt(Box::new(row))))
-            .chain(self.events.into_iter().map(|event| Write::Event(Box::new(event), None)))
+            .chain(self.events.into_iter().map(|event| {
+                let fact = schemas.interval(&event.schema, &event.data);
+                Write::event(Box::new(event), None, fact)
+            }))
             .chain(self.exceptions.into_iter().map(|row| Write::Exception(Box::new(row))))
             .chain(self.cursor.map(|place| Write::Cursor(cursor.to_owned(), place)))
             .collect()
