@@ -21,8 +21,8 @@ use std::{
 pub const NAMES: [(&str, &str); 4] =
     [("order", "ProductionOrder"), ("batch", "MaterialLot"), ("shift", "Shift"), ("maintenance", "MaintenanceState")];
 
-/// Objects that are known for an asset under a name at most. Of more, those that began first are forgotten here; of
-/// those the ones that have ended.
+/// Objects that are known for an asset under a name at most. Of more, the lowest by their rank are forgotten here for
+/// good: those that have ended before those that have not, and of them those that began first.
 pub const KEPT_MAX: usize = 512;
 
 /// An object that is valid for an asset from a time on, and until another.
@@ -41,6 +41,12 @@ pub struct Valid {
     /// The assets it is valid for, those of its line among them.
     assets: Box<[AssetName]>,
 }
+
+/// What decides which objects are forgotten: whether it has no end, its beginning, its name.
+pub(crate) type Rank = (bool, Time, String);
+
+/// The highest rank that was forgotten of an asset, under the name of this number.
+pub(crate) type Floor = (AssetName, u8, Rank);
 
 /// What is valid for an asset under each name, in the order in which it began.
 type Lists = [Vec<Arc<Valid>>; NAMES.len()];
@@ -68,6 +74,9 @@ pub struct Context {
     assets: AHashMap<AssetName, Box<Lists>>,
     /// The versions that are in the lists, by name.
     objects: AHashMap<String, Arc<Valid>>,
+    /// What was forgotten of an asset under a name: nothing of this rank or below is known any more. It stands in the
+    /// saved states, so that a start forgets the same.
+    floors: BTreeMap<(AssetName, u8), Rank>,
     tellers: AHashMap<Arc<str>, Told>,
     fetched: BTreeMap<u64, Fetched>,
     /// Up to this revision everything was fetched.
@@ -91,6 +100,16 @@ impl Context {
         this
     }
 
+    /// Forgets what the states say was forgotten.
+    pub(crate) fn forget(&mut self, floors: &[Floor]) {
+        self.floors.extend(floors.iter().map(|(asset, name, rank)| ((asset.clone(), *name), rank.clone())));
+    }
+
+    /// What was forgotten.
+    pub(crate) fn floors(&self) -> Vec<Floor> {
+        self.floors.iter().map(|((asset, name), rank)| (asset.clone(), *name, rank.clone())).collect()
+    }
+
     /// Takes in what was known at a revision: who had told something last, and the objects as they were.
     pub fn load(&mut self, revision: u64, tellers: Vec<RevisionRow>, objects: impl IntoIterator<Item = ObjectRow>) {
         for row in tellers {
@@ -101,9 +120,9 @@ impl Context {
                 self.insert(name, valid);
             }
         }
-        for (_, lists) in &mut self.assets {
-            for list in lists.iter_mut() {
-                bound(list, &mut self.objects);
+        for (asset, lists) in &mut self.assets {
+            for (number, list) in (0..).zip(lists.iter_mut()) {
+                bound((asset, number), list, &mut self.objects, &mut self.floors);
             }
         }
         self.revision = self.revision.max(revision);
@@ -117,6 +136,11 @@ impl Context {
     /// When its revision was told, UTC.
     pub fn told_at(&self) -> Time {
         self.at
+    }
+
+    /// When somebody told something last, UTC.
+    pub(crate) fn told_by(&self, origin: &Arc<str>) -> Option<Time> {
+        self.tellers.get(origin).map(|told| told.at)
     }
 
     /// What is valid under a name (`order`, `batch`, `shift`, `maintenance`) for an asset at a time: of several the
@@ -188,7 +212,7 @@ impl Context {
         // Nothing but the lists must hold an object when they are bounded.
         for (asset, name) in before.into_keys() {
             if let Some(list) = self.assets.get_mut(&asset).and_then(|lists| lists.get_mut(name)) {
-                bound(list, &mut self.objects);
+                bound((&asset, number(name)), list, &mut self.objects, &mut self.floors);
             }
         }
     }
@@ -221,13 +245,21 @@ impl Context {
 
     fn insert(&mut self, name: usize, valid: Arc<Valid>) {
         self.remove(name, &valid.object);
+        let mut is_known = false;
         for asset in &valid.assets {
+            let floor = if self.floors.is_empty() { None } else { self.floors.get(&(asset.clone(), number(name))) };
+            if floor.is_some_and(|floor| rank(&valid) <= *floor) {
+                continue;
+            }
             let lists = self.assets.entry(asset.clone()).or_default();
             let Some(list) = lists.get_mut(name) else { continue };
             let at = list.partition_point(|other| (other.from, &other.object) < (valid.from, &valid.object));
             list.insert(at, Arc::clone(&valid));
+            is_known = true;
         }
-        self.objects.insert(valid.object.clone(), valid);
+        if is_known {
+            self.objects.insert(valid.object.clone(), valid);
+        }
     }
 
     fn remove(&mut self, name: usize, object: &str) {
@@ -252,11 +284,29 @@ pub(crate) fn latest(list: &[Arc<Valid>], time: Time) -> Option<&Valid> {
     list.get(..end)?.iter().rev().find(|valid| time < valid.to).map(|valid| &**valid)
 }
 
+fn rank(valid: &Valid) -> Rank {
+    (valid.to == Time::MAX, valid.from, valid.object.clone())
+}
+
+/// The number of a name as it is saved.
+fn number(name: usize) -> u8 {
+    u8::try_from(name).unwrap_or(u8::MAX)
+}
+
 /// Forgets of a list what is too much.
-fn bound(list: &mut Vec<Arc<Valid>>, objects: &mut AHashMap<String, Arc<Valid>>) {
+fn bound(
+    (asset, name): (&AssetName, u8),
+    list: &mut Vec<Arc<Valid>>,
+    objects: &mut AHashMap<String, Arc<Valid>>,
+    floors: &mut BTreeMap<(AssetName, u8), Rank>,
+) {
     while list.len() > KEPT_MAX {
         let ended = list.iter().position(|valid| valid.to != Time::MAX);
         let gone = list.remove(ended.unwrap_or(0));
+        let floor = floors.entry((asset.clone(), name)).or_insert_with(|| rank(&gone));
+        if *floor < rank(&gone) {
+            *floor = rank(&gone);
+        }
         // One here and one by name: it is in no other list.
         if Arc::strong_count(&gone) <= 2 {
             objects.remove(&gone.object);
@@ -319,6 +369,42 @@ impl<'a> Known<'a> {
         Refs { data: Some(Json::Object(data)), stale }
     }
 
+    /// What is known for an asset about a time, object by object, with who told it and how long ago; `None` where
+    /// nothing was ever told.
+    pub(crate) fn shown(self, asset: &AssetName, time: Time, guard: &Guard) -> Option<Json> {
+        let context = self.context;
+        if context.revision == 0 {
+            return None;
+        }
+        let lists = context.assets.get(asset).into_iter().flat_map(|lists| lists.iter());
+        let found = lists.zip(NAMES).filter_map(|(list, (name, _))| Some((name, latest(list, time)?)));
+        let objects = found.map(|(name, valid)| {
+            let mut row = Map::new();
+            let mut put = |key: &str, value: Json| row.insert(key.to_owned(), value);
+            put("name", name.into());
+            put("object", valid.object.as_str().into());
+            for (key, end) in [("from", valid.from), ("to", valid.to)] {
+                if end != Time::MIN && end != Time::MAX {
+                    put(key, json!(end));
+                }
+            }
+            put("origin", (&*valid.origin).into());
+            if let Some(told) = context.tellers.get(&valid.origin) {
+                put("told", json!(told.at));
+                if self.utc != Time::MIN {
+                    put("age", whole_seconds(self.utc.since(told.at).max(Span::ZERO)).to_string().into());
+                }
+                if let Some(most) = guard.max_age.filter(|_| counts(guard, name)).or(told.max_age) {
+                    put("max-age", most.to_string().into());
+                }
+            }
+            put("stale", self.silence(valid, guard.max_age.filter(|_| counts(guard, name))).is_some().into());
+            Json::Object(row)
+        });
+        let objects: Vec<Json> = objects.collect();
+        Some(json!({ "revision": context.revision, "told": context.at, "objects": objects }))
+    }
+
     /// How long the one who told an object has been silent, where that is too long.
     fn silence(self, valid: &Valid, max_age: Option<Span>) -> Option<Span> {
         let told = self.context.tellers.get(&valid.origin)?;
@@ -361,42 +447,6 @@ mod tests {
         ObjectRow {
             site: SiteName::new("hamburg").unwrap(),
             kind: "ProductionOrder".into(),
-    /// What is known for an asset about a time, object by object, with who told it and how long ago; `None` where
-    /// nothing was ever told.
-    pub(crate) fn shown(self, asset: &AssetName, time: Time, guard: &Guard) -> Option<Json> {
-        let context = self.context;
-        if context.revision == 0 {
-            return None;
-        }
-        let lists = context.assets.get(asset).into_iter().flat_map(|lists| lists.iter());
-        let found = lists.zip(NAMES).filter_map(|(list, (name, _))| Some((name, latest(list, time)?)));
-        let objects = found.map(|(name, valid)| {
-            let mut row = Map::new();
-            let mut put = |key: &str, value: Json| row.insert(key.to_owned(), value);
-            put("name", name.into());
-            put("object", valid.object.as_str().into());
-            for (key, end) in [("from", valid.from), ("to", valid.to)] {
-                if end != Time::MIN && end != Time::MAX {
-                    put(key, json!(end));
-                }
-            }
-            put("origin", (&*valid.origin).into());
-            if let Some(told) = context.tellers.get(&valid.origin) {
-                put("told", json!(told.at));
-                if self.utc != Time::MIN {
-                    put("age", whole_seconds(self.utc.since(told.at).max(Span::ZERO)).to_string().into());
-                }
-                if let Some(most) = guard.max_age.filter(|_| counts(guard, name)).or(told.max_age) {
-                    put("max-age", most.to_string().into());
-                }
-            }
-            put("stale", self.silence(valid, guard.max_age.filter(|_| counts(guard, name))).is_some().into());
-            Json::Object(row)
-        });
-        let objects: Vec<Json> = objects.collect();
-        Some(json!({ "revision": context.revision, "told": context.at, "objects": objects }))
-    }
-
             number: number.to_string(),
             revision: 0,
             known: Time(0),
@@ -462,7 +512,7 @@ mod tests {
         assert_eq!((list.len(), context.objects.len()), (KEPT_MAX, KEPT_MAX));
         assert_eq!((at(&context, "a", 12), at(&context, "a", 6_101)), (Some("0".into()), Some("610".into())));
         // Another version of one that is forgotten changes nothing.
-        assert_eq!(tell(&mut context, vec![order(1, 10, Some(16), &["a"], None)]), 1);
+        assert_eq!(tell(&mut context, vec![order(1, 10, Some(16), &["a"], None)]), 0);
         assert_eq!(context.objects.len(), KEPT_MAX);
         // A start reads the same.
         let mut again = self::context();
@@ -477,5 +527,34 @@ mod tests {
         let names =
             |of: &Context| of.assets[&name("a")][0].iter().map(|valid| valid.object.clone()).collect::<Vec<_>>();
         assert_eq!(names(&again), names(&context));
+    }
+
+    /// What was forgotten does not come back where another one is withdrawn: neither here nor after a start.
+    #[test]
+    fn what_is_forgotten_stays_forgotten_through_a_start() {
+        let mut context = context();
+        let all = KEPT_MAX as u64 + 10;
+        let one = |n: u64| {
+            let from = i64::try_from(n).unwrap() * 10;
+            order(n, from, Some(from + 5), &["a", "b"], None)
+        };
+        for n in 1..=all {
+            tell(&mut context, vec![one(n)]);
+        }
+        let withdrawn = || vec![order(100, 0, Some(0), &["a"], None), order(101, 1_010, Some(1_015), &["b"], None)];
+        tell(&mut context, withdrawn());
+        let mut again = self::context();
+        again.forget(&context.floors());
+        let rest = (1..=all).filter(|n| ![100, 101].contains(n)).map(one);
+        again.load(context.revision, Vec::new(), rest.chain(withdrawn()));
+        for asset in ["a", "b"] {
+            let names =
+                |of: &Context| of.assets[&name(asset)][0].iter().map(|valid| valid.object.clone()).collect::<Vec<_>>();
+            assert_eq!(names(&again), names(&context), "{asset}");
+        }
+        assert_eq!((at(&context, "a", 100), at(&context, "a", 110)), (None, Some("11".into())));
+        assert_eq!(context.assets[&name("a")][0].len(), KEPT_MAX - 2);
+        assert_eq!(again.objects.len(), context.objects.len());
+        assert_eq!(again.floors, context.floors);
     }
 }

@@ -181,6 +181,11 @@ impl Store {
         self.ask(|c| db::context_tellers(c, to))
     }
 
+    /// Whether there are revisions that [`Write::ForgetRevisions`] with these bounds removes.
+    pub fn has_old_revisions(&self, before: u64, time: Time) -> Result<bool, StoreError> {
+        self.ask(|c| db::has_old_revisions(c, before, time))
+    }
+
     /// The newest version of an object.
     pub fn object(&self, name: &ObjectName) -> Result<Option<ObjectRow>, StoreError> {
         self.ask(|c| db::object(c, name))

@@ -97,18 +97,26 @@ fn remove(c: &Connection, row: &ObjectRow) -> Result<(), StoreError> {
     run_sql(c, "DELETE FROM objects WHERE no = ?1", params![no])
 }
 
+/// Revisions that changed nothing, are older than both bounds and not the last of who told them up to the bound.
+const OLD_REVISIONS: &str = "SELECT revision FROM context_revisions AS old
+     WHERE revision < ?1 AND at < ?2 AND changed = 0 AND revision < (
+         SELECT max(revision) FROM context_revisions AS new WHERE new.of = old.of AND new.revision <= ?1
+     )";
+
+pub(crate) fn has_old_revisions(c: &Connection, before: u64, time: Time) -> Result<bool, StoreError> {
+    if is_older(c, SINCE)? {
+        return Ok(false);
+    }
+    let sql = format!("SELECT EXISTS ({OLD_REVISIONS})");
+    Ok(c.prepare_cached(&sql)?.query_row(params![number(before)?, time.0], |row| row.get(0))?)
+}
+
 /// Removes revisions that changed nothing, are older than both bounds and not the last of who told them up to the
 /// bound: nobody who has read so far asks for them.
 pub(crate) fn forget_revisions(c: &Connection, before: u64, time: Time) -> Result<(), StoreError> {
     run_sql(
         c,
-        "DELETE FROM context_revisions WHERE revision IN (
-             SELECT revision FROM context_revisions AS old
-             WHERE revision < ?1 AND at < ?2 AND changed = 0 AND revision < (
-                 SELECT max(revision) FROM context_revisions AS new WHERE new.of = old.of AND new.revision <= ?1
-             )
-             ORDER BY revision LIMIT ?3
-         )",
+        &format!("DELETE FROM context_revisions WHERE revision IN ({OLD_REVISIONS} ORDER BY revision LIMIT ?3)"),
         params![number(before)?, time.0, REMOVED_ROWS_MAX],
     )
 }
