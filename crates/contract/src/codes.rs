@@ -135,6 +135,7 @@ codes! {
     ZONES = "A2154", "zones that cannot be used";
     ZONES_DOUBT = "A2155", "zones whose numbers are doubtful";
     TABLE = "A2160", "a decision table that decides nothing";
+    MATCH = "A2170", "a match by which no two reports can be found to tell one fact";
     SHELVING = "A2180", "a policy of shelving that makes no sense";
 
     DSL_VERSION = "A3101", "a workflow in another version of the DSL";

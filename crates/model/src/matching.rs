@@ -38,12 +38,14 @@ pub struct NotAMatch {
     pub cause: String,
     /// What would be right.
     pub expected: String,
+    /// Of a name that nothing has: the name, and those that there are.
+    pub known: Option<(String, Vec<String>)>,
 }
 
 impl NotAMatch {
     fn new(key: &str, cause: impl Into<String>, expected: &str) -> Self {
         let at = if key.is_empty() { format!("/{KEYWORD}") } else { format!("/{KEYWORD}/{key}") };
-        Self { at, cause: cause.into(), expected: expected.to_owned() }
+        Self { at, cause: cause.into(), expected: expected.to_owned(), known: None }
     }
 }
 
@@ -56,7 +58,9 @@ impl Match {
             return Err(NotAMatch::new("", format!("`{KEYWORD}` is no object"), shape));
         };
         if let Some(key) = keys.keys().find(|key| !matches!(key.as_str(), "subject" | "from" | "to")) {
-            return Err(NotAMatch::new(key, format!("a match has no key `{key}`"), "`subject`, `from` and `to`"));
+            let wrong = NotAMatch::new(key, format!("a match has no key `{key}`"), "`subject`, `from` and `to`");
+            let known = ["subject", "from", "to"].map(str::to_owned).to_vec();
+            return Err(NotAMatch { known: Some((key.clone(), known)), ..wrong });
         }
         if keys.get("subject") != Some(&Json::Bool(true)) {
             let cause = "a match is of events about the same subject";
@@ -64,13 +68,14 @@ impl Match {
         }
         let pointer = |key: &str, always: bool| {
             let pointer = keys.get(key).and_then(Json::as_str).unwrap_or_default();
-            time_at(schema, pointer, always).map_err(|cause| {
+            time_at(schema, pointer, always).map_err(|(cause, fields)| {
                 let expected = if always {
                     "a JSON pointer to a required field with `\"type\": \"string\", \"format\": \"date-time\"`"
                 } else {
                     "a JSON pointer to a field with `\"type\": \"string\", \"format\": \"date-time\"`"
                 };
-                NotAMatch::new(key, format!("`{key}`: {cause}"), expected)
+                let known = fields.map(|fields| (pointer.to_owned(), fields));
+                NotAMatch { known, ..NotAMatch::new(key, format!("`{key}`: {cause}"), expected) }
             })?;
             Ok(pointer.to_owned())
         };
@@ -84,20 +89,25 @@ impl Match {
     }
 }
 
-/// Whether a pointer leads to a time of the data; with `always` only by fields that are required.
-fn time_at(schema: &Json, pointer: &str, always: bool) -> Result<(), String> {
+/// Whether a pointer leads to a time of the data; with `always` only by fields that are required. Where there is no such
+/// field, the error has those that there are.
+fn time_at(schema: &Json, pointer: &str, always: bool) -> Result<(), (String, Option<Vec<String>>)> {
     let Some(path) = pointer.strip_prefix('/') else {
-        return Err("this is no JSON pointer".to_owned());
+        return Err(("this is no JSON pointer".to_owned(), None));
     };
+    let mut walked = String::new();
     let mut at = resolved(schema, schema);
     for step in path.split('/').take(DEPTH_MAX) {
         let name = step.replace("~1", "/").replace("~0", "~");
         let Some(field) = at.get("properties").and_then(|fields| fields.get(&name)) else {
-            return Err(format!("the schema has no field `{pointer}`"));
+            let fields = at.get("properties").and_then(Json::as_object).into_iter().flat_map(|fields| fields.keys());
+            let fields = fields.map(|field| format!("{walked}/{}", field.replace('~', "~0").replace('/', "~1")));
+            return Err((format!("the schema has no field `{pointer}`"), Some(fields.collect())));
         };
+        walked = format!("{walked}/{step}");
         let required = at.get("required").and_then(Json::as_array).into_iter().flatten();
         if always && !required.into_iter().any(|required| *required == *name) {
-            return Err(format!("the field `{pointer}` is not required, so an event may not say it"));
+            return Err((format!("the field `{pointer}` is not required, so an event may not say it"), None));
         }
         at = resolved(schema, field);
     }
@@ -105,7 +115,7 @@ fn time_at(schema: &Json, pointer: &str, always: bool) -> Result<(), String> {
     if says("type", "string") && says("format", "date-time") {
         return Ok(());
     }
-    Err(format!("the field `{pointer}` is no date-time"))
+    Err((format!("the field `{pointer}` is no date-time"), None))
 }
 
 /// What a reference within the schema stands for; anything else itself.
@@ -164,6 +174,8 @@ mod tests {
             let error = of(from, to).unwrap_err();
             assert!(error.cause.contains(cause), "{from} {to}: {error}");
         }
+        let (written, known) = of("/when/a", "/to").unwrap_err().known.unwrap();
+        assert_eq!((written.as_str(), known), ("/when/a", vec!["/when/a~1b".to_owned()]));
     }
 
     #[test]

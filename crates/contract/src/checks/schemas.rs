@@ -6,7 +6,10 @@ use crate::{
     load::{Doc, Project, has_ending},
     problem::{Finding, Where},
 };
-use andon_model::Schemas;
+use andon_model::{
+    Schemas,
+    matching::{KEYWORD, Match},
+};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
@@ -45,7 +48,10 @@ pub(crate) fn resolve(project: &Project) -> SchemaSet {
         }
         let Some(json) = json(project, doc) else { continue };
         match Schemas::with(vec![(name.clone(), version.clone(), json.clone())]) {
-            Ok(_) => extra.push((name, version, json)),
+            Ok(_) => {
+                check_match(project, doc, &name, &json);
+                extra.push((name, version, json));
+            }
             Err(error) => {
                 let finding =
                     Finding::error(codes::SCHEMA, Where::File(doc.file), format!("no JSON Schema: {}", error.cause));
@@ -59,6 +65,34 @@ pub(crate) fn resolve(project: &Project) -> SchemaSet {
     let events = names.iter().filter_map(|name| name.split('/').next()).filter(|name| name.contains('.'));
     let events = Known(events.map(str::to_owned).collect());
     SchemaSet { all, known, events }
+}
+
+/// The match that a type of events names leads to its times.
+fn check_match(project: &Project, doc: &Doc<()>, name: &str, json: &Json) {
+    let text = project.findings.files.get(doc.file as usize).map_or("", |file| &file.text);
+    // The schema may be JSON, whose places are not kept: the key is looked for behind the keyword.
+    let start = text.find(KEYWORD).unwrap_or(0);
+    let at = |key: &str| {
+        let behind = text.get(start..).unwrap_or_default();
+        let end = behind.find('}').unwrap_or(behind.len());
+        let found = behind.get(KEYWORD.len()..end).and_then(|keys| keys.find(key)).filter(|_| !key.is_empty());
+        let (from, length) = found.map_or((start, KEYWORD.len()), |at| (start + KEYWORD.len() + at, key.len()));
+        Where::Bytes(doc.file, from..from + length)
+    };
+    if json.get(KEYWORD).is_some() && !name.contains('.') {
+        let message = format!("`{name}` is no type of events, and only reports of events tell facts");
+        let finding = Finding::error(codes::MATCH, at(""), message);
+        project.push(finding.expected("a match in the schema of a type of events").help("leave it out"));
+        return;
+    }
+    let Err(wrong) = Match::of(json) else { return };
+    let key = wrong.at.rsplit('/').next().filter(|key| *key != KEYWORD).unwrap_or_default();
+    let finding = Finding::error(codes::MATCH, at(key), wrong.cause);
+    let finding = match &wrong.known {
+        Some((written, known)) => finding.known(written, known.iter().map(String::as_str)),
+        None => finding.expected(wrong.expected),
+    };
+    project.push(finding.help("correct the match, or leave it out: then every report is an event of its own"));
 }
 
 /// `name/major.minor` without its minor.
