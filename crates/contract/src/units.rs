@@ -114,7 +114,8 @@ pub fn valid(unit: &str) -> Result<(), NotAUnit> {
     }
 }
 
-/// Whether differences of values in a unit can be divided by something: it is no logarithm and no other scale of its own.
+/// Whether differences of values in a unit can be divided by something: it is no logarithm and no other scale of its
+/// own.
 pub fn is_linear(unit: &str) -> bool {
     // Arbitrary units, such as those of effect in pharmacy, compare with nothing and are straight all the same.
     ucum::analyze(unit).is_ok_and(|found| !found.is_special) || matches!(ucum::is_comparable(unit, unit), Ok(false))

@@ -24,7 +24,8 @@ fn read(root: &Path, dir: &Path, files: &mut BTreeMap<String, String>) {
     }
 }
 
-/// The base with so many classes more, each with ten rules and so many assets; every tenth asset has a limit of its own.
+/// The base with so many classes more, each with ten rules and so many assets; every tenth asset has a limit of its
+/// own.
 fn project(classes: usize, assets: usize) -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/base");
     let mut files = BTreeMap::new();
@@ -60,7 +61,7 @@ fn settings(contract: &Contract) -> impl Iterator<Item = &Arc<RuleSettings>> {
 fn timed(classes: usize, assets: usize) -> (Contract, f64) {
     let files = project(classes, assets);
     let start = Instant::now();
-    let loaded = from_files(files).unwrap_or_else(|problems| panic!("{}", problems[0]));
+    let loaded = from_files(files).unwrap_or_else(|problems| panic!("{problems:?}"));
     (loaded.contract, start.elapsed().as_secs_f64())
 }
 

@@ -1,8 +1,8 @@
 //! The file beside the log with all rule states, replaced as a whole once it is complete.
 //!
 //! A header names the oldest position in it, so that what the log must keep is known without reading on. Behind it come
-//! blocks of rows, each with its length and checksum, then an empty block that tells how many rows there are: what has no
-//! end is not complete and was never given its name. The first version, one JSON list, is still read.
+//! blocks of rows, each with its length and checksum, then an empty block that tells how many rows there are: what has
+//! no end is not complete and was never given its name. The first version, one JSON list, is still read.
 
 mod writing;
 

@@ -225,6 +225,7 @@ pub(crate) mod plant {
             },
             concurrent: 4,
             operations: operations.collect(),
+            reads: std::collections::BTreeMap::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask bench rules`: what rules cost when there are very many.
 //!
-//! The measurements stand in `crates/events/tests/it/scale.rs`, beside what they measure: the loop of the product over a
-//! data folder on disk, every group and every commit synced, in a process of its own for each. This runs them as they
+//! The measurements stand in `crates/events/tests/it/scale.rs`, beside what they measure: the loop of the product over
+//! a data folder on disk, every group and every commit synced, in a process of its own for each. This runs them as they
 //! are shipped and shows the medians beside their targets.
 
 use std::collections::BTreeMap;

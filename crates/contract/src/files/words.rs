@@ -176,7 +176,9 @@ impl<'de> Deserialize<'de> for Staleness {
 }
 
 text_schema!(Staleness, "Staleness", {
-    "type": "string", "description": "`use`, `ignore`, or `wait` with a duration.", "examples": ["use", "wait 5 min", "ignore"]
+    "type": "string",
+    "description": "`use`, `ignore`, or `wait` with a duration.",
+    "examples": ["use", "wait 5 min", "ignore"]
 });
 
 /// A number or a text that is read by its place: a limit, a duration, somebody else's name of a thing.

@@ -59,9 +59,9 @@ impl Recording {
     }
 }
 
-/// Reads a recording and finds its sessions, in the order of the file. A session begins where the time goes back by more than a minute, and with
-/// a line that names the same items as the first line of the recording. The times of documents about tools are those
-/// of the tools and tell nothing.
+/// Reads a recording and finds its sessions, in the order of the file. A session begins where the time goes back by
+/// more than a minute, and with a line that names the same items as the first line of the recording. The times of
+/// documents about tools are those of the tools and tell nothing.
 pub fn recording(name: &str, file: impl Read, zone: &Zone) -> Result<Recording, FeedError> {
     let mut file = io::BufReader::new(file.take(RECORDING_MAX + 1));
     let mut finder = Finder::new(zone);

@@ -70,8 +70,8 @@ impl Objects {
     }
 
     /// Takes what somebody tells: versions, events and the writes that `others` makes of it are committed together, and
-    /// the log says from where on they are known. Several items about one object are told one after the other. `silent`:
-    /// no events, because an event told it. An error leaves nothing half done; the same can be told again.
+    /// the log says from where on they are known. Several items about one object are told one after the other.
+    /// `silent`: no events, because an event told it. An error leaves nothing half done; the same can be told again.
     pub fn take(
         &self,
         teller: &Teller,
@@ -160,8 +160,8 @@ impl Objects {
         Ok(taken)
     }
 
-    /// The changes of one object that a group of items tells, one after the other. A group whose item says what is known
-    /// was told before up to there, so that a page that comes twice changes nothing back and forth. `next` is the
+    /// The changes of one object that a group of items tells, one after the other. A group whose item says what is
+    /// known was told before up to there, so that a page that comes twice changes nothing back and forth. `next` is the
     /// revision that the first of them will have.
     fn steps(
         &self,

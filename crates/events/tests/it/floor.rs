@@ -113,8 +113,8 @@ fn seconds(text: &str) -> i64 {
     (text.parse::<f64>().unwrap() * 1e9).round() as i64
 }
 
-/// Lines of `second value` of signal `t`, `second a=value` of another; `!` behind it is bad, `?` uncertain. A value that
-/// is no whole number is a text. `away`, `back` and `tick second` are marks.
+/// Lines of `second value` of signal `t`, `second a=value` of another; `!` behind it is bad, `?` uncertain. A value
+/// that is no whole number is a text. `away`, `back` and `tick second` are marks.
 pub(crate) fn timeline(text: &str) -> Vec<Entry> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(entry).collect()
 }

@@ -289,7 +289,8 @@ proptest! {
         steps in prop::collection::vec((random_message(), between()), 1..60),
         delay in prop_oneof![Just("0 s"), Just("7 s")],
     ) {
-        let contract = guarded(&format!("HighHigh 120, High 100, OnDelay {delay}, OffDelay {delay}"), &[running()], &[]);
+        let limits = format!("HighHigh 120, High 100, OnDelay {delay}, OffDelay {delay}");
+        let contract = guarded(&limits, &[running()], &[]);
         let mut time = 1_000;
         let mut all = Vec::new();
         for ((forward, fields), between) in &steps {
@@ -328,7 +329,10 @@ proptest! {
 
     #[test]
     fn the_order_of_the_fields_of_a_message_changes_nothing(
-        steps in prop::collection::vec((1_i64..9, prop::option::of(70_i64..130), prop::option::of(prop::bool::ANY)), 1..60),
+        steps in {
+            let (value, runs) = (prop::option::of(70_i64..130), prop::option::of(prop::bool::ANY));
+            prop::collection::vec((1_i64..9, value, runs), 1..60)
+        },
         delay in prop_oneof![Just("0 s"), Just("7 s")],
     ) {
         let contract = guarded(&format!("High 100, OnDelay {delay}"), &[running()], &[]);
@@ -336,7 +340,8 @@ proptest! {
         let (mut one, mut other) = (Vec::new(), Vec::new());
         for (forward, value, runs) in &steps {
             time += forward;
-            let field = |signal, value| Entry::Sample(sample(signal, time * SECOND, time * SECOND, Quality::GOOD, value));
+            let at = time * SECOND;
+            let field = |signal, value| Entry::Sample(sample(signal, at, at, Quality::GOOD, value));
             #[expect(clippy::cast_precision_loss, reason = "small numbers of a test")]
             let t = value.map(|value| field(1, value as f64));
             let state = runs.map(|runs| field(2, if runs { RUNNING } else { 1.0 }));

@@ -1,3 +1,5 @@
+//! What a file of states keeps and gives back, whole, cut and broken.
+
 use super::*;
 use crate::{Store, StoreError, fault::Fault};
 use serde_json::json;

@@ -29,6 +29,7 @@ pub(crate) fn contract(base: &str, timeout: Span, credentials: Credentials) -> A
         retry: Retry { first: Span::from_secs(1), max: Span::from_secs(1), factor: 1.0, within: Span::from_secs(1) },
         concurrent: 4,
         operations: BTreeMap::from([("create".parse().unwrap(), create()), ("fetch".parse().unwrap(), fetch())]),
+        reads: BTreeMap::new(),
     };
     Arc::new(Contract { systems: BTreeMap::from([(eam, system)]), ..Contract::empty() })
 }

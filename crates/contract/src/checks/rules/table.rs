@@ -40,17 +40,17 @@ pub(super) fn table(project: &Project, file: &TableRuleFile, on: &On<'_>, assets
         project.push(finding.expected("`rows: [{ outcome: ..., when: [...] }]`").help("add a row"));
         return None;
     }
+    if reads.inputs.len() > NUMBERED_MAX || values.len() > NUMBERED_MAX {
+        let message = format!("the table reads more than {NUMBERED_MAX} signals, or has more values");
+        project.push(Finding::error(codes::TABLE, on.spot, message).help("divide it into several tables"));
+        return None;
+    }
     let rows: Vec<TableRow> = rows.into_iter().collect::<Option<_>>()?;
     if !is_whole {
         return None;
     }
     alternatives(project, file, &rows)?;
     let inputs = reads.inputs;
-    if inputs.len() > NUMBERED_MAX || values.len() > NUMBERED_MAX {
-        let message = format!("the table reads more than {NUMBERED_MAX} signals, or has more values");
-        project.push(Finding::error(codes::TABLE, on.spot, message).help("divide it into several tables"));
-        return None;
-    }
     let span = |at: &Option<At<crate::files::words::Duration>>| at.as_ref().map_or(Span::ZERO, |at| at.0);
     let settings = TableSettings {
         values,

@@ -47,9 +47,8 @@ pub(super) fn zones(project: &Project, raw: Raw) -> Option<[f64; 3]> {
             let [a_b, b_c, c_d] = zones.boundaries;
             let message = format!("the boundaries of `{}` are doubtful: {doubt}", zones.name);
             let finding = Finding::warning(codes::ZONES_DOUBT, raw.spot, message);
-            let help = format!(
-                "compare them with your copy of the standard and write them out: {{ A/B: {a_b}, B/C: {b_c}, C/D: {c_d} }}"
-            );
+            let written = format!("{{ A/B: {a_b}, B/C: {b_c}, C/D: {c_d} }}");
+            let help = format!("compare them with your copy of the standard and write them out: {written}");
             project.push(finding.help(help));
         }
         return Some(zones.boundaries);

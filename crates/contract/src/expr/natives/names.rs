@@ -84,8 +84,8 @@ fn name(mut cv: Cv<'_, Kind>) -> ValX<'_, Val> {
     }
     let name: String = asked.chars().take(MAX_TOLD).collect();
     let message = format!(
-        "nothing of the kind {kind} is called {name:?} in {system}; add it to the identifiers of {system}, or handle it \
-         with `name(...)? // \"...\"`"
+        "nothing of the kind {kind} is called {name:?} in {system}; add it to the identifiers of {system}, or handle \
+         it with `name(...)? // \"...\"`"
     );
     Err(missing(&cv, Missing { system: system.to_string(), map: Some(kind), name, message }))
 }

@@ -43,7 +43,8 @@ pub(crate) struct SpcRuleFile {
 pub(crate) struct LearnFile {
     /// Good samples that are learned from, 20 to 1,000,000.
     pub(crate) samples: At<u32>,
-    /// `range` (default): from the ranges of neighbours, or of the samples of each subgroup. `sample`: from all samples.
+    /// `range` (default): from the ranges of neighbours, or of the samples of each subgroup. `sample`: from all
+    /// samples.
     #[serde(default)]
     pub(crate) sigma: SigmaWord,
 }

@@ -70,7 +70,8 @@ pub(crate) enum SpectrumWord {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WaveformFile {
-    /// Of a signal of the kind bytes `f32-le`, `f64-le` or `i16-le`; of one of the kind text `json`, an array of numbers.
+    /// Of a signal of the kind bytes `f32-le`, `f64-le` or `i16-le`; of one of the kind text `json`, an array of
+    /// numbers.
     pub(crate) format: At<FormatWord>,
     /// Samples of the waveform in a second.
     pub(crate) rate: At<Frequency>,

@@ -8,7 +8,8 @@ use crate::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Alarms where several signals of an asset say something together. It is judged when all that one moment says is there.
+/// Alarms where several signals of an asset say something together. It is judged when all that one moment says is
+/// there.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TableRuleFile {

@@ -159,13 +159,13 @@ fn a_request_is_made_of_cursor_site_and_page() {
 
 #[test]
 fn an_answer_without_success_has_a_class() {
+    use OutcomeClass::{Auth, Limit, NotFound, Transient, Validation};
     let (all, identifiers) = reads(ORDERS);
     let class = |answer: Answer| {
         let page = read(&all["orders"], &ask(), Names::new(&identifiers), &answer, &Secrets::default());
         page.map(|_| ()).map_err(|outcome| outcome.class)
     };
     let text = |status, body: &str| Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() };
-    use OutcomeClass::{Auth, Limit, NotFound, Transient, Validation};
     for (answer, expected) in [
         (text(500, ""), Transient),
         (text(503, ""), Transient),
