@@ -12,6 +12,7 @@ use crate::{
         SeriesQuery,
     },
     types::{Readiness, Status},
+    why::{WhyNot, WhyQuery},
 };
 use bytes::Bytes;
 use serde_json::Value as Json;
@@ -41,6 +42,8 @@ pub trait Backend: Send + Sync + 'static {
     fn last(&self, query: &LastQuery) -> Result<LastPage, Problem>;
     /// A range of a signal in few buckets that keep its extremes.
     fn series(&self, query: &SeriesQuery) -> Result<Series, Problem>;
+    /// Why a rule had not fired for an asset at a time.
+    fn why_not(&self, query: &WhyQuery) -> Result<WhyNot, Problem>;
     /// How many samples are kept.
     fn count(&self, query: &CountQuery) -> Result<SampleCount, Problem>;
     /// Overall equipment effectiveness of an asset, with its parts.

@@ -29,6 +29,7 @@ mod query;
 pub mod routes;
 pub mod samples;
 pub mod types;
+pub mod why;
 
 pub use backend::{Backend, Page, Query};
 pub use kind::Kind;

@@ -3,7 +3,7 @@
 use crate::{
     alarms, backend,
     kind::{KINDS, Kind},
-    objects, oee, openapi_posts, posts, problem, samples, types,
+    objects, oee, openapi_posts, posts, problem, samples, types, why,
 };
 use serde_json::{Value as Json, json};
 use utoipa::OpenApi;
@@ -56,6 +56,8 @@ use utoipa::OpenApi;
         problem::Placed,
         posts::Accepted,
         posts::Raised,
+        why::WhyNot,
+        why::WhyFinding,
     ))
 )]
 struct Schemas;
@@ -107,6 +109,7 @@ pub fn document() -> Json {
             }}),
         );
     }
+    put("/v1/why-not", why_not());
     put("/v1/samples", range());
     put("/v1/samples/last", last());
     put("/v1/samples/series", series());
@@ -323,6 +326,19 @@ fn count() -> Json {
     );
     let parameters = [asset(false), optional("signal", "Only this signal."), by];
     asked("How many samples are kept, after reduction.", "count-samples", &parameters, "The count.", "SampleCount")
+}
+
+fn why_not() -> Json {
+    let required = |name: &str, about: &str| {
+        let mut parameter = optional(name, about);
+        if let Some(object) = parameter.as_object_mut() {
+            object.insert("required".to_owned(), json!(true));
+        }
+        parameter
+    };
+    let at = "The time, of the samples: RFC 3339, a duration before now (`-1h`), or `now`, which is the default.";
+    let parameters = [required("rule", "The rule."), required("asset", "The asset."), optional("at", at)];
+    asked("Why a rule had not fired for an asset at a time.", "why-not", &parameters, "The answers.", "WhyNot")
 }
 
 fn seal() -> Json {

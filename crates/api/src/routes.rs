@@ -8,7 +8,7 @@ use crate::{
     oee,
     openapi, posts,
     problem::Problem,
-    query,
+    query, why,
 };
 use axum::{
     Json, Router,
@@ -36,6 +36,7 @@ pub fn router(backend: Shared) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/explain/{id}", get(explain))
         .route("/v1/show/{id}", get(show))
+        .route("/v1/why-not", get(why_not))
         .route("/v1/samples", get(samples))
         .route("/v1/samples/last", get(last))
         .route("/v1/samples/series", get(series))
@@ -153,6 +154,11 @@ async fn count(State(backend): State<Shared>, uri: Uri) -> Result<Response, Prob
 async fn oee_of(State(backend): State<Shared>, uri: Uri) -> Result<Response, Problem> {
     let query = oee::query(&pairs(&uri)?)?;
     Ok(Json(ask(backend, move |b| b.oee(&query)).await?).into_response())
+}
+
+async fn why_not(State(backend): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+    let query = why::query(&pairs(&uri)?)?;
+    Ok(Json(ask(backend, move |b| b.why_not(&query)).await?).into_response())
 }
 
 async fn seal(State(backend): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {

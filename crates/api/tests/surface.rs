@@ -12,6 +12,7 @@ use andon_api::{
         SeriesQuery,
     },
     types::{Readiness, Status},
+    why::{WhyNot, WhyQuery},
 };
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -51,6 +52,9 @@ impl Backend for Few {
     }
     fn oee(&self, query: &OeeQuery) -> Result<OeePage, Problem> {
         Ok(OeePage { asset: query.asset.clone(), by: query.by.clone(), parts: Vec::new() })
+    }
+    fn why_not(&self, query: &WhyQuery) -> Result<WhyNot, Problem> {
+        Err(Problem::not_found(format!("there is no rule {:?} at {}", query.rule, query.at)))
     }
     fn series(&self, query: &SeriesQuery) -> Result<Series, Problem> {
         let (signal, from) = (query.signal.clone(), query.points.to_string());

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Explains a thing: backwards to the samples, forwards to every effect
     Explain(Show),
+    /// Says what kept a rule from firing for an asset at a time
+    WhyNot(Why),
     /// Health with reasons and what to do next
     Status(Status),
     /// Shelves alarms, disables rules for assets, and takes that back
@@ -133,6 +135,21 @@ pub(crate) struct Oee {
     /// The rule whose states count, where several tell states of the asset
     #[arg(long, value_name = "NAME")]
     pub(crate) rule: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Why {
+    #[command(flatten)]
+    pub(crate) instance: Where,
+    /// The rule
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rule: String,
+    /// The asset
+    #[arg(long, value_name = "NAME")]
+    pub(crate) asset: String,
+    /// The time of the samples, RFC 3339 or before now (-8h, -7d) [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) at: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -14,6 +14,7 @@ use andon_api::{
         SeriesQuery,
     },
     types::Status,
+    why::{WhyNot, WhyQuery},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::Value as Json;
@@ -149,6 +150,19 @@ impl Target {
                     .with("to", Some(query.to))
                     .with("by", Some(&query.by))
                     .with("rule", query.rule.as_ref()),
+            ),
+        }
+    }
+
+    /// Why a rule had not fired for an asset at a time.
+    pub(crate) fn why_not(&self, query: &WhyQuery) -> anyhow::Result<WhyNot> {
+        match self {
+            Self::Stopped(backend) => backend.why_not(query).map_err(refused),
+            Self::Running(remote) => remote.ask(
+                &Path::new("/v1/why-not")
+                    .with("rule", Some(&query.rule))
+                    .with("asset", Some(&query.asset))
+                    .with("at", Some(query.at)),
             ),
         }
     }

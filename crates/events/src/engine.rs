@@ -4,6 +4,8 @@
 //! lateness), its asset (whose timers it may fire) and the states that read it. Nothing is
 //! allocated and no name is compared on that way.
 
+mod ahead;
+mod alone;
 mod away;
 mod foresee;
 mod keep;

@@ -40,6 +40,7 @@ mod saw;
 mod slot;
 mod states;
 mod waiting;
+pub mod why;
 
 pub use engine::{Counts, Engine, Output};
 pub use run::{Loop, Progress, StartError};

@@ -5,7 +5,7 @@ use crate::{
     context::Known,
     engine::Output,
     gate::{self, Gate, Opening},
-    guard::Guard,
+    guard::{Guard, Looked},
     identity::Identity,
     rules::{Armed, Bench, Change, Fact, Machine},
     saw,
@@ -246,6 +246,11 @@ impl Slot {
         let timers = saw::timers(&self.settings.kind, change);
         if !timers.is_empty() {
             saw.insert("timers".to_owned(), Json::Array(timers));
+    /// Its conditions as they stand; the context is asked about this time.
+    pub(crate) fn looked(&self, time: Time, known: Known) -> Vec<Looked<'_>> {
+        self.guard.as_ref().map_or_else(Vec::new, |guard| guard.look(&self.identity.asset, time, known))
+    }
+
         }
         if let Some(guard) = &self.guard {
             let looked = guard.look(&self.identity.asset, change.time, known);

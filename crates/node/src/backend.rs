@@ -18,6 +18,7 @@ use andon_api::{
         SeriesQuery,
     },
     types::{Finding, Readiness, Seam, Source, Status, Term},
+    why::{WhyNot, WhyQuery},
 };
 use andon_contract::Contract;
 use andon_edge::replay::{Ask, replay};
@@ -362,6 +363,10 @@ impl Backend for StoreBackend {
 
     fn last(&self, query: &LastQuery) -> Result<LastPage, Problem> {
         self.last_of(query)
+    }
+
+    fn why_not(&self, query: &WhyQuery) -> Result<WhyNot, Problem> {
+        self.why_not_of(query)
     }
 
     fn series(&self, query: &SeriesQuery) -> Result<Series, Problem> {

@@ -303,7 +303,7 @@ pub(crate) fn stretch(from: Time, to: Time) -> Result<(Time, Time), Problem> {
 }
 
 /// The name that differs least, where one is near.
-fn near<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn near<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = (wanted.chars().count() / 3).max(1);
     known.map(|name| (distance(wanted, name), name)).filter(|(far, _)| *far <= most).min().map(|(_, name)| name)
 }

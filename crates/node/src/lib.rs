@@ -34,6 +34,7 @@ mod reads;
 pub mod scenario;
 mod show;
 mod watch;
+mod why;
 
 pub use assemble::{Node, Options, StartError};
 pub use backend::look;

@@ -18,6 +18,7 @@ mod samples;
 mod show;
 mod status;
 mod test;
+mod why;
 
 use crate::args::{Args, Command};
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::WhyNot(args) => why::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Alarms(args) => alarms::run(&args),
         Command::Objects(args) => objects::run(&args),

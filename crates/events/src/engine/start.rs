@@ -1,6 +1,6 @@
 //! What a start makes of the states it finds and the rules as they are now.
 
-use super::{Engine, NONE, Output, Wakes};
+use super::{Counts, Engine, NONE, Output, Wakes};
 use crate::{
     birth::{self, Dress},
     clock::PlantClock,
@@ -16,7 +16,7 @@ use andon_contract::{
     Contract,
     contract::{Guard, Rule, RuleSettings},
 };
-use andon_model::{AssetName, InstanceId, Name, SignalName, SignalNo, Time};
+use andon_model::{AssetName, InstanceId, Name, Position, SignalName, SignalNo, Time};
 use andon_store::{KeptState, rows::RuleStateRow};
 use std::{collections::VecDeque, sync::Arc};
 
@@ -33,26 +33,9 @@ impl Engine {
         now: Time,
         out: &mut Vec<Output>,
     ) -> Self {
-        let mut engine = Self {
-            contract,
-            position: saved.position,
-            counts: saved.clocks.counts,
-            signals: Vec::new(),
-            assets: Vec::new(),
-            by_name: AHashMap::new(),
-            sources: Vec::new(),
-            states: Vec::new(),
-            wakes: Wakes::default(),
-            due: Vec::new(),
-            work: 0,
-            touched: Vec::new(),
-            gone: Vec::new(),
-            changes: Vec::new(),
-            context: saved.context.unwrap_or_default(),
-            corrections: VecDeque::new(),
-            guarded: false,
-        };
-        let mut rows = saved.rows;
+        let context = saved.context.unwrap_or_default();
+        let mut engine = Self { counts: saved.clocks.counts, ..Self::bare(contract, saved.position, context) };
+        let (mut rows, rests) = (saved.rows, saved.rests);
         let contract = Arc::clone(&engine.contract);
         if engine.context.revision() == 0 {
             engine.context = Context::of(&contract);
@@ -84,7 +67,30 @@ impl Engine {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one state, named once, at a start")]
-    fn add(
+    /// One without rules.
+    pub(super) fn bare(contract: Arc<Contract>, position: Position, context: Context) -> Self {
+        Self {
+            contract,
+            position,
+            counts: Counts::default(),
+            signals: Vec::new(),
+            assets: Vec::new(),
+            by_name: AHashMap::new(),
+            sources: Vec::new(),
+            states: Vec::new(),
+            wakes: Wakes::default(),
+            due: Vec::new(),
+            work: 0,
+            touched: Vec::new(),
+            gone: Vec::new(),
+            changes: Vec::new(),
+            context,
+            corrections: VecDeque::new(),
+            guarded: false,
+        }
+    }
+
+    pub(super) fn add(
         &mut self,
         instance: InstanceId,
         name: &Name,

@@ -13,6 +13,8 @@
 //!   told yet lies in the state, and is told before anything else is.
 //! - The sum of all deltas is what was counted.
 
+mod why;
+
 use super::{Armed, Bench, Change, Fact};
 use crate::{
     diagram::Diagram,

@@ -7,6 +7,8 @@
 //!   change something waits until the clock has passed its time, as a timer does; the last one of that time decides.
 //! - A number has the later of the two times. A late sample, of the value or the setpoint, is skipped.
 
+mod why;
+
 use super::{
     Armed, Bench, Condition, alarms_are, is_sooner,
     judge::{Made, Phase, Settings},

@@ -15,6 +15,8 @@
 //!   the clock like every sample, and lie in the evidence of a condition they fall into.
 //! - `ReAlarmTime` counts from the activation, then from the last telling; levels do not restart it.
 
+mod why;
+
 use super::{Alarm, Armed, Bench, Change, Condition, Fact};
 use crate::{
     evidence::{Gather, Raw},

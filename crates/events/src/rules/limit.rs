@@ -3,6 +3,8 @@
 //! What is judged and when is said in [`super::judge`]. Only good values decide. Uncertain and bad ones never start,
 //! end or delay anything; they move the clock like every sample, and lie in the evidence of what they fall into.
 
+mod why;
+
 pub use super::judge::{REALARMS_AT_ONCE_MAX, Settings};
 
 use super::{

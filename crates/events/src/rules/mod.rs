@@ -17,6 +17,7 @@ use crate::{
     gate::Suppression,
     identity::{Cause, ChangeKind, EventType, Identity, level_word},
 };
+    why::{Finding, Look},
 use andon_contract::contract::{LimitLevel, RuleKind};
 use andon_model::{EventId, Position, Sample, Time, Value};
 use andon_store::rows::Evidence;
@@ -417,6 +418,22 @@ impl Machine {
     }
 
     /// What is in force beside its settings: learned lines, rows that hold; `signals` are those it reads.
+    /// Why it has not fired.
+    pub(crate) fn why(&self, look: &Look) -> Vec<Finding> {
+        match self {
+            Self::Limit(settings, state) => state.why(settings, look, look.name(0), look.number()),
+            Self::Deviation(settings, state) => state.why(settings, look),
+            Self::RateOfChange(settings, state) => state.why(settings, look),
+            Self::Window(settings, state) => state.why(settings, look),
+            Self::Stale(settings, state) => state.why(settings, look),
+            Self::Spc(settings, state) => state.why(settings, look),
+            Self::Spectrum(settings, state) => state.why(settings, look),
+            Self::State(settings, state) => state.why(settings, look),
+            Self::Counter(settings, state) => state.why(settings, look),
+            Self::Table(settings, state) => state.why(settings, look),
+        }
+    }
+
     pub(crate) fn shown(&self, signals: &[String]) -> Map<String, Json> {
         match self {
             Self::Spc(settings, state) => state.shown(settings),

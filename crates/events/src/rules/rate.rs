@@ -8,6 +8,8 @@
 //! - With `over` good samples closer than a 128th of it are thinned: the time between the two may be up to a
 //!   64th longer, and what is kept is bounded whatever comes. The rate is exact for the two that made it.
 
+mod why;
+
 use super::{
     Armed, Bench, Condition, alarms_are,
     judge::{self, Made, Phase},

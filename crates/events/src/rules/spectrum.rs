@@ -10,6 +10,7 @@
 
 pub mod block;
 pub mod feature;
+mod why;
 
 use super::{Armed, Bench, Change, Condition, Fact, limit};
 use crate::{

@@ -6,6 +6,8 @@
 //!   through disconnection and restart. Its event's time is the newest sample's time plus the limit.
 //! - The next sample that is heard ends it. A signal that was never heard is never stale.
 
+mod why;
+
 use super::{Alarm, Armed, Bench, Change, Condition, Fact};
 use crate::{
     diagram::Diagram,

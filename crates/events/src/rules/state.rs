@@ -13,6 +13,8 @@
 //! - A cycle begins with the first state in which it runs, goes on through every other, and ends with
 //!   one that completes it, which is told, or gives it up, which is not.
 
+mod why;
+
 use super::{Armed, Bench, Change, Fact};
 use crate::{
     diagram::Diagram,

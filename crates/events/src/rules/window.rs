@@ -14,6 +14,7 @@
 //!   percentiles and for the evidence, the newest [`SAMPLES_MAX`] of the open windows.
 
 pub mod stats;
+mod why;
 
 use super::{
     Armed, Bench, Condition, alarms_are, is_sooner,
@@ -100,6 +101,11 @@ impl Shape {
     fn seconds(&self, stretches: i64) -> f64 {
         seconds(stretches.saturating_mul(self.every))
     }
+}
+
+/// The number of a sample that is kept, where it is good.
+fn good_raw(raw: &Raw) -> Option<f64> {
+    raw.value.number().filter(|number| raw.quality.is_good() && number.is_finite())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a part of a window needs no 64 bits")]

@@ -54,3 +54,5 @@ mod state;
 mod table;
 #[cfg(test)]
 mod window;
+#[cfg(test)]
+mod why;

@@ -20,6 +20,11 @@ pub struct Learning {
 }
 
 impl Learning {
+    /// Samples that were learned from so far.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
     /// The samples of a point; the lines once there are enough of them.
     ///
     /// Where all samples are equal nothing can be said of their deviation: learning goes on.
@@ -41,6 +46,11 @@ impl Learning {
         } else if size > 1 {
             self.range(high - low);
         }
+        if !self.mean.is_finite() || !self.squares.is_finite() || !self.range_sum.is_finite() {
+            // Values near the end of what f64 holds: what overflowed would stay so for ever.
+            *self = Self::default();
+            return None;
+        }
         if self.count < learn.samples {
             return None;
         }
@@ -50,11 +60,6 @@ impl Learning {
             SigmaFrom::Sample => (self.squares / f64::from(self.count.saturating_sub(1).max(1))).sqrt(),
         };
         let sigma = of_samples / points.sqrt();
-        if !self.mean.is_finite() || !self.squares.is_finite() || !self.range_sum.is_finite() {
-            // Values near the end of what f64 holds: what overflowed would stay so for ever.
-            *self = Self::default();
-            return None;
-        }
         // A sigma that vanishes beside the mean is rounding, not a deviation.
         (sigma > self.mean.abs() * f64::EPSILON).then_some((Lines { centre: self.mean, sigma }, self.count))
     }
