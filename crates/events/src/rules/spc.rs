@@ -1,7 +1,8 @@
 //! Control charts: patterns of points that chance hardly makes, as Western Electric and Nelson listed them.
 //!
 //! - A point is a good sample, or the mean of so many good samples in a row that make a subgroup. A sample that is not
-//!   good, late, or taken while the conditions of the rule do not hold is no point: it neither begins nor ends anything.
+//!   good, late, or taken while the conditions of the rule do not hold is no point: it neither begins nor ends
+//!   anything.
 //! - Lines that are learned are in force from the point that completes the learning on, that point included. Until
 //!   then the given ones are, where some are given; else nothing is judged.
 //! - Every run rule has an alarm of its own: active from the point that completes the pattern, until the first point
@@ -15,7 +16,7 @@ mod why;
 pub use learning::Learning;
 pub use runs::{run, setting};
 
-use super::{Alarm, Armed, Bench, Change, Condition, Fact};
+use super::{Alarm, Armed, Bench, Change, Condition, Fact, limit::good};
 use crate::{
     diagram::Diagram,
     evidence::{Gather, Raw},
@@ -150,8 +151,7 @@ impl State {
 
     /// The next sample of the signal that is not late.
     pub fn sample(&mut self, set: &Settings, at: Position, sample: &Sample, bench: &mut Bench) -> Armed {
-        let good = if sample.quality.is_good() { sample.value.number().filter(|v| v.is_finite()) } else { None };
-        if !bench.holds || good.is_none() {
+        if !bench.holds || good(sample).is_none() {
             return false;
         }
         self.samples.push(Raw::new(at, sample));

@@ -4,7 +4,8 @@
 //!   one time, else when the clock has passed the time of the newest. Between, nothing flickers.
 //! - A signal that says nothing at a moment keeps its newest good value. A row whose signal or value is not known does
 //!   not hold, unless it tests just that.
-//! - Each outcome is an alarm of its own: after `OnDelay` in which one of its rows held, until no row held for `OffDelay`.
+//! - Each outcome is an alarm of its own: after `OnDelay` in which one of its rows held, until no row held for
+//!   `OffDelay`.
 //! - Late samples and those that are not good decide nothing. Where the conditions of the rule do not hold, nothing
 //!   begins.
 
@@ -166,8 +167,11 @@ impl State {
         }
     }
 
-    /// Judges the rows by what is known now.
+    /// Judges the rows by what is known now; where nothing is known yet there is nothing to tell of.
     fn judge(&mut self, set: &Settings, moment: Moment, bench: &mut Bench) {
+        if self.newest().is_none() {
+            return;
+        }
         let held = held(set, &self.inputs);
         for row in &set.rows {
             let name = row.outcome.as_str();

@@ -2,14 +2,17 @@
 //! are known.
 
 use crate::{
-    common::{SECOND, apply, asset, contract, engine, name, sample, signal, timeline},
+    common::{SECOND, apply, asset, contract, engine, instance, name, sample, signal, signals, timeline},
     properties::{cuts, drain, entries, neither_cut_nor_crash, steps},
 };
 use andon_contract::{
     Contract,
-    contract::{Clock, RuleKind, TableForm, TableRow, TableSettings, TableTest, TableValue, TableWhat, Test as Is},
+    contract::{
+        Clock, Condition, RuleKind, TableForm, TableRow, TableSettings, TableTest, TableValue, TableWhat, Test as Is,
+        What,
+    },
 };
-use andon_events::Loop;
+use andon_events::{Engine, Loop, Saved};
 use andon_model::{Entry, Event, Quality, SignalNo, Time, Value, sample::Part, span::Span};
 use andon_store::{Store, rows::Evidence};
 use proptest::prelude::*;
@@ -76,6 +79,29 @@ fn a_signal_that_is_not_known_holds_no_row() {
     let mut set = table(0, 0);
     set.rows[1].when = vec![TableTest { what: TableWhat::Input(1), test: Is::Exists(false) }];
     check(set, "0 110\n10 110\n10 other 0\n20 110\n30 0", &["0 activated sum 300", "10 returned sum 300"]);
+}
+
+#[test]
+fn what_is_not_there_begins_nothing_before_anything_is_known() {
+    for delay in [0, 5] {
+        let mut set = table(delay, 0);
+        set.values = Vec::new();
+        set.rows = vec![TableRow {
+            outcome: "silent".into(),
+            when: vec![TableTest { what: TableWhat::Input(0), test: Is::Exists(false) }],
+            severity: 300,
+        }];
+        let mut contract = contract(&["m"], &[("hot", RuleKind::Table(Arc::new(set)))], Clock::Recorded);
+        for settings in contract.rules.values_mut().flat_map(|rule| rule.assets.values_mut()) {
+            let settings = Arc::make_mut(settings);
+            settings.inputs = Vec::new();
+            settings.guard.when = vec![Condition { what: What::Signal(signal("other")), test: Is::Exists(true) }];
+        }
+        let mut engine =
+            Engine::new(Arc::new(contract), instance(), &signals(), Saved::default(), Time(0), &mut Vec::new());
+        // The condition holds from 0 on, when the table has no sample to show yet.
+        assert!(apply(&mut engine, timeline("0 other 6\ntick 20\n30 110\n40 110")).is_empty());
+    }
 }
 
 #[test]
