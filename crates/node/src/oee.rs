@@ -9,7 +9,8 @@ use andon_api::{
     Problem,
     oee::{OeePage, OeePart, OeeQuery, OeeTimes},
 };
-use andon_model::span::Span;
+use andon_contract::contract::RuleKind;
+use andon_model::{AssetName, span::Span};
 use andon_observe::oee::{By, Oee, OeeError, Question, ask};
 
 impl StoreBackend {
@@ -29,6 +30,7 @@ impl StoreBackend {
             from,
             by,
             rule: query.rule.clone(),
+            kinds: self.kinds_of(&asset),
             asset,
         };
         let parts = ask(&self.store, &question).map_err(|error| match error {
@@ -37,6 +39,18 @@ impl StoreBackend {
             OeeError::TooMuch(cause) => Problem::request(cause).remedy("ask for a shorter time"),
         })?;
         Ok(OeePage { asset: question.asset.to_string(), by: query.by.clone(), parts: parts.iter().map(part).collect() })
+    }
+}
+
+impl StoreBackend {
+    /// What rules of the project count of an asset.
+    fn kinds_of(&self, asset: &AssetName) -> Vec<String> {
+        let settings = self.contract.rules.values().filter_map(|rule| rule.assets.get(asset));
+        let counts = settings.filter_map(|settings| match &settings.kind {
+            RuleKind::Counter(counter) => Some(counter.counts.iter().map(|kind| kind.word().to_owned())),
+            _ => None,
+        });
+        counts.flatten().collect()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - Times are those of `asset.state`: each state counts, until the next one, as what its class says. What the source
 //!   was away of it counts as unknown.
+//!   Of a state that an interval cuts, what was away counts in proportion.
 //! - Counts are those of `asset.count`; where only two of produced, good and rejected are counted, the third follows.
 //! - Planned busy time (PBT) = all times that are known, without planned downtime.
 //! - Availability = APT / PBT. Effectiveness = planned run time of what was produced (PRI x PQ) / APT; it may exceed 1.
@@ -20,8 +21,6 @@ pub const EVENTS_MAX: usize = 200_000;
 pub const SLICES_MAX: usize = 1_000;
 /// Rows read at once.
 const PAGE: usize = 1_000;
-/// How far back the state at the beginning is looked for, one after the other.
-const BACK: [Span; 3] = [Span::from_secs(86_400), Span::from_secs(30 * 86_400), Span::from_secs(3_650 * 86_400)];
 
 /// By what an answer is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +72,8 @@ pub struct Question {
     pub by: By,
     /// The rule whose states count, where several tell states of the asset.
     pub rule: Option<String>,
+    /// Which of `produced`, `good` and `reject` rules of the project count: where nothing came of one, it is 0.
+    pub kinds: Vec<String>,
 }
 
 /// Times by what they count as.
@@ -185,7 +186,7 @@ pub fn ask(store: &Store, question: &Question) -> Result<Vec<Oee>, OeeError> {
     let before = before(store, question, &states)?;
     let counts: Vec<Count> = events.iter().filter_map(Count::read).collect();
     let slices = slices(store, question)?;
-    Ok(slices.into_iter().map(|slice| judge(&slice, before.as_ref(), &states, &counts)).collect())
+    Ok(slices.into_iter().map(|slice| judge(&slice, before.as_ref(), &states, &counts, &question.kinds)).collect())
 }
 
 /// An interval to judge.
@@ -210,6 +211,8 @@ pub struct State {
     pub class: String,
     /// What the time before counted as, where the event tells.
     pub previous: Option<String>,
+    /// When the state before began, where the event tells.
+    pub since: Option<Time>,
     /// How long of the state before the source was away.
     pub gap: Span,
     rule: String,
@@ -239,6 +242,7 @@ impl State {
             time: event.time,
             class: text("class").unwrap_or_default(),
             previous: text("previousclass"),
+            since: text("since").and_then(|since| Time::parse(&since).ok()),
             gap: data.get("gap").and_then(seconds).unwrap_or(Span::ZERO),
             rule: event.source.rsplit('/').next().unwrap_or_default().to_owned(),
         })
@@ -308,15 +312,10 @@ fn chosen(question: &Question, events: &[StoredEvent]) -> Result<Vec<State>, Oee
 /// The last state before the interval.
 fn before(store: &Store, question: &Question, states: &[State]) -> Result<Option<State>, OeeError> {
     let rule = question.rule.clone().or_else(|| states.first().map(|state| state.rule.clone()));
-    for back in BACK {
-        let from = Time(question.from.0.saturating_sub(back.nanos()));
-        let found = events(store, question, from, question.from)?;
-        let states = found.iter().filter_map(State::read);
-        if let Some(last) = states.filter(|state| rule.as_ref().is_none_or(|rule| *rule == state.rule)).last() {
-            return Ok(Some(last));
-        }
-    }
-    Ok(None)
+    let source = rule.map(|rule| format!("/{}/rules/{rule}", question.site));
+    let (site, asset) = (&question.site, question.asset.as_str());
+    let last = store.last_event_about(site, asset, "asset.state", source.as_deref(), question.from)?;
+    Ok(last.as_ref().and_then(State::read))
 }
 
 /// The intervals that divide the question: those of objects that are valid for the asset, as they are known now.
@@ -348,10 +347,11 @@ fn slice(question: &Question, row: &ObjectRow) -> Option<Slice> {
     (from < to).then(|| Slice { of: Some(row.name()), from, to, run_time: row.data.get("runTime").and_then(seconds) })
 }
 
-/// Judges an interval: pure. `before` is the last state before all of them.
-pub fn judge(slice: &Slice, before: Option<&State>, states: &[State], counts: &[Count]) -> Oee {
+/// Judges an interval: pure. `before` is the last state before all of them; both lists are in the order of time. `kinds`
+/// are those that are counted also where nothing came of them.
+pub fn judge(slice: &Slice, before: Option<&State>, states: &[State], counts: &[Count], kinds: &[String]) -> Oee {
     let times = times(slice, before, states);
-    let (counted, planned_run) = counted(slice, counts);
+    let (counted, planned_run) = counted(slice, counts, kinds);
     let planned_busy = times.busy();
     let mut missing = Vec::new();
     let availability = ratio(times.production, planned_busy);
@@ -406,14 +406,18 @@ fn ratio(part: Span, whole: Span) -> Option<f64> {
 fn times(slice: &Slice, before: Option<&State>, states: &[State]) -> Times {
     let mut times = Times::default();
     let mut at = slice.from;
+    let (earlier, later) = states.split_at(states.partition_point(|state| state.time <= slice.from));
     // What held at the beginning: the last state before, or what the first one says of the time before it.
-    let earlier = states.iter().take_while(|state| state.time <= slice.from).last().or(before);
-    let told = || states.iter().find(|state| state.time > slice.from).and_then(|next| next.previous.clone());
+    let earlier = earlier.last().or(before);
+    let told = || later.first().and_then(|next| next.previous.clone());
     let mut class = earlier.map(|state| state.class.clone()).or_else(told);
-    for state in states.iter().filter(|state| state.time > slice.from) {
+    let mut begin = earlier.map(|state| state.time);
+    for state in later {
         let end = state.time.min(slice.to);
         let length = end.since(at).nanos().max(0);
-        let gap = state.gap.nanos().clamp(0, length);
+        let began = state.since.or(begin).unwrap_or(slice.from);
+        let gap = share(state.gap, (began, state.time), end).saturating_sub(share(state.gap, (began, state.time), at));
+        let gap = gap.clamp(0, length);
         times.add(class.as_deref(), length - gap);
         times.add(None, gap);
         at = end;
@@ -421,33 +425,46 @@ fn times(slice: &Slice, before: Option<&State>, states: &[State]) -> Times {
             return times;
         }
         class = Some(state.class.clone());
+        begin = Some(state.time);
     }
     times.add(class.as_deref(), slice.to.since(at).nanos().max(0));
     times
 }
 
-fn counted(slice: &Slice, counts: &[Count]) -> (Counted, Option<Span>) {
-    let inside = || counts.iter().filter(|count| slice.from <= count.time && count.time < slice.to);
+/// The share of a gap in ns that lies before a time, where it is spread over an interval.
+fn share(gap: Span, (from, to): (Time, Time), at: Time) -> i64 {
+    let (whole, part) = (i128::from(to.since(from).nanos()), i128::from(at.since(from).nanos()));
+    if whole <= 0 {
+        return gap.nanos();
+    }
+    let share = i128::from(gap.nanos()) * part.clamp(0, whole) / whole;
+    i64::try_from(share).unwrap_or(i64::MAX)
+}
+
+fn counted(slice: &Slice, counts: &[Count], kinds: &[String]) -> (Counted, Option<Span>) {
+    let from = counts.partition_point(|count| count.time < slice.from);
+    let to = counts.partition_point(|count| count.time < slice.to);
+    let inside = counts.get(from..to).unwrap_or_default();
     let sum = |kind: &str| {
-        let of: Vec<u64> = inside().filter(|count| count.kind == kind).map(|count| count.delta).collect();
-        (!of.is_empty()).then(|| of.iter().sum::<u64>())
+        let mut of = inside.iter().filter(|count| count.kind == kind).map(|count| count.delta).peekable();
+        (of.peek().is_some() || kinds.iter().any(|known| known == kind)).then(|| of.sum::<u64>())
     };
     let (produced, good, reject) = (sum("produced"), sum("good"), sum("reject"));
     let counted = Counted {
-        produced: produced.or_else(|| Some(good? + reject.unwrap_or(0))),
+        produced: produced.or_else(|| Some(good? + reject?)),
         good: good.or_else(|| produced?.checked_sub(reject?)),
         reject: reject.or_else(|| produced?.checked_sub(good?)),
-        over_gaps: inside().filter(|count| !count.live).map(|count| count.delta).sum(),
+        over_gaps: inside.iter().filter(|count| !count.live).map(|count| count.delta).sum(),
     };
     // Good and rejected ones make the produced ones where nobody counts those.
     let of_run = |count: &&Count| if produced.is_some() { count.kind == "produced" } else { count.kind != "produced" };
-    let mut run: Option<i64> = None;
-    for count in inside().filter(of_run) {
+    let mut run = (counted.produced == Some(0)).then_some(0_i64);
+    for count in inside.iter().filter(of_run) {
         let Some(each) = slice.run_time.or(count.run_time) else { continue };
         let items = i64::try_from(count.delta).unwrap_or(i64::MAX);
         run = Some(run.unwrap_or(0).saturating_add(each.nanos().saturating_mul(items)));
     }
-    (counted, run.map(Span::from_nanos))
+    (counted, run.filter(|_| counted.produced.is_some()).map(Span::from_nanos))
 }
 
 #[cfg(test)]
@@ -464,7 +481,7 @@ mod tests {
 
     fn state(minute: i64, class: &str, gap: i64) -> State {
         let gap = Span::from_secs(gap * 60);
-        State { time: at(minute), class: class.into(), previous: None, gap, rule: "r".into() }
+        State { time: at(minute), class: class.into(), previous: None, since: None, gap, rule: "r".into() }
     }
 
     fn count(minute: i64, kind: &str, delta: u64) -> Count {
@@ -489,7 +506,7 @@ mod tests {
             state(450, "production", 0),
         ];
         let counts = [count(100, "produced", 250), count(479, "produced", 350), count(300, "reject", 30)];
-        let found = judge(&slice(0, 480), None, &states, &counts);
+        let found = judge(&slice(0, 480), None, &states, &counts, &[]);
         let t = found.times;
         assert_eq!(
             [t.production, t.setup, t.delay, t.planned_down, t.idle, t.unknown].map(minutes),
@@ -512,18 +529,18 @@ mod tests {
     #[test]
     fn a_state_that_began_before_counts_from_the_beginning_on() {
         let before = state(-30, "production", 0);
-        let found = judge(&slice(0, 60), Some(&before), &[state(45, "delay", 0)], &[]);
+        let found = judge(&slice(0, 60), Some(&before), &[state(45, "delay", 0)], &[], &[]);
         assert_eq!([found.times.production, found.times.delay].map(minutes), [45, 15]);
         let mut told = state(45, "delay", 0);
         told.previous = Some("idle".into());
-        let found = judge(&slice(0, 60), None, &[told], &[]);
+        let found = judge(&slice(0, 60), None, &[told], &[], &[]);
         assert_eq!(minutes(found.times.idle), 45, "the first event says what was before it");
     }
 
     #[test]
     fn what_the_source_was_away_is_unknown_and_not_busy() {
         let states = [state(0, "production", 0), state(50, "delay", 20)];
-        let found = judge(&slice(0, 60), None, &states, &[]);
+        let found = judge(&slice(0, 60), None, &states, &[], &[]);
         assert_eq!([found.times.production, found.times.unknown, found.times.delay].map(minutes), [30, 20, 10]);
         assert_eq!(minutes(found.planned_busy), 40);
     }
@@ -533,9 +550,9 @@ mod tests {
         let states: Vec<State> =
             (0..200).map(|i| state(i * 3 + i % 2, ["production", "delay", "idle"][(i % 3) as usize], 0)).collect();
         let counts: Vec<Count> = (0..300).map(|i| count(i * 2, "good", 1)).collect();
-        let whole = judge(&slice(0, 600), None, &states, &counts);
+        let whole = judge(&slice(0, 600), None, &states, &counts, &[]);
         let parts: Vec<Oee> = [(0, 7), (7, 120), (120, 599), (599, 600)]
-            .map(|(from, to)| judge(&slice(from, to), None, &states, &counts))
+            .map(|(from, to)| judge(&slice(from, to), None, &states, &counts, &[]))
             .into_iter()
             .collect();
         let sum = |of: fn(&Oee) -> i64| parts.iter().map(of).sum::<i64>();
@@ -547,12 +564,38 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_told_and_not_guessed() {
-        let found = judge(&slice(0, 60), None, &[], &[]);
+        let found = judge(&slice(0, 60), None, &[], &[], &[]);
         assert_eq!(minutes(found.times.unknown), 60);
         assert_eq!((found.oee, found.availability), (None, None));
         assert_eq!(found.missing.len(), 3, "{:?}", found.missing);
         let bare = Count { run_time: None, ..count(1, "produced", 5) };
-        let found = judge(&slice(0, 60), None, &[state(0, "production", 0)], &[bare]);
+        let found = judge(&slice(0, 60), None, &[state(0, "production", 0)], &[bare], &[]);
         assert!(found.missing[0].contains("run-time"), "{:?}", found.missing);
+    }
+
+    #[test]
+    fn a_gap_that_an_interval_cuts_is_counted_once() {
+        let states = [state(0, "production", 0), state(100, "delay", 20)];
+        let unknown = |from, to| judge(&slice(from, to), None, &states, &[], &[]).times.unknown;
+        assert_eq!(minutes(unknown(0, 100)), 20);
+        assert_eq!([(0, 50), (50, 100), (25, 50)].map(|(from, to)| minutes(unknown(from, to))), [10, 10, 5]);
+        let thirds = [(0, 33), (33, 66), (66, 100)].map(|(from, to)| unknown(from, to).nanos());
+        assert_eq!(thirds.iter().sum::<i64>(), Span::from_secs(1_200).nanos());
+    }
+
+    #[test]
+    fn what_is_counted_and_did_not_happen_is_none_and_what_nobody_counts_is_unknown() {
+        let kinds = |of: &[&str]| of.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>();
+        let counted = |counts: &[Count], of: &[&str]| {
+            let found = judge(&slice(0, 60), None, &[state(0, "production", 0)], counts, &kinds(of));
+            (found.counted.produced, found.counted.good, found.quality)
+        };
+        let all = [count(1, "produced", 5)];
+        assert_eq!(counted(&all, &["produced", "reject"]), (Some(5), Some(5), Some(1.0)), "no rejected one came");
+        assert_eq!(counted(&all, &["produced"]), (Some(5), None, None), "nobody counts rejected ones");
+        let good = [count(1, "good", 5)];
+        assert_eq!(counted(&good, &["good"]), (None, Some(5), None), "what was rejected is not known");
+        assert_eq!(counted(&good, &["good", "reject"]), (Some(5), Some(5), Some(1.0)));
+        assert_eq!(counted(&[], &["produced", "reject"]), (Some(0), Some(0), None));
     }
 }

@@ -15,8 +15,8 @@ pub use list::{Page, Query};
 pub(crate) use confirmations::{confirmation, confirmations};
 pub(crate) use files::{holdings, missed, place, sealed};
 pub(crate) use objects::{
-    context_revision, context_revisions, context_tellers, events_about, has_old_revisions, object, object_versions, objects, objects_at,
-    objects_known, objects_since,
+    context_revision, context_revisions, context_tellers, events_about, has_old_revisions, last_event_about, object,
+    object_versions, objects, objects_at, objects_known, objects_since,
 };
 pub(crate) use read::*;
 pub(crate) use retained::retained;

@@ -245,6 +245,18 @@ impl Store {
     ) -> Result<Vec<StoredEvent>, StoreError> {
         self.ask(|c| db::events_about(c, site, subject, (from, to), after, limit))
     }
+
+    /// The last event of a type about a thing before a time; `source`: only of this one.
+    pub fn last_event_about(
+        &self,
+        site: &SiteName,
+        subject: &str,
+        kind: &str,
+        source: Option<&str>,
+        before: Time,
+    ) -> Result<Option<StoredEvent>, StoreError> {
+        self.ask(|c| db::last_event_about(c, site, subject, (kind, source), before))
+    }
 }
 
 #[cfg(test)]

@@ -264,3 +264,22 @@ pub(crate) fn events_about(
     }
     Ok(found)
 }
+
+pub(crate) fn last_event_about(
+    c: &Connection,
+    site: &SiteName,
+    subject: &str,
+    (kind, source): (&str, Option<&str>),
+    before: Time,
+) -> Result<Option<StoredEvent>, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT sequence, row FROM events
+         WHERE site = ?1 AND subject = ?2 AND time < ?3 AND type = ?4 AND ifnull(row ->> '$.source' = ?5, 1)
+         ORDER BY time DESC, sequence DESC LIMIT 1",
+    )?;
+    let mut rows = statement.query(params![site.as_str(), subject, before.0, kind, source])?;
+    match rows.next()? {
+        Some(row) => stored(row.get(0)?, super::read::column(row, 1)?).map(Some),
+        None => Ok(None),
+    }
+}
