@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 const PAGES: &[(&str, usize)] = &[
     ("reads.md", 2),
     ("context.md", 1),
+    ("confirmation.md", 2),
     ("scenarios.md", 1),
     ("units.md", 2),
     ("mqtt.md", 1),

@@ -4,6 +4,7 @@
 mod adapter;
 mod alarms;
 mod bad_input;
+mod confirmation;
 mod folder;
 mod history;
 mod listener;
