@@ -81,12 +81,13 @@ pub fn alarms(store: &Store) -> Result<Vec<AlarmRow>, StartError> {
     let saved =
         Saved::merge(store.kept_states()?, store.rule_states()?, store.log_start()).map_err(StartError::States)?;
     let mut all = Vec::new();
+    let rests = saved.rests;
     for ((rule, asset), row) in saved.rows {
         // Most states have none, and need not be read for that.
         if !row.state.windows(6).any(|text| text == b"\"gate\"") {
             continue;
         }
-        let Ok(saved) = decode(&row) else { continue };
+        let Ok(saved) = decode(&row, &rests) else { continue };
         let Some(gate) = saved.gate else { continue };
         let bare = bare(rule, asset, saved.site, &gate);
         if gate.standing.is_empty() {

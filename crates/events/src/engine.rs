@@ -80,14 +80,41 @@ impl Output {
 
 /// No source, asset or state.
 const NONE: u32 = u32::MAX;
+/// So many states are more than the nearest memory holds: then it is asked for those of the next samples at once.
+const STATES_NEAR: usize = 2_048;
+
+/// Samples whose states are asked for at once.
+const AHEAD: usize = 32;
+
 
 /// The hot part of a signal.
 #[derive(Debug, Clone)]
 struct Signal {
     newest: Time,
     asset: u32,
-    /// The states that read it, each with the number of its input.
-    readers: Box<[(u32, u8)]>,
+    /// The states that read it, each with the number of its input. One stands here, so that it needs no further look
+    /// into memory: of most signals it is the only one.
+    readers: Readers,
+}
+
+#[derive(Debug, Clone)]
+enum Readers {
+    One([(u32, u8); 1]),
+    Any(Box<Vec<(u32, u8)>>),
+}
+
+impl Readers {
+    fn new(all: Vec<(u32, u8)>) -> Self {
+        <[_; 1]>::try_from(all).map_or_else(|all| Self::Any(Box::new(all)), Self::One)
+    }
+
+    #[inline]
+    fn all(&self) -> &[(u32, u8)] {
+        match self {
+            Self::One(one) => one,
+            Self::Any(all) => all,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -194,7 +221,7 @@ impl Engine {
                 readers.extend(reading.map(|(_, number)| (*index, number)).collect::<Vec<_>>().into_iter().rev());
             }
             if let Some(slot @ None) = self.signals.get_mut(at) {
-                *slot = Some(Signal { newest: Time::MIN, asset: known, readers: readers.into() });
+                *slot = Some(Signal { newest: Time::MIN, asset: known, readers: Readers::new(readers) });
             }
         }
     }
@@ -226,13 +253,16 @@ impl Engine {
         let mut at = batch.first;
         at.offset = at.offset.saturating_add(skip as u64);
         let mut foreseen = at;
-        for entry in batch.part.entries.iter().skip(skip) {
+        let far = self.states.len() > STATES_NEAR;
+        for (number, entry) in batch.part.entries.iter().enumerate().skip(skip) {
+            if far && (number - skip).is_multiple_of(AHEAD) {
+                self.look_ahead(batch.part.entries.get(number..).unwrap_or_default(), source);
+            }
             if out.len() >= outputs || self.work - before >= most {
                 self.position = self.position.max(at);
                 return self.work - before;
             }
             if self.guarded && at >= foreseen {
-                let number = usize::try_from(at.offset - batch.first.offset).unwrap_or(usize::MAX);
                 let rest = batch.part.entries.get(number..).unwrap_or_default();
                 foreseen = self.foresee(at, source, rest, moment.now, out);
             }
@@ -296,8 +326,13 @@ impl Engine {
             self.back(asset_no, source, at, sample.time);
         }
         let Some(Some(signal)) = self.signals.get(number) else { return };
-        self.work += signal.readers.len() as u64;
-        for (index, input) in &signal.readers {
+        let readers = signal.readers.all();
+        self.work += readers.len() as u64;
+        let far = readers.len() > STATES_NEAR;
+        for (number, (index, input)) in readers.iter().enumerate() {
+            if far && number.is_multiple_of(AHEAD) {
+                ahead::look(&self.states, readers.get(number..).unwrap_or_default());
+            }
             let Some(slot) = self.states.get_mut(*index as usize) else { continue };
             if at < slot.position {
                 continue;

@@ -1,6 +1,9 @@
 //! Evidence: the samples of a condition, gathered while it lasts and copied into the event.
 
+mod form;
 mod shared;
+
+pub(crate) use form::{Rests, Sharing, from_file, into_file};
 
 use andon_model::{Position, Quality, Sample, Time, Value};
 use andon_store::rows::{EVIDENCE_SAMPLES_MAX, Evidence, EvidenceSample};
@@ -14,8 +17,7 @@ use std::{fmt::Write as _, sync::Arc};
 const STRETCHES_MAX: usize = EVIDENCE_SAMPLES_MAX / 2 - 2;
 
 /// A sample with its place, as a rule's state keeps it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(into = "Row", try_from = "Row")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Raw {
     /// Its place in the log.
     pub position: Position,
@@ -29,69 +31,6 @@ pub struct Raw {
     pub value: Value,
     /// The number of its signal among the inputs of its rule; 0 is the one the rule stands on.
     pub input: u8,
-}
-
-/// A [`Raw`] in JSON.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Row {
-    /// Of the signal the rule stands on: epoch, offset, time and receive time in ns, quality, value.
-    Plain(u32, u64, i64, i64, u32, Json),
-    /// Of another input, whose number stands last.
-    Input(u32, u64, i64, i64, u32, Json, u8),
-}
-
-impl From<Raw> for Row {
-    fn from(raw: Raw) -> Self {
-        let value = match &raw.value {
-            // Bytes are told from a text by their place in a list.
-            Value::Bytes(_) => Json::Array(vec![raw.value.to_json()]),
-            other => other.to_json(),
-        };
-        let Position { epoch, offset } = raw.position;
-        match raw.input {
-            0 => Self::Plain(epoch, offset, raw.time.0, raw.received.0, raw.quality.0, value),
-            input => Self::Input(epoch, offset, raw.time.0, raw.received.0, raw.quality.0, value, input),
-        }
-    }
-}
-
-impl TryFrom<Row> for Raw {
-    type Error = String;
-
-    fn try_from(row: Row) -> Result<Self, String> {
-        let (epoch, offset, time, received, quality, value, input) = match row {
-            Row::Plain(epoch, offset, time, received, quality, value) => {
-                (epoch, offset, time, received, quality, value, 0)
-            }
-            Row::Input(epoch, offset, time, received, quality, value, input) => {
-                (epoch, offset, time, received, quality, value, input)
-            }
-        };
-        let value = match value {
-            // JSON has no NaN; samples have none either, but a state must never be lost for one.
-            Json::Null => Value::F64(f64::NAN),
-            Json::Bool(b) => Value::Bool(b),
-            Json::Number(n) => match n.as_i64() {
-                Some(whole) => Value::I64(whole),
-                None => Value::F64(n.as_f64().ok_or("a number of a sample does not fit")?),
-            },
-            Json::String(text) => Value::Text(text.into()),
-            Json::Array(list) => {
-                let text = list.first().and_then(Json::as_str).ok_or("expected bytes in a list")?;
-                Value::Bytes(from_hex(text).ok_or("expected hexadecimal bytes")?.into())
-            }
-            Json::Object(_) => return Err("expected the value of a sample, found an object".into()),
-        };
-        Ok(Self {
-            position: Position { epoch, offset },
-            time: Time(time),
-            received: Time(received),
-            quality: Quality(quality),
-            value,
-            input,
-        })
-    }
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
@@ -175,11 +114,13 @@ pub fn chain(before: [u8; 32], raw: &Raw) -> [u8; 32] {
 pub struct Gather {
     first: Raw,
     /// All behind the first; made with the second sample, so that a range of one costs a copy.
+    #[serde(serialize_with = "form::write_rest", deserialize_with = "form::read_rest")]
     rest: Option<Arc<Rest>>,
 }
 
+/// All of a range behind its first sample.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Rest {
+pub(crate) struct Rest {
     last: Raw,
     count: u64,
     hash: [u8; 32],

@@ -1,9 +1,12 @@
 //! The file of states while it is made: a slice a step, so that no sample waits for all states.
 //!
-//! The clocks stand first, as they stood at the place the file begins with; each state follows with the place it has read
-//! up to by then. A start reads the log from the first place on, and each state takes it up at its own.
+//! The clocks stand first, as they stood at the place the file begins with; each state follows with the place it has
+//! read up to by then. A start reads the log from the first place on, and each state takes it up at its own.
 
-use crate::engine::{Engine, Stood};
+use crate::{
+    engine::{Engine, Stood},
+    evidence::Sharing,
+};
 use andon_model::{Position, span::Span};
 use andon_store::{StatesFile, Store, StoreError};
 
@@ -19,6 +22,10 @@ pub(crate) struct Rotation {
     clocks: Stood,
     next_clocks: usize,
     next_state: usize,
+    /// What its rows share.
+    sharing: Sharing,
+    /// The place at which the last slice was made.
+    shared_at: Position,
     begun: Span,
 }
 
@@ -26,7 +33,15 @@ impl Rotation {
     /// Begins one at the place the engine has come to.
     pub(crate) fn begin(store: &Store, engine: &Engine, monotonic: Span) -> Result<Self, StoreError> {
         let file = store.begin_states(engine.position())?;
-        Ok(Self { file, clocks: engine.stand(), next_clocks: 0, next_state: 0, begun: monotonic })
+        Ok(Self {
+            file,
+            clocks: engine.stand(),
+            next_clocks: 0,
+            next_state: 0,
+            sharing: Sharing::default(),
+            shared_at: engine.position(),
+            begun: monotonic,
+        })
     }
 
     /// When it was begun.
@@ -58,8 +73,13 @@ impl Rotation {
         }
         let end = self.next_state.saturating_add(most).min(engine.state_count());
         let bytes = SLICE_BYTES.max(most.saturating_mul(STATE_BYTES));
+        if self.shared_at != engine.position() {
+            // What was read since then has made other evidence of it.
+            self.sharing.clear();
+            self.shared_at = engine.position();
+        }
         while self.next_state < end && self.file.slice_bytes() < bytes {
-            engine.put_state(self.next_state, &mut self.file);
+            engine.put_state(self.next_state, &mut self.sharing, &mut self.file);
             self.next_state += 1;
         }
         if self.next_state < engine.state_count() {

@@ -4,7 +4,7 @@ use crate::{
     context::Context,
     engine::{Counts, Engine, Moment, Output},
     rotation::Rotation,
-    states::Saved,
+    states::{Clocks, Saved},
 };
 use andon_contract::Contract;
 use andon_model::{Entry, Mark, Name, Position, Time, sample::Part, span::Span};
@@ -35,8 +35,9 @@ const FETCH_ROWS: usize = 5_000;
 pub const REVISIONS_KEPT: Span = Span::from_secs(7 * 86_400);
 /// So long whoever told a revision has for its mark before it is repeated.
 const MARK_WAIT: Span = Span::from_secs(1);
-/// So often some of them are forgotten.
+/// So often they are forgotten, each time in so many transactions at most: more than any number of reads makes.
 const FORGET_EVERY: Span = Span::from_secs(600);
+const FORGET_TIMES_MAX: u32 = 100;
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +106,7 @@ impl Loop {
             mark_contract(&store, &contract)?;
         }
         let mut saved = saved;
-        saved.context = known(&store, &contract, saved.clocks.context)?;
+        saved.context = known(&store, &contract, &saved.clocks)?;
         mark_context(&store, &contract, &saved)?;
         let mut outputs = Vec::new();
         let signals = store.signals()?;
@@ -249,7 +250,13 @@ impl Loop {
         }
         self.forget_at = Some(Span::from_nanos(monotonic.nanos().saturating_add(FORGET_EVERY.nanos())));
         let before = now.minus(REVISIONS_KEPT);
-        self.store.commit(vec![Write::ForgetRevisions(self.states_context, before)]).map(|_| ())
+        for _ in 0..FORGET_TIMES_MAX {
+            if !self.store.has_old_revisions(self.states_context, before)? {
+                break;
+            }
+            self.store.commit(vec![Write::ForgetRevisions(self.states_context, before)])?;
+        }
+        Ok(())
     }
 
     /// Reads on; how many entries it read.
@@ -385,8 +392,9 @@ fn remaining(since: Span, monotonic: Span) -> Span {
     Span::from_nanos(left.max(0))
 }
 
-/// What was known of the context at a revision.
-fn known(store: &Store, contract: &Contract, revision: u64) -> Result<Option<Context>, StoreError> {
+/// What was known of the context where the states were saved.
+pub(crate) fn known(store: &Store, contract: &Contract, clocks: &Clocks) -> Result<Option<Context>, StoreError> {
+    let revision = clocks.context;
     if revision == 0 {
         return Ok(None);
     }
@@ -401,6 +409,7 @@ fn known(store: &Store, contract: &Contract, revision: u64) -> Result<Option<Con
     }
 }
 
+    context.forget(&clocks.forgotten);
 /// Repeats the mark of the last revision of the context, where whoever wrote it stopped before the log knew.
 fn mark_context(store: &Store, contract: &Contract, saved: &Saved) -> Result<(), StoreError> {
     let Some(site) = contract.sites.keys().next() else { return Ok(()) };

@@ -21,34 +21,35 @@ use andon_store::rows::Evidence;
 use serde_json::{Map, Value as Json};
 use std::{collections::VecDeque, sync::Arc};
 
-/// The state of a rule for an asset.
+/// The state of a rule for an asset. In memory it lies in this order: what every sample needs stands together.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Slot {
+    /// Entries before this were read before the start.
+    pub(crate) position: Position,
+    /// The source of the newest sample of its first input; timers run by its clock.
+    pub(crate) source: u32,
+    pub(crate) asset: u32,
+    guard: Option<Box<Guard>>,
+    /// What stands between it and those who are told; `None`: it is open, and no alarm stands.
+    pub(crate) gate: Option<Box<Gate>>,
+    /// How many of its inputs are the machine's.
+    machine_inputs: usize,
+    /// Whether its conditions began or ended to suppress it since its row was last written.
+    moved: bool,
+    /// Whether it made something since its row was last written.
+    pub(crate) touched: bool,
+    pub(crate) machine: Machine,
+    /// When it is noted to be asked again.
+    pub(crate) noted: Noted,
+    settings: Arc<RuleSettings>,
     pub(crate) identity: Identity,
     pub(crate) dress: Dress,
     /// What it reads: first the inputs of its machine, the first of them being the signal it stands on; behind them
     /// what its guard reads.
     pub(crate) inputs: Box<[SignalName]>,
-    /// How many of them are the machine's.
-    machine_inputs: usize,
-    pub(crate) asset: u32,
-    /// The source of the newest sample of its first input; timers run by its clock.
-    pub(crate) source: u32,
-    /// Entries before this were read before the start.
-    pub(crate) position: Position,
-    pub(crate) machine: Machine,
-    guard: Option<Box<Guard>>,
-    settings: Arc<RuleSettings>,
-    /// What stands between it and those who are told; `None`: it is open, and no alarm stands.
-    pub(crate) gate: Option<Box<Gate>>,
     /// Events that wait for newer context, in their order.
     waiting: VecDeque<Waiting>,
-    /// Whether its conditions began or ended to suppress it since its row was last written.
-    moved: bool,
-    /// Whether it made something since its row was last written.
-    pub(crate) touched: bool,
-    /// When it is noted to be asked again.
-    pub(crate) noted: Noted,
 }
 
 /// The earliest times at which a state is noted to be asked again; [`Time::MAX`] where it is not.
@@ -122,6 +123,14 @@ impl Slot {
         }
     }
 
+    /// Reads where it lies in memory, and nothing of what it means.
+    #[inline]
+    pub(crate) fn look(&self) -> usize {
+        let first = usize::from(self.position > Position::default());
+        let last = usize::from(self.noted.plant > self.noted.utc);
+        first + last + self.machine.look()
+    }
+
     /// The next sample of one of its inputs; says whether a timer may now end earlier.
     #[inline]
     pub(crate) fn sample(
@@ -154,7 +163,8 @@ impl Slot {
             armed |= self.with_bench(out, |machine, bench| machine.sample(input, at, sample, late, bench));
         }
         if let Some(gate) = &mut self.gate {
-            if input == 0 && !late {
+            // The blocks of a spectrum stay in the historian; its alarms hold features.
+            if input == 0 && !late && !matches!(self.machine, Machine::Spectrum(..)) {
                 gate.sample(at, sample);
             }
             gate.settle(&self.identity, self.dress.signal(), Opening::Sample(at, sample.time), out);
@@ -236,6 +246,11 @@ impl Slot {
         self.guard.is_some() && self.settings.guard.reads_context()
     }
 
+    /// Its conditions as they stand; the context is asked about this time.
+    pub(crate) fn looked(&self, time: Time, known: Known) -> Vec<Looked<'_>> {
+        self.guard.as_ref().map_or_else(Vec::new, |guard| guard.look(&self.identity.asset, time, known))
+    }
+
     /// What it looked at when it found this, but for the context, which may come later.
     pub(crate) fn saw(&self, change: &Change, known: Known) -> Json {
         let mut saw = Map::new();
@@ -246,11 +261,6 @@ impl Slot {
         let timers = saw::timers(&self.settings.kind, change);
         if !timers.is_empty() {
             saw.insert("timers".to_owned(), Json::Array(timers));
-    /// Its conditions as they stand; the context is asked about this time.
-    pub(crate) fn looked(&self, time: Time, known: Known) -> Vec<Looked<'_>> {
-        self.guard.as_ref().map_or_else(Vec::new, |guard| guard.look(&self.identity.asset, time, known))
-    }
-
         }
         if let Some(guard) = &self.guard {
             let looked = guard.look(&self.identity.asset, change.time, known);

@@ -1,14 +1,27 @@
 //! Rule states as rows: what is written, and what a start makes of what it finds.
 
-use crate::{context::Context, engine::Counts, gate::Gate, guard::Seen, rules::State, waiting::Waiting};
+use crate::{
+    context::{Context, Floor},
+    engine::Counts,
+    evidence::{Rest, Rests, Sharing, from_file, into_file},
+    gate::Gate,
+    guard::Seen,
+    rules::State,
+    waiting::Waiting,
+};
 use andon_model::{AssetName, Name, Position, SignalName, SiteName};
 use andon_store::{KeptState, StatesFile, rows::RuleStateRow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// The version that marks the row of the clocks; a rule's version is a hash and never has a colon.
 const CLOCKS: &str = "andon:clocks/1";
+/// The version that marks a row of evidence that several states share.
+const EVIDENCE: &str = "andon:evidence/1";
 
 /// The stored state of a rule for an asset, with what an event needs when the rule is gone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +62,9 @@ pub struct Clocks {
     /// The revision of the context that is known.
     #[serde(default)]
     pub context: u64,
+    /// What of the context was forgotten, since it was too much.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) forgotten: Vec<Floor>,
 }
 
 impl Clocks {
@@ -71,28 +87,43 @@ pub struct Saved {
     pub clocks: Clocks,
     /// The states by rule and asset.
     pub rows: BTreeMap<(Name, AssetName), KeptState>,
+    /// What the evidence of several of them shares.
+    pub(crate) rests: Arc<Rests>,
     /// What is known of the context at that position; `None`: nothing.
     pub context: Option<Context>,
 }
 
 impl Saved {
+    /// Nothing yet: reading begins here.
+    pub fn at(position: Position) -> Self {
+        Self { position, ..Self::default() }
+    }
+
     /// Joins the file beside the log and the rows of the database: of each state the one that has
     /// read further. `start` is where a log is read from that was never read.
     pub fn merge(file: Vec<KeptState>, database: Vec<RuleStateRow>, start: Position) -> Result<Self, String> {
-        let mut saved = Self { position: start, ..Self::default() };
+        let mut saved = Self::at(start);
+        let mut rests = Rests::new();
         for row in file {
+            if row.version == EVIDENCE {
+                let shared = serde_json::from_slice(&row.state);
+                let Shared { number, rest } = shared.map_err(|e| format!("the evidence that rules share: {e}"))?;
+                rests.insert(number, rest);
+                continue;
+            }
             if row.version != CLOCKS {
                 saved.rows.insert((row.rule.clone(), row.asset.clone()), row);
                 continue;
             }
             // One row, or several of which each has a piece.
             let clocks = serde_json::from_slice(&row.state);
-            let Clocks { revision, counts, newest, plant, context } =
+            let Clocks { revision, counts, newest, plant, context, forgotten } =
                 clocks.map_err(|e| format!("the clocks of rules: {e}"))?;
             saved.position = row.position;
             saved.clocks.revision = revision;
             saved.clocks.counts = counts;
             saved.clocks.context = context;
+            saved.clocks.forgotten = forgotten;
             saved.clocks.newest.extend(newest);
             saved.clocks.plant.extend(plant);
         }
@@ -105,18 +136,38 @@ impl Saved {
                 saved.rows.insert(key, row.into());
             }
         }
+        saved.rests = Arc::new(rests);
         Ok(saved)
     }
 }
 
-/// The state of a row, or what is wrong with it.
-pub(crate) fn decode(row: &KeptState) -> Result<SavedState, String> {
-    let error = match serde_json::from_slice(&row.state) {
+/// Puts the ranges that have no row yet into a file; the states that name them stand there too.
+pub(crate) fn put_shared(sharing: &mut Sharing, file: &mut StatesFile) {
+    for (number, rest) in sharing.take_new() {
+        let (rule, asset) = (Name::new("evidence"), AssetName::new("all"));
+        let (rule, asset) = (rule.expect("it is a name"), asset.expect("it is a name"));
+        file.put(&rule, &asset, EVIDENCE, file.from(), |bytes| {
+            serde_json::to_writer(bytes, &Shared { number, rest }).expect("samples become JSON");
+        });
+    }
+}
+
+/// A row of evidence that several states share.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shared {
+    number: u64,
+    rest: Arc<Rest>,
+}
+
+/// The state of a row, or what is wrong with it; `rests` is what the rows of its file share.
+pub(crate) fn decode(row: &KeptState, rests: &Arc<Rests>) -> Result<SavedState, String> {
+    let error = match from_file(rests, || serde_json::from_slice(&row.state)) {
         Ok(saved) => return Ok(saved),
         Err(error) => error,
     };
     let Ok(Json::Object(map)) = serde_json::from_slice(&row.state) else { return Err(error.to_string()) };
-    SavedState::deserialize(&renewed(Json::Object(map))).map_err(|_| error.to_string())
+    from_file(rests, || SavedState::deserialize(&renewed(Json::Object(map)))).map_err(|_| error.to_string())
 }
 
 /// A state as it is written today: those of earlier folders named the one signal they read `signal`.
@@ -133,9 +184,9 @@ pub(crate) fn encode(saved: &SavedState) -> Json {
     serde_json::to_value(saved).expect("a state is made of names and numbers")
 }
 
-/// Appends a state as JSON.
-pub(crate) fn write_state(saved: &SavedState, bytes: &mut Vec<u8>) {
-    serde_json::to_writer(bytes, saved).expect("a state is made of names and numbers");
+/// Appends a state as JSON; what others of the file have too it names by its number.
+pub(crate) fn write_state(saved: &SavedState, sharing: &mut Sharing, bytes: &mut Vec<u8>) {
+    into_file(sharing, || serde_json::to_writer(bytes, saved).expect("a state is made of names and numbers"));
 }
 
 /// Reads bytes as a stored state; whatever is accepted must read back the same. For fuzzing.

@@ -79,7 +79,7 @@ fn each_event_once(world: &World, stored: &[(Event, Evidence)]) -> Result<(), St
     let store = &world.store;
     let signals = store.signals().map_err(|e| e.to_string())?;
     let mut out = Vec::new();
-    let start = Saved { position: store.log_start(), ..Saved::default() };
+    let start = Saved::at(store.log_start());
     let now = andon_model::Time(0);
     let mut engine =
         Engine::new(std::sync::Arc::clone(&world.contract), store.instance(), &signals, start, now, &mut out);

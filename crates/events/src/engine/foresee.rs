@@ -47,7 +47,7 @@ impl Engine {
             return;
         }
         let is_guarded = |index: u32| self.states.get(index as usize).is_some_and(Slot::is_guarded);
-        if !signal.readers.iter().any(|(index, _)| is_guarded(*index)) {
+        if !signal.readers.all().iter().any(|(index, _)| is_guarded(*index)) {
             return;
         }
         let asset_no = signal.asset as usize;
@@ -57,7 +57,7 @@ impl Engine {
             self.fire(asset_no, source, at, sample.time, sample.received, now, out);
         }
         let Some(Some(signal)) = self.signals.get(sample.signal.0 as usize) else { return };
-        for (index, input) in &signal.readers {
+        for (index, input) in signal.readers.all() {
             if let Some(slot) = self.states.get_mut(*index as usize).filter(|slot| place >= slot.position) {
                 slot.foresee(*input, place, sample);
             }

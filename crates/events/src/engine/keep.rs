@@ -2,7 +2,10 @@
 //! at one place.
 
 use super::Engine;
-use crate::states::{Clocks, SavedState, write_state};
+use crate::{
+    evidence::Sharing,
+    states::{Clocks, SavedState, put_shared, write_state},
+};
 use andon_model::Time;
 use andon_store::StatesFile;
 
@@ -47,6 +50,7 @@ impl Engine {
             revision: self.contract.revision.clone(),
             counts: self.counts,
             context: self.context.revision(),
+            forgotten: self.context.floors(),
             ..Clocks::default()
         };
         Stood { head, newest: newest.collect(), plant }
@@ -64,12 +68,14 @@ impl Engine {
     }
 
     /// Puts a state into a file, with the place up to which it has read.
-    pub(crate) fn put_state(&self, index: usize, file: &mut StatesFile) {
+    pub(crate) fn put_state(&self, index: usize, sharing: &mut Sharing, file: &mut StatesFile) {
         let Some(slot) = self.states.get(index) else { return };
         let source = self.sources.get(slot.source as usize).map(|source| source.name.clone());
         let saved = SavedState { source, ..slot.saved() };
         let position = slot.position.max(self.position);
         let identity = &slot.identity;
-        file.put(&identity.rule, &identity.asset, &identity.version, position, |bytes| write_state(&saved, bytes));
+        let (rule, asset, version) = (&identity.rule, &identity.asset, &identity.version);
+        file.put(rule, asset, version, position, |bytes| write_state(&saved, sharing, bytes));
+        put_shared(sharing, file);
     }
 }

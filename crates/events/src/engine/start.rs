@@ -5,6 +5,7 @@ use crate::{
     birth::{self, Dress},
     clock::PlantClock,
     context::{Context, Known},
+    evidence::Rests,
     gate::Gate,
     identity::Identity,
     rules::Bench,
@@ -47,11 +48,11 @@ impl Engine {
         for (name, rule) in &contract.rules {
             for (asset, settings) in &rule.assets {
                 let row = rows.remove(&(name.clone(), asset.clone()));
-                engine.add(instance, name, rule, asset, settings, row, now, out);
+                engine.add(instance, name, rule, asset, settings, row, &rests, now, out);
             }
         }
         for row in rows.into_values() {
-            engine.remove(instance, row, now, out);
+            engine.remove(instance, row, &rests, now, out);
         }
         engine.learn(signals);
         for (number, newest) in &saved.clocks.newest {
@@ -66,7 +67,6 @@ impl Engine {
         engine
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one state, named once, at a start")]
     /// One without rules.
     pub(super) fn bare(contract: Arc<Contract>, position: Position, context: Context) -> Self {
         Self {
@@ -92,6 +92,7 @@ impl Engine {
 
     pub(super) fn add(
         &mut self,
+    #[expect(clippy::too_many_arguments, reason = "the parts of one state, named once, at a start")]
         instance: InstanceId,
         name: &Name,
         rule: &Rule,
@@ -100,6 +101,7 @@ impl Engine {
         row: Option<KeptState>,
         now: Time,
         out: &mut Vec<Output>,
+        rests: &Arc<Rests>,
     ) {
         let Some(site) = self.contract.assets.get(asset).map(|a| a.site.clone()) else { return };
         let version = settings.version.clone();
@@ -112,7 +114,7 @@ impl Engine {
         slot.position = row.as_ref().map_or(slot.position, |row| slot.position.max(row.position));
         if let Some(row) = row.filter(|row| !row.is_empty()) {
             let same_version = row.version == slot.identity.version;
-            match decode(&row) {
+            match decode(&row, rests) {
                 Ok(saved) => {
                     if slot.resume(settings, &saved) {
                         slot.source = saved.source.as_ref().map_or(NONE, |source| self.source(source));
@@ -136,7 +138,12 @@ impl Engine {
                 slot.identity.version
             );
             let at = slot.position;
-            slot.with_bench(&mut self.changes, |machine, bench| machine.after_edit(at, now, &reason, bench));
+            let clocks = self.assets.get(slot.asset as usize).map_or(&[][..], |asset| &asset.clocks);
+            let clock = clocks.iter().find(|of| of.source == slot.source).map_or(Time::MIN, |of| of.clock.newest());
+            slot.with_bench(&mut self.changes, |machine, bench| {
+                machine.after_edit(at, now, &reason, bench);
+                machine.edited_at(clock);
+            });
             slot.edited(now, Known { context: &self.context, utc: Time::MIN }, &mut self.changes);
         }
         if let Some(asset) = self.assets.get_mut(slot.asset as usize) {
@@ -151,11 +158,11 @@ impl Engine {
     }
 
     /// A rule that is gone, or does not hold for the asset any more.
-    fn remove(&mut self, instance: InstanceId, row: KeptState, now: Time, out: &mut Vec<Output>) {
+    fn remove(&mut self, instance: InstanceId, row: KeptState, rests: &Arc<Rests>, now: Time, out: &mut Vec<Output>) {
         if row.is_empty() {
             return;
         }
-        match decode(&row) {
+        match decode(&row, rests) {
             Ok(saved) => self.end_saved(instance, &row, saved, REMOVED, now, out),
             Err(cause) => out.push(birth::unreadable(&self.contract, &row, &cause, None, now)),
         }

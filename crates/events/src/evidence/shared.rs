@@ -1,7 +1,7 @@
 //! Ranges that grow alike are kept, and hashed, once.
 //!
-//! Of many rules on one stream the conditions begin with few different samples: from there on their ranges are the same.
-//! So they hold the same rest, and what one of them has made of it with the next sample the others take. What was
+//! Of many rules on one stream the conditions begin with few different samples: from there on their ranges are the
+//! same. So they hold the same rest, and what one of them has made of it with the next sample the others take. What was
 //! made with the newest sample is remembered by the thread that evaluates; a range depends on its samples alone.
 
 use super::{Raw, Rest, chain};
@@ -22,7 +22,9 @@ struct Newest {
     position: Position,
     /// By the place of the first sample: from a range of one sample to one of two.
     begun: AHashMap<u64, Begun>,
-    /// By the address of the rest before.
+    /// The step that was made or taken last: that of most others.
+    last: Option<Step>,
+    /// The others by the address of the rest before.
     stepped: AHashMap<usize, Step>,
 }
 
@@ -34,16 +36,24 @@ struct Begun {
 
 /// While a step is remembered, no other rest takes the place of the one before in memory.
 struct Step {
-    _before: Weak<Rest>,
+    before: Weak<Rest>,
     raw: Raw,
-    after: Weak<Rest>,
+    /// Held until the next sample: then whoever has it, has it.
+    after: Arc<Rest>,
 }
 
 impl Newest {
+    fn remember(&mut self, step: Step) {
+        if let Some(step) = self.last.replace(step) {
+            self.stepped.insert(step.before.as_ptr().addr(), step);
+        }
+    }
+
     fn turn(&mut self, position: Position) {
         if self.position != position {
             self.position = position;
             self.begun.clear();
+            self.last = None;
             self.stepped.clear();
         }
     }
@@ -75,11 +85,18 @@ pub(super) fn begin(first: &Raw, raw: Raw) -> Arc<Rest> {
 pub(super) fn push(rest: &mut Arc<Rest>, raw: Raw) {
     NEWEST.with_borrow_mut(|newest| {
         newest.turn(raw.position);
-        let before = Arc::as_ptr(rest).addr();
-        if !newest.stepped.is_empty() {
-            let step = newest.stepped.get(&before).filter(|step| step.raw == raw);
-            if let Some(after) = step.and_then(|step| step.after.upgrade()) {
-                *rest = after;
+        let before = Arc::as_ptr(rest);
+        let is_of = |step: &&Step| step.before.as_ptr() == before && step.raw == raw;
+        if let Some(step) = newest.last.as_ref().filter(is_of) {
+            *rest = Arc::clone(&step.after);
+            return;
+        }
+        if let Some(step) = newest.stepped.remove(&before.addr()) {
+            if is_of(&&step) {
+                *rest = Arc::clone(&step.after);
+            }
+            newest.remember(step);
+            if Arc::as_ptr(rest) != before {
                 return;
             }
         }
@@ -90,8 +107,8 @@ pub(super) fn push(rest: &mut Arc<Rest>, raw: Raw) {
         let mut after = Rest::clone(rest);
         after.push(raw.clone());
         let after = Arc::new(after);
-        let step = Step { _before: Arc::downgrade(rest), raw, after: Arc::downgrade(&after) };
-        newest.stepped.insert(before, step);
+        let step = Step { before: Arc::downgrade(rest), raw, after: Arc::clone(&after) };
+        newest.remember(step);
         *rest = after;
     });
 }

@@ -51,7 +51,7 @@ pub struct State {
     setpoint: Option<Raw>,
     /// A number of this time waits for the clock to pass it.
     waits: Option<Time>,
-    phase: Phase,
+    pub(super) phase: Phase,
 }
 
 /// The number of the input that is the setpoint.

@@ -71,6 +71,12 @@ impl Settings {
         }
     }
 
+    /// Reads where they lie in memory.
+    #[inline]
+    pub(super) fn look(&self) -> f64 {
+        self.high
+    }
+
     /// The level of a value: strictly beyond a limit.
     #[inline]
     fn level(&self, value: f64) -> Option<LimitLevel> {
@@ -154,11 +160,12 @@ pub struct Pending {
     start: Position,
     /// From the last sample without the condition.
     gather: Gather,
-    /// From the samples of the newest number, which is beyond.
-    tail: Gather,
+    /// From the samples of the newest number, which is beyond; `None`: that is the last sample of `gather` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tail: Option<Box<Gather>>,
     /// The newest number, where it is no sample itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    number: Option<Raw>,
+    number: Option<Box<Raw>>,
 }
 
 /// What is kept of an alarm.
@@ -189,6 +196,16 @@ struct Off {
 }
 
 impl Phase {
+    /// Reads where it lies in memory, and nothing of what it means.
+    #[inline]
+    pub(super) fn look(&self) -> usize {
+        match self {
+            Self::Normal => 0,
+            Self::Pending(pending) => usize::from(is_high(pending.level)),
+            Self::Active(active) => usize::from(is_high(active.level)) + usize::from(active.good.input),
+        }
+    }
+
     /// Whether nothing is wrong, and nothing becomes wrong by this number.
     #[inline]
     pub fn stays_normal(&self, set: &Settings, number: f64) -> bool {
@@ -212,8 +229,9 @@ impl Phase {
         match self {
             Self::Normal => {}
             Self::Pending(pending) => {
+                let last = pending.gather.last();
+                pending.tail.get_or_insert_with(|| Box::new(Gather::from(last.clone()))).push(raw.clone());
                 pending.gather.push(raw.clone());
-                pending.tail.push(raw.clone());
             }
             Self::Active(active) => active.gather.push(raw.clone()),
         }
@@ -254,13 +272,20 @@ impl Phase {
             Made::Itself(before) => {
                 let mut gather = Gather::from(before.map_or_else(|| raw.clone(), Raw::clone));
                 if before.is_some() {
-                    gather.push(raw.clone());
+                    gather.push(raw);
                 }
-                Pending { level, since, start, gather, tail: Gather::from(raw), number: None }
+                Pending { level, since, start, gather, tail: None, number: None }
             }
             Made::From(samples) => {
                 let gather = samples();
-                Pending { level, since, start, tail: gather.clone(), gather, number: Some(raw) }
+                Pending {
+                    level,
+                    since,
+                    start,
+                    tail: Some(Box::new(gather.clone())),
+                    gather,
+                    number: Some(Box::new(raw)),
+                }
             }
         };
         if set.on_delay <= Span::ZERO {
@@ -286,13 +311,12 @@ impl Phase {
                 pending.level = level;
                 match made {
                     Made::Itself(_) => {
-                        pending.gather.push(raw.clone());
-                        pending.tail.restart(raw);
-                        pending.number = None;
+                        pending.gather.push(raw);
+                        (pending.tail, pending.number) = (None, None);
                     }
                     Made::From(samples) => {
-                        pending.tail = samples();
-                        pending.number = Some(raw);
+                        pending.tail = Some(Box::new(samples()));
+                        pending.number = Some(Box::new(raw));
                     }
                 }
                 false
@@ -310,6 +334,7 @@ impl Phase {
 
     fn activate(&mut self, set: &Settings, pending: Pending, time: Time, cause: Cause, bench: &mut Bench) {
         let Pending { level, since, start, gather, tail, number } = pending;
+        let tail = tail.map_or_else(|| Gather::from(gather.last().clone()), |tail| *tail);
         let id = bench.alarm_id(ChangeKind::Activated, Some(level), cause);
         let active = Active {
             level,
@@ -319,7 +344,7 @@ impl Phase {
             start,
             activation: id,
             told: time,
-            good: number.unwrap_or_else(|| tail.first().clone()),
+            good: number.map_or_else(|| tail.first().clone(), |number| *number),
             gather: tail,
             off: None,
         };
@@ -418,11 +443,7 @@ impl Phase {
                 let held = active.good.value.number().and_then(|v| set.held(v, active.level));
                 if held.is_some() {
                     active.off = None;
-                    let newest = active.gather.last().time;
-                    if set.realarm.is_some_and(|span| active.told.plus(span) < newest) {
-                        // It was not to be told again so far: a ReAlarmTime that is new counts from the edit.
-                        active.told = newest;
-                    }
+                    active.count_from(set, active.gather.last().time);
                     if set.limit(active.level).is_finite() {
                         active.setting = set.limit(active.level);
                         active.severity = set.severity(active.level);
@@ -433,8 +454,8 @@ impl Phase {
                 }
             }
             Self::Pending(pending) => {
-                let number = pending.number.as_ref().unwrap_or_else(|| pending.tail.first());
-                let value = number.value.number();
+                let tail = || pending.tail.as_deref().map_or_else(|| pending.gather.last(), Gather::first);
+                let value = pending.number.as_deref().unwrap_or_else(tail).value.number();
                 match value.and_then(|v| set.level(v)) {
                     Some(level) if is_high(level) == is_high(pending.level) => {}
                     _ => {
@@ -443,6 +464,13 @@ impl Phase {
                 }
             }
             Self::Normal => {}
+        }
+    }
+
+    /// Where its clock stood at an edit: what was not told again by then counts from there.
+    pub fn edited_at(&mut self, set: &Settings, clock: Time) {
+        if let Self::Active(active) = self {
+            active.count_from(set, clock);
         }
     }
 
@@ -474,6 +502,13 @@ impl Active {
                 reason: None,
             }),
             evidence,
+        }
+    }
+
+    /// It was not to be told again so far: a `ReAlarmTime` that is new counts from the edit.
+    fn count_from(&mut self, set: &Settings, edit: Time) {
+        if set.realarm.is_some_and(|span| self.told.plus(span) < edit) {
+            self.told = edit;
         }
     }
 

@@ -45,10 +45,16 @@ pub const DIAGRAM: Diagram = Diagram {
 pub struct State {
     /// The newest sample: where the evidence of a condition begins.
     newest: Option<Raw>,
-    phase: Phase,
+    pub(super) phase: Phase,
 }
 
 impl State {
+    /// Reads where it lies in memory.
+    #[inline]
+    pub(super) fn look(&self) -> f64 {
+        self.newest.as_ref().and_then(|newest| newest.value.number()).unwrap_or_default()
+    }
+
     /// The next sample of the signal that is not late.
     #[inline]
     pub fn sample(&mut self, set: &Settings, at: Position, sample: &Sample, bench: &mut Bench) -> Armed {

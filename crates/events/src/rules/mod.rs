@@ -10,14 +10,15 @@ pub mod spectrum;
 pub mod stale;
 pub mod state;
 pub mod table;
+mod tagged;
 pub mod window;
 
 use crate::{
     diagram::Diagram,
     gate::Suppression,
     identity::{Cause, ChangeKind, EventType, Identity, level_word},
-};
     why::{Finding, Look},
+};
 use andon_contract::contract::{LimitLevel, RuleKind};
 use andon_model::{EventId, Position, Sample, Time, Value};
 use andon_store::rows::Evidence;
@@ -204,7 +205,7 @@ fn alarms_are<T>(condition: Condition, bench: &mut Bench, work: impl FnOnce(&mut
 }
 
 /// The state of a rule for an asset, in the shape of its kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum State {
     /// Of a limit.
@@ -417,7 +418,6 @@ impl Machine {
         }
     }
 
-    /// What is in force beside its settings: learned lines, rows that hold; `signals` are those it reads.
     /// Why it has not fired.
     pub(crate) fn why(&self, look: &Look) -> Vec<Finding> {
         match self {
@@ -434,6 +434,7 @@ impl Machine {
         }
     }
 
+    /// What is in force beside its settings: learned lines, rows that hold; `signals` are those it reads.
     pub(crate) fn shown(&self, signals: &[String]) -> Map<String, Json> {
         match self {
             Self::Spc(settings, state) => state.shown(settings),
@@ -457,6 +458,28 @@ impl Machine {
                 counter::telling_run_time(settings, bench, |bench| state.fire(plant, bench));
             }
             Self::Table(settings, state) => state.fire(settings, plant, bench),
+        }
+    }
+
+    /// Reads where it lies in memory, and nothing of what it means.
+    #[inline]
+    pub(crate) fn look(&self) -> usize {
+        match self {
+            Self::Limit(settings, state) => usize::from(settings.look() > state.look()) + state.phase.look(),
+            _ => 0,
+        }
+    }
+
+    /// Where its clock stood at an edit: what was not told again by then counts from there.
+    pub fn edited_at(&mut self, clock: Time) {
+        match self {
+            Self::Limit(settings, state) => state.phase.edited_at(settings, clock),
+            Self::Deviation(settings, state) => state.phase.edited_at(settings, clock),
+            Self::RateOfChange(settings, state) => state.phase.edited_at(&settings.levels, clock),
+            Self::Window(settings, state) => state.phase.edited_at(&settings.levels, clock),
+            Self::Spectrum(settings, state) => state.judge.phase.edited_at(&settings.limit, clock),
+            // Nothing of them is told again.
+            Self::Stale(..) | Self::Spc(..) | Self::State(..) | Self::Counter(..) | Self::Table(..) => {}
         }
     }
 

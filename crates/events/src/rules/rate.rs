@@ -52,7 +52,7 @@ pub const DIAGRAM: Diagram = Diagram {
 #[derive(Debug, Clone)]
 pub struct Settings {
     shape: Shape,
-    levels: judge::Settings,
+    pub(super) levels: judge::Settings,
 }
 
 impl Settings {
@@ -76,7 +76,7 @@ pub struct State {
     shape: Shape,
     /// Good samples, the newest last; the first is the one that the next is held against, or may become it.
     kept: VecDeque<Raw>,
-    phase: Phase,
+    pub(super) phase: Phase,
 }
 
 impl State {

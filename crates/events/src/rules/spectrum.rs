@@ -40,7 +40,7 @@ pub const DIAGRAM: Diagram = Diagram {
 pub struct Settings {
     waveform: Waveform,
     feature: Feature,
-    limit: limit::Settings,
+    pub(super) limit: limit::Settings,
     zones: bool,
     plan: feature::Plan,
 }
@@ -61,7 +61,7 @@ impl Settings {
 /// What a spectrum remembers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    judge: limit::State,
+    pub(super) judge: limit::State,
     /// Whether alarms say their zone; kept for the end of a rule that is removed.
     zones: bool,
     /// The blocks that could not be read, since the last one that could.

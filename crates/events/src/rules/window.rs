@@ -57,7 +57,7 @@ pub const DIAGRAM: Diagram = Diagram {
 #[derive(Debug, Clone)]
 pub struct Settings {
     shape: Shape,
-    levels: judge::Settings,
+    pub(super) levels: judge::Settings,
 }
 
 impl Settings {
@@ -125,7 +125,7 @@ pub struct State {
     closed: i64,
     /// Whether the window behind the newest closed one tells a count of 0 where it is empty.
     zero_waits: bool,
-    phase: Phase,
+    pub(super) phase: Phase,
 }
 
 impl State {

@@ -253,3 +253,78 @@ fn many_clocks_are_told_when_each_has_passed_its_own_deadline() {
     assert_eq!(apply(&mut engine, entries, 61), 180);
     assert_eq!(engine.ticks(at(0), Span::from_secs(9_000)), (Vec::new(), None));
 }
+
+#[test]
+fn what_many_pending_rules_have_alike_is_kept_once_also_over_crashes() {
+    const SECONDS: i64 = 400;
+    let kinds: Vec<(String, RuleKind)> = (0..60)
+        .map(|n| {
+            let text = format!("High {}, OnDelay {} s, OffDelay 4 s", 20 + n % 3, SECONDS - 70 + n);
+            (format!("rule-{n:02}"), RuleKind::Limit(limit(&text)))
+        })
+        .collect();
+    let listed: Vec<_> = kinds.iter().map(|(name, kind)| (name.as_str(), kind.clone())).collect();
+    let contract = Arc::new(contract(&["m-000"], &listed, Clock::Recorded));
+    let value = |n: i64| {
+        if n < 3 { f64::from(i32::try_from(n).unwrap()) } else { 30.0 + f64::from(i32::try_from(n % 9).unwrap()) }
+    };
+    let say = |n: i64| part(vec![Entry::Sample(sample(1, n * SECOND, n * SECOND, Quality::GOOD, value(n)))]);
+    let live = |every: Option<i64>| {
+        let store = store(1, None);
+        let open = || Loop::new(store.clone(), Arc::clone(&contract), Time(0)).unwrap().with_slice(20);
+        let mut rules = open();
+        let mut bytes = 0;
+        for n in 0..SECONDS {
+            store.append(vec![say(n)]).unwrap();
+            rules.step(Time(0), Span::from_secs(n * 3)).unwrap();
+            if n == SECONDS / 2 && every.is_some() {
+                rules.stop().unwrap();
+                bytes = store.kept_states().unwrap().iter().map(|kept| kept.state.len()).sum();
+            }
+            if every.is_some_and(|every| n % every == every - 1) {
+                rules = open();
+            }
+        }
+        while rules.step(Time(0), Span::from_secs(SECONDS * 3)).unwrap() == Progress::Worked {}
+        (events(&store), bytes)
+    };
+    let (expected, _) = live(None);
+    assert_eq!(expected.len(), 60);
+    for every in [5, 31, 97] {
+        let (told, bytes) = live(Some(every));
+        assert_eq!(told, expected, "a crash after every {every} steps");
+        // A range of two hundred samples has some ten thousand bytes; of a crash it is left in three slices.
+        assert!(bytes > 10_000 && bytes < 200_000, "{bytes} bytes of 60 states");
+    }
+}
+
+#[test]
+fn a_realarm_time_that_is_new_does_not_tell_of_the_time_before_the_edit() {
+    let rules = |text: &str| {
+        let kind = RuleKind::Limit(limit(text));
+        Arc::new(contract(&["m"], &[("hot", kind)], Clock::Recorded))
+    };
+    let store = Store::memory(&mut |bytes| bytes.fill(7));
+    for of in ["t", "other"] {
+        store.signal(&asset("m"), &signal(of)).unwrap();
+    }
+    let say = |number, seconds: i64, value| {
+        let of = sample(number, seconds * SECOND, seconds * SECOND, Quality::GOOD, value);
+        store.append(vec![part(vec![Entry::Sample(of)])]).unwrap();
+    };
+    let run = |rules: &mut Loop| while rules.step(Time(0), Span::ZERO).unwrap() == Progress::Worked {};
+    let mut before = Loop::new(store.clone(), rules("High 100"), Time(0)).unwrap();
+    say(1, 1, 120.0);
+    // Another signal of the machine has come an hour further.
+    say(2, 3_600, 0.0);
+    run(&mut before);
+    before.stop().unwrap();
+    let mut after = Loop::new(store.clone(), rules("High 100, ReAlarmTime 60 s"), Time(0)).unwrap();
+    say(2, 3_630, 0.0);
+    run(&mut after);
+    assert_eq!(events(&store).len(), 1, "{:?}", events(&store));
+    say(2, 3_661, 0.0);
+    run(&mut after);
+    let told: Vec<String> = store.events_after(1, 10).unwrap().iter().map(|stored| line(&stored.event)).collect();
+    assert_eq!(told, ["3660 realarmed High 120"]);
+}

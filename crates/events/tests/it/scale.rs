@@ -140,18 +140,10 @@ impl Bench {
     }
 }
 
-/// The numbers of the signals, each made durable; many wait for one sync together.
+/// The numbers of the signals, all made durable together.
 fn numbered(store: &Store, signals: u32) -> Vec<SignalNo> {
-    const ASKING: u32 = 128;
-    let number = |n| (n, store.signal(&asset(&format!("m-{n}")), &signal("t")).unwrap());
-    let mut numbers: Vec<_> = thread::scope(|scope| {
-        let ask =
-            |from: u32| scope.spawn(move || (from..signals).step_by(ASKING as usize).map(number).collect::<Vec<_>>());
-        let asking: Vec<_> = (0..ASKING.min(signals)).map(ask).collect();
-        asking.into_iter().flat_map(|asked| asked.join().unwrap()).collect()
-    });
-    numbers.sort_unstable_by_key(|(n, _)| *n);
-    numbers.into_iter().map(|(_, number)| number).collect()
+    let names: Vec<_> = (0..signals).map(|n| (asset(&format!("m-{n}")), signal("t"))).collect();
+    store.numbers(&names).unwrap()
 }
 
 fn drain(rules: &mut Loop, utc: Time, monotonic: Span) -> f64 {
@@ -185,8 +177,10 @@ fn raw_limit() -> f64 {
 #[ignore = "it measures; only a release build on a quiet machine says something"]
 fn ten_thousand_rules_on_one_stream() {
     let files = one_stream(RULES, "60 s");
+    let before = memory();
     let (contract, spent) = timed(|| load(files.clone()));
     say("load of 10,000 rule files, s", spent);
+    say("memory of a rule after a first load, bytes", (memory() - before) / f64::from(RULES));
     let (of_contract, _contracts) = one_more(|| load(files.clone()));
     let signals = [(SignalNo(1), asset("m-0"), signal("t"))];
     let engine = || {
@@ -204,13 +198,13 @@ fn ten_thousand_rules_on_one_stream() {
 
     let raw = raw_limit();
     say("raw limit: one comparison, ns", raw);
-    let mut run = |figure: &str, batches: u32, value: &dyn Fn(u32) -> f64| {
+    let run = |rules: &mut Loop, bench: &mut Bench, figure: &str, batches: u32, value: &dyn Fn(u32) -> f64| {
         let mut spent = 0.0;
         let mut longest = 0.0_f64;
         for n in 0..batches {
             let part = bench.batch(0, value);
             bench.store.append(vec![part]).unwrap();
-            let (worst, took) = timed(|| drain(&mut rules, Time(0), Span::from_secs(i64::from(n))));
+            let (worst, took) = timed(|| drain(rules, Time(0), Span::from_secs(i64::from(n))));
             spent += took;
             longest = longest.max(worst);
         }
@@ -219,12 +213,21 @@ fn ten_thousand_rules_on_one_stream() {
         say(&format!("{figure}: longest step, ms"), longest * 1e3);
         spent * 1e9 / evaluations
     };
-    let quiet = run("quiet", 10, &|n| 80.0 + f64::from(n % 7));
+    let quiet = run(&mut rules, &mut bench, "quiet", 10, &|n| 80.0 + f64::from(n % 7));
     say("quiet: times the raw limit", quiet / raw);
     // Between two samples ten rules begin a condition, or end it.
-    run("ten conditions begin and end a sample", 5, &|n| 100.0 + f64::from(n % 100) / 10.0);
-    run("all rules pending", 5, &|_| 300.0);
+    let changing = |n| 100.0 + f64::from(n % 100) / 10.0;
+    run(&mut rules, &mut bench, "ten conditions begin and end a sample", 5, &changing);
+    run(&mut rules, &mut bench, "all rules pending", 5, &|_| 300.0);
     say("all rules pending: what it grew by for a rule, bytes", (memory() - opened) / f64::from(RULES));
+    say("all rules pending: clean stop, s", timed(|| rules.stop().unwrap()).1);
+    let size = std::fs::metadata(bench.store.dir().unwrap().join("states")).unwrap().len();
+    #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
+    say("all rules pending: bytes a state in the file", size as f64 / f64::from(RULES));
+    drop(rules);
+    let (mut rules, spent) = timed(|| Loop::new(bench.store.clone(), contract, Time(0)).unwrap());
+    say("all rules pending: recovery, s", spent);
+    run(&mut rules, &mut bench, "all rules pending, after a restart", 5, &|_| 300.0);
 }
 
 #[test]
@@ -333,7 +336,7 @@ fn latency(figure: &str, contract: Arc<Contract>, signals: u32, rate: u32, secon
                     let of = numbers[(number % signals) as usize];
                     // Now and then a machine is beyond the limit, and then no more.
                     let round = number / signals;
-                    let hot = (number % signals).is_multiple_of((signals / 20).max(1))
+                    let hot = (number % signals).is_multiple_of((signals / 400).max(1))
                         && if signals == 1 { number.is_multiple_of(20) } else { round.is_multiple_of(2) };
                     let value = Value::F64(if hot { 100.005 } else { 50.0 });
                     if hot {
