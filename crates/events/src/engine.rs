@@ -78,14 +78,14 @@ impl Output {
     }
 }
 
-/// No source, asset or state.
-const NONE: u32 = u32::MAX;
 /// So many states are more than the nearest memory holds: then it is asked for those of the next samples at once.
 const STATES_NEAR: usize = 2_048;
 
 /// Samples whose states are asked for at once.
 const AHEAD: usize = 32;
 
+/// No source, asset or state.
+const NONE: u32 = u32::MAX;
 
 /// The hot part of a signal.
 #[derive(Debug, Clone)]

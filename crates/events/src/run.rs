@@ -399,6 +399,7 @@ pub(crate) fn known(store: &Store, contract: &Contract, clocks: &Clocks) -> Resu
         return Ok(None);
     }
     let mut context = Context::of(contract);
+    context.forget(&clocks.forgotten);
     context.load(revision, store.context_tellers(revision)?, Vec::new());
     let mut after = 0;
     loop {
@@ -409,7 +410,6 @@ pub(crate) fn known(store: &Store, contract: &Contract, clocks: &Clocks) -> Resu
     }
 }
 
-    context.forget(&clocks.forgotten);
 /// Repeats the mark of the last revision of the context, where whoever wrote it stopped before the log knew.
 fn mark_context(store: &Store, contract: &Contract, saved: &Saved) -> Result<(), StoreError> {
     let Some(site) = contract.sites.keys().next() else { return Ok(()) };

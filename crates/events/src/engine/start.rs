@@ -90,18 +90,18 @@ impl Engine {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of one state, named once, at a start")]
     pub(super) fn add(
         &mut self,
-    #[expect(clippy::too_many_arguments, reason = "the parts of one state, named once, at a start")]
         instance: InstanceId,
         name: &Name,
         rule: &Rule,
         asset: &AssetName,
         settings: &Arc<RuleSettings>,
         row: Option<KeptState>,
+        rests: &Arc<Rests>,
         now: Time,
         out: &mut Vec<Output>,
-        rests: &Arc<Rests>,
     ) {
         let Some(site) = self.contract.assets.get(asset).map(|a| a.site.clone()) else { return };
         let version = settings.version.clone();
