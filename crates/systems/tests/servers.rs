@@ -231,3 +231,35 @@ async fn an_address_of_the_environment_wins_and_a_wrong_one_is_refused() {
     let gone = attempt(&at(base), "delete", Step::Send).await;
     assert!(gone.detail.contains("no operation eam.delete any more"), "{}", gone.detail);
 }
+
+/// A system that answers four at once, and remembers how many it had at once at most.
+#[tokio::test]
+async fn no_more_requests_are_under_way_than_the_system_has_places() {
+    let (under_way, four) = (Arc::new(Mutex::new((0_u32, 0_u32))), Arc::new(tokio::sync::Barrier::new(4)));
+    let seen = under_way.clone();
+    let answer = move || {
+        let (under_way, four) = (under_way.clone(), four.clone());
+        async move {
+            {
+                let mut count = under_way.lock().unwrap();
+                count.0 += 1;
+                count.1 = count.1.max(count.0);
+            }
+            four.wait().await;
+            under_way.lock().unwrap().0 -= 1;
+            Json(json!({ "requests": [] }))
+        }
+    };
+    let base = serve(Router::new().fallback(answer)).await;
+    let connectors = Arc::new(connectors(&base, Credentials::None));
+    let asked: Vec<_> = (0..16)
+        .map(|_| {
+            let connectors = connectors.clone();
+            tokio::spawn(async move { attempt(&connectors, "fetch", Step::Send).await })
+        })
+        .collect();
+    for one in asked {
+        assert_eq!(one.await.unwrap().class, OutcomeClass::Ok);
+    }
+    assert_eq!(seen.lock().unwrap().1, 4, "the places of its `concurrent`");
+}

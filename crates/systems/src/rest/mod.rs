@@ -31,6 +31,7 @@ use andon_model::{
 use reqwest::Client;
 use session::Failure;
 use std::sync::{Mutex, PoisonError};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub(crate) use codec::prepare;
 
@@ -74,6 +75,7 @@ pub(crate) async fn send(
     };
     let (limit, most) = (system.timeout, ANSWER_MAX_BYTES);
     let attempt = session::Attempt { prepared, url, credentials: &credentials, limit, most };
+    let _place = shell.clients.place().await;
     let mut outcome = match session::exchange(&client, &attempt).await {
         Ok(answer) => codec::read(operation, request, shell.names, &answer, &credentials.secrets),
         Err(failure) => failed(failure, effect),
@@ -98,6 +100,7 @@ pub(crate) async fn read(
     let client = shell.clients.get(system, &url).map_err(|cause| not_sent(OutcomeClass::Transient, cause))?;
     let (limit, most) = (system.timeout, reads::PAGE_MAX_BYTES);
     let attempt = session::Attempt { prepared, url, credentials: &credentials, limit, most };
+    let _place = shell.clients.place().await;
     match session::exchange(&client, &attempt).await {
         Ok(answer) => reads::read(read, ask, shell.names, &answer, &credentials.secrets),
         Err(failure) => {
@@ -138,14 +141,26 @@ fn failed(failure: Failure, effect: bool) -> Outcome {
 }
 
 /// The HTTP clients of a system, made when first needed: one without and one with TLS, because only the second needs
-/// the certificates of the machine.
-#[derive(Default)]
+/// the certificates of the machine. A request needs one of its places.
 pub(crate) struct Clients {
     plain: Mutex<Option<Client>>,
     tls: Mutex<Option<Client>>,
+    /// So many requests of calls and reads together are under way at most; who waits is served in the order of asking.
+    places: Semaphore,
 }
 
 impl Clients {
+    /// None yet, with so many places.
+    pub(crate) fn new(places: u32) -> Self {
+        let places = Semaphore::new(usize::try_from(places.max(1)).unwrap_or(1));
+        Self { plain: Mutex::default(), tls: Mutex::default(), places }
+    }
+
+    /// Waits for a place; it is free again when it is dropped.
+    async fn place(&self) -> SemaphorePermit<'_> {
+        self.places.acquire().await.expect("nobody closes it")
+    }
+
     fn get(&self, system: &System, url: &reqwest::Url) -> Result<Client, String> {
         let tls = url.scheme() == "https";
         let mut place = if tls { &self.tls } else { &self.plain }.lock().unwrap_or_else(PoisonError::into_inner);
