@@ -219,7 +219,7 @@ pub(crate) struct Office {
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
     /// events, runs, tasks, calls, attempts, exceptions, quarantine, samples, last, series, gaps, sources, objects,
-    /// reads, contracts, historian, alarms
+    /// reads, contracts, historian, alarms, rules
     pub(crate) kind: String,
     /// Of samples, last and series: of this asset, in the order of time, over log and historian
     #[arg(long, value_name = "NAME")]
@@ -258,7 +258,8 @@ pub(crate) struct List {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
-    /// An id (ev_, ru_, ca_, ex_), a call's reference, a document's number, an object's name, or a sample's epoch/offset
+    /// An id (ev_, ru_, ca_, ex_), a call's reference, a document's number, an object's name, or a sample's
+    /// epoch/offset
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) instance: Where,
@@ -311,7 +312,7 @@ pub(crate) enum AlarmsCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Shelve {
-    /// So long, at most MaxTimeShelved of policies/shelving.yaml [default with --once: that]
+    /// So long, at most MaxTimeShelved of policies/shelving.yaml; as long as that with --once alone
     #[arg(long = "for", value_name = "DURATION", required_unless_present = "once")]
     pub(crate) within: Option<String>,
     /// Only until an alarm returns

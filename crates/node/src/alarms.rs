@@ -7,7 +7,7 @@ use andon_api::{
 };
 use andon_events::alarms::{AlarmRow, GateState};
 use andon_model::{
-    Entry, Mark, Name,
+    Entry, Mark, Name, Time,
     sample::{Control as Done, ControlAct, Part},
 };
 use andon_store::Store;
@@ -34,10 +34,10 @@ impl StoreBackend {
             gates.insert((&row.rule, row.asset.as_str()), row.gate);
         }
         let active = rows.iter().filter(|row| row.alarm.as_ref().is_some_and(|alarm| alarm.raised)).count();
-        counts.insert("alarms_active".to_owned(), active as u64);
+        counts.insert("alarms.active".to_owned(), active as u64);
         for gate in [GateState::Shelved, GateState::Suppressed, GateState::Disabled] {
             let of = gates.values().filter(|found| **found == gate).count();
-            counts.insert(format!("alarms_{}", gate.word()), of as u64);
+            counts.insert(format!("alarms.{}", gate.word()), of as u64);
         }
         Ok(())
     }
@@ -46,8 +46,8 @@ impl StoreBackend {
     pub(crate) fn control_alarm(&self, query: &ControlQuery, stopped: Option<&Path>) -> Result<Control, Problem> {
         let (rule, asset) = (query.rule.as_str(), query.asset.as_str());
         let Some((rule, of)) = self.contract.rules.get_key_value(rule) else {
-            let names: Vec<&str> = self.contract.rules.keys().map(Name::as_str).collect();
-            return Err(Problem::not_found(format!("there is no rule {rule:?}")).remedy(names.join(", ")));
+            let problem = Problem::not_found(format!("there is no rule {rule:?}"));
+            return Err(problem.remedy("correct the name; `andon list rules` names them all"));
         };
         let Some((asset, _)) = of.assets.get_key_value(asset) else {
             let problem = Problem::not_found(format!("the rule {rule} does not hold for an asset {asset:?}"));
@@ -67,7 +67,9 @@ impl StoreBackend {
                         problem.remedy("shelve them again later, or set MaxTimeShelved in policies/shelving.yaml")
                     );
                 }
-                ControlAct::Shelve { until: at.plus(within.unwrap_or(max)), once }
+                // Whole milliseconds, which people can read.
+                let until = Time::from_millis(at.plus(within.unwrap_or(max)).0.div_euclid(1_000_000));
+                ControlAct::Shelve { until, once }
             }
             Act::Unshelve => ControlAct::Unshelve,
             Act::Disable => ControlAct::Disable,

@@ -9,7 +9,7 @@ use andon_api::{
     objects::Read,
     types::{Source, Status},
 };
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 pub(super) fn run(args: &args::Status) -> anyhow::Result<ExitCode> {
     let target = Target::find(&args.instance)?;
@@ -48,6 +48,7 @@ fn page(status: &Status, colour: bool) -> Vec<String> {
         lines.push(format!("  {level}: {}: {}{since}", finding.subject, finding.detail));
         lines.push(format!("    next: {}", finding.remedy));
     }
+    lines.push(of_alarms(&status.counts));
     let historian = &status.historian;
     let behind = if historian.hot == 0 {
         "nothing is in the log only".to_owned()
@@ -68,6 +69,16 @@ fn page(status: &Status, colour: bool) -> Vec<String> {
         }
     }
     lines
+}
+
+/// How many alarms stand raised, and of how many rules for assets none are raised, by what keeps them.
+fn of_alarms(counts: &BTreeMap<String, u64>) -> String {
+    let count = |what: &str| counts.get(&format!("alarms.{what}")).copied().unwrap_or_default();
+    let quiet: Vec<String> = ["shelved", "suppressed", "disabled"]
+        .into_iter()
+        .filter_map(|gate| Some(count(gate)).filter(|of| *of > 0).map(|of| format!(", {of} {gate}")))
+        .collect();
+    format!("  alarms: {} active{}", count("active"), quiet.concat())
 }
 
 /// One line of a source; under it why, and what to do next, where it is not well.
@@ -205,7 +216,9 @@ mod tests {
                 source("line-3", "silent", "silent", "connected, and no sample came for 25 min", "look at it"),
             ],
             reads: vec![read("erp.orders", "ok", 12), read("eam.requests", "stale", 400)],
-            counts: std::collections::BTreeMap::new(),
+            counts: [("alarms.active", 2), ("alarms.shelved", 1), ("alarms.disabled", 0)]
+                .map(|(name, count)| (name.to_owned(), count))
+                .into(),
             historian: Historian {
                 files: 3,
                 bytes: 12_345_678,

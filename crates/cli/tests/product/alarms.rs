@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-fn project(dir: &Path) -> PathBuf {
+pub(crate) fn project(dir: &Path) -> PathBuf {
     let project = dir.join("project");
     copy_project(&example(), &project);
     fs::write(project.join("sources/platform.yaml"), "kind: http\nkeys: { a: env:ALARM_KEY }\n").unwrap();
@@ -17,7 +17,7 @@ fn project(dir: &Path) -> PathBuf {
     project
 }
 
-fn start(world: &World, project: &Path, data: &Path) -> (Running, String) {
+pub(crate) fn start(world: &World, project: &Path, data: &Path) -> (Running, String) {
     let mut command = world.command(&["run", project.to_str().unwrap(), "--data", data.to_str().unwrap()]);
     command.args(["--api", "127.0.0.1:0"]).env("ALARM_KEY", "secret");
     let running = Running::start(command);
@@ -27,7 +27,7 @@ fn start(world: &World, project: &Path, data: &Path) -> (Running, String) {
 }
 
 /// Posts temperatures: minute of an hour long ago, and value.
-fn post(api: &str, samples: &[(&str, f64)]) {
+pub(crate) fn post(api: &str, samples: &[(&str, f64)]) {
     let rows: Vec<Json> = samples
         .iter()
         .map(|(time, value)| {
@@ -141,7 +141,7 @@ fn an_alarm_is_shelved_raised_late_and_its_rule_disabled() {
     assert!(returned["data"]["reason"].as_str().unwrap().contains("disabled the rule"), "{returned}");
     let status = plant.world.run(&["status", "--json", "--data", plant.data.to_str().unwrap()]).stdout;
     let status: Json = serde_json::from_slice(&status).unwrap();
-    assert_eq!((&status["counts"]["alarms_disabled"], &status["counts"]["alarms_active"]), (&1.into(), &0.into()));
+    assert_eq!((&status["counts"]["alarms.disabled"], &status["counts"]["alarms.active"]), (&1.into(), &0.into()));
     assert!(plant.alarms("enable", &[]).0);
     wait_until("the rule is enabled", || plant.row().is_none());
     post(&api, &[("15:00", 110.0), ("16:01", 111.0)]);
