@@ -13,6 +13,7 @@ use andon_events::objects::{
     poll::{Kept, Poll, Went, kept},
 };
 use andon_model::{Name, OutcomeClass, SiteName, Time, span::Span};
+use andon_observe::metrics::ReadMeasured;
 use andon_store::StoreError;
 use andon_systems::Connectors;
 use std::{
@@ -194,6 +195,18 @@ fn remedy(class: OutcomeClass) -> &'static str {
         OutcomeClass::Limit => "let `every` of the read be longer",
         _ => "look at the system; it is asked again by itself",
     }
+}
+
+/// Reads as `/metrics` tells them.
+pub(crate) fn measured(rows: Vec<Row>) -> Vec<ReadMeasured> {
+    let one = |row: Row| ReadMeasured {
+        is_ok: row.state == "ok",
+        site: row.site.unwrap_or_default(),
+        read: row.read,
+        answered_seconds: row.age_seconds,
+        aside: row.aside,
+    };
+    rows.into_iter().map(one).collect()
 }
 
 /// What is wrong with reads.

@@ -21,8 +21,25 @@ pub struct Measured<'a> {
     pub historian: [(&'static str, u64); 4],
     /// Connections that stand, by listener.
     pub listeners: &'a [(String, u64)],
+    /// Reads of systems, and how they stand.
+    pub reads: &'a [ReadMeasured],
     /// The present time.
     pub now: Time,
+}
+
+/// How a read of a system stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadMeasured {
+    /// `erp.orders`.
+    pub read: String,
+    /// The site it asks for; empty where it asks for all at once.
+    pub site: String,
+    /// Whether its last request was answered, and is not too old.
+    pub is_ok: bool,
+    /// How long ago it was answered whole; `None`: never.
+    pub answered_seconds: Option<u64>,
+    /// Items that its last poll set aside.
+    pub aside: u64,
 }
 
 /// The metrics of an instance: rows by kind and state, the terms of every seam, the log's ends, sources, historian.
@@ -64,6 +81,7 @@ pub fn metrics(measured: &Measured<'_>) -> String {
     let _ = writeln!(out, "andon_ready {}", u8::from(ready));
     sources(&mut out, measured);
     listeners(&mut out, measured);
+    reads(&mut out, measured);
     for (name, count) in measured.historian {
         let about = match name {
             "files" => "Files of samples in the historian.",
@@ -82,6 +100,28 @@ fn listeners(out: &mut String, measured: &Measured<'_>) {
     out.push_str("# TYPE andon_listener_connections gauge\n");
     for (name, connections) in measured.listeners {
         let _ = writeln!(out, "andon_listener_connections{{listener=\"{}\"}} {connections}", label(name));
+    }
+}
+
+/// How each read stands, how long ago it was answered, and what it set aside.
+fn reads(out: &mut String, measured: &Measured<'_>) {
+    if measured.reads.is_empty() {
+        return;
+    }
+    let ok: fn(&ReadMeasured) -> Option<u64> = |of| Some(u64::from(of.is_ok));
+    let answered: fn(&ReadMeasured) -> Option<u64> = |of| of.answered_seconds;
+    let aside: fn(&ReadMeasured) -> Option<u64> = |of| Some(of.aside);
+    for (name, about, value) in [
+        ("ok", "Whether the last request of a read was answered, and is not too old.", ok),
+        ("answered_seconds", "Seconds since a read was answered whole.", answered),
+        ("aside_items", "Items that the last poll of a read set aside.", aside),
+    ] {
+        let _ = writeln!(out, "# HELP andon_read_{name} {about}\n# TYPE andon_read_{name} gauge");
+        for of in measured.reads {
+            let Some(value) = value(of) else { continue };
+            let (read, site) = (label(&of.read), label(&of.site));
+            let _ = writeln!(out, "andon_read_{name}{{read=\"{read}\",site=\"{site}\"}} {value}");
+        }
     }
 }
 
@@ -150,9 +190,17 @@ mod tests {
             sources: &[heard],
             historian: [("files", 1), ("bytes", 2), ("samples", 3), ("lag_seconds", 4)],
             listeners: &[("floor".to_owned(), 5)],
+            reads: &[ReadMeasured {
+                read: "erp.orders".to_owned(),
+                site: "hamburg".to_owned(),
+                is_ok: true,
+                answered_seconds: Some(12),
+                aside: 3,
+            }],
             now: Time(61_000_000_000),
         });
         assert!(text.contains("andon_listener_connections{listener=\"floor\"} 5\n"));
+        assert!(text.contains("andon_read_answered_seconds{read=\"erp.orders\",site=\"hamburg\"} 12\n"));
         assert!(text.contains("andon_source_heard_seconds{source=\"machines\"} 61\n"));
         assert!(text.contains("{source=\"machines\",state=\"silent\",reason=\"silent\"} 1\n"));
         assert!(text.contains("andon_historian_lag_seconds 4\n"));
