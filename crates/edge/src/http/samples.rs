@@ -7,7 +7,7 @@ use super::{
     keys,
     reader::{self, Place, Raw},
     repeat::{Begin, Ticket},
-    table::Collector,
+    table::{Collector, GivenNumbers},
 };
 use crate::{duplicates::Duplicates, mapping::Read, mqtt::Ended};
 use andon_model::{
@@ -15,7 +15,10 @@ use andon_model::{
     sample::{Batch, Counts, Part},
 };
 use andon_store::StoreError;
-use std::sync::{Arc, MutexGuard, PoisonError, mpsc::sync_channel};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, MutexGuard, PoisonError, mpsc::sync_channel},
+};
 
 /// The window of duplicates of a source whose posts become durable side by side.
 pub(super) struct Window {
@@ -87,11 +90,35 @@ impl HttpIngest {
         Ok(Some(keys::verify(signature, head, sent, now, &self.env)??))
     }
 
-    /// The samples of a body by site, or every problem in it. Nothing is held meanwhile.
+    /// The samples of a body by site, or every problem in it. Nothing is held meanwhile. A body with signals that have
+    /// no number yet is read twice: what is refused gives none, and all of them become durable together.
     fn read(&self, form: Form, head: &Head<'_>, body: &[u8], now: Time) -> Result<Vec<Bundle>, Stop> {
+        let (mut new, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut known = |asset: &AssetName, signal: &SignalName| {
+            let number = self.store.known_number(asset, signal);
+            if number.is_none() && seen.insert((asset.clone(), signal.clone())) {
+                new.push((asset.clone(), signal.clone()));
+            }
+            Ok(number)
+        };
+        let bundles = self.read_by(form, head, body, now, &mut known)?;
+        if new.is_empty() {
+            return Ok(bundles);
+        }
+        self.store.numbers(&new)?;
+        self.read_by(form, head, body, now, &mut |asset, signal| self.store.signal(asset, signal).map(Some))
+    }
+
+    fn read_by(
+        &self,
+        form: Form,
+        head: &Head<'_>,
+        body: &[u8],
+        now: Time,
+        numbers: &mut GivenNumbers<'_>,
+    ) -> Result<Vec<Bundle>, Stop> {
         let text = reader::text(body)?;
-        let mut numbers = |asset: &AssetName, signal: &SignalName| self.store.signal(asset, signal);
-        let mut all = Collector::new(&self.table, &self.source, &mut numbers, now);
+        let mut all = Collector::new(&self.table, &self.source, numbers, now);
         match form {
             Form::Json => reader::elements(text, "sample", &mut |place, raw| all.take(place, raw))?,
             Form::Lines => {

@@ -6,7 +6,7 @@ use super::{
     time,
 };
 use crate::{
-    mapping::{Numbers, Read},
+    mapping::Read,
     payload::Leaf,
     problem::quote,
     value::{self, Wrong},
@@ -102,11 +102,17 @@ pub(super) fn object_of(contract: &Contract, kind: &str, subject: &str) -> Optio
     Some(ObjectName::parse(subject).filter(fits))
 }
 
+/// The number of a signal; `None`: it has none yet, and the samples will be read again.
+pub(super) type GivenNumbers<'a> = dyn FnMut(&AssetName, &SignalName) -> Result<Option<SignalNo>, StoreError> + 'a;
+
+/// Stands in a sample that is only looked at.
+const NO_NUMBER: SignalNo = SignalNo(u32::MAX);
+
 /// Collects the samples of one body, or what is wrong with it.
 pub(super) struct Collector<'t, 'n> {
     table: &'t Table,
     source: &'t Source,
-    numbers: &'t mut Numbers<'n>,
+    numbers: &'t mut GivenNumbers<'n>,
     received: Time,
     /// Conversions of this body by class, signal and the unit that a sample has; `None`: it cannot be converted.
     units: AHashMap<(usize, usize, String), Result<Option<Conversion>, String>>,
@@ -122,7 +128,7 @@ pub(super) struct Collector<'t, 'n> {
 
 impl<'t, 'n> Collector<'t, 'n> {
     /// For a body that was received now.
-    pub(super) fn new(table: &'t Table, source: &'t Source, numbers: &'t mut Numbers<'n>, now: Time) -> Self {
+    pub(super) fn new(table: &'t Table, source: &'t Source, numbers: &'t mut GivenNumbers<'n>, now: Time) -> Self {
         Self {
             parts: table.sites.iter().map(|_| Vec::new()).collect(),
             table,
@@ -240,8 +246,10 @@ impl<'t, 'n> Collector<'t, 'n> {
         let number = if let Some(number) = slot.get() {
             *number
         } else {
-            let number = (self.numbers)(&known.name, &signal.name)?;
-            *slot.get_or_init(|| number)
+            match (self.numbers)(&known.name, &signal.name)? {
+                Some(number) => *slot.get_or_init(|| number),
+                None => NO_NUMBER,
+            }
         };
         let quality = value::doubted(quality, &value, signal.range, moment.doubtful);
         let (time, origin) = (moment.time, moment.origin);

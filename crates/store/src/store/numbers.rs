@@ -9,13 +9,17 @@ use std::sync::PoisonError;
 const NUMBERS_AT_ONCE: usize = 10_000;
 
 impl Store {
+    /// The number of a signal that has one.
+    pub fn known_number(&self, asset: &AssetName, signal: &SignalName) -> Option<SignalNo> {
+        let known = self.0.signals.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(asset).and_then(|of| of.get(signal)).copied()
+    }
+
     /// The number of a signal; given once, durable before it is returned.
     pub fn signal(&self, asset: &AssetName, signal: &SignalName) -> Result<SignalNo, StoreError> {
-        let known = self.0.signals.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = known.get(asset).and_then(|of| of.get(signal)) {
-            return Ok(*number);
+        if let Some(number) = self.known_number(asset, signal) {
+            return Ok(number);
         }
-        drop(known);
         let numbers = self.numbers(&[(asset.clone(), signal.clone())])?;
         Ok(*numbers.first().expect("one signal has one number"))
     }
