@@ -38,6 +38,8 @@ pub enum Kind {
     Historian,
     /// Alarms that stand, and rules whose alarms are shelved, suppressed or not looked for.
     Alarms,
+    /// What rules cost, and the sum of each class.
+    Rules,
 }
 
 /// A row of the table of kinds.
@@ -54,7 +56,7 @@ pub struct Listed {
 }
 
 /// All kinds.
-pub const KINDS: [Listed; 16] = [
+pub const KINDS: [Listed; 17] = [
     Listed { kind: Kind::Events, word: "events", schema: "Event", about: "Canonical events as CloudEvents." },
     Listed {
         kind: Kind::Confirmations,
@@ -135,6 +137,12 @@ pub const KINDS: [Listed; 16] = [
         word: "alarms",
         schema: "Alarm",
         about: "Alarms that stand, and rules whose alarms are shelved, suppressed or not looked for.",
+    },
+    Listed {
+        kind: Kind::Rules,
+        word: "rules",
+        schema: "RuleCost",
+        about: "What each rule costs, the dearest first, and behind them the sum of each class.",
     },
 ];
 

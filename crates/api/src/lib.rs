@@ -18,6 +18,7 @@
 
 pub mod alarms;
 pub mod backend;
+pub mod cost;
 pub mod kind;
 pub mod objects;
 pub mod oee;

@@ -1,7 +1,7 @@
 //! The `OpenAPI` document, made from the types and the table of kinds.
 
 use crate::{
-    alarms, backend,
+    alarms, backend, cost,
     kind::{KINDS, Kind},
     objects, oee, openapi_posts, posts, problem, samples, types, why,
 };
@@ -43,6 +43,7 @@ use utoipa::OpenApi;
         objects::Read,
         alarms::Alarm,
         alarms::Control,
+        cost::RuleCost,
         samples::SamplePage,
         samples::Last,
         samples::LastPage,

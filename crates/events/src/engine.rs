@@ -10,11 +10,13 @@ mod away;
 mod foresee;
 mod keep;
 mod knowing;
+mod meter;
 mod start;
 mod ticks;
 mod timers;
 
 pub(crate) use keep::Stood;
+pub use meter::{Clock as MeterClock, Cost, Costs};
 
 use crate::{
     birth,
@@ -162,6 +164,9 @@ pub struct Engine {
     corrections: VecDeque<Correction>,
     /// Whether any state has conditions.
     guarded: bool,
+    meter: meter::Meter,
+    /// The clock, while a batch is read that is timed.
+    timing: Option<MeterClock>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -243,6 +248,7 @@ impl Engine {
         let source = self.source(&batch.part.source);
         let mut goes = self.going(source, moment);
         let before = self.work;
+        self.timing = self.meter.begin(batch.part.entries.len());
         let skip = if batch.first >= self.position {
             0
         } else if batch.first.epoch == self.position.epoch {
@@ -345,7 +351,11 @@ impl Engine {
                 armed = true;
             }
             let known = Known { context: &self.context, utc: sample.received };
+            let began = self.timing.map(|clock| (clock, clock()));
             armed |= slot.sample(*input, at, sample, late, known, &mut self.changes);
+            if let Some((clock, began)) = began {
+                self.meter.add(*index, clock, began);
+            }
             if !self.changes.is_empty() || slot.take_moved() {
                 armed |= birth_all(&self.contract, slot, &mut self.changes, known, now, out);
                 if !slot.touched {

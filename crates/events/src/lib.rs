@@ -26,6 +26,7 @@ mod birth;
 pub mod clock;
 pub mod context;
 pub mod corrections;
+pub mod cost;
 pub mod diagram;
 pub mod engine;
 pub mod evidence;

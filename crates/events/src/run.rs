@@ -2,7 +2,7 @@
 
 use crate::{
     context::Context,
-    engine::{Counts, Engine, Moment, Output},
+    engine::{Costs, Counts, Engine, MeterClock, Moment, Output},
     rotation::Rotation,
     states::{Clocks, Saved},
 };
@@ -177,6 +177,16 @@ impl Loop {
             Err(error) if error.is_full() => self.write_states(),
             outcome => outcome,
         }
+    }
+
+    /// Measures from here on what rules cost, by this clock.
+    pub fn measure(&mut self, clock: MeterClock) {
+        self.engine.measure(clock);
+    }
+
+    /// What rules cost so far; `None` where nobody measures.
+    pub fn costs(&self) -> Option<Costs> {
+        self.engine.costs()
     }
 
     /// The place up to which the log was read.

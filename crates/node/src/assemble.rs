@@ -27,8 +27,11 @@ use andon_edge::{
     shdr::start_shdr,
     subscriber::{Hubs, start_subscriber},
 };
-use andon_events::objects::{Given, Objects};
-use andon_model::{Name, Position};
+use andon_events::{
+    engine::Costs,
+    objects::{Given, Objects},
+};
+use andon_model::{Name, Position, span::Span};
 use andon_observe::health::Live;
 use andon_store::{
     Store, StoreError,
@@ -48,6 +51,9 @@ use tokio_util::sync::CancellationToken;
 const SHELL_THREADS: usize = 2;
 /// How long a clean stop waits for the answers of attempts under way; what has not come by then is unknown.
 const ANSWERS_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// So often the loop of rules adds up what they cost.
+const COSTS_EVERY: Span = Span::from_secs(1);
 
 /// What an instance is started with.
 #[derive(Debug, Clone)]
@@ -149,6 +155,8 @@ struct Shared {
     parts: Mutex<Vec<Part>>,
     /// How far the rules had come after their last step; to look at it holds no step up.
     rules: Arc<Mutex<RulesRead>>,
+    /// What they cost, as it was looked at last.
+    costs: Arc<Mutex<Option<Costs>>>,
     watch: Arc<Mutex<Watch>>,
     objects: Objects,
     standing: Standing,
@@ -190,6 +198,7 @@ impl Node {
         let shared = Arc::new(Shared {
             store: store.clone(),
             rules: Arc::new(Mutex::new(RulesRead::of(&loop_of_rules))),
+            costs: Arc::default(),
             posts: Posts::new(&contract, &store, &env()).map_err(on_store)?,
             parts: Mutex::default(),
             watch: Arc::new(Mutex::new(Watch::new(clock::now()))),
@@ -219,7 +228,7 @@ impl Node {
         shared.add(Part::Worker(keeper));
         let _ = shared.seal_now.set(seal_now);
         shared.add(Part::Worker(watch(&store, shared.watch.clone())?));
-        shared.add(Part::Worker(rules(&store, loop_of_rules, shared.rules.clone())?));
+        shared.add(Part::Worker(rules(&store, loop_of_rules, &shared)?));
         andon_edge::replay::recover(&store).map_err(on_store)?;
         for (source, settings) in &contract.sources {
             let start = match &settings.kind {
@@ -324,6 +333,10 @@ impl Running for Shared {
         Some((counts.evaluated, counts.late, andon_events::run::waiting(&self.store, position).ok()?))
     }
 
+    fn costs(&self) -> Option<Costs> {
+        lock(&self.costs).clone()
+    }
+
     fn live(&self) -> Result<Live, StoreError> {
         lock(&self.watch).live(&self.store)
     }
@@ -405,7 +418,10 @@ fn watch(store: &Store, watch: Arc<Mutex<Watch>>) -> Result<Worker, StartError> 
 }
 
 /// Layer 2: reads the log, commits events.
-fn rules(store: &Store, rules: andon_events::run::Loop, read: Arc<Mutex<RulesRead>>) -> Result<Worker, StartError> {
+fn rules(store: &Store, mut rules: andon_events::run::Loop, shared: &Shared) -> Result<Worker, StartError> {
+    rules.measure(clock::monotonic);
+    let (read, costs) = (shared.rules.clone(), shared.costs.clone());
+    let mut looked = None;
     let rules = Arc::new(Mutex::new(rules));
     let ending = rules.clone();
     Worker::start(
@@ -415,6 +431,11 @@ fn rules(store: &Store, rules: andon_events::run::Loop, read: Arc<Mutex<RulesRea
             let mut rules = lock(&rules);
             let progress = rules.step(clock::now(), clock::monotonic())?;
             *lock(&read) = RulesRead::of(&rules);
+            let now = clock::monotonic();
+            if looked.is_none_or(|looked: Span| now.nanos().saturating_sub(looked.nanos()) >= COSTS_EVERY.nanos()) {
+                looked = Some(now);
+                *lock(&costs) = rules.costs();
+            }
             Ok(match progress {
                 andon_events::run::Progress::Worked => Turn::Worked,
                 andon_events::run::Progress::Idle { until } => Turn::Idle(until),

@@ -28,7 +28,7 @@ use andon_observe::{
     metrics::{Measured, metrics},
     seams,
 };
-use andon_events::objects::Objects;
+use andon_events::{engine::Costs, objects::Objects};
 use andon_store::{ObjectName, Store, StoreError, rows::ExceptionKind};
 use serde_json::{Value as Json, json};
 use std::{
@@ -46,6 +46,8 @@ pub(crate) trait Running: Send + Sync + 'static {
     fn waiting_for(&self) -> Vec<String>;
     /// Samples that rules evaluated, that came late for them, and that wait.
     fn rules(&self) -> Option<(u64, u64, u64)>;
+    /// What rules cost since the start.
+    fn costs(&self) -> Option<Costs>;
     /// What happened lately, beside what rows say.
     fn live(&self) -> Result<Live, StoreError>;
     /// Connections that stand, by listener.
@@ -121,6 +123,11 @@ impl StoreBackend {
     /// How the reads of a running instance stand; `None`: it is stopped.
     pub(crate) fn standing(&self) -> Option<BTreeMap<String, Stand>> {
         self.running.as_ref().map(|running| running.reads())
+    }
+
+    /// What rules cost, where they run.
+    pub(crate) fn costs(&self) -> Option<Costs> {
+        self.running.as_ref()?.costs()
     }
 
     /// Only an instance at work changes anything.
@@ -233,6 +240,7 @@ impl Backend for StoreBackend {
     fn list(&self, kind: Kind, query: &Query) -> Result<Page, Problem> {
         let page = match kind {
             Kind::Alarms => return self.alarms(query),
+            Kind::Rules => return self.rule_costs(query),
             Kind::Samples => return page::samples(&self.store, query).map_err(|e| fault(&e)),
             Kind::Objects => return self.list_objects(query).map_err(|e| listed(&e)),
             Kind::Reads => {

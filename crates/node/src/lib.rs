@@ -21,6 +21,7 @@ pub mod assemble;
 pub mod backend;
 mod calls;
 pub mod clock;
+mod cost;
 mod drive;
 pub mod given;
 mod history;

@@ -1,6 +1,6 @@
 //! What a start makes of the states it finds and the rules as they are now.
 
-use super::{Counts, Engine, NONE, Output, Wakes};
+use super::{Counts, Engine, NONE, Output, Wakes, meter::Meter};
 use crate::{
     birth::{self, Dress},
     clock::PlantClock,
@@ -91,6 +91,8 @@ impl Engine {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one state, named once, at a start")]
+            meter: Meter::default(),
+            timing: None,
     pub(super) fn add(
         &mut self,
         instance: InstanceId,

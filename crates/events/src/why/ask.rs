@@ -2,7 +2,7 @@
 
 use super::{
     Finding, Look, Reason, around,
-    replay::{Of, Replayed},
+    replay::{self, Of, Replayed},
     story::{Story, story},
 };
 use crate::{run, saw::delays_of, states::Clocks};
@@ -73,7 +73,11 @@ pub fn why_not(
         signals: Vec::new(),
         findings: Vec::new(),
     };
-    let force = in_force(store, contract, at)?;
+    // What persons did and what was told has the time of a clock on the wall: when the newest sample had come.
+    let signal = contract.rules.get(rule).map(|of| &of.signal);
+    let received = signal.map(|signal| replay::newest(store, asset, signal, at)).transpose()?.flatten();
+    let utc = received.map_or(at, |stored| stored.received.max(at));
+    let force = in_force(store, contract, utc)?;
     let contract = &force.contract;
     answer.contract.clone_from(&contract.revision);
     let site = contract.assets.get(asset).map(|asset| asset.site.clone());
@@ -88,9 +92,9 @@ pub fn why_not(
     // A condition may read what the machine reads; each number is one input of the rule.
     signals.extend(settings.guard.signals());
     answer.signals = signals.iter().map(|signal| format!("{asset}/{signal}")).collect();
-    let story = story(store, &site, rule, asset, at)?;
+    let story = story(store, &site, rule, asset, (at, utc))?;
     answer.findings = around::gate(&story);
-    let of = Of { store, contract, rule, asset, site: &site, signals: &signals, at };
+    let of = Of { store, contract, rule, asset, site: &site, signals: &signals, at, utc };
     if let Some((replayed, findings)) = settled(&of, &settings, &story)? {
         answer.from = Some(replayed.from);
         answer.samples = replayed.samples.iter().map(Vec::len).sum();
@@ -117,8 +121,7 @@ fn settled(of: &Of, settings: &RuleSettings, story: &Story) -> Result<Option<(Re
         // After its last return nothing stood.
         let earliest = story.returned.as_ref().filter(|_| settings_forget(settings)).map(|event| event.time);
         let from = of.at.minus(back_span).max(earliest.unwrap_or(Time::MIN));
-        let utc = |received: Time| received.max(of.at);
-        let context = context(of, utc(Time::MIN))?;
+        let context = context(of, of.utc)?;
         let Some(mut replayed) = of.replay(from, context)? else { return Ok(None) };
         pass(of, &mut replayed);
         let findings = findings(of, settings, &replayed);

@@ -39,6 +39,8 @@ pub(super) struct Of<'a> {
     /// What its machine and its conditions read; the first is the signal it stands on.
     pub(super) signals: &'a [SignalName],
     pub(super) at: Time,
+    /// The same by receive time.
+    pub(super) utc: Time,
 }
 
 /// A sample that was skipped, since a newer one had come before.
@@ -107,7 +109,7 @@ impl Of<'_> {
             cut |= self.page(signal, (from, self.at.plus(Span::from_nanos(1))), SAMPLES_MAX, &mut |stored| {
                 all.push(raw(number, stored));
             })?;
-            if let Some(before) = self.before(signal, from)? {
+            if let Some(before) = before(self.store, (self.asset, signal), from, &|stored| stored.quality.is_good())? {
                 all.insert(known, raw(number, before));
             }
         }
@@ -125,43 +127,14 @@ impl Of<'_> {
         Ok(Found { all, next, cut })
     }
 
-    /// Reads a stretch of a signal; says whether there is more than the most.
     fn page(
         &self,
         signal: &SignalName,
-        (from, to): (Time, Time),
+        stretch: (Time, Time),
         most: usize,
         take: &mut dyn FnMut(Stored),
     ) -> Result<bool, StoreError> {
-        let mut after = None;
-        let mut left = most;
-        loop {
-            let (asset, signal) = (self.asset.clone(), signal.clone());
-            let range = Range { asset, signal, from, to, after, limit: PAGE.min(left) };
-            let (found, more) = self.store.range(&range)?;
-            left = left.saturating_sub(found.len());
-            after = found.last().map(|last| (last.time, last.position));
-            found.into_iter().for_each(&mut *take);
-            if !more || left == 0 {
-                return Ok(more);
-            }
-        }
-    }
-
-    /// The newest good sample of a signal before a time.
-    fn before(&self, signal: &SignalName, from: Time) -> Result<Option<Stored>, StoreError> {
-        for back in BACK {
-            let mut newest = None;
-            self.page(signal, (from.minus(back), from), SAMPLES_MAX, &mut |stored| {
-                if stored.quality.is_good() {
-                    newest = Some(stored);
-                }
-            })?;
-            if newest.is_some() {
-                return Ok(newest);
-            }
-        }
-        Ok(None)
+        page(self.store, (self.asset, signal), stretch, most, take)
     }
 
     /// By signal those that count, and those that came late.
@@ -261,6 +234,60 @@ impl Of<'_> {
         let named = of.and_then(|asset| asset.addresses.keys().next());
         let any = || self.contract.sources.keys().next();
         named.or_else(any).cloned().unwrap_or_else(|| Name::new("historian").expect("it is a name"))
+    }
+}
+
+/// The newest sample of a signal up to a time, be it good or not.
+pub(super) fn newest(
+    store: &Store,
+    asset: &AssetName,
+    signal: &SignalName,
+    at: Time,
+) -> Result<Option<Stored>, StoreError> {
+    before(store, (asset, signal), at.plus(Span::from_nanos(1)), &|_| true)
+}
+
+/// The newest sample of a signal before a time that is wanted.
+fn before(
+    store: &Store,
+    of: (&AssetName, &SignalName),
+    from: Time,
+    wanted: &dyn Fn(&Stored) -> bool,
+) -> Result<Option<Stored>, StoreError> {
+    for back in BACK {
+        let mut newest = None;
+        page(store, of, (from.minus(back), from), SAMPLES_MAX, &mut |stored| {
+            if wanted(&stored) {
+                newest = Some(stored);
+            }
+        })?;
+        if newest.is_some() {
+            return Ok(newest);
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a stretch of a signal; says whether there is more than the most.
+fn page(
+    store: &Store,
+    (asset, signal): (&AssetName, &SignalName),
+    (from, to): (Time, Time),
+    most: usize,
+    take: &mut dyn FnMut(Stored),
+) -> Result<bool, StoreError> {
+    let mut after = None;
+    let mut left = most;
+    loop {
+        let (asset, signal) = (asset.clone(), signal.clone());
+        let range = Range { asset, signal, from, to, after, limit: PAGE.min(left) };
+        let (found, more) = store.range(&range)?;
+        left = left.saturating_sub(found.len());
+        after = found.last().map(|last| (last.time, last.position));
+        found.into_iter().for_each(&mut *take);
+        if !more || left == 0 {
+            return Ok(more);
+        }
     }
 }
 

@@ -24,13 +24,13 @@ pub(super) struct Story {
     pub(super) disabled: Option<Event>,
 }
 
-/// Reads them.
+/// Reads them, up to a time in plant time and by receive time.
 pub(super) fn story(
     store: &Store,
     site: &SiteName,
     rule: &Name,
     asset: &AssetName,
-    at: Time,
+    (at, utc): (Time, Time),
 ) -> Result<Story, StoreError> {
     let mut story = Story::default();
     let mut ended: BTreeSet<EventId> = BTreeSet::new();
@@ -61,12 +61,12 @@ pub(super) fn story(
     let (mut shelving, mut disabling) = (false, false);
     let mut of_control = of_rule;
     of_control.push(("type".to_owned(), "asset.alarm.control".to_owned()));
-    each(store, of_control, at, |event| {
+    each(store, of_control, utc, |event| {
         match word(&event, "change").as_str() {
             "shelved" if !shelving => {
                 shelving = true;
                 let until = event.data.get("until").and_then(Json::as_str).and_then(|text| Time::parse(text).ok());
-                story.shelved = Some(event).filter(|_| until.is_none_or(|until| until > at));
+                story.shelved = Some(event).filter(|_| until.is_none_or(|until| until > utc));
             }
             "unshelved" => shelving = true,
             "disabled" if !disabling => {

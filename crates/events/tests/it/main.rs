@@ -9,6 +9,8 @@ mod context;
 #[cfg(test)]
 mod context_random;
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod counter;
 #[cfg(test)]
 mod deviation;
@@ -53,6 +55,6 @@ mod state;
 #[cfg(test)]
 mod table;
 #[cfg(test)]
-mod window;
-#[cfg(test)]
 mod why;
+#[cfg(test)]
+mod window;

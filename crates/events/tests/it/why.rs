@@ -133,8 +133,8 @@ fn samples_that_decide_nothing() {
         "0 90; 5 130!",
         6,
         &[
-            "bad-quality: the newest sample of m/t, at 00:05Z, is bad and decides nothing; the last good value was 90 at \
-         00:00Z",
+            "bad-quality: the newest sample of m/t, at 00:05Z, is bad and decides nothing; the last good value was 90 \
+             at 00:00Z",
             "not-beyond: t was 90 mm/s",
         ],
     );
@@ -163,8 +163,8 @@ fn samples_that_decide_nothing() {
         600,
         &[
             "disconnected: the source plc is away: its clock stands at 00:05Z, and so do all delays",
-            "delay-runs: t 130 mm/s was above High 100 mm/s since 00:05Z; OnDelay 10 s had not passed: it would have fired \
-         at 00:15Z, but the clock of its source had not passed that",
+            "delay-runs: t 130 mm/s was above High 100 mm/s since 00:05Z; OnDelay 10 s had not passed: it would have \
+             fired at 00:15Z, but the clock of its source had not passed that",
         ],
     );
 }
@@ -336,10 +336,8 @@ fn silences() {
         &contract,
         "0 90; 5 91",
         20,
-        &[
-            "delay-runs: t was heard at 00:05Z (receive time), its newest time is 00:05Z; silent for 1 min it would have \
-         fired at 01:05Z",
-        ],
+        &["delay-runs: t was heard at 00:05Z (receive time), its newest time is 00:05Z; silent for 1 min it would \
+             have fired at 01:05Z"],
     );
     check(&contract, "5 91; tick 70 @ 70", 80, &["fired: it had fired: activated"]);
     check(&contract, "5 91r", 20, &["no-sample: t was never heard"]);
