@@ -412,7 +412,9 @@ impl Engine {
         let of = |index: &&u32| self.states.get(**index as usize).is_some_and(|slot| slot.identity.rule == done.rule);
         let Some(index) = states.iter().find(of).copied() else { return };
         let Some(slot) = self.states.get_mut(index as usize).filter(|slot| at >= slot.position) else { return };
-        slot.control(at, done, &mut self.changes);
+        let clocks = self.assets.get(slot.asset as usize).map_or(&[][..], |asset| &asset.clocks);
+        let clock = clocks.iter().find(|of| of.source == slot.source).map_or(Time::MIN, |of| of.clock.newest());
+        slot.control(at, clock, done, &mut self.changes);
         self.touch(index);
         self.bear(index, now, out);
         self.arm(index);

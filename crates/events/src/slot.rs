@@ -354,8 +354,8 @@ impl Slot {
         }
     }
 
-    /// A person did something to its alarms.
-    pub(crate) fn control(&mut self, at: Position, done: &Control, out: &mut Vec<Change>) {
+    /// A person did something to its alarms; `clock` is where the clock of its source stands.
+    pub(crate) fn control(&mut self, at: Position, clock: Time, done: &Control, out: &mut Vec<Change>) {
         let gate = self.gate.get_or_insert_default();
         gate.act(&self.identity, at, done, out);
         match done.act {
@@ -369,7 +369,7 @@ impl Slot {
                 let why = format!("{} disabled the rule {rule} for {asset} ({})", done.actor, done.reason);
                 let mut state = self.machine.state();
                 self.machine = Machine::new(&self.settings.kind);
-                self.with_bench(out, |_, bench| state.removed(at, &why, bench));
+                self.with_bench(out, |_, bench| state.removed(at, clock, &why, bench));
             }
             ControlAct::Enable => self.machine = Machine::new(&self.settings.kind),
         }

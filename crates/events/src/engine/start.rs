@@ -44,6 +44,10 @@ impl Engine {
         for asset in contract.rules.values().flat_map(|rule| rule.assets.keys()) {
             engine.asset(asset);
         }
+        // What a rule that is gone left ends where its clock stands.
+        for (_, asset) in rows.keys() {
+            engine.asset(asset);
+        }
         engine.take_clocks(&saved.clocks);
         for (name, rule) in &contract.rules {
             for (asset, settings) in &rule.assets {
@@ -143,7 +147,7 @@ impl Engine {
             let clocks = self.assets.get(slot.asset as usize).map_or(&[][..], |asset| &asset.clocks);
             let clock = clocks.iter().find(|of| of.source == slot.source).map_or(Time::MIN, |of| of.clock.newest());
             slot.with_bench(&mut self.changes, |machine, bench| {
-                machine.after_edit(at, now, &reason, bench);
+                machine.after_edit(at, (now, clock), &reason, bench);
                 machine.edited_at(clock);
             });
             slot.edited(now, Known { context: &self.context, utc: Time::MIN }, &mut self.changes);
@@ -182,14 +186,15 @@ impl Engine {
         now: Time,
         out: &mut Vec<Output>,
     ) {
-        let SavedState { inputs, site, unit, mut state, gate, waiting, .. } = saved;
+        let SavedState { inputs, site, unit, source, mut state, gate, waiting, .. } = saved;
         let identity =
             Identity { instance, rule: row.rule.clone(), version: row.version.clone(), asset: row.asset.clone() };
         let dress = Dress::new(&site, &row.asset, &inputs, &unit);
         let mut changes = Vec::new();
         let mut bench = Bench { identity: &identity, signals: &dress.signals, holds: true, out: &mut changes };
         let why = format!("the rule {} {what}", row.rule);
-        state.removed(row.position, &why, &mut bench);
+        let clock = source.map_or(Time::MIN, |source| self.clock_of(&row.asset, &source));
+        state.removed(row.position, clock, &why, &mut bench);
         if let Some(mut gate) = gate {
             gate.pass(&identity, dress.signal(), &|| "of the rule as it was".to_owned(), &mut changes, 0);
             if what == REMOVED {
@@ -204,6 +209,14 @@ impl Engine {
             let context = known.refs(&row.asset, dressed.0.time, &Guard::default()).data;
             out.push(birth::bear(&self.contract, &identity, dressed, context, now));
         }
+    }
+
+    /// Where the clock of an asset for a source stands; before all where there is none.
+    fn clock_of(&self, asset: &AssetName, source: &Name) -> Time {
+        let asset = self.by_name.get(asset).and_then(|index| self.assets.get(*index as usize));
+        let mut clocks = asset.map_or(&[][..], |asset| &asset.clocks).iter();
+        let is_its = |of: u32| self.sources.get(of as usize).is_some_and(|known| known.name == *source);
+        clocks.find(|of| is_its(of.source)).map_or(Time::MIN, |of| of.clock.newest())
     }
 
     fn take_clocks(&mut self, clocks: &Clocks) {

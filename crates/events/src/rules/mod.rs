@@ -483,8 +483,9 @@ impl Machine {
         }
     }
 
-    /// Ends an active alarm that these settings no longer hold; `now` is the present moment.
-    pub fn after_edit(&mut self, at: Position, now: Time, reason: &str, bench: &mut Bench) {
+    /// Ends an active alarm that these settings no longer hold; `now` is the present moment, `clock` where the clock of
+    /// its source stands.
+    pub fn after_edit(&mut self, at: Position, (now, clock): (Time, Time), reason: &str, bench: &mut Bench) {
         match self {
             Self::Limit(settings, state) => state.after_edit(settings, at, reason, bench),
             Self::Deviation(settings, state) => state.after_edit(settings, at, reason, bench),
@@ -493,7 +494,7 @@ impl Machine {
             Self::Stale(settings, state) => state.after_edit(settings, at, now, reason, bench),
             Self::Spc(settings, state) => state.after_edit(settings, at, reason, bench),
             Self::Spectrum(settings, state) => state.after_edit(settings, at, reason, bench),
-            Self::State(settings, state) => state.after_edit(settings, at, reason, bench),
+            Self::State(settings, state) => state.after_edit(settings, at, clock, reason, bench),
             Self::Table(settings, state) => state.after_edit(settings, at, reason, bench),
             // What is pending is told by the new settings, or by its timer.
             Self::Counter(..) => {}
@@ -502,8 +503,8 @@ impl Machine {
 }
 
 impl State {
-    /// Ends an active alarm whose rule is gone.
-    pub fn removed(&mut self, at: Position, reason: &str, bench: &mut Bench) {
+    /// Ends an active alarm whose rule is gone; `clock` is where the clock of its source stands.
+    pub fn removed(&mut self, at: Position, clock: Time, reason: &str, bench: &mut Bench) {
         match self {
             Self::Limit(state) => state.end(at, reason, bench),
             Self::Deviation(state) => state.end(at, reason, bench),
@@ -512,7 +513,7 @@ impl State {
             Self::Stale(state) => state.end(at, reason, bench),
             Self::Spc(state) => state.end(at, reason, bench),
             Self::Spectrum(state) => state.end(at, reason, bench),
-            Self::State(state) => state.removed(at, reason, bench),
+            Self::State(state) => state.removed(at, clock, reason, bench),
             Self::Counter(state) => state.removed(at, bench),
             Self::Table(state) => state.end(at, reason, bench),
         }

@@ -403,22 +403,22 @@ impl State {
         self.start(deadline, Cause::Timer { start, deadline }, bench);
     }
 
-    /// Takes the classes of these settings, and ends a downtime that is none by them.
-    pub fn after_edit(&mut self, set: &Settings, at: Position, edit: &str, bench: &mut Bench) {
+    /// Takes the classes of these settings, and ends a downtime that is none by them, where its clock stands.
+    pub fn after_edit(&mut self, set: &Settings, at: Position, clock: Time, edit: &str, bench: &mut Bench) {
         let Some(now) = &mut self.now else { return };
         now.class = set.classes.get(&now.state).copied().unwrap_or(TimeClass::Unknown);
         let planned = now.class.down();
         if self.down.as_ref().is_some_and(|down| Some(down.planned) != planned) {
-            self.removed(at, edit, bench);
+            self.removed(at, clock, edit, bench);
         }
         if set.cycle.is_none() {
             self.cycle = None;
         }
     }
 
-    /// Ends a downtime because of an edit.
-    pub fn removed(&mut self, at: Position, edit: &str, bench: &mut Bench) {
-        let Some(to) = self.now.as_ref().map(|now| now.raw.time) else { return };
+    /// Ends a downtime because of an edit, where its clock stands.
+    pub fn removed(&mut self, at: Position, clock: Time, edit: &str, bench: &mut Bench) {
+        let Some(to) = self.now.as_ref().map(|now| now.raw.time.max(clock)) else { return };
         self.end(to, Cause::Edit(at), Some(edit), None, bench);
     }
 }

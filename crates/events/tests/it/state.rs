@@ -251,7 +251,8 @@ fn a_downtime_of_a_rule_that_is_gone_ends() {
         assert!(!before.is_empty());
         after
     };
-    assert_eq!(ends("", "0 6\n10 11\n15 other=1", None), ["10 down ended from 10 duration 0 by an edit"]);
+    // It ends where the clock of its source stands.
+    assert_eq!(ends("", "0 6\n10 11\n15 other=1", None), ["15 down ended from 10 duration 5 by an edit"]);
     assert_eq!(ends("", "0 6\n10 11", Some("Held idle")), ["10 down ended from 10 duration 0 by an edit"]);
     assert_eq!(ends("", "0 6\n10 11", Some("at-least 5 s")), Vec::<String>::new());
 }
