@@ -3,8 +3,8 @@
 use crate::{
     alarms::{Control, ControlQuery},
     kind::Kind,
-    oee::{OeePage, OeeQuery},
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
+    oee::{OeePage, OeeQuery},
     posts::{Admission, Post, Taken},
     problem::Problem,
     samples::{

@@ -5,8 +5,7 @@ use crate::{
     backend::Backend,
     kind::{KINDS, Kind},
     objects::{self, ObjectPut, ObjectRef},
-    oee,
-    openapi, posts,
+    oee, openapi, posts,
     problem::Problem,
     query, why,
 };

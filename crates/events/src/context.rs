@@ -164,8 +164,8 @@ impl Context {
         }
     }
 
-    /// The log has reached this revision: from here on it is known. What it corrects of what was known before. Where its
-    /// rows were not brought nothing is known of it, and the next one that is brought has them.
+    /// The log has reached this revision: from here on it is known. What it corrects of what was known before. Where
+    /// its rows were not brought nothing is known of it, and the next one that is brought has them.
     pub(crate) fn reach(&mut self, revision: u64) -> Vec<Correction> {
         let mut all = Vec::new();
         if revision > self.fetched_to {

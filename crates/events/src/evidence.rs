@@ -184,7 +184,14 @@ impl Gather {
                 (rest.count, rest.hash)
             }
         };
-        Evidence { from: self.first.position, to: self.last().position, count, hash: hex(&hash), samples, saw: Json::Null }
+        Evidence {
+            from: self.first.position,
+            to: self.last().position,
+            count,
+            hash: hex(&hash),
+            samples,
+            saw: Json::Null,
+        }
     }
 }
 

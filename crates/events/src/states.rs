@@ -257,8 +257,9 @@ mod tests {
         let mut good = good;
         good["waiting"] = json!([{
             "until": "2026-11-22T08:00:00Z",
-            "event": {"specversion": "1.0", "id": "ev_7K3QF0ZT9M2RX4B8", "source": "/home/rules/hot", "type": "asset.alarm",
-                "time": "2026-11-22T08:05:00.25Z", "subject": "m", "dataschema": "andon:asset.alarm/1.2", "site": "home",
+            "event": {"specversion": "1.0", "id": "ev_7K3QF0ZT9M2RX4B8", "source": "/home/rules/hot",
+                "type": "asset.alarm", "time": "2026-11-22T08:05:00.25Z", "subject": "m",
+                "dataschema": "andon:asset.alarm/1.2", "site": "home",
                 "partitionkey": "m", "correlationid": "ev_7K3QF0ZT9M2RX4B8", "recordedtime": "2026-11-22T08:05:01Z",
                 "datacontenttype": "application/json", "data": {"change": "activated"}},
             "evidence": {"from": {"epoch": 1, "offset": 2}, "to": {"epoch": 1, "offset": 3}, "count": 2, "hash": "00",

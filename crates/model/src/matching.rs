@@ -89,8 +89,8 @@ impl Match {
     }
 }
 
-/// Whether a pointer leads to a time of the data; with `always` only by fields that are required. Where there is no such
-/// field, the error has those that there are.
+/// Whether a pointer leads to a time of the data; with `always` only by fields that are required. Where there is no
+/// such field, the error has those that there are.
 fn time_at(schema: &Json, pointer: &str, always: bool) -> Result<(), (String, Option<Vec<String>>)> {
     let Some(path) = pointer.strip_prefix('/') else {
         return Err(("this is no JSON pointer".to_owned(), None));

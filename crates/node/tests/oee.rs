@@ -27,8 +27,8 @@ fn contract() -> Arc<Contract> {
         (
             "sources/mill.yaml",
             "kind: mqtt\nbroker: mqtt://127.0.0.1:1\nversion: 5\nsession: { expiry: 1 h }\nclock: recorded\ntopics:\n  \
-             - topic: m/{asset}\n    qos: 1\n    signals:\n      state: { value: /s }\n      made: { value: /m }\n      \
-             scrap: { value: /r }\n",
+             - topic: m/{asset}\n    qos: 1\n    signals:\n      state: { value: /s }\n      made: { value: /m }\n\
+             \x20     scrap: { value: /r }\n",
         ),
         ("policies/ownership.yaml", "teams: { people: { mail: a@b.example } }\nrules: [{ owner: people }]\n"),
         ("rules/state.yaml", "kind: state\non: press.state\nclasses: { run: production, stop: delay, setup: setup }\n"),
@@ -105,8 +105,8 @@ fn close(found: Option<f64>, wanted: f64) {
     assert!(found.is_some_and(|found| (found - wanted).abs() < 1e-9), "{found:?} is not {wanted}");
 }
 
-/// Two hours: 20 min of setup, 60 of production, 20 of delay, 20 of production. Two parts a minute fit; 120 are made, 12
-/// of them scrap. The order runs in the first 80 minutes, the shift of the line in the last 60.
+/// Two hours: 20 min of setup, 60 of production, 20 of delay, 20 of production. Two parts a minute fit; 120 are made,
+/// 12 of them scrap. The order runs in the first 80 minutes, the shift of the line in the last 60.
 #[test]
 fn orders_and_shifts_divide_what_rules_made_of_samples() {
     let mut plant = Plant::new();
@@ -119,7 +119,9 @@ fn orders_and_shifts_divide_what_rules_made_of_samples() {
     let other = json!({"object": {"state": "Completed", "material": "m", "quantity": {"value": "90", "unit": "1"},
         "runTime": {"value": "20", "unit": "s"}}, "from": at(100).to_string(), "assets": ["press-01"]});
     plant.tell("ProductionOrder/home/2", &other);
-    let shift = json!({"object": {"state": "production", "startTime": at(60).to_string(), "endTime": at(540).to_string()}, "from": at(60).to_string(), "line": "one"});
+    let (from, to) = (at(60).to_string(), at(540).to_string());
+    let shift =
+        json!({"object": {"state": "production", "startTime": from, "endTime": to}, "from": from, "line": "one"});
     plant.tell("Shift/home/late", &shift);
 
     let all = plant.ask((0, 120), By::All);

@@ -59,7 +59,8 @@ fn a_changed_limit_is_told_with_the_field_and_what_follows_from_it() {
     assert_eq!(
         lines,
         [
-            r#"events Missing at 00:10:00, type asset.alarm, subject machine-01, data {"change":"activated","limit":"High"}"#,
+            "events Missing at 00:10:00, type asset.alarm, subject machine-01, \
+             data {\"change\":\"activated\",\"limit\":\"High\"}",
             "calls Missing capability maintenance.request-work, state delivered, document MR-1",
         ]
     );
@@ -108,7 +109,8 @@ fn played(scenario: &str) -> Report {
         (
             "rules/pressure.yaml",
             "kind: limit\non: press.pressure\nHigh: 6\nseverity: 600\n\
-             when: [{ context: order.state, in: [Running] }]\nsuppress: [{ context: maintenance.state, in: [in progress] }]\n",
+             when: [{ context: order.state, in: [Running] }]\n\
+             suppress: [{ context: maintenance.state, in: [in progress] }]\n",
         ),
         ("tests/one.yaml", scenario),
     ];
@@ -140,10 +142,15 @@ given:
 expect:
   ignore: [production-order.changed]
   events:
-    - { type: asset.alarm, at: 11 min, data: { change: activated, context: { order: ProductionOrder/home/1, revision: 1 } } }
+    - type: asset.alarm
+      at: 11 min
+      data: { change: activated, context: { order: ProductionOrder/home/1, revision: 1 } }
     - type: context.corrected
       at: 20 min
-      data: { object: ProductionOrder/home/2, count: 1, events: [{ was: ProductionOrder/home/1, is: ProductionOrder/home/2 }] }
+      data:
+        object: ProductionOrder/home/2
+        count: 1
+        events: [{ was: ProductionOrder/home/1, is: ProductionOrder/home/2 }]
 "#,
     );
     assert!(!report.passed, "an entry of a list is equal or not");
@@ -157,12 +164,20 @@ fn an_alarm_in_maintenance_or_on_the_shelf_is_not_raised() {
     let report = played(
         r#"
 given:
-  - { at: 0 s, object: ProductionOrder/home/1, assets: [press-01], data: { state: Running, material: m, quantity: { value: "5", unit: kg } } }
+  - at: 0 s
+    object: ProductionOrder/home/1
+    assets: [press-01]
+    data: { state: Running, material: m, quantity: { value: "5", unit: kg } }
   - { at: 1 min, shelve: { rule: pressure, asset: press-01, for: 5 min, reason: hot work } }
   - { at: 2 min, signal: press-01/pressure, value: 9 }
   - { at: 3 min, signal: press-01/pressure, value: 5 }
   - { at: 3 min, unshelve: { rule: pressure, asset: press-01 } }
-  - { at: 4 min, object: MaintenanceState/home/WO-7, from: 4 min, to: 8 min, assets: [press-01], data: { state: in progress } }
+  - at: 4 min
+    object: MaintenanceState/home/WO-7
+    from: 4 min
+    to: 8 min
+    assets: [press-01]
+    data: { state: in progress }
   - { at: 5 min, signal: press-01/pressure, value: 9 }
   - { at: 6 min, signal: press-01/pressure, value: 5 }
   - { at: 9 min, signal: press-01/pressure, value: 9 }

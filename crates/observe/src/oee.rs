@@ -347,8 +347,8 @@ fn slice(question: &Question, row: &ObjectRow) -> Option<Slice> {
     (from < to).then(|| Slice { of: Some(row.name()), from, to, run_time: row.data.get("runTime").and_then(seconds) })
 }
 
-/// Judges an interval: pure. `before` is the last state before all of them; both lists are in the order of time. `kinds`
-/// are those that are counted also where nothing came of them.
+/// Judges an interval: pure. `before` is the last state before all of them; both lists are in the order of time.
+/// `kinds` are those that are counted also where nothing came of them.
 pub fn judge(slice: &Slice, before: Option<&State>, states: &[State], counts: &[Count], kinds: &[String]) -> Oee {
     let times = times(slice, before, states);
     let (counted, planned_run) = counted(slice, counts, kinds);

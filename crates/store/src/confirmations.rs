@@ -5,9 +5,9 @@
 //! - Which comes first is the event; the other becomes a confirmation of it, whole and with its evidence. It is decided
 //!   once, at the first report of a fact by an origin, and holds for all that this origin tells of it later: reports of
 //!   the same story, or with the same beginning.
-//! - An origin tells one such fact of a subject at a time: one without an end ends, at the latest, where the same origin
-//!   tells the next, or where the last of those that confirm it tells an end. So an end that somebody forgets to tell
-//!   swallows nothing that happens later.
+//! - An origin tells one such fact of a subject at a time: one without an end ends, at the latest, where the same
+//!   origin tells the next, or where the last of those that confirm it tells an end. So an end that somebody forgets to
+//!   tell swallows nothing that happens later.
 //! - Of several facts that overlap, the one with the longest overlap is confirmed; where the report has no end yet, the
 //!   one whose beginning is nearest; then the one that was told first.
 //! - What follows from an event is no report of its own: reports of the story of a fact never confirm it.

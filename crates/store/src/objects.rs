@@ -232,8 +232,8 @@ impl Store {
         self.ask(|c| db::objects_at(c, site, asset, line, time, revision))
     }
 
-    /// The events about a thing whose time lies in `[from, to)`, by time and then by order number, at most `limit`; those
-    /// behind the time and order number `after`.
+    /// The events about a thing whose time lies in `[from, to)`, by time and then by order number, at most `limit`;
+    /// those behind the time and order number `after`.
     pub fn events_about(
         &self,
         site: &SiteName,

@@ -31,9 +31,9 @@ impl Connectors {
         Self { contract, env: Arc::new(env), clients }
     }
 
-    /// Makes one attempt: adds the credentials, waits for one of the system's `concurrent` places, which reads take too,
-    /// sends, and says what became of it. Needs a tokio runtime. Takes at most the system's `timeout` from its place on,
-    /// and a few seconds more where a secret's file is slow. Dropping the future leaves the
+    /// Makes one attempt: adds the credentials, waits for one of the system's `concurrent` places, which reads take
+    /// too, sends, and says what became of it. Needs a tokio runtime. Takes at most the system's `timeout` from its
+    /// place on, and a few seconds more where a secret's file is slow. Dropping the future leaves the
     /// outcome unknown.
     pub async fn send(&self, request: &CallRequest, prepared: &Prepared) -> Outcome {
         let (system, operation) = match self.find(request) {
@@ -46,8 +46,9 @@ impl Connectors {
             .await
     }
 
-    /// Asks for one page of a read, in one of the system's `concurrent` places. Needs a tokio runtime; takes at most the
-    /// system's `timeout` from its place on, and a few seconds more where a secret's file is slow. `Err` is the outcome of a request that told nothing.
+    /// Asks for one page of a read, in one of the system's `concurrent` places. Needs a tokio runtime; takes at most
+    /// the system's `timeout` from its place on, and a few seconds more where a secret's file is slow. `Err` is the
+    /// outcome of a request that told nothing.
     pub async fn read(&self, system: &Name, read: &Name, ask: &Ask) -> Result<Page, Box<Outcome>> {
         let found = self.contract.systems.get(system).and_then(|of| Some((of, of.reads.get(read)?)));
         let (Some((of, settings)), Some(clients)) = (found, self.clients.get(system)) else {

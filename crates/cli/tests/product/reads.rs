@@ -132,7 +132,8 @@ fn project(dir: &Path) -> PathBuf {
         ("andon.yaml", "format: 1\nname: reads\ninstances: { plant: { role: both, zone: plant } }\n"),
         (
             "assets/home.yaml",
-            "site: home\nzone: plant\ntimezone: UTC\nassets:\n  press-01: { class: press }\n  press-02: { class: press }\n",
+            "site: home\nzone: plant\ntimezone: UTC\n\
+             assets: { press-01: { class: press }, press-02: { class: press } }\n",
         ),
         ("classes/press.yaml", "signals: { heat: { kind: f64, unit: Cel } }\n"),
         ("policies/ownership.yaml", "teams: { people: { mail: a@b.example } }\nrules: [{ owner: people }]\n"),

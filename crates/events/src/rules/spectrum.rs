@@ -178,8 +178,8 @@ impl Unreadable {
     }
 }
 
-/// Reads bytes as a block and works every feature out of it, for a fuzz target: the first byte chooses the format. Never
-/// panics, and what it finds is a number.
+/// Reads bytes as a block and works every feature out of it, for a fuzz target: the first byte chooses the format.
+/// Never panics, and what it finds is a number.
 #[doc(hidden)]
 pub fn fuzz(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
