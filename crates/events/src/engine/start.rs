@@ -91,12 +91,12 @@ impl Engine {
             context,
             corrections: VecDeque::new(),
             guarded: false,
+            meter: Meter::default(),
+            timing: None,
         }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one state, named once, at a start")]
-            meter: Meter::default(),
-            timing: None,
     pub(super) fn add(
         &mut self,
         instance: InstanceId,
