@@ -227,16 +227,13 @@ impl Gate {
                 _ => {
                     let closed = self.is_closed().then(|| self.suppression(conditions));
                     let now = Standing::new(change, alarm, None);
-                    let withheld = match found.and_then(|found| self.standing.get_mut(found)) {
-                        Some(standing) => {
-                            *standing = Standing { withheld: standing.withheld.take(), ..now };
-                            standing.withheld.clone()
-                        }
+                    let withheld = if let Some(standing) = found.and_then(|found| self.standing.get_mut(found)) {
+                        *standing = Standing { withheld: standing.withheld.take(), ..now };
+                        standing.withheld.clone()
+                    } else {
                         // It began before gates were known, and was raised.
-                        None => {
-                            self.standing.push(now);
-                            None
-                        }
+                        self.standing.push(now);
+                        None
                     };
                     closed.or(withheld)
                 }

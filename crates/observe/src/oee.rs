@@ -547,8 +547,12 @@ mod tests {
 
     #[test]
     fn parts_of_the_whole_add_up() {
-        let states: Vec<State> =
-            (0..200).map(|i| state(i * 3 + i % 2, ["production", "delay", "idle"][(i % 3) as usize], 0)).collect();
+        let states: Vec<State> = ["production", "delay", "idle"]
+            .into_iter()
+            .cycle()
+            .zip(0..200)
+            .map(|(class, i)| state(i * 3 + i % 2, class, 0))
+            .collect();
         let counts: Vec<Count> = (0..300).map(|i| count(i * 2, "good", 1)).collect();
         let whole = judge(&slice(0, 600), None, &states, &counts, &[]);
         let parts: Vec<Oee> = [(0, 7), (7, 120), (120, 599), (599, 600)]

@@ -228,7 +228,9 @@ impl State {
         raws.sort_by_key(|raw| raw.position);
         let (first, rest) = raws.split_first()?;
         let mut gather = Gather::from((*first).clone());
-        rest.iter().for_each(|raw| gather.push((*raw).clone()));
+        for raw in rest {
+            gather.push((*raw).clone());
+        }
         Some(gather.finish_all(bench.signals))
     }
 
