@@ -143,6 +143,10 @@ fn a_stop_that_two_report_is_one_event_with_one_run() {
     wait_until("its end is told", || plant.downtimes().len() == 2);
     let shown = plant.show(&first);
     assert_eq!(shown["confirmations"].as_array().unwrap().len(), 1, "{shown}");
+    // The rows are what the document of the API says.
+    for row in plant.list("confirmations", &[]) {
+        serde_json::from_value::<andon_api::types::Confirmation>(row).unwrap();
+    }
     let confirmation = &shown["confirmations"][0];
     assert_eq!(confirmation["says"]["reason"], json!({ "code": "jam" }));
     assert_eq!(confirmation["differs"]["to"], json!({ "value": "-30.000", "unit": "s" }));

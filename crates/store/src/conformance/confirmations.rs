@@ -78,7 +78,7 @@ pub(super) fn a_fact_is_told_once(store: &Store) {
     assert!(store.event(id(2)).unwrap().is_none());
     assert_eq!(store.confirmation(id(1)).unwrap(), None);
     let row = store.confirmation(id(2)).unwrap().unwrap();
-    assert_eq!(store.confirmations(id(1)).unwrap(), [row.clone()]);
+    assert_eq!(store.confirmations(id(1)).unwrap(), std::slice::from_ref(&row));
     assert_eq!((row.confirms, row.report, row.from, row.to), (id(1), id(2), at(1), Some(at(9))));
     assert_eq!((row.event, row.origin.as_str()), (mes(1, None).event(2).to_json(None), "/hamburg/sources/mes"));
     let differs = row.differs.unwrap();
@@ -116,74 +116,79 @@ pub(super) fn a_fact_is_told_once(store: &Store) {
     assert_eq!(store.commit(others).unwrap().confirmations, []);
 }
 
+/// What is told, one commit each, and which of these each report confirms; `None`: it is an event itself.
+type Case = (&'static str, &'static [Report], &'static [Option<u32>]);
+
+const DAY: i64 = 24 * 60;
+
+const CASES: &[Case] = &[
+    ("one within the other", &[machine(0, Some(9)), mes(2, Some(5))], &[None, Some(0)]),
+    ("in the other order", &[mes(2, Some(5)), machine(0, Some(9))], &[None, Some(0)]),
+    ("they overlap at an end", &[machine(0, Some(9)), mes(8, Some(15))], &[None, Some(0)]),
+    ("they touch", &[machine(0, Some(9)), mes(9, Some(15))], &[None, None]),
+    ("they touch in the other order", &[mes(9, Some(15)), machine(0, Some(9))], &[None, None]),
+    ("one after the other", &[machine(0, Some(9)), mes(20, Some(25))], &[None, None]),
+    ("both have no end", &[machine(0, None), mes(3, None)], &[None, Some(0)]),
+    ("the first has no end", &[machine(0, None), mes(3, Some(5))], &[None, Some(0)]),
+    ("the first has no end and began later", &[machine(6, None), mes(3, Some(5))], &[None, None]),
+    ("the second has no end", &[machine(4, Some(6)), mes(3, None)], &[None, Some(0)]),
+    ("the second began after the end", &[machine(0, Some(3)), mes(3, None)], &[None, None]),
+    ("the same origin", &[machine(0, Some(9)), machine(2, Some(5))], &[None, None]),
+    ("the same origin, the same beginning", &[machine(0, None), machine(0, Some(5))], &[None, None]),
+    (
+        "an open one ends where its origin tells the next",
+        &[mes(0, None), mes(30, None), machine(10, Some(20)), machine(40, None)],
+        &[None, None, Some(0), Some(1)],
+    ),
+    (
+        "an open one that comes late ends where its origin tells the next",
+        &[machine(30, Some(50)), mes(20, Some(25)), mes(10, None)],
+        &[None, None, None],
+    ),
+    (
+        "the longest overlap, and not the nearest beginning",
+        &[machine(0, Some(3)), machine(5, Some(30)), mes(1, Some(30))],
+        &[None, None, Some(1)],
+    ),
+    (
+        "without an end the nearest beginning",
+        &[machine(10, Some(12)), machine(60, Some(90)), mes(9, None)],
+        &[None, None, Some(0)],
+    ),
+    (
+        "of equals the one that was told first",
+        &[shop(0, Some(4)), mes(5, Some(9)), machine(0, Some(9))],
+        &[None, None, Some(0)],
+    ),
+    ("a third confirms the first", &[machine(0, None), mes(1, None), shop(2, None)], &[None, Some(0), Some(0)]),
+    (
+        "one report of several stops confirms one of them",
+        &[machine(0, Some(3)), machine(5, Some(9)), mes(0, Some(9))],
+        &[None, None, Some(1)],
+    ),
+    (
+        "several stops confirm one report",
+        &[mes(0, Some(9)), machine(0, Some(3)), machine(5, Some(8)), machine(9, None)],
+        &[None, Some(0), Some(0), None],
+    ),
+    (
+        "whoever forgets to tell an end swallows one stop and no more",
+        &[mes(0, None), machine(1, Some(3)), machine(5, Some(8)), machine(90, None)],
+        &[None, Some(0), None, None],
+    ),
+    (
+        "an end that is told late counts",
+        &[mes(0, None), machine(1, Some(3)), mes(0, Some(9)), machine(5, Some(8)), machine(9, None)],
+        &[None, Some(0), None, Some(0), None],
+    ),
+    ("begun 30 DAYs before", &[machine(0, None), mes(30 * DAY, None)], &[None, Some(0)]),
+    ("begun longer before", &[machine(0, None), mes(30 * DAY + 1, None)], &[None, None]),
+    ("an instant within", &[machine(0, Some(9)), mes(4, Some(4))], &[None, Some(0)]),
+    ("an end before its beginning", &[machine(0, Some(9)), mes(12, Some(4))], &[None, None]),
+];
+
 pub(super) fn intervals_decide_what_is_one_fact(store: &Store) {
-    let day = 24 * 60;
-    let cases: &[(&str, &[Report], &[Option<u32>])] = &[
-        ("one within the other", &[machine(0, Some(9)), mes(2, Some(5))], &[None, Some(0)]),
-        ("in the other order", &[mes(2, Some(5)), machine(0, Some(9))], &[None, Some(0)]),
-        ("they overlap at an end", &[machine(0, Some(9)), mes(8, Some(15))], &[None, Some(0)]),
-        ("they touch", &[machine(0, Some(9)), mes(9, Some(15))], &[None, None]),
-        ("they touch in the other order", &[mes(9, Some(15)), machine(0, Some(9))], &[None, None]),
-        ("one after the other", &[machine(0, Some(9)), mes(20, Some(25))], &[None, None]),
-        ("both have no end", &[machine(0, None), mes(3, None)], &[None, Some(0)]),
-        ("the first has no end", &[machine(0, None), mes(3, Some(5))], &[None, Some(0)]),
-        ("the first has no end and began later", &[machine(6, None), mes(3, Some(5))], &[None, None]),
-        ("the second has no end", &[machine(4, Some(6)), mes(3, None)], &[None, Some(0)]),
-        ("the second began after the end", &[machine(0, Some(3)), mes(3, None)], &[None, None]),
-        ("the same origin", &[machine(0, Some(9)), machine(2, Some(5))], &[None, None]),
-        ("the same origin, the same beginning", &[machine(0, None), machine(0, Some(5))], &[None, None]),
-        (
-            "an open one ends where its origin tells the next",
-            &[mes(0, None), mes(30, None), machine(10, Some(20)), machine(40, None)],
-            &[None, None, Some(0), Some(1)],
-        ),
-        (
-            "an open one that comes late ends where its origin tells the next",
-            &[machine(30, Some(50)), mes(20, Some(25)), mes(10, None)],
-            &[None, None, None],
-        ),
-        (
-            "the longest overlap, and not the nearest beginning",
-            &[machine(0, Some(3)), machine(5, Some(30)), mes(1, Some(30))],
-            &[None, None, Some(1)],
-        ),
-        (
-            "without an end the nearest beginning",
-            &[machine(10, Some(12)), machine(60, Some(90)), mes(9, None)],
-            &[None, None, Some(0)],
-        ),
-        (
-            "of equals the one that was told first",
-            &[shop(0, Some(4)), mes(5, Some(9)), machine(0, Some(9))],
-            &[None, None, Some(0)],
-        ),
-        ("a third confirms the first", &[machine(0, None), mes(1, None), shop(2, None)], &[None, Some(0), Some(0)]),
-        (
-            "one report of several stops confirms one of them",
-            &[machine(0, Some(3)), machine(5, Some(9)), mes(0, Some(9))],
-            &[None, None, Some(1)],
-        ),
-        (
-            "several stops confirm one report",
-            &[mes(0, Some(9)), machine(0, Some(3)), machine(5, Some(8)), machine(9, None)],
-            &[None, Some(0), Some(0), None],
-        ),
-        (
-            "whoever forgets to tell an end swallows one stop and no more",
-            &[mes(0, None), machine(1, Some(3)), machine(5, Some(8)), machine(90, None)],
-            &[None, Some(0), None, None],
-        ),
-        (
-            "an end that is told late counts",
-            &[mes(0, None), machine(1, Some(3)), mes(0, Some(9)), machine(5, Some(8)), machine(9, None)],
-            &[None, Some(0), None, Some(0), None],
-        ),
-        ("begun 30 days before", &[machine(0, None), mes(30 * day, None)], &[None, Some(0)]),
-        ("begun longer before", &[machine(0, None), mes(30 * day + 1, None)], &[None, None]),
-        ("an instant within", &[machine(0, Some(9)), mes(4, Some(4))], &[None, Some(0)]),
-        ("an end before its beginning", &[machine(0, Some(9)), mes(12, Some(4))], &[None, None]),
-    ];
-    for (case, (what, reports, expected)) in cases.iter().enumerate() {
+    for (case, (what, reports, expected)) in CASES.iter().enumerate() {
         // Each case on a subject of its own.
         let base = u32::try_from(case * 10).unwrap();
         let mut found = Vec::new();
@@ -200,7 +205,7 @@ pub(super) fn intervals_decide_what_is_one_fact(store: &Store) {
 
 pub(super) fn the_first_report_decides_for_all(store: &Store) {
     // The system of record was first, and tells each step as an event of its own; the machine tells a story.
-    let story = |number: u32, of: u32, to: Option<i64>| {
+    let told = |number: u32, of: u32, to: Option<i64>| {
         let report = machine(1, to);
         let mut event = report.event(number);
         event.correlation = id(of);
@@ -208,11 +213,11 @@ pub(super) fn the_first_report_decides_for_all(store: &Store) {
     };
     let writes = vec![
         mes(0, None).write(1),
-        story(2, 2, None),
-        story(3, 2, None),
+        told(2, 2, None),
+        told(3, 2, None),
         mes(0, Some(8)).write(4),
-        story(5, 2, Some(9)),
-        story(6, 6, None),
+        told(5, 2, Some(9)),
+        told(6, 6, None),
     ];
     let committed = store.commit(writes.clone()).unwrap();
     assert_eq!(committed.events, [(id(1), 1, true), (id(4), 2, true)]);

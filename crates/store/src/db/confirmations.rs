@@ -56,27 +56,22 @@ pub(super) fn report(
         return Ok(());
     }
     site(c, told.site.as_str())?;
-    let fact = match own(c, told, interval)? {
-        Some(fact) => {
-            if let Some(to) = interval.to {
-                run_sql(c, "UPDATE facts SET until = ?2 WHERE no = ?1", params![fact.no, to.0])?;
-            }
-            fact
+    let fact = if let Some(fact) = own(c, told, interval)? {
+        if let Some(to) = interval.to {
+            run_sql(c, "UPDATE facts SET until = ?2 WHERE no = ?1", params![fact.no, to.0])?;
         }
-        None => {
-            // The story of an event from before its type named a match goes on in the event log.
-            let confirms = if goes_on(c, told)? { None } else { told_before(c, told, interval)? };
-            insert(c, told, interval, confirms)?
-        }
+        fact
+    } else {
+        // The story of an event from before its type named a match goes on in the event log.
+        let confirms = if goes_on(c, told)? { None } else { told_before(c, told, interval)? };
+        insert(c, told, interval, confirms)?
     };
-    match fact.confirms {
-        Some(of) => confirm(c, told, evidence, interval, (of, &fact), committed),
-        None => {
-            let (sequence, new) = event(c, told, evidence)?;
-            committed.events.push((told.id, sequence, new));
-            Ok(())
-        }
+    if let Some(of) = fact.confirms {
+        return confirm(c, told, evidence, interval, (of, &fact), committed);
     }
+    let (sequence, new) = event(c, told, evidence)?;
+    committed.events.push((told.id, sequence, new));
+    Ok(())
 }
 
 /// What the same origin told of the same fact: in the same story, or with the same beginning.
