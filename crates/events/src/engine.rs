@@ -102,12 +102,12 @@ struct Signal {
 #[derive(Debug, Clone)]
 enum Readers {
     One([(u32, u8); 1]),
-    Any(Box<Vec<(u32, u8)>>),
+    Any(Box<[(u32, u8)]>),
 }
 
 impl Readers {
     fn new(all: Vec<(u32, u8)>) -> Self {
-        <[_; 1]>::try_from(all).map_or_else(|all| Self::Any(Box::new(all)), Self::One)
+        <[_; 1]>::try_from(all).map_or_else(|all| Self::Any(all.into()), Self::One)
     }
 
     #[inline]

@@ -93,6 +93,7 @@ fn number(rest: &Arc<Rest>) -> Option<u64> {
 }
 
 /// Writes all behind the first sample of a range, or the number of it.
+#[expect(clippy::ref_option, reason = "it is called with the field")]
 pub(super) fn write_rest<S: Serializer>(rest: &Option<Arc<Rest>>, to: S) -> Result<S::Ok, S::Error> {
     match rest.as_ref().and_then(number) {
         Some(number) => to.serialize_u64(number),
