@@ -42,7 +42,7 @@ impl StoreBackend {
                 return Err(unknown_asset());
             }
         }
-        Ok(told(answer))
+        Ok(told(&answer))
     }
 }
 
@@ -54,8 +54,8 @@ fn unknown(what: &str, name: &str, near: Option<&str>, list: &str) -> Problem {
     }
 }
 
-fn told(answer: Answer) -> WhyNot {
-    let next = |finding: &Finding| next(&answer, finding);
+fn told(answer: &Answer) -> WhyNot {
+    let next = |finding: &Finding| next(answer, finding);
     let findings = answer.findings.iter().map(|finding| WhyFinding {
         reason: json!(finding.reason).as_str().unwrap_or_default().to_owned(),
         text: finding.text.clone(),

@@ -92,16 +92,16 @@ pub fn why_not(
     // A condition may read what the machine reads; each number is one input of the rule.
     signals.extend(settings.guard.signals());
     answer.signals = signals.iter().map(|signal| format!("{asset}/{signal}")).collect();
-    let story = story(store, &site, rule, asset, (at, utc))?;
-    answer.findings = around::gate(&story);
+    let told = story(store, &site, rule, asset, (at, utc))?;
+    answer.findings = around::gate(&told);
     let of = Of { store, contract, rule, asset, site: &site, signals: &signals, at, utc };
-    if let Some((replayed, findings)) = settled(&of, &settings, &story)? {
+    if let Some((replayed, findings)) = settled(&of, &settings, &told)? {
         answer.from = Some(replayed.from);
         answer.samples = replayed.samples.iter().map(Vec::len).sum();
         answer.marks = replayed.with_marks;
         answer.findings.extend(findings);
     }
-    tidy(&mut answer, &story, store)?;
+    tidy(&mut answer, &told, store)?;
     Ok(answer)
 }
 
@@ -197,8 +197,8 @@ fn findings(of: &Of, settings: &RuleSettings, replayed: &Replayed) -> Vec<Findin
 }
 
 /// Puts the answers in order, and lets the stored events have the last word.
-fn tidy(answer: &mut Answer, story: &Story, store: &Store) -> Result<(), StoreError> {
-    let by_rows = story.standing.as_ref().filter(|event| event.kind == "asset.alarm").map(|event| event.id);
+fn tidy(answer: &mut Answer, told: &Story, store: &Store) -> Result<(), StoreError> {
+    let by_rows = told.standing.as_ref().filter(|event| event.kind == "asset.alarm").map(|event| event.id);
     let mut kept = Vec::new();
     for mut finding in std::mem::take(&mut answer.findings) {
         if finding.reason == Reason::Fired
@@ -206,7 +206,7 @@ fn tidy(answer: &mut Answer, story: &Story, store: &Store) -> Result<(), StoreEr
         {
             let stored = by_rows == Some(event) || store.event(event)?.is_some();
             // Told once: by the rows, where they have it.
-            if story.standing.is_some() && by_rows != Some(event) {
+            if told.standing.is_some() && by_rows != Some(event) {
                 continue;
             }
             if !stored {

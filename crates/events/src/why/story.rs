@@ -32,7 +32,7 @@ pub(super) fn story(
     asset: &AssetName,
     (at, utc): (Time, Time),
 ) -> Result<Story, StoreError> {
-    let mut story = Story::default();
+    let mut found = Story::default();
     let mut ended: BTreeSet<EventId> = BTreeSet::new();
     let of_rule =
         vec![("subject".to_owned(), asset.to_string()), ("source".to_owned(), format!("/{site}/rules/{rule}"))];
@@ -42,18 +42,18 @@ pub(super) fn story(
                 let returned = word(&event, "change") == "returned";
                 if returned {
                     ended.insert(event.correlation);
-                    story.returned.get_or_insert(event);
+                    found.returned.get_or_insert(event);
                 } else if !ended.contains(&event.correlation) {
-                    story.standing.get_or_insert(event);
+                    found.standing.get_or_insert(event);
                 } else {
                     // Of alarms that are told apart by an outcome another one may stand.
                     return event.data.get("outcome").is_some();
                 }
-                story.standing.is_none()
+                found.standing.is_none()
             }
             "asset.alarm.control" => true,
             _ => {
-                story.told.get_or_insert(event);
+                found.told.get_or_insert(event);
                 false
             }
         }
@@ -66,19 +66,19 @@ pub(super) fn story(
             "shelved" if !shelving => {
                 shelving = true;
                 let until = event.data.get("until").and_then(Json::as_str).and_then(|text| Time::parse(text).ok());
-                story.shelved = Some(event).filter(|_| until.is_none_or(|until| until > utc));
+                found.shelved = Some(event).filter(|_| until.is_none_or(|until| until > utc));
             }
             "unshelved" => shelving = true,
             "disabled" if !disabling => {
                 disabling = true;
-                story.disabled = Some(event);
+                found.disabled = Some(event);
             }
             "enabled" => disabling = true,
             _ => {}
         }
         !(shelving && disabling)
     })?;
-    Ok(story)
+    Ok(found)
 }
 
 /// A text of an event's data.

@@ -41,7 +41,7 @@ fn evaluations_are_those_of_the_batches_that_were_timed() {
     // All of a few batches are timed, then one of many; the others count as they do.
     for (batches, samples) in [(1, 10), (64, 10), (1_000, 3), (5_000, 1)] {
         let costs = run(batches, samples, true).costs().unwrap();
-        let names: Vec<&str> = costs.rules.keys().map(|rule| rule.as_str()).collect();
+        let names: Vec<&str> = costs.rules.keys().map(andon_model::Name::as_str).collect();
         assert_eq!(names, ["hot", "silent"]);
         for (rule, cost) in &costs.rules {
             assert_eq!(cost.evaluations, u64::try_from(batches * samples).unwrap(), "{rule}, {batches} x {samples}");

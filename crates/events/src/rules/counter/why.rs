@@ -17,23 +17,20 @@ impl State {
                 continue;
             };
             let value = last.value.to_string();
-            match counter.and_then(|counter| counter.pending.as_ref()) {
-                Some(pending) => {
-                    let every = match set.every {
-                        Every::Count(count, after) => format!("{count}, or {after}"),
-                        Every::Time(after) => after.to_string(),
-                    };
-                    let text = format!(
-                        "{name} counted {} since {}; every is {every}: it would be told at {}",
-                        pending.delta, pending.since, pending.deadline
-                    );
-                    all.push(Finding::new(Reason::DelayRuns, text).at(pending.deadline).with("delta", pending.delta));
-                }
-                None => {
-                    let text =
-                        format!("{name} was {value} at {}, and no step came after the last that was told", last.time);
-                    all.push(Finding::new(Reason::NotBeyond, text).at(last.time).with("value", last.value.to_json()));
-                }
+            if let Some(pending) = counter.and_then(|counter| counter.pending.as_ref()) {
+                let every = match set.every {
+                    Every::Count(count, after) => format!("{count}, or {after}"),
+                    Every::Time(after) => after.to_string(),
+                };
+                let text = format!(
+                    "{name} counted {} since {}; every is {every}: it would be told at {}",
+                    pending.delta, pending.since, pending.deadline
+                );
+                all.push(Finding::new(Reason::DelayRuns, text).at(pending.deadline).with("delta", pending.delta));
+            } else {
+                let text =
+                    format!("{name} was {value} at {}, and no step came after the last that was told", last.time);
+                all.push(Finding::new(Reason::NotBeyond, text).at(last.time).with("value", last.value.to_json()));
             }
         }
         all

@@ -45,16 +45,13 @@ impl State {
     pub(crate) fn why(&self, set: &Settings, look: &Look) -> Vec<Finding> {
         let mut all = Vec::new();
         for (name, outcome) in &self.outcomes {
-            match outcome.activation {
-                Some(event) => {
-                    let text = format!("the alarm {name} stands since {}", outcome.since);
-                    let finding = Finding::new(Reason::Fired, text).at(outcome.since).with("outcome", name.as_str());
-                    all.push(Finding { event: Some(event), ..finding });
-                }
-                None => {
-                    let what = format!("a row of {name} held");
-                    all.push(look.runs("OnDelay", &what, outcome.since, outcome.since.plus(set.on_delay)));
-                }
+            if let Some(event) = outcome.activation {
+                let text = format!("the alarm {name} stands since {}", outcome.since);
+                let finding = Finding::new(Reason::Fired, text).at(outcome.since).with("outcome", name.as_str());
+                all.push(Finding { event: Some(event), ..finding });
+            } else {
+                let what = format!("a row of {name} held");
+                all.push(look.runs("OnDelay", &what, outcome.since, outcome.since.plus(set.on_delay)));
             }
         }
         if let Some(waits) = self.waits {
