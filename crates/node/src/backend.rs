@@ -22,13 +22,13 @@ use andon_api::{
 };
 use andon_contract::Contract;
 use andon_edge::replay::{Ask, replay};
+use andon_events::{engine::Costs, objects::Objects};
 use andon_model::ExceptionId;
 use andon_observe::{
     health::{self, Live, Observed},
     metrics::{Measured, metrics},
     seams,
 };
-use andon_events::{engine::Costs, objects::Objects};
 use andon_store::{ObjectName, Store, StoreError, rows::ExceptionKind};
 use serde_json::{Value as Json, json};
 use std::{
@@ -361,6 +361,7 @@ impl Backend for StoreBackend {
                 ("lag_seconds", historian.lag_seconds),
             ],
             listeners: &self.running.as_ref().map_or_else(Vec::new, |running| running.connections()),
+            reads: &crate::reads::measured(self.reads().map_err(|e| fault(&e))?),
             now: clock::now(),
         }))
     }
