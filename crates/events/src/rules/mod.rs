@@ -337,13 +337,12 @@ impl Machine {
     #[inline]
     pub fn sample(&mut self, input: u8, at: Position, sample: &Sample, late: bool, bench: &mut Bench) -> Armed {
         match self {
-            Self::Limit(..) | Self::State(..) | Self::Counter(..) | Self::Table(..) if late => false,
-            Self::Spc(..) | Self::Spectrum(..) | Self::Deviation(..) | Self::RateOfChange(..) if late => false,
+            Self::Window(settings, state) => state.sample(settings, at, sample, late, bench),
+            Self::Stale(settings, state) => state.sample(settings, at, sample, late, bench),
+            _ if late => false,
             Self::Deviation(settings, state) => state.sample(settings, input, at, sample, bench),
             Self::RateOfChange(settings, state) => state.sample(settings, at, sample, bench),
-            Self::Window(settings, state) => state.sample(settings, at, sample, late, bench),
             Self::Limit(settings, state) => state.sample(settings, at, sample, bench),
-            Self::Stale(settings, state) => state.sample(settings, at, sample, late, bench),
             Self::Spc(settings, state) => state.sample(settings, at, sample, bench),
             Self::Spectrum(settings, state) => state.sample(settings, at, sample, bench),
             Self::State(settings, state) => state.sample(settings, input, at, sample, bench),
@@ -411,10 +410,9 @@ impl Machine {
     /// The receive time at which it wants to be asked again.
     pub fn utc_deadline(&self) -> Option<Time> {
         match self {
-            Self::Limit(..) | Self::State(..) | Self::Counter(..) => None,
-            Self::Deviation(..) | Self::RateOfChange(..) | Self::Window(..) => None,
             Self::Stale(settings, state) => state.deadline(settings),
-            Self::Spc(..) | Self::Spectrum(..) | Self::Table(..) => None,
+            // All others run by plant time.
+            _ => None,
         }
     }
 
