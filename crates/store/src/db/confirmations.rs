@@ -16,6 +16,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// The version of the schema that brought these tables.
 const SINCE: u32 = 3;
 
+/// Facts of another origin that are looked at, those that began last.
+const FACTS_MAX: i64 = 1_000;
+
 /// A row of `confirmations` with how its fact differs from the confirmed one, as far as both are told now.
 pub(super) const ROW: &str = "json_set(row, '$.differs', json((
     SELECT json_patch('{}', json_object(
@@ -115,8 +118,8 @@ fn told_before(c: &Connection, told: &Event, interval: Interval) -> Result<Optio
         Some(to) => Some(to.0),
         None => c.prepare_cached(next)?.query_row(key, |row| row.get(0))?,
     };
-    let sql = "SELECT no FROM (
-                   SELECT no, since, ifnull(until, min(
+    let sql = "SELECT no, CASE WHEN ?8 THEN abs(since - ?5) ELSE max(since, ?5) - min(until, ?7) END AS far FROM (
+                   SELECT no, since, story, confirms, ifnull(until, min(
                        ifnull((
                            SELECT min(next.since) FROM facts AS next
                            WHERE next.site = of.site AND next.type = of.type AND next.subject = of.subject
@@ -125,28 +128,47 @@ fn told_before(c: &Connection, told: &Event, interval: Interval) -> Result<Optio
                        ifnull((SELECT max(other.until) FROM facts AS other WHERE other.confirms = of.no), ?10)
                    )) AS until
                    FROM facts AS of
-                   WHERE site = ?1 AND type = ?2 AND subject = ?3 AND since >= ?6 AND since < ?7 AND origin <> ?4
-                       AND story <> ?9 AND confirms IS NULL
+                   WHERE site = ?1 AND type = ?2 AND subject = ?3 AND origin = ?4 AND since >= ?6 AND since < ?7
+                   ORDER BY since DESC LIMIT ?11
                )
-               WHERE until > ?5
-               ORDER BY CASE WHEN ?8 THEN abs(since - ?5) ELSE max(since, ?5) - min(until, ?7) END, no
-               LIMIT 1";
-    let found = c.prepare_cached(sql)?.query_row(
-        params![
+               WHERE until > ?5 AND story <> ?9 AND confirms IS NULL
+               ORDER BY far, no LIMIT 1";
+    let mut best: Option<(i64, i64)> = None;
+    for origin in others(c, told)? {
+        let key = params![
             told.site.as_str(),
             told.kind,
             told.subject,
-            told.source,
+            origin,
             from.0,
             from.minus(BACK).0,
             to.unwrap_or(i64::MAX),
             interval.to.is_none(),
             told.correlation.to_string(),
-            i64::MAX
-        ],
-        |row| row.get(0),
-    );
-    Ok(found.optional()?)
+            i64::MAX,
+            FACTS_MAX
+        ];
+        let found = c.prepare_cached(sql)?.query_row(key, |row| Ok((row.get(1)?, row.get(0)?))).optional()?;
+        best = best.into_iter().chain(found).min();
+    }
+    Ok(best.map(|(_, no)| no))
+}
+
+/// The other origins that tell of the subject: each is found by one look into the index.
+fn others(c: &Connection, told: &Event) -> Result<Vec<String>, StoreError> {
+    let sql = "WITH RECURSIVE origins (origin) AS (
+                   SELECT min(origin) FROM facts WHERE site = ?1 AND type = ?2 AND subject = ?3
+                   UNION ALL
+                   SELECT (
+                       SELECT min(of.origin) FROM facts AS of
+                       WHERE of.site = ?1 AND of.type = ?2 AND of.subject = ?3 AND of.origin > origins.origin
+                   ) FROM origins WHERE origins.origin IS NOT NULL
+               )
+               SELECT origin FROM origins WHERE origin IS NOT NULL AND origin <> ?4";
+    let mut statement = c.prepare_cached(sql)?;
+    let key = params![told.site.as_str(), told.kind, told.subject, told.source];
+    let rows = statement.query_map(key, |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn insert(c: &Connection, told: &Event, interval: Interval, confirms: Option<i64>) -> Result<Fact, StoreError> {

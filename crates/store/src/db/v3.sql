@@ -34,7 +34,7 @@ CREATE TABLE facts (
     site TEXT NOT NULL, type TEXT NOT NULL, subject TEXT NOT NULL, origin TEXT NOT NULL, story TEXT NOT NULL,
     report TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER, confirms INTEGER
 ) STRICT;
-CREATE INDEX facts_about ON facts (site, type, subject, since, origin);
+CREATE INDEX facts_about ON facts (site, type, subject, origin, since);
 CREATE INDEX facts_story ON facts (site, story);
 CREATE INDEX facts_confirms ON facts (confirms) WHERE confirms IS NOT NULL;
 
