@@ -18,7 +18,8 @@ use std::sync::Arc;
 pub const STEP_ENTRIES_MAX: usize = 65_536;
 /// Outputs committed at once at most, give or take those of one batch.
 pub const STEP_OUTPUTS_MAX: usize = 1_000;
-/// Evaluations in one step, give or take those of one entry: with many rules on a signal a step is as short as with few.
+/// Evaluations in one step, give or take those of one entry: with many rules on a signal a step is as short as with
+/// few.
 const STEP_WORK_MAX: u64 = 1_000_000;
 /// The file of states is written at least so often while samples come.
 pub const STATES_EVERY: Span = Span::from_secs(10);

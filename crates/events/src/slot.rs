@@ -93,7 +93,7 @@ impl Slot {
 
     /// Takes up a state that is of the same kind and reads the same; says whether it is.
     pub(crate) fn resume(&mut self, settings: &RuleSettings, saved: &SavedState) -> bool {
-        if saved.inputs[..] != self.inputs[..self.machine_inputs] {
+        if !saved.inputs.iter().eq(self.inputs.iter().take(self.machine_inputs)) {
             return false;
         }
         let Some(machine) = Machine::resume(&settings.kind, saved.state.clone()) else { return false };

@@ -411,11 +411,11 @@ fn times(slice: &Slice, before: Option<&State>, states: &[State]) -> Times {
     let earlier = earlier.last().or(before);
     let told = || later.first().and_then(|next| next.previous.clone());
     let mut class = earlier.map(|state| state.class.clone()).or_else(told);
-    let mut begin = earlier.map(|state| state.time);
+    let mut at_first = earlier.map(|state| state.time);
     for state in later {
         let end = state.time.min(slice.to);
         let length = end.since(at).nanos().max(0);
-        let began = state.since.or(begin).unwrap_or(slice.from);
+        let began = state.since.or(at_first).unwrap_or(slice.from);
         let gap = share(state.gap, (began, state.time), end).saturating_sub(share(state.gap, (began, state.time), at));
         let gap = gap.clamp(0, length);
         times.add(class.as_deref(), length - gap);
@@ -425,7 +425,7 @@ fn times(slice: &Slice, before: Option<&State>, states: &[State]) -> Times {
             return times;
         }
         class = Some(state.class.clone());
-        begin = Some(state.time);
+        at_first = Some(state.time);
     }
     times.add(class.as_deref(), slice.to.since(at).nanos().max(0));
     times

@@ -53,6 +53,9 @@ pub struct Objects {
     turn: Arc<Mutex<()>>,
 }
 
+/// What names an object: type, site and number, as they were told.
+type ObjectKey = (String, String, String);
+
 impl Objects {
     /// The objects of a store. All parts of an instance share one; clones are the same.
     pub fn new(store: Store, contract: Arc<Contract>) -> Self {
@@ -111,7 +114,7 @@ impl Objects {
     ) -> Result<Taken, StoreError> {
         let mut taken = Taken::default();
         let told_of = items.len();
-        let mut groups: BTreeMap<(String, String, String), Vec<(Told, Vec<u8>)>> = BTreeMap::new();
+        let mut groups: BTreeMap<ObjectKey, Vec<(Told, Vec<u8>)>> = BTreeMap::new();
         for Item { bytes, told } in items {
             match told {
                 Ok(told) => {

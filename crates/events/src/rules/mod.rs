@@ -310,9 +310,7 @@ impl Machine {
             (RuleKind::Table(s), State::Table(state)) => {
                 state.fits(s).then(|| Self::Table(Arc::clone(s), Box::new(state)))
             }
-            (RuleKind::Spc(_) | RuleKind::Spectrum(_) | RuleKind::Table(_), _) => None,
-            (RuleKind::Deviation(_) | RuleKind::RateOfChange(_) | RuleKind::Window(_), _) => None,
-            (RuleKind::Limit(_) | RuleKind::Stale(_) | RuleKind::State(_) | RuleKind::Counter(_), _) => None,
+            (_, _) => None,
         }
     }
 
@@ -382,13 +380,11 @@ impl Machine {
             Self::Deviation(settings, state) => state.guard(settings, by, bench),
             Self::RateOfChange(_, state) => state.guard(bench),
             Self::Window(_, state) => state.guard(bench),
-            // What is taken while they do not hold is no point of a chart.
-            Self::Spc(..) => false,
             Self::Spectrum(settings, state) => state.guard(settings, by, bench),
             Self::State(settings, state) => state.guard(settings, by, bench),
             Self::Table(settings, state) => state.guard(settings, by, bench),
-            // A silence has no other conditions; steps are counted or not as they come.
-            Self::Stale(..) | Self::Counter(..) => false,
+            // A silence has no other conditions; steps are counted, and points of a chart taken, or not as they come.
+            Self::Stale(..) | Self::Counter(..) | Self::Spc(..) => false,
         }
     }
 
