@@ -312,7 +312,7 @@ pub(crate) enum AlarmsCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Shelve {
-    /// So long, at most MaxTimeShelved of policies/shelving.yaml; as long as that with --once alone
+    /// So long, at most `MaxTimeShelved` of policies/shelving.yaml; as long as that with --once alone
     #[arg(long = "for", value_name = "DURATION", required_unless_present = "once")]
     pub(crate) within: Option<String>,
     /// Only until an alarm returns

@@ -13,7 +13,7 @@ use andon_store::{Fault, ObjectName, Query, Store, rows::Write};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
-const SYSTEM: &str = r#"
+const SYSTEM: &str = r"
 protocol: rest
 base: http://127.0.0.1:1/erp
 zone: z
@@ -28,7 +28,7 @@ reads:
     paging: { size: 2, pages: 3 }
     number: ${ .number }
     mapping: ${ . }
-"#;
+";
 
 fn contract(system: &str) -> Arc<Contract> {
     let files = [

@@ -11,8 +11,8 @@
 //! - Of several facts that overlap, the one with the longest overlap is confirmed; where the report has no end yet, the
 //!   one whose beginning is nearest; then the one that was told first.
 //! - What follows from an event is no report of its own: reports of the story of a fact never confirm it.
-//! - Facts that began more than [`BACK`] before a report are not looked at, and of each other origin the 1,000 that began
-//!   last before its end.
+//! - Facts that began more than [`BACK`] before a report are not looked at, and of each other origin the 1,000 that
+//!   began last before its end.
 
 use crate::{
     Store, StoreError, db,

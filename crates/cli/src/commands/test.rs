@@ -20,8 +20,8 @@ pub(super) fn run(args: &Test) -> anyhow::Result<ExitCode> {
     };
     let contract = Arc::new(loaded.contract);
     if let Some(name) = args.only.iter().find(|name| !contract.scenarios.contains_key(name.as_str())) {
-        let known: Vec<&str> = contract.scenarios.keys().map(|name| name.as_str()).collect();
-        output::hint(&format!("there is no scenario {name:?}; there are: {}", known.join(", ")));
+        let known: Vec<&str> = contract.scenarios.keys().map(andon_model::Name::as_str).collect();
+        output::hint(format!("there is no scenario {name:?}; there are: {}", known.join(", ")));
         return Ok(ExitCode::from(USAGE));
     }
     if contract.scenarios.is_empty() {
@@ -34,9 +34,9 @@ pub(super) fn run(args: &Test) -> anyhow::Result<ExitCode> {
         }
         let report = play(&contract, name.as_str(), scenario);
         if report.passed {
-            passed += 1
+            passed += 1;
         } else {
-            failed += 1
+            failed += 1;
         }
         if args.json {
             output::line(serde_json::to_string(&report)?);

@@ -360,8 +360,8 @@ fn latency(figure: &str, contract: Arc<Contract>, signals: u32, rate: u32, secon
         loop {
             let ended = over.load(Ordering::SeqCst);
             let before = bench.store.change();
-            let (progress, spent) = timed(|| rules.step(Time(0), monotonic()).unwrap());
-            longest = longest.max(spent);
+            let (progress, took) = timed(|| rules.step(Time(0), monotonic()).unwrap());
+            longest = longest.max(took);
             for told in bench.store.events_after(sequence, 10_000).unwrap() {
                 sequence = told.sequence;
                 if told.event.data["change"] == "activated" {

@@ -6,6 +6,7 @@ use andon_model::{Event, Time};
 use andon_store::rows::{CallRow, ExceptionRow};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
+use std::fmt::Write as _;
 
 /// Rows of one kind are compared up to so many; longer lists are compared one by one in their order.
 const ALIGN_MAX: usize = 2_000;
@@ -103,10 +104,10 @@ fn of_call(call: &CallRow) -> Row {
     };
     let mut told = format!("{} {}", call.capability, call.state.word());
     if let Some(operation) = &operation {
-        told.push_str(&format!(" by {operation}"));
+        let _ = write!(told, " by {operation}");
     }
     if let Some(document) = &call.document {
-        told.push_str(&format!(" as {document}"));
+        let _ = write!(told, " as {document}");
     }
     let json = json!({
         "capability": call.capability, "operation": operation, "state": call.state.word(),
@@ -220,8 +221,8 @@ fn pairs(expected: &[Expected], found: &[Row]) -> Vec<(usize, usize)> {
     let at = |best: &Vec<u32>, e: usize, f: usize| best.get(e * width + f).copied().unwrap_or(0);
     for e in (0..expected.len()).rev() {
         for f in (0..found.len()).rev() {
-            let with = if fit(e, f) { at(&best, e + 1, f + 1) + 1 } else { 0 };
-            let most = with.max(at(&best, e + 1, f)).max(at(&best, e, f + 1));
+            let both = if fit(e, f) { at(&best, e + 1, f + 1) + 1 } else { 0 };
+            let most = both.max(at(&best, e + 1, f)).max(at(&best, e, f + 1));
             if let Some(cell) = best.get_mut(e * width + f) {
                 *cell = most;
             }
@@ -292,9 +293,9 @@ mod tests {
 
     #[test]
     fn one_that_is_missing_shifts_nothing() {
+        use LineKind::{Missing, Ok, Unexpected};
         let all = |names: &[&str]| names.iter().map(|n| row(json!({"type": n}))).collect::<Vec<_>>();
         let wanted = |names: &[&str]| names.iter().map(|n| want(json!({"type": n}))).collect::<Vec<_>>();
-        use LineKind::{Missing, Ok, Unexpected};
         assert_eq!(kinds(&wanted(&["a", "b", "c"]), &all(&["a", "c"])), [Ok, Missing, Ok]);
         assert_eq!(kinds(&wanted(&["a", "c"]), &all(&["a", "b", "c"])), [Ok, Unexpected, Ok]);
         assert_eq!(kinds(&wanted(&[]), &all(&["a"])), [Unexpected]);

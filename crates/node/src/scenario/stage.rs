@@ -220,22 +220,19 @@ impl<'a> Stage<'a> {
                 break;
             }
         }
-        let (outcome, after) = match found.and_then(|number| Some((number, self.answers.get(number)?))) {
-            Some((number, answer)) => {
-                if let Some(given) = self.given.get_mut(number) {
-                    *given = given.saturating_add(1);
-                }
-                (self.connectors.play(request, &answer.reply), answer.after)
+        let known = found.and_then(|number| Some((number, self.answers.get(number)?)));
+        let (outcome, after) = if let Some((number, answer)) = known {
+            if let Some(given) = self.given.get_mut(number) {
+                *given = given.saturating_add(1);
             }
-            None => {
-                let step = if request.step == Step::Search { " (search: true)" } else { "" };
-                let asked = format!("{}.{}{step}", request.system, request.operation);
-                if !self.unanswered.contains(&asked) {
-                    self.unanswered.push(asked);
-                }
-                let cause = "the scenario tells no answer";
-                (Outcome::not_sent(OutcomeClass::Validation, cause), Span::ZERO)
+            (self.connectors.play(request, &answer.reply), answer.after)
+        } else {
+            let step = if request.step == Step::Search { " (search: true)" } else { "" };
+            let asked = format!("{}.{}{step}", request.system, request.operation);
+            if !self.unanswered.contains(&asked) {
+                self.unanswered.push(asked);
             }
+            (Outcome::not_sent(OutcomeClass::Validation, "the scenario tells no answer"), Span::ZERO)
         };
         let due = self.now.plus(after);
         self.on_their_way.push(OnItsWay { due, call: request.call, attempt: request.attempt, outcome });

@@ -145,7 +145,11 @@ pub(super) fn site(connection: &Connection, site: &str) -> Result<(), StoreError
     run_sql(connection, "INSERT OR IGNORE INTO sites (site) VALUES (?1)", params![site])
 }
 
-pub(super) fn event(connection: &Connection, event: &Event, evidence: Option<&Evidence>) -> Result<(u64, bool), StoreError> {
+pub(super) fn event(
+    connection: &Connection,
+    event: &Event,
+    evidence: Option<&Evidence>,
+) -> Result<(u64, bool), StoreError> {
     let id = event.id.to_string();
     let known: Option<u64> = connection
         .prepare_cached("SELECT sequence FROM events WHERE site IN (SELECT site FROM sites) AND id = ?1")?
