@@ -160,6 +160,8 @@ pub(super) fn samples(replayed: &Replayed, signals: &[String], at: Time) -> Vec<
         if let Some(step) = step(list).filter(|_| newest.input == 0) {
             let silent = at.since(newest.time);
             if silent.nanos() > step.nanos().saturating_mul(STEPS) {
+                // To the millisecond: it is a habit, not a promise.
+                let step = Span::from_millis(step.millis().max(1));
                 let text = format!("{name} has no sample since {}; it usually has one every {step}", newest.time);
                 all.push(Finding::new(Reason::Silent, text).at(newest.time).with("signal", name.as_str()));
             }
