@@ -110,7 +110,7 @@ impl Raw {
     fn open(listener: &ListenerHandle, v5: bool) -> Self {
         let stream = TcpStream::connect(listener.address()).unwrap();
         // Longer than the listener waits for anything itself: who is slow to say CONNECT is sent away after 10 s.
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, v5 }
     }
