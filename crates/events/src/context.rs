@@ -9,17 +9,13 @@ use andon_contract::{
     Contract,
     contract::{Guard, What, WhenStale},
 };
-use andon_model::{AssetName, SiteName, Time, span::Span};
+use andon_model::{AssetName, SiteName, Time, object::CONTEXT, span::Span};
 use andon_store::{ObjectRow, RevisionRow};
 use serde_json::{Map, Value as Json, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-
-/// What an asset may be doing: the name of it in rules and events, and the type of the objects that say it.
-pub const NAMES: [(&str, &str); 4] =
-    [("order", "ProductionOrder"), ("batch", "MaterialLot"), ("shift", "Shift"), ("maintenance", "MaintenanceState")];
 
 /// Objects that are known for an asset under a name at most. Of more, the lowest by their rank are forgotten here for
 /// good: those that have ended before those that have not, and of them those that began first.
@@ -49,7 +45,7 @@ pub(crate) type Rank = (bool, Time, String);
 pub(crate) type Floor = (AssetName, u8, Rank);
 
 /// What is valid for an asset under each name, in the order in which it began.
-type Lists = [Vec<Arc<Valid>>; NAMES.len()];
+type Lists = [Vec<Arc<Valid>>; CONTEXT.len()];
 
 /// When somebody told something last.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +142,7 @@ impl Context {
     /// What is valid under a name (`order`, `batch`, `shift`, `maintenance`) for an asset at a time: of several the
     /// one that began last.
     pub fn at(&self, asset: &AssetName, name: &str, time: Time) -> Option<&Valid> {
-        let number = NAMES.iter().position(|(known, _)| *known == name)?;
+        let number = CONTEXT.iter().position(|(known, _)| *known == name)?;
         latest(self.assets.get(asset)?.get(number)?, time)
     }
 
@@ -225,7 +221,7 @@ impl Context {
     /// The number of an object's name, and the object for the assets of the contract; `None` where it is valid never
     /// or nowhere, or where no rule asks for its type.
     fn resolve(&self, row: ObjectRow) -> Option<(usize, Arc<Valid>)> {
-        let number = NAMES.iter().position(|(_, kind)| *kind == row.kind)?;
+        let number = CONTEXT.iter().position(|(_, kind)| *kind == row.kind)?;
         let of_line = row.line.as_ref().and_then(|line| self.lines.get(&row.site)?.get(line));
         let mut assets: BTreeSet<AssetName> = of_line.into_iter().flatten().cloned().collect();
         assets.extend(row.assets.iter().filter(|asset| self.sites.get(*asset) == Some(&row.site)).cloned());
@@ -275,7 +271,7 @@ impl Context {
 /// The number of the name of an object, by its type.
 fn name_of(object: &str) -> Option<usize> {
     let kind = object.split('/').next()?;
-    NAMES.iter().position(|(_, known)| *known == kind)
+    CONTEXT.iter().position(|(_, known)| *known == kind)
 }
 
 /// Of what is valid at a time the one that began last.
@@ -351,7 +347,7 @@ impl<'a> Known<'a> {
         let mut data = Map::new();
         let mut stale: Option<Span> = None;
         let lists = context.assets.get(asset).into_iter().flat_map(|lists| lists.iter());
-        for (list, (name, _)) in lists.zip(NAMES) {
+        for (list, (name, _)) in lists.zip(CONTEXT) {
             let found = latest(list, time);
             // Where nothing is valid, the one who told the last of its kind may have more to tell.
             let Some(of) = found.or(list.last().map(|valid| &**valid)) else { continue };
@@ -377,7 +373,7 @@ impl<'a> Known<'a> {
             return None;
         }
         let lists = context.assets.get(asset).into_iter().flat_map(|lists| lists.iter());
-        let found = lists.zip(NAMES).filter_map(|(list, (name, _))| Some((name, latest(list, time)?)));
+        let found = lists.zip(CONTEXT).filter_map(|(list, (name, _))| Some((name, latest(list, time)?)));
         let objects = found.map(|(name, valid)| {
             let mut row = Map::new();
             let mut put = |key: &str, value: Json| row.insert(key.to_owned(), value);

@@ -4,9 +4,9 @@
 //! before and after. Which events lie in them the store knows; the loop asks it once everything that was made before
 //! is committed. An event is never changed: `context.corrected` names those it touches.
 
-use crate::context::{NAMES, Valid, latest};
+use crate::context::{Valid, latest};
 use andon_contract::Contract;
-use andon_model::{AssetName, Event, EventId, SiteName, Time};
+use andon_model::{AssetName, Event, EventId, SiteName, Time, object::CONTEXT};
 use andon_store::{Store, StoreError, StoredEvent};
 use serde_json::{Map, Value as Json, json};
 use std::{
@@ -94,7 +94,7 @@ impl Correction {
     /// The event that tells of it, if it touches any; everything that was made before its revision must be committed.
     pub(crate) fn event(&self, store: &Store, contract: &Contract, now: Time) -> Result<Option<Event>, StoreError> {
         let Some(site) = contract.assets.get(&self.asset).map(|asset| &asset.site) else { return Ok(None) };
-        let (name, _) = NAMES.get(self.name).copied().unwrap_or_default();
+        let (name, _) = CONTEXT.get(self.name).copied().unwrap_or_default();
         let source = format!("/{site}/rules/");
         let (mut named, mut count, mut read) = (Vec::new(), 0_u64, 0);
         let mut span: Option<(Time, Time)> = None;

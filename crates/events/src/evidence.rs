@@ -138,6 +138,14 @@ impl Gather {
         Self { first, rest: None }
     }
 
+    /// A range of samples that are all at hand, in their order; `None` where there is none.
+    pub fn of<'a>(samples: impl IntoIterator<Item = &'a Raw>) -> Option<Self> {
+        let mut samples = samples.into_iter();
+        let mut gather = Self::from(samples.next()?.clone());
+        samples.for_each(|raw| gather.push(raw.clone()));
+        Some(gather)
+    }
+
     /// Begins anew with this sample.
     pub fn restart(&mut self, first: Raw) {
         self.first = first;

@@ -6,6 +6,10 @@ use serde_json::Value as Json;
 /// The longest number of an object, in characters.
 pub const NUMBER_MAX_CHARS: usize = 200;
 
+/// What an asset may be doing: the name of it in rules and events, and the type of the objects that say it.
+pub const CONTEXT: [(&str, &str); 4] =
+    [("order", "ProductionOrder"), ("batch", "MaterialLot"), ("shift", "Shift"), ("maintenance", "MaintenanceState")];
+
 /// What is told of an object, as it was told: names are not yet known to exist, and fields not yet to fit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {

@@ -10,7 +10,7 @@
 //!
 //! What cannot be known is absent, and the remedy is told; nothing is guessed.
 
-use andon_model::{AssetName, SiteName, Time, span::Span};
+use andon_model::{AssetName, SiteName, Time, object::CONTEXT, span::Span};
 use andon_store::{ObjectRow, Store, StoreError, rows::StoredEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -46,12 +46,13 @@ impl By {
 
     /// The type of the objects that divide it.
     fn object(self) -> Option<&'static str> {
-        match self {
-            Self::All => None,
-            Self::Order => Some("ProductionOrder"),
-            Self::Batch => Some("MaterialLot"),
-            Self::Shift => Some("Shift"),
-        }
+        let name = match self {
+            Self::All => return None,
+            Self::Order => "order",
+            Self::Batch => "batch",
+            Self::Shift => "shift",
+        };
+        CONTEXT.iter().find_map(|(known, kind)| (*known == name).then_some(*kind))
     }
 }
 

@@ -309,12 +309,7 @@ fn mean(samples: &[Raw]) -> Option<f64> {
 }
 
 fn gathered(samples: &[Raw], signal: &str) -> Option<Evidence> {
-    let (first, rest) = samples.split_first()?;
-    let mut gather = Gather::from(first.clone());
-    for raw in rest {
-        gather.push(raw.clone());
-    }
-    Some(gather.finish(signal))
+    Some(Gather::of(samples)?.finish(signal))
 }
 
 fn told(lines: Lines, unit: &str) -> Json {

@@ -226,12 +226,7 @@ impl State {
     fn evidence(&self, bench: &Bench) -> Option<Evidence> {
         let mut raws: Vec<&Raw> = self.inputs.iter().flatten().collect();
         raws.sort_by_key(|raw| raw.position);
-        let (first, rest) = raws.split_first()?;
-        let mut gather = Gather::from((*first).clone());
-        for raw in rest {
-            gather.push((*raw).clone());
-        }
-        Some(gather.finish_all(bench.signals))
+        Some(Gather::of(raws)?.finish_all(bench.signals))
     }
 
     /// Takes up other settings: ends the alarms whose outcome is gone or does not hold.

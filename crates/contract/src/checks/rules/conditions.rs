@@ -11,17 +11,9 @@ use crate::{
     read::{At, Items},
     tree::Plain,
 };
-use andon_model::{Schemas, SignalName, Value, value::Kind};
+use andon_model::{Schemas, SignalName, Value, object::CONTEXT, value::Kind};
 use serde_json::Value as Json;
 use std::{collections::BTreeMap, sync::Arc};
-
-/// What may be valid for an asset, with the schema of its fields where it has one.
-const CONTEXTS: [(&str, &str); 4] = [
-    ("order", "ProductionOrder/1"),
-    ("batch", "MaterialLot/1"),
-    ("shift", "Shift/1"),
-    ("maintenance", "MaintenanceState/1"),
-];
 
 /// What values are compared with.
 struct Of {
@@ -155,9 +147,9 @@ fn context(project: &Project, schemas: &Schemas, path: &At<String>) -> Option<(W
     let mut parts = path.split('.').map(str::to_owned);
     let name = parts.next().unwrap_or_default();
     let field: Vec<String> = parts.collect();
-    let Some((_, schema)) = CONTEXTS.iter().find(|(known, _)| *known == name) else {
+    let Some((_, kind)) = CONTEXT.iter().find(|(known, _)| *known == name) else {
         let finding = Finding::error(codes::CONDITION, path.spot, format!("nothing is called `{name}` in the context"));
-        let known = finding.known(&name, CONTEXTS.iter().map(|(known, _)| *known));
+        let known = finding.known(&name, CONTEXT.iter().map(|(known, _)| *known));
         project.push(known.help("begin with one of these: `order.state`"));
         return None;
     };
@@ -166,9 +158,10 @@ fn context(project: &Project, schemas: &Schemas, path: &At<String>) -> Option<(W
         project.push(finding.expected("`<what>.<field>`, such as `order.state`").help("name the field"));
         return None;
     }
+    let schema = format!("{kind}/1");
     let told = format!("`{}`", path.value);
     let mut of = Of { kind: Form::Any, told, words: Vec::new(), states: None, range: None };
-    if let Some(root) = schemas.json(schema) {
+    if let Some(root) = schemas.json(&schema) {
         let found = field.iter().try_fold(root, |at, part| {
             let properties = at.get("properties").and_then(Json::as_object);
             let next = properties.and_then(|all| all.get(part));
