@@ -21,7 +21,7 @@ use crate::{
     load::{Doc, Project},
     problem::{Finding, Spot},
     read::Raw,
-    workflow::{Definition, Schedule, VARIABLES},
+    workflow::{Consumption, DataFilter, Definition, EventFilter, Schedule, Schemas, Settings, VARIABLES},
 };
 use andon_model::Name;
 use serde_json::Value as Json;
@@ -126,6 +126,9 @@ fn workflow(
         },
         input: input?,
         output: output?,
+        schemas: Schemas::default(),
+        timeout: None,
+        settings: Settings::default(),
         tasks: tasks?,
     })
 }
@@ -167,7 +170,13 @@ fn schedule(project: &Project, file: &ScheduleFile, schemas: &SchemaSet) -> Opti
         None => None,
         Some(expr) => Some(expr?.program),
     };
-    is_known.then(|| Schedule { kind: with.kind.value.clone(), data })
+    let filter = EventFilter {
+        kind: with.kind.value.clone(),
+        attributes: Vec::new(),
+        data: data.map(DataFilter::Holds),
+        correlate: Vec::new(),
+    };
+    is_known.then_some(Schedule::On(Consumption::One(filter)))
 }
 
 /// Paths into the events that started the run: of the input (`of` is nothing) or of `$workflow.input`.

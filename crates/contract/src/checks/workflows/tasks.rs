@@ -18,7 +18,10 @@ use crate::{
     problem::{Finding, Spot},
     read::{At, Entries, Items, Raw, read},
     tree::{Kind, NodeId},
-    workflow::{Backoff, Case, Emit, ErrorFilter, ErrorMapping, Mapping, RetryPolicy, Task, TaskKind, Try, VARIABLES},
+    workflow::{
+        Backoff, Case, Delay, Emit, ErrorFilter, ErrorMapping, Mapping, RetryPolicy, Schemas, Task, TaskKind, Try,
+        VARIABLES,
+    },
 };
 use andon_model::span::Span;
 use serde::de::DeserializeOwned;
@@ -121,6 +124,9 @@ impl Scope<'_> {
             input: input.ok()?,
             output: output.ok()?,
             export: export.ok()?,
+            schemas: Schemas::default(),
+            timeout: None,
+            compensate: Vec::new(),
             then: then?,
             kind: kind?,
         })
@@ -178,7 +184,7 @@ impl Scope<'_> {
                 (common, scope.guarded(&task, &entry.pointer, vars))
             })?,
             _ => self.of(entry, |scope, mut task: WaitTask| {
-                (task.common(), scope.duration(task.wait).map(TaskKind::Wait))
+                (task.common(), scope.duration(task.wait).map(|span| TaskKind::Wait(Delay::Fixed(span))))
             })?,
         })
     }
@@ -200,7 +206,7 @@ impl Scope<'_> {
             self.project.push(finding.help(help));
             return None;
         }
-        let found = self.capabilities.find(self.project, name.spot, name);
+        let found = self.capabilities.called(self.project, name.spot, name);
         let with = match task.with {
             None => Some(None),
             Some(raw) => self.object(raw, vars).map(Some),
@@ -248,7 +254,8 @@ impl Scope<'_> {
         }
         let vars: Vec<&str> = vars.iter().map(String::as_str).collect();
         let subject = self.filter(with.subject, &vars);
-        let emit = Emit { kind: with.kind.value.clone(), subject: subject.ok()?, data: data? };
+        let emit =
+            Emit { kind: with.kind.value.clone(), source: None, time: None, subject: subject.ok()?, data: Some(data?) };
         is_known.then_some(TaskKind::Emit(emit))
     }
 
@@ -366,7 +373,7 @@ impl Scope<'_> {
     fn retry(&mut self, file: &RetryPolicyFile, vars: &[&str]) -> Option<RetryPolicy> {
         let when = self.condition(file.when.as_ref(), vars);
         let except_when = self.condition(file.except_when.as_ref(), vars);
-        let delay = file.delay.map_or(Some(Span::ZERO), |raw| self.duration(raw));
+        let delay = file.delay.map_or(Some(None), |raw| self.duration(raw).map(Some));
         let backoff = match &file.backoff {
             None => Some(Backoff::Constant),
             Some(backoff) => self.backoff(backoff.spot),
@@ -385,10 +392,12 @@ impl Scope<'_> {
         Some(RetryPolicy {
             when: when.ok()?,
             except_when: except_when.ok()?,
-            delay: delay?,
+            delay: delay?.map(Delay::Fixed),
             backoff: backoff?,
+            jitter: None,
+            attempt: None,
             attempts: count.map(|count| count.value),
-            duration: duration?,
+            duration: duration?.map(Delay::Fixed),
         })
     }
 
