@@ -178,4 +178,5 @@ codes! {
     READ_PAGES = "A6120", "a read whose answer has no end, or no whole";
     READ_MAPPING = "A6121", "a mapping that gives no such object";
     NAME_KIND = "A6122", "a kind of thing that a system has no names for";
+    CONNECT = "A6140", "a place that a connection cannot go to";
 }

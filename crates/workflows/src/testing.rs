@@ -171,7 +171,7 @@ pub(crate) mod plant {
     use super::definition;
     use andon_contract::contract::{
         Address, Capability, Contract, Credentials, FieldMap, Idempotency, Lookup, Operation, OperationRef, Ownership,
-        OwnershipLine, Request, Response, Retry, Route, System, Target, Team,
+        OwnershipLine, Reach, Request, Response, Retry, Route, System, Target, Team,
     };
     use andon_contract::expr::Program;
     use andon_model::{Name, Schemas, span::Span};
@@ -215,6 +215,7 @@ pub(crate) mod plant {
         System {
             zone: name("plant"),
             base: Address { env: None, default: "http://office".into() },
+            reach: Reach::default(),
             credentials: Credentials::None,
             timeout: Span::from_secs(10),
             retry: Retry {

@@ -15,6 +15,7 @@ mod listeners;
 mod mappings;
 mod ownership;
 mod parameters;
+mod reach;
 mod reads;
 mod reduction;
 mod requests;

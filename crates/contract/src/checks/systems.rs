@@ -9,6 +9,7 @@ use super::{
     expressions::{Expr, NameCall, expression, name_calls},
     identifiers::Names,
     mappings::fields,
+    reach::reach,
     reads,
     requests::{Written, request},
     schemas::SchemaSet,
@@ -110,6 +111,7 @@ fn system(
     reads: BTreeMap<Name, Read>,
 ) -> Option<System> {
     let base = address(project, &file.base, &HTTP);
+    let reach = reach(project, file);
     let credentials = match &file.credentials {
         None => Some(Credentials::None),
         Some(credentials) => self::credentials(project, credentials),
@@ -127,6 +129,7 @@ fn system(
     Some(System {
         zone: file.zone.0.clone(),
         base: base?,
+        reach: reach?,
         credentials: credentials?,
         timeout: file.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.0),
         retry,

@@ -4,6 +4,7 @@
 mod file;
 mod http;
 mod listeners;
+mod reach;
 mod reads;
 mod retention;
 mod rules;
@@ -18,6 +19,7 @@ pub use file::{
 };
 pub use http::{EventMapping, HttpSource, MappedEvent, MappedTo, Signature};
 pub use listeners::{Client, Listener, ServerTls};
+pub use reach::{Reach, is_loopback, place};
 pub use reads::{Paging, Read};
 pub use retention::{Keep, ReduceBy, Reduction, Retention};
 pub use rules::{

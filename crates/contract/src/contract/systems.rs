@@ -1,6 +1,6 @@
 //! Systems of record: where they are, what they can do, and how requests and answers are read.
 
-use super::{Address, Read, Secret, UserPassword};
+use super::{Address, Reach, Read, Secret, UserPassword};
 use crate::expr::Program;
 use andon_model::{Name, span::Span};
 use serde_json::Value as Json;
@@ -13,6 +13,8 @@ pub struct System {
     pub zone: Name,
     /// The base of its addresses: `https://host/path`.
     pub base: Address,
+    /// How its host is reached, where not as the address says.
+    pub reach: Reach,
     /// How we identify ourselves.
     pub credentials: Credentials,
     /// An attempt that takes longer has an unknown outcome; default 30 s.

@@ -11,6 +11,7 @@ pub(crate) mod listeners;
 pub(crate) mod not_built;
 pub(crate) mod ownership;
 pub(crate) mod project;
+pub(crate) mod reach;
 pub(crate) mod reads;
 pub(crate) mod reduction;
 pub(crate) mod retention;

@@ -1,6 +1,7 @@
 //! `systems/<system>.yaml`: systems of record and what they can do.
 
 use super::{
+    reach::SystemTlsFile,
     reads::ReadFile,
     sources::UserPasswordFile,
     words::{Duration, Named},
@@ -21,6 +22,13 @@ pub(crate) struct SystemFile {
     pub(crate) zone: At<Named>,
     /// The base of its addresses: `https://host/path`, or `env:NAME else https://host/path`.
     pub(crate) base: At<String>,
+    /// Where connections go in place of the host of `base`: `HOST:PORT`, or `env:NAME else HOST:PORT`. The name in
+    /// requests and in TLS stays that of `base`.
+    #[serde(default)]
+    pub(crate) connect: Option<At<String>>,
+    /// How TLS is spoken.
+    #[serde(default)]
+    pub(crate) tls: Option<SystemTlsFile>,
     /// How we identify ourselves; without it not at all.
     #[serde(default)]
     pub(crate) credentials: Option<At<CredentialsFile>>,

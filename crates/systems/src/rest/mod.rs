@@ -12,6 +12,7 @@ mod codec;
 mod config;
 mod fields;
 mod fuzz;
+mod reach;
 pub mod reads;
 mod redact;
 mod session;
@@ -69,12 +70,16 @@ pub(crate) async fn send(
         Ok(credentials) => credentials,
         Err(cause) => return Outcome::not_sent(OutcomeClass::Auth, cause),
     };
-    let client = match shell.clients.get(system, &url) {
+    let way = match reach::way(&url, &system.reach, shell.env) {
+        Ok(way) => way,
+        Err(cause) => return Outcome::not_sent(OutcomeClass::Validation, cause),
+    };
+    let client = match shell.clients.get(system, &way) {
         Ok(client) => client,
         Err(cause) => return Outcome::not_sent(OutcomeClass::Transient, cause),
     };
     let (limit, most) = (system.timeout, ANSWER_MAX_BYTES);
-    let attempt = session::Attempt { prepared, url, credentials: &credentials, limit, most };
+    let attempt = session::Attempt { prepared, url, way, credentials: &credentials, limit, most };
     let _place = shell.clients.place().await;
     let mut outcome = match session::exchange(&client, &attempt).await {
         Ok(answer) => codec::read(operation, request, shell.names, &answer, &credentials.secrets),
@@ -97,9 +102,10 @@ pub(crate) async fn read(
     let url = config::allowed(&prepared.url, &base).map_err(|cause| not_sent(OutcomeClass::Validation, cause))?;
     let credentials = config::credentials(name, &system.credentials, shell.env).await;
     let credentials = credentials.map_err(|cause| not_sent(OutcomeClass::Auth, cause))?;
-    let client = shell.clients.get(system, &url).map_err(|cause| not_sent(OutcomeClass::Transient, cause))?;
+    let way = reach::way(&url, &system.reach, shell.env).map_err(|cause| not_sent(OutcomeClass::Validation, cause))?;
+    let client = shell.clients.get(system, &way).map_err(|cause| not_sent(OutcomeClass::Transient, cause))?;
     let (limit, most) = (system.timeout, reads::PAGE_MAX_BYTES);
-    let attempt = session::Attempt { prepared, url, credentials: &credentials, limit, most };
+    let attempt = session::Attempt { prepared, url, way, credentials: &credentials, limit, most };
     let _place = shell.clients.place().await;
     match session::exchange(&client, &attempt).await {
         Ok(answer) => reads::read(read, ask, shell.names, &answer, &credentials.secrets),
@@ -161,8 +167,8 @@ impl Clients {
         self.places.acquire().await.expect("nobody closes it")
     }
 
-    fn get(&self, system: &System, url: &reqwest::Url) -> Result<Client, String> {
-        let tls = url.scheme() == "https";
+    fn get(&self, system: &System, way: &reach::Way) -> Result<Client, String> {
+        let tls = way.tls;
         let mut place = if tls { &self.tls } else { &self.plain }.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = &*place {
             return Ok(client.clone());

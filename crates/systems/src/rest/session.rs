@@ -3,6 +3,7 @@
 use super::{
     codec::Answer,
     config::{self, Credentials},
+    reach::Way,
     status,
 };
 use andon_model::{call::Prepared, span::Span};
@@ -23,6 +24,8 @@ const HEADER_MAX_CHARS: usize = 200;
 pub(super) struct Attempt<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) url: Url,
+    /// Where the connection goes.
+    pub(super) way: Way,
     pub(super) credentials: &'a Credentials,
     pub(super) limit: Span,
     /// The longest body of an answer.
@@ -109,7 +112,14 @@ fn build(client: &Client, attempt: &Attempt<'_>, url: Url) -> Result<reqwest::Re
     let senseless = |cause: String| Failure::Senseless(cause);
     let method = Method::from_bytes(attempt.prepared.method.as_bytes())
         .map_err(|_| senseless(format!("{:?} is no method of HTTP", attempt.prepared.method)))?;
-    let mut builder = client.request(method, url);
+    let mut to = url.clone();
+    let named = to.set_host(Some(&attempt.way.host)).is_ok() && to.set_port(Some(attempt.way.port)).is_ok();
+    let scheme = if attempt.way.tls { "https" } else { "http" };
+    if !named || to.set_scheme(scheme).is_err() {
+        return Err(senseless(format!("a connection cannot go to {}:{}", attempt.way.host, attempt.way.port)));
+    }
+    let authority = url.authority().to_owned();
+    let mut builder = client.request(method, to).header(header::HOST, authority);
     for (name, value) in &attempt.prepared.headers {
         let name = header::HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| senseless(format!("{name:?} is no name of a header")))?;

@@ -5,7 +5,8 @@
 use andon_contract::{
     Contract,
     contract::{
-        Address, Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Request, Response, Retry, System,
+        Address, Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Reach, Request, Response, Retry,
+        System,
     },
     expr::Program,
 };
@@ -20,10 +21,21 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// A system `eam` at this address with the operations `create` (found by `lookup`) and `fetch` (only reads).
 pub(crate) fn contract(base: &str, timeout: Span, credentials: Credentials) -> Arc<Contract> {
+    changed(base, timeout, credentials, |_| {})
+}
+
+/// The same, with a change of the system.
+pub(crate) fn changed(
+    base: &str,
+    timeout: Span,
+    credentials: Credentials,
+    change: impl FnOnce(&mut System),
+) -> Arc<Contract> {
     let eam: Name = "eam".parse().unwrap();
-    let system = System {
+    let mut system = System {
         zone: "plant".parse().unwrap(),
         base: Address { env: Some("EAM".into()), default: base.into() },
+        reach: Reach::default(),
         credentials,
         timeout,
         retry: Retry { first: Span::from_secs(1), max: Span::from_secs(1), factor: 1.0, within: Span::from_secs(1) },
@@ -31,6 +43,7 @@ pub(crate) fn contract(base: &str, timeout: Span, credentials: Credentials) -> A
         operations: BTreeMap::from([("create".parse().unwrap(), create()), ("fetch".parse().unwrap(), fetch())]),
         reads: BTreeMap::new(),
     };
+    change(&mut system);
     Arc::new(Contract { systems: BTreeMap::from([(eam, system)]), ..Contract::empty() })
 }
 
