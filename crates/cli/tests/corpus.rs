@@ -14,11 +14,12 @@ use std::{
 type Entry = fn(&[u8]);
 
 /// The targets of `fuzz/Cargo.toml` with what they call.
-const TARGETS: [(&str, Entry); 17] = [
+const TARGETS: [(&str, Entry); 18] = [
     ("project", andon_contract::fuzz),
     ("expression", andon_contract::expr::fuzz::fuzz),
     ("mqtt", andon_edge::fuzz::mqtt),
     ("listener_packets", andon_edge::fuzz::listener_packets),
+    ("openapi", andon_contract::openapi::fuzz),
     ("payload", andon_edge::fuzz::payload),
     ("shdr", andon_edge::fuzz::shdr),
     ("rows", andon_edge::fuzz::file_rows),
