@@ -15,6 +15,7 @@ mod signal;
 mod source;
 mod start;
 mod subject;
+mod workflow;
 
 use anyhow::Result;
 
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Historian,
     /// What rules cost when there are very many.
     Rules(rules::Arguments),
+    /// Runs of workflows that call systems, beside what rivals reached.
+    Workflow(workflow::Arguments),
     /// All of them, in one run.
     All(all::Arguments),
 }
@@ -49,6 +52,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Listener(arguments) => listener::run(arguments),
         Command::Historian => historian::run(),
         Command::Rules(arguments) => rules::run(arguments),
+        Command::Workflow(arguments) => workflow::run(arguments),
         Command::All(arguments) => all::run(arguments),
     }
 }

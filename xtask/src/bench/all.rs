@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (andon, ..) = signal::subjects(arguments.andon.as_deref())?;
     let runs = arguments.runs.to_string();
     let mut failed = Vec::new();
-    for name in ["signal", "source", "listener", "http", "start", "historian", "rules"] {
+    for name in ["signal", "source", "listener", "http", "start", "historian", "rules", "workflow"] {
         println!("\n== {name}");
         let mut bench = command::cargo();
         bench.args(["xtask", "bench", name]);

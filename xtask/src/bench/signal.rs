@@ -208,15 +208,19 @@ impl Bench {
 /// Andon, given or built as it is shipped, a folder for its runs, and a broker beside it.
 pub(super) fn subjects(built: Option<&Path>) -> Result<(PathBuf, PathBuf, Broker)> {
     let material = material()?;
-    let target = root::target()?;
-    let folder = target.join("bench");
+    let folder = root::target()?.join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    let andon = match built {
-        Some(program) => program.canonicalize().with_context(|| format!("looking for {}", program.display()))?,
-        None => build(&target)?,
-    };
+    let andon = andon(built)?;
     let broker = Broker::start(&material.join("mosquitto/mosquitto.conf"), &folder)?;
     Ok((andon, folder, broker))
+}
+
+/// Andon, given or built as it is shipped.
+pub(super) fn andon(built: Option<&Path>) -> Result<PathBuf> {
+    match built {
+        Some(program) => program.canonicalize().with_context(|| format!("looking for {}", program.display())),
+        None => build(&root::target()?),
+    }
 }
 
 /// Builds Andon as it is shipped.
@@ -305,7 +309,7 @@ fn calls(summary: &str, name: &str) -> u64 {
 }
 
 /// The mean number of processes that wanted to run in the last minute.
-fn load_of_machine() -> f64 {
+pub(super) fn load_of_machine() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }
