@@ -23,6 +23,8 @@ pub enum Standard {
     Expression,
     /// Something in the run itself: 500.
     Runtime,
+    /// Time is used up: 408.
+    Timeout,
     /// A value does not fit its schema: 400.
     Validation,
 }
@@ -35,6 +37,7 @@ impl Standard {
             Self::Communication => ("communication", 500, "The call failed"),
             Self::Expression => ("expression", 400, "The expression failed"),
             Self::Runtime => ("runtime", 500, "The run cannot go on"),
+            Self::Timeout => ("timeout", 408, "Time is used up"),
             Self::Validation => ("validation", 400, "The value does not fit its schema"),
         }
     }

@@ -3,7 +3,8 @@
 use crate::machine::{Given, Input, memory::Memory, step};
 use andon_contract::expr::{NoNames, Program};
 use andon_contract::workflow::{
-    Backoff, Definition, ErrorFilter, Mapping, RetryPolicy, Task, TaskKind, Then, Try, VARIABLES,
+    Backoff, Definition, Delay, ErrorFilter, For, Mapping, RetryPolicy, Schemas as AtTask, Settings, Task, TaskKind,
+    Then, Try, VARIABLES,
 };
 use andon_model::{RunId, Schemas, SiteName, Time, span::Span};
 use andon_store::rows::{RunRow, RunState};
@@ -14,8 +15,9 @@ pub fn fuzz(data: &[u8]) {
     let Ok(mut memory) = serde_json::from_slice::<Memory>(data) else { return };
     let (definition, run, schemas) = (definition(), run(), Schemas::built_in());
     let given = Given { definition: &definition, run: &run, schemas: &schemas, lookup: &NoNames, now: Time(1 << 60) };
-    let _ = memory.call_key(run.id, &definition);
-    for input in [Input::Turn, Input::Called(Ok((Json::Null, None))), Input::Turn] {
+    let calls =
+        memory.calls(run.id, &definition).into_iter().map(|(_, key)| Input::Called(key, Ok((Json::Null, None))));
+    for input in [Input::Turn].into_iter().chain(calls.collect::<Vec<_>>()).chain([Input::Turn]) {
         let _ = step(&given, &mut memory, input);
     }
     let stored = serde_json::to_vec(&memory).expect("a memory is JSON");
@@ -30,12 +32,15 @@ fn task(name: &str, pointer: &str, then: Then, kind: TaskKind) -> Task {
         input: None,
         output: None,
         export: None,
+        schemas: AtTask::default(),
+        timeout: None,
+        compensate: Vec::new(),
         then,
         kind,
     }
 }
 
-/// A `do` in a `try` that repeats, a wait, a loop.
+/// A `do` in a `try` that repeats, a wait, a loop by `then`, branches, and a `for`.
 fn definition() -> Definition {
     let expression = Program::compile(". as $x | [$x, $context, $task.name, $input]", &VARIABLES).expect("jq");
     let call = TaskKind::Call { capability: "x".into(), with: None };
@@ -47,10 +52,12 @@ fn definition() -> Definition {
     let policy = RetryPolicy {
         when: None,
         except_when: None,
-        delay: Span::from_secs(1),
+        delay: Some(Delay::Fixed(Span::from_secs(1))),
         backoff: Backoff::Exponential,
+        jitter: None,
         attempts: None,
-        duration: Some(Span::from_secs(60)),
+        attempt: Some(Delay::Fixed(Span::from_secs(5))),
+        duration: Some(Delay::Fixed(Span::from_secs(60))),
     };
     let guard = TaskKind::Try(Box::new(Try {
         tasks: vec![task("block", "/do/0/guard/try/0/block", Then::Continue, block)],
@@ -61,6 +68,27 @@ fn definition() -> Definition {
         retry: Some(policy),
         handler: vec![task("again", "/do/0/guard/catch/do/0/again", Then::End, call)],
     }));
+    let branches = vec![
+        task(
+            "a",
+            "/do/1/side/fork/branches/0/a",
+            Then::Continue,
+            TaskKind::Call { capability: "x".into(), with: None },
+        ),
+        task("b", "/do/1/side/fork/branches/1/b", Then::End, TaskKind::Wait(Delay::Fixed(Span::from_secs(9)))),
+    ];
+    let each = TaskKind::For(Box::new(For {
+        each: "item".into(),
+        at: "index".into(),
+        list: Program::compile("[1, 2]", &VARIABLES).expect("jq"),
+        condition: None,
+        tasks: vec![task(
+            "ask",
+            "/do/2/each/do/0/ask",
+            Then::Exit,
+            TaskKind::Call { capability: "x".into(), with: None },
+        )],
+    }));
     Definition {
         name: "fuzz".into(),
         version: "1.0.0".into(),
@@ -69,9 +97,14 @@ fn definition() -> Definition {
         schedule: None,
         input: None,
         output: None,
+        schemas: AtTask::default(),
+        timeout: None,
+        settings: Settings::default(),
         tasks: vec![
             task("guard", "/do/0/guard", Then::Continue, guard),
-            task("pause", "/do/1/pause", Then::Task("guard".into()), TaskKind::Wait(Span::from_secs(1))),
+            task("side", "/do/1/side", Then::Continue, TaskKind::Fork { branches, compete: true }),
+            task("each", "/do/2/each", Then::Continue, each),
+            task("pause", "/do/3/pause", Then::Task("guard".into()), TaskKind::Wait(Delay::Fixed(Span::from_secs(1)))),
         ],
     }
 }
@@ -85,6 +118,7 @@ fn run() -> RunRow {
         revision: String::new(),
         event: None,
         correlation: None,
+        key: None,
         state: RunState::Running,
         started: Time(0),
         updated: Time(0),
@@ -103,23 +137,32 @@ mod tests {
 
     /// Memories as they are stored, whose places do not fit the definition.
     fn memory() -> impl Strategy<Value = Vec<u8>> {
-        let block = prop::sample::select(vec!["root", "do", "try", "catch"]);
-        let frame = (block, 0..4_usize, prop::collection::vec(0..5_u32, 0..4), 0..40_u32).prop_map(
+        let block = prop::sample::select(vec!["root", "branch", "do", "try", "catch", "for", "function"]);
+        let frame = (block, 0..5_usize, prop::collection::vec(0..5_u32, 0..4), 0..40_u32).prop_map(
             |(block, at, entries, pass)| {
                 json!({"block": block, "at": at, "entries": entries, "raw": {"a": 1}, "pass": pass,
+                "turns": {"items": [1], "index": at}, "deadline": "1990-01-01T00:00:00Z",
                 "started": "2026-11-22T08:00:00Z", "error": {"type": "x", "status": 400}})
             },
         );
         let waiting = prop::sample::select(vec![
-            json!("start"),
             json!("nothing"),
             json!("call"),
-            json!("ended"),
+            json!("branches"),
+            json!("events"),
+            json!("run"),
+            json!("done"),
             json!({"until": "1990-01-01T00:00:00Z"}),
             json!({"retry": "1990-01-01T00:00:00Z"}),
         ]);
-        (prop::collection::vec(frame, 0..6), waiting, any::<u32>()).prop_map(|(frames, waiting, tasks)| {
-            json!({"context": {}, "frames": frames, "waiting": waiting, "tasks": tasks}).to_string().into_bytes()
+        let of = prop::option::of((0..4_usize, 0..3_usize));
+        let strand = (of, prop::collection::vec(frame, 0..6), waiting).prop_map(|(of, frames, waiting)| {
+            let of = of.map(|(strand, number)| json!({"strand": strand, "number": number}));
+            json!({"of": of, "frames": frames, "waiting": waiting})
+        });
+        let phase = prop::sample::select(vec!["start", "going", "ended"]);
+        (prop::collection::vec(strand, 0..4), phase, any::<u32>()).prop_map(|(strands, phase, tasks)| {
+            json!({"context": {}, "strands": strands, "phase": phase, "tasks": tasks}).to_string().into_bytes()
         })
     }
 

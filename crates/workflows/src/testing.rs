@@ -2,8 +2,8 @@
 
 use andon_contract::expr::{Program, embedded};
 use andon_contract::workflow::{
-    Backoff, Case, Definition, Emit, ErrorFilter, ErrorMapping, Mapping, RetryPolicy, Schedule, Task, TaskKind, Then,
-    Try, VARIABLES,
+    Backoff, Case, Consumption, DataFilter, Definition, Delay, Emit, ErrorFilter, ErrorMapping, EventFilter, For,
+    Mapping, RetryPolicy, Schedule, Schemas, Settings, Task, TaskKind, Then, Try, VARIABLES,
 };
 use andon_model::span::Span;
 use serde_json::Value as Json;
@@ -14,9 +14,13 @@ type Vars = Vec<String>;
 /// A definition from `{"do": [...]}`, written as in the DSL.
 pub(crate) fn definition(name: &str, document: Json) -> Definition {
     let vars: Vars = VARIABLES.iter().map(|v| (*v).to_owned()).collect();
-    let schedule = document.pointer("/schedule/on/one/with").map(|with| Schedule {
-        kind: text(with, "type").expect("a type"),
-        data: with.get("data").map(|data| program(data, &vars)),
+    let schedule = document.pointer("/schedule/on/one/with").map(|with| {
+        Schedule::On(Consumption::One(EventFilter {
+            kind: text(with, "type").expect("a type"),
+            attributes: Vec::new(),
+            data: with.get("data").map(|data| DataFilter::Holds(program(data, &vars))),
+            correlate: Vec::new(),
+        }))
     });
     Definition {
         name: name.to_owned(),
@@ -25,6 +29,9 @@ pub(crate) fn definition(name: &str, document: Json) -> Definition {
         schedule,
         input: mapping_at(&document, "/input/from", &vars),
         output: mapping_at(&document, "/output/as", &vars),
+        schemas: Schemas::default(),
+        timeout: delay(document.pointer("/timeout/after"), &vars),
+        settings: Settings::default(),
         tasks: tasks(&document["do"], "/do", &vars),
         document,
     }
@@ -55,6 +62,14 @@ fn mapping_at(json: &Json, pointer: &str, vars: &Vars) -> Option<Mapping> {
     Some(if found.is_string() { Mapping::Expression(program(found, vars)) } else { mapping(found, vars) })
 }
 
+fn delay(json: Option<&Json>, vars: &Vars) -> Option<Delay> {
+    let text = json?.as_str().expect("a duration or an expression");
+    Some(match embedded(text) {
+        Some(_) => Delay::Expression(program(json?, vars)),
+        None => Delay::Fixed(Span::parse(text).expect("a duration")),
+    })
+}
+
 fn then(json: &Json) -> Then {
     match json.get("then").and_then(Json::as_str) {
         None | Some("continue") => Then::Continue,
@@ -75,6 +90,9 @@ fn tasks(list: &Json, pointer: &str, vars: &Vars) -> Vec<Task> {
             input: mapping_at(body, "/input/from", vars),
             output: mapping_at(body, "/output/as", vars),
             export: mapping_at(body, "/export/as", vars),
+            schemas: Schemas::default(),
+            timeout: delay(body.pointer("/timeout/after"), vars),
+            compensate: Vec::new(),
             then: then(body),
             kind: kind(body, &pointer, vars),
             pointer,
@@ -86,6 +104,22 @@ fn tasks(list: &Json, pointer: &str, vars: &Vars) -> Vec<Task> {
 fn kind(body: &Json, pointer: &str, vars: &Vars) -> TaskKind {
     if let Some(list) = body.get("try") {
         return TaskKind::Try(Box::new(guarded(list, &body["catch"], pointer, vars)));
+    }
+    if let Some(of) = body.get("for") {
+        let (each, at) = (text(of, "each"), text(of, "at"));
+        let (each, at) = (each.unwrap_or_else(|| "item".into()), at.unwrap_or_else(|| "index".into()));
+        let inner: Vars = vars.iter().chain([&each, &at]).cloned().collect();
+        return TaskKind::For(Box::new(For {
+            list: program(&of["in"], vars),
+            condition: body.get("while").map(|condition| program(condition, &inner)),
+            tasks: tasks(&body["do"], &format!("{pointer}/do"), &inner),
+            each,
+            at,
+        }));
+    }
+    if let Some(fork) = body.get("fork") {
+        let branches = tasks(&fork["branches"], &format!("{pointer}/fork/branches"), vars);
+        return TaskKind::Fork { branches, compete: fork["compete"] == Json::Bool(true) };
     }
     if let Some(list) = body.get("do") {
         return TaskKind::Do(tasks(list, &format!("{pointer}/do"), vars));
@@ -106,12 +140,14 @@ fn kind(body: &Json, pointer: &str, vars: &Vars) -> TaskKind {
     if let Some(with) = body.pointer("/emit/event/with") {
         return TaskKind::Emit(Emit {
             kind: text(with, "type").expect("a type"),
+            source: with.get("source").map(|source| mapping(source, vars)),
+            time: with.get("time").map(|time| mapping(time, vars)),
             subject: with.get("subject").map(|subject| mapping(subject, vars)),
-            data: mapping(&with["data"], vars),
+            data: with.get("data").map(|data| mapping(data, vars)),
         });
     }
-    if let Some(span) = text(body, "wait") {
-        return TaskKind::Wait(Span::parse(&span).expect("a duration"));
+    if let Some(wait) = delay(body.get("wait"), vars) {
+        return TaskKind::Wait(wait);
     }
     let error = body.pointer("/raise/error").expect("a kind of task");
     TaskKind::Raise(ErrorMapping {
@@ -146,17 +182,19 @@ fn guarded(list: &Json, catch: &Json, pointer: &str, vars: &Vars) -> Try {
 }
 
 fn policy(retry: &Json, vars: &Vars) -> RetryPolicy {
-    let span = |pointer: &str| retry.pointer(pointer)?.as_str().map(|s| Span::parse(s).expect("a duration"));
+    let span = |pointer: &str| delay(retry.pointer(pointer), vars);
     RetryPolicy {
         when: retry.get("when").map(|when| program(when, vars)),
         except_when: retry.get("exceptWhen").map(|when| program(when, vars)),
-        delay: span("/delay").unwrap_or(Span::ZERO),
+        delay: span("/delay"),
         backoff: match retry.get("backoff").and_then(Json::as_object).and_then(|o| o.keys().next()).map(String::as_str)
         {
             Some("linear") => Backoff::Linear,
             Some("exponential") => Backoff::Exponential,
             _ => Backoff::Constant,
         },
+        jitter: span("/jitter/from").zip(span("/jitter/to")),
+        attempt: span("/limit/attempt/duration"),
         attempts: retry
             .pointer("/limit/attempt/count")
             .and_then(Json::as_u64)
@@ -170,8 +208,8 @@ pub(crate) mod plant {
 
     use super::definition;
     use andon_contract::contract::{
-        Address, Capability, Contract, Credentials, FieldMap, Idempotency, Lookup, Operation, OperationRef, Ownership,
-        OwnershipLine, Reach, Request, Response, Retry, Route, System, Target, Team,
+        Address, Body, Capability, Content, Contract, Credentials, FieldMap, Idempotency, Lookup, Operation, OperationRef, Ownership,
+        OwnershipLine, Reach, Request, Response, Retry, Route, System, Target, Team, Validity,
     };
     use andon_contract::expr::Program;
     use andon_model::{Name, Schemas, span::Span};
@@ -184,7 +222,8 @@ pub(crate) mod plant {
     }
 
     fn request() -> Request {
-        Request { method: "POST".into(), path: Vec::new(), query: Vec::new(), headers: Vec::new(), body: None }
+        let (path, query, headers) = (Vec::new(), Vec::new(), Vec::new());
+        Request { method: "POST".into(), path, query, headers, body: None, content: Content::default() }
     }
 
     fn operation(capability: &str, idempotency: Idempotency) -> Operation {
@@ -192,7 +231,12 @@ pub(crate) mod plant {
             implements: capability.to_owned(),
             idempotency,
             request: request(),
-            response: Response { document: None, output: FieldMap::Constant(Json::Null) },
+            response: Response {
+                document: None,
+                output: FieldMap::Constant(Json::Null),
+                content: Body::Json,
+            },
+            paging: None,
         }
     }
 
@@ -207,6 +251,7 @@ pub(crate) mod plant {
                     settle: Span::from_secs(60),
                     request: request(),
                     found: Program::compile(".", &[]).unwrap(),
+                    paging: None,
                 })),
                 _ => Idempotency::None,
             };
@@ -214,6 +259,7 @@ pub(crate) mod plant {
         });
         System {
             zone: name("plant"),
+            test: false,
             base: Address { env: None, default: "http://office".into() },
             reach: Reach::default(),
             credentials: Credentials::None,
@@ -238,7 +284,9 @@ pub(crate) mod plant {
             effect: effect.map(str::to_owned),
             input: "Work/1".into(),
             output: [("document".to_owned(), "string".to_owned())].into(),
+            output_schema: None,
             objective: None,
+            deprecated: None,
         }
     }
 
@@ -256,7 +304,8 @@ pub(crate) mod plant {
                 Target::Operation(parse(target))
             },
             fallback: fallback.iter().map(|text| parse(text)).collect(),
-            from: None,
+            shadow: Vec::new(),
+            valid: Validity::ALWAYS,
             line: 1,
         }
     }

@@ -1,18 +1,22 @@
 //! Expressions of a run: which values they see.
 
-use super::{Given, memory::Memory};
+use super::{
+    Given,
+    memory::{Frame, Memory},
+};
 use crate::fault::{Fault, Standard};
 use andon_contract::expr::{Program, truthy};
-use andon_contract::workflow::{Mapping, Task};
+use andon_contract::workflow::{Delay, Mapping, Task};
 use andon_model::Time;
+use andon_model::span::Span;
 use serde_json::{Map, Value as Json, json};
 
 /// What the variables of an expression stand for at its place.
 pub(super) struct Scene<'a> {
     given: &'a Given<'a>,
     memory: &'a Memory,
-    /// The frame whose current task is meant; `None`: the workflow itself.
-    depth: Option<usize>,
+    /// The strand and the frame whose current task is meant; `None`: the workflow itself.
+    place: Option<(usize, usize)>,
     /// `$output`, once there is one.
     output: Option<&'a Json>,
     /// The raw output of the task, once there is one.
@@ -24,12 +28,12 @@ pub(super) struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// The place of the workflow's own `input.from` and `output.as`.
     pub(super) fn workflow(given: &'a Given<'a>, memory: &'a Memory) -> Self {
-        Self { given, memory, depth: None, output: None, raw_output: None, caught: None }
+        Self { given, memory, place: None, output: None, raw_output: None, caught: None }
     }
 
-    /// The place of the task that the frame at `depth` has come to.
-    pub(super) fn task(given: &'a Given<'a>, memory: &'a Memory, depth: usize) -> Self {
-        Self { given, memory, depth: Some(depth), output: None, raw_output: None, caught: None }
+    /// The place of the task that the frame at `depth` of a strand has come to.
+    pub(super) fn task(given: &'a Given<'a>, memory: &'a Memory, strand: usize, depth: usize) -> Self {
+        Self { given, memory, place: Some((strand, depth)), output: None, raw_output: None, caught: None }
     }
 
     /// With the raw output of the task.
@@ -96,7 +100,7 @@ impl<'a> Scene<'a> {
     fn variables(&self, program: &Program) -> Vec<Json> {
         let source = program.source();
         let when = |name: &str, value: &dyn Fn() -> Json| if source.contains(name) { value() } else { Json::Null };
-        let frame = self.depth.and_then(|depth| self.memory.frames.get(depth));
+        let frame = self.frame();
         let mut vars = vec![
             when("$context", &|| self.memory.context.clone()),
             when("$input", &|| frame.map_or(Json::Null, |frame| frame.input().clone())),
@@ -105,22 +109,38 @@ impl<'a> Scene<'a> {
             when("$workflow", &|| self.workflow_json()),
             when("$runtime", &|| json!({"name": "andon", "version": env!("CARGO_PKG_VERSION"), "metadata": {}})),
         ];
-        let depth = self.depth.unwrap_or(0);
-        for (frame, inner) in self.memory.frames.iter().zip(self.memory.frames.iter().skip(1)).take(depth) {
-            if inner.block == super::memory::Block::Catch {
-                vars.push(frame.error.as_ref().map_or(Json::Null, Fault::to_json));
-            }
+        if let Some((strand, depth)) = self.place {
+            vars.extend(self.memory.scoped(strand, depth).into_iter().map(std::borrow::Cow::into_owned));
         }
         vars.extend(self.caught.clone());
         vars
     }
 
+    /// The frame whose current task is meant.
+    fn frame(&self) -> Option<&'a Frame> {
+        let (strand, depth) = self.place?;
+        self.memory.strands.get(strand)?.frames.get(depth)
+    }
+
+    /// A length of time.
+    pub(super) fn span(&self, delay: &Delay, input: &Json) -> Result<Span, Fault> {
+        match delay {
+            Delay::Fixed(span) => Ok(*span),
+            Delay::Expression(program) => {
+                let value = self.eval(program, input)?;
+                length(&value).ok_or_else(|| {
+                    let text =
+                        format!("a duration like PT30S or {{\"seconds\": 30}} is needed, it is {}", short(&value));
+                    Fault::of(Standard::Expression, text)
+                })
+            }
+        }
+    }
+
     fn task_json(&self) -> Json {
         let definition = self.given.definition;
-        let found = self.depth.and_then(|depth| Some((self.memory.task_of(definition, depth)?, depth)));
-        let Some((task, depth)) = found else { return Json::Null };
-        let Task { name, pointer, .. } = task;
-        let Some(frame) = self.memory.frames.get(depth) else { return Json::Null };
+        let task = self.place.and_then(|(strand, depth)| self.memory.task_of(definition, strand, depth));
+        let (Some(Task { name, pointer, .. }), Some(frame)) = (task, self.frame()) else { return Json::Null };
         json!({
             "name": name,
             "reference": pointer,
@@ -154,4 +174,29 @@ fn shown(source: &str) -> String {
         return format!("`{one_line}`");
     }
     format!("`{}...`", one_line.chars().take(SHOWN_MAX).collect::<String>())
+}
+
+/// A duration of the DSL: a text, or an object of days, hours, minutes, seconds and milliseconds.
+fn length(value: &Json) -> Option<Span> {
+    if let Some(text) = value.as_str() {
+        return Span::parse(text).ok().filter(|span| *span >= Span::ZERO);
+    }
+    let mut millis = 0_i64;
+    for (part, number) in value.as_object()? {
+        let unit = match part.as_str() {
+            "days" => 86_400_000,
+            "hours" => 3_600_000,
+            "minutes" => 60_000,
+            "seconds" => 1_000,
+            "milliseconds" => 1,
+            _ => return None,
+        };
+        millis = millis.saturating_add(i64::from(u32::try_from(number.as_u64()?).ok()?).saturating_mul(unit));
+    }
+    Some(Span::from_millis(millis))
+}
+
+/// A value as far as a message can show it.
+pub(super) fn short(value: &Json) -> String {
+    shown(&value.to_string())
 }

@@ -1,33 +1,75 @@
-//! What a run remembers between two steps: a stack of task lists, each with the task it has come to.
+//! What a run remembers between two steps: *strands* that go on side by side, each a stack of task lists with the task
+//! it has come to.
+//!
+//! The first strand is the run's own. A `fork` makes one for each of its branches; they stand behind the strand they
+//! come from, and are gone when the `fork` is.
 
 use crate::fault::Fault;
 use andon_contract::workflow::{Definition, Task, TaskKind};
-use andon_model::Time;
+use andon_model::{Key, RunId, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use std::borrow::Cow;
 
 /// The most bytes the memory of a run may take as JSON; a run that needs more faults.
 pub const MEMORY_MAX_BYTES: usize = 1 << 20;
+/// Strands of one run at most; a `fork` that would make more faults the run.
+pub const STRANDS_MAX: usize = 256;
 
 /// What the interpreter needs to go on with a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
 pub struct Memory {
     /// The context as the last `export.as` left it; an empty object at first.
     pub(crate) context: Json,
-    /// The lists being run, the outermost first.
-    pub(crate) frames: Vec<Frame>,
-    /// What it waits for.
-    pub(crate) waiting: Waiting,
+    /// What goes on side by side, each behind the one it comes from.
+    pub(crate) strands: Vec<Strand>,
+    /// Where the run as a whole stands.
+    pub(crate) phase: Phase,
     /// Tasks entered so far.
     pub(crate) tasks: u32,
 }
 
-/// What a run waits for.
+/// Where a run as a whole stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Phase {
+    /// Before its first step.
+    Start,
+    /// Under way.
+    Going,
+    /// It has completed or faulted.
+    Ended,
+}
+
+/// One of the things a run does side by side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Strand {
+    /// The `fork` it is a branch of; `None`: the run's own strand.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) of: Option<Branch>,
+    /// The lists being run, the outermost first.
+    pub(crate) frames: Vec<Frame>,
+    /// What it waits for.
+    pub(crate) waiting: Waiting,
+    /// What a branch gave, once it is done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) output: Option<Json>,
+}
+
+/// A branch of a `fork`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Branch {
+    /// The place of the strand whose current task is the `fork`.
+    pub(crate) strand: usize,
+    /// Which branch.
+    pub(crate) number: usize,
+}
+
+/// What a strand waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Waiting {
-    /// Its first step.
-    Start,
     /// Nothing: it can go on.
     Nothing,
     /// The result of the call of the current task.
@@ -36,8 +78,14 @@ pub enum Waiting {
     Until(Time),
     /// The moment of the next pass of a `retry`.
     Retry(Time),
-    /// Nothing any more: it has completed or faulted.
-    Ended,
+    /// The branches of its `fork`.
+    Branches,
+    /// Events that its `listen` is to consume.
+    Events,
+    /// The end of the run its `run` has started.
+    Run,
+    /// Nothing any more: a branch that is done.
+    Done,
 }
 
 /// Which list of its task a frame runs.
@@ -46,12 +94,20 @@ pub enum Waiting {
 pub(crate) enum Block {
     /// The workflow's own list.
     Root,
+    /// The one task of a branch of a `fork`.
+    Branch,
     /// The list of a `do`.
     Do,
     /// The guarded list of a `try`.
     Try,
     /// The list of a `catch`.
     Catch,
+    /// The list of a `for`.
+    For,
+    /// The list of `foreach` in a `listen`.
+    Foreach,
+    /// The one task of a function.
+    Function,
 }
 
 /// A list of tasks and the one it has come to.
@@ -70,12 +126,30 @@ pub(crate) struct Frame {
     pub(crate) input: Option<Json>,
     /// When it was entered.
     pub(crate) started: Time,
+    /// When the current task has no time left.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) deadline: Option<Time>,
+    /// When the whole list has no time left.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) limit: Option<Time>,
     /// Passes of a `try` before the present one.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub(crate) pass: u32,
     /// The error a `try` is handling.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) error: Option<Fault>,
+    /// Where a `for`, or a `foreach`, has come to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) turns: Option<Box<Turns>>,
+}
+
+/// Where a loop has come to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Turns {
+    /// Its items.
+    pub(crate) items: Vec<Json>,
+    /// The index of the present one.
+    pub(crate) index: usize,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -83,9 +157,68 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+/// A memory as it is stored, also as it was before a run could do several things at once.
+#[derive(Deserialize)]
+struct Stored {
+    context: Json,
+    #[serde(default)]
+    strands: Vec<Strand>,
+    #[serde(default)]
+    phase: Option<Phase>,
+    tasks: u32,
+    #[serde(default)]
+    frames: Vec<Frame>,
+    #[serde(default)]
+    waiting: Option<OldWaiting>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OldWaiting {
+    Start,
+    Nothing,
+    Call,
+    Until(Time),
+    Retry(Time),
+    Ended,
+}
+
+impl From<Stored> for Memory {
+    fn from(stored: Stored) -> Self {
+        let Stored { context, mut strands, phase, tasks, frames, waiting } = stored;
+        let (old_phase, waiting) = match waiting {
+            None => (phase.unwrap_or(Phase::Going), None),
+            Some(OldWaiting::Start) => (Phase::Start, None),
+            Some(OldWaiting::Ended) => (Phase::Ended, Some(Waiting::Nothing)),
+            Some(OldWaiting::Nothing) => (Phase::Going, Some(Waiting::Nothing)),
+            Some(OldWaiting::Call) => (Phase::Going, Some(Waiting::Call)),
+            Some(OldWaiting::Until(time)) => (Phase::Going, Some(Waiting::Until(time))),
+            Some(OldWaiting::Retry(time)) => (Phase::Going, Some(Waiting::Retry(time))),
+        };
+        if let Some(waiting) = waiting
+            && strands.is_empty()
+        {
+            strands.push(Strand { of: None, frames, waiting, output: None });
+        }
+        Self { context, strands, phase: old_phase, tasks }
+    }
+}
+
 impl Frame {
     pub(crate) fn new(block: Block, raw: Json, now: Time) -> Self {
-        Self { block, at: 0, entries: Vec::new(), raw, input: None, started: now, pass: 0, error: None }
+        Self {
+            block,
+            at: 0,
+            entries: Vec::new(),
+            raw,
+            input: None,
+            started: now,
+            deadline: None,
+            limit: None,
+            pass: 0,
+            error: None,
+            turns: None,
+        }
     }
 
     /// The transformed input of the current task.
@@ -94,10 +227,16 @@ impl Frame {
     }
 
     /// Counts an entry of the current task and gives how many there were before it.
-    pub(crate) fn enter(&mut self) -> u32 {
+    pub(crate) fn enter(&mut self, now: Time) -> u32 {
         if self.entries.len() <= self.at {
             self.entries.resize(self.at + 1, 0);
         }
+        self.input = None;
+        self.started = now;
+        self.deadline = None;
+        self.pass = 0;
+        self.error = None;
+        self.turns = None;
         let entries = self.entries.get_mut(self.at).expect("just made long enough");
         *entries = entries.saturating_add(1);
         *entries - 1
@@ -109,104 +248,239 @@ impl Frame {
     }
 }
 
-impl Default for Memory {
-    fn default() -> Self {
-        Self { context: Json::Object(serde_json::Map::new()), frames: Vec::new(), waiting: Waiting::Start, tasks: 0 }
+impl Strand {
+    pub(crate) fn new(of: Option<Branch>, frame: Frame) -> Self {
+        Self { of, frames: vec![frame], waiting: Waiting::Nothing, output: None }
     }
 }
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self { context: Json::Object(serde_json::Map::new()), strands: Vec::new(), phase: Phase::Start, tasks: 0 }
+    }
+}
+
+/// A moment at which a run goes on by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Alarm {
+    /// When.
+    pub(crate) time: Time,
+    /// The strand.
+    pub(crate) strand: usize,
+    /// The frame.
+    pub(crate) depth: usize,
+    /// What happens then; the order is that of equal moments.
+    pub(crate) rings: Rings,
+}
+
+/// What happens at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rings {
+    /// The list of the frame has no time left.
+    Limit,
+    /// The task of the frame has no time left.
+    Deadline,
+    /// What the strand waits for is over.
+    Waited,
+}
+
 impl Memory {
-    /// What the run waits for.
-    pub fn waiting(&self) -> Waiting {
-        self.waiting
-    }
-
-    /// The list the innermost frame runs; `None` when the memory does not fit the definition.
-    pub(crate) fn list<'d>(&self, definition: &'d Definition) -> Option<&'d [Task]> {
-        self.list_of(definition, self.frames.len().checked_sub(1)?)
-    }
-
-    /// The list that the frame at `depth` runs.
-    pub(crate) fn list_of<'d>(&self, definition: &'d Definition, depth: usize) -> Option<&'d [Task]> {
-        let mut list = definition.tasks.as_slice();
-        let frames = self.frames.get(..=depth)?;
-        if frames.first()?.block != Block::Root {
-            return None;
+    /// Whether the run can go on at once.
+    pub fn is_ready(&self) -> bool {
+        match self.phase {
+            Phase::Start => true,
+            Phase::Going => self.strands.iter().any(|strand| strand.waiting == Waiting::Nothing),
+            Phase::Ended => false,
         }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// When the run goes on by itself, at the earliest.
+    pub fn wake(&self) -> Option<Time> {
+        self.alarm().map(|alarm| alarm.time).filter(|_| self.phase == Phase::Going)
+    }
+
+    /// The next moment at which something happens by itself; of equal ones that of what stands further out.
+    pub(crate) fn alarm(&self) -> Option<Alarm> {
+        let mut next: Option<Alarm> = None;
+        for (strand, of) in self.strands.iter().enumerate() {
+            let mut offer = |time: Option<Time>, depth: usize, rings: Rings| {
+                if let Some(time) = time {
+                    let alarm = Alarm { time, strand, depth, rings };
+                    next = Some(next.map_or(alarm, |other| other.min(alarm)));
+                }
+            };
+            if of.waiting == Waiting::Done {
+                continue;
+            }
+            for (depth, frame) in of.frames.iter().enumerate() {
+                offer(frame.limit, depth, Rings::Limit);
+                offer(frame.deadline, depth, Rings::Deadline);
+            }
+            if let Waiting::Until(time) | Waiting::Retry(time) = of.waiting {
+                offer(Some(time), of.frames.len(), Rings::Waited);
+            }
+        }
+        next
+    }
+
+    /// The keys of the calls that the run waits for, with the places of their strands.
+    pub fn calls(&self, run: RunId, definition: &Definition) -> Vec<(usize, Key)> {
+        let waiting = |(strand, of): (usize, &Strand)| {
+            (of.waiting == Waiting::Call).then(|| Some((strand, self.key(run, definition, strand)?))).flatten()
+        };
+        self.strands.iter().enumerate().filter_map(waiting).collect()
+    }
+
+    /// The key of the call that the current task of a strand makes.
+    pub(crate) fn key(&self, run: RunId, definition: &Definition, strand: usize) -> Option<Key> {
+        let depth = self.strands.get(strand)?.frames.len().checked_sub(1)?;
+        let task = self.task_of(definition, strand, depth)?;
+        Some(Key::of_task(run, &task.pointer, &self.key_iteration(strand, depth), 0))
+    }
+
+    /// The strands from the run's own to this one; `None` when they do not hang together.
+    pub(crate) fn line(&self, strand: usize) -> Option<Vec<usize>> {
+        let mut line = vec![strand];
+        let mut at = strand;
+        while let Some(branch) = self.strands.get(at)?.of {
+            // What a strand comes from stands before it, so that this ends whatever was stored.
+            if branch.strand >= at {
+                return None;
+            }
+            at = branch.strand;
+            line.push(at);
+        }
+        line.reverse();
+        Some(line)
+    }
+
+    /// The list that the frame at `depth` of a strand runs; `None` when the memory does not fit the definition.
+    pub(crate) fn list_of<'d>(&self, definition: &'d Definition, strand: usize, depth: usize) -> Option<&'d [Task]> {
+        let of = self.strands.get(strand)?;
+        let frames = of.frames.get(..=depth)?;
+        let first = frames.first()?.block;
+        let mut list = match of.of {
+            None if first == Block::Root => definition.tasks.as_slice(),
+            Some(branch) if first == Block::Branch && branch.strand < strand => {
+                let outer = self.strands.get(branch.strand)?.frames.len().checked_sub(1)?;
+                match &self.task_of(definition, branch.strand, outer)?.kind {
+                    TaskKind::Fork { branches, .. } => branches.get(branch.number..=branch.number)?,
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        };
         for pair in frames.windows(2) {
             let [outer, inner] = pair else { return None };
-            list = match (&list.get(outer.at)?.kind, inner.block) {
-                (TaskKind::Do(tasks), Block::Do) => tasks,
-                (TaskKind::Try(guarded), Block::Try) => &guarded.tasks,
-                (TaskKind::Try(guarded), Block::Catch) => &guarded.handler,
-                _ => return None,
-            };
+            list = inner_list(&list.get(outer.at)?.kind, inner.block)?;
         }
         Some(list)
     }
 
-    /// The task that the frame at `depth` has come to.
-    pub(crate) fn task_of<'d>(&self, definition: &'d Definition, depth: usize) -> Option<&'d Task> {
-        self.list_of(definition, depth)?.get(self.frames.get(depth)?.at)
+    /// The task that the frame at `depth` of a strand has come to.
+    pub(crate) fn task_of<'d>(&self, definition: &'d Definition, strand: usize, depth: usize) -> Option<&'d Task> {
+        self.list_of(definition, strand, depth)?.get(self.strands.get(strand)?.frames.get(depth)?.at)
     }
 
-    /// The current task.
-    pub fn task<'d>(&self, definition: &'d Definition) -> Option<&'d Task> {
-        self.task_of(definition, self.frames.len().checked_sub(1)?)
-    }
-
-    /// The key of the call that the run waits for; `None` when it waits for none.
-    pub fn call_key(&self, run: andon_model::RunId, definition: &Definition) -> Option<andon_model::Key> {
-        let task = self.task(definition).filter(|_| self.waiting == Waiting::Call)?;
-        let depth = self.frames.len().checked_sub(1)?;
-        Some(andon_model::Key::of_task(run, &task.pointer, &self.key_iteration(depth), 0))
-    }
-
-    /// The iteration of the current task of the frame at `depth`: entries by `then` from the
-    /// outermost list inwards, behind each the passes of its `retry`; empty when all are the first.
-    pub(crate) fn iteration(&self, depth: usize) -> String {
-        self.path(depth, true)
+    /// The iteration of the current task of the frame at `depth`: entries by `then` from the outermost list inwards,
+    /// behind each the index of its `for` and the passes of its `retry`; empty when all are the first.
+    pub(crate) fn iteration(&self, strand: usize, depth: usize) -> String {
+        self.path(strand, depth, true)
     }
 
     /// The same without passes of `retry`: a task repeated by `retry` makes the same call.
-    pub(crate) fn key_iteration(&self, depth: usize) -> String {
-        self.path(depth, false)
+    pub(crate) fn key_iteration(&self, strand: usize, depth: usize) -> String {
+        self.path(strand, depth, false)
     }
 
-    fn path(&self, depth: usize, passes: bool) -> String {
+    fn path(&self, strand: usize, depth: usize, passes: bool) -> String {
+        use std::fmt::Write as _;
         let mut text = String::new();
         let mut any = false;
-        for (i, frame) in self.frames.iter().enumerate().take(depth + 1) {
-            let entry = frame.entry();
-            // The pass of a `try` belongs to what stands inside it, not to the `try` itself.
-            let pass = if passes && i < depth { frame.pass } else { 0 };
-            any |= entry > 0 || pass > 0;
-            if i > 0 {
-                text.push('/');
-            }
-            text.push_str(&entry.to_string());
-            if pass > 0 {
-                text.push('r');
-                text.push_str(&pass.to_string());
+        let line = self.line(strand).unwrap_or_default();
+        for (place, of) in line.iter().filter_map(|place| Some((*place, self.strands.get(*place)?))) {
+            let last = if place == strand { depth + 1 } else { of.frames.len() };
+            for (i, frame) in of.frames.iter().enumerate().take(last) {
+                // Passes and indexes belong to what stands inside the task, not to the task itself.
+                let inside = place != strand || i < depth;
+                let entry = frame.entry();
+                let index = frame.turns.as_ref().filter(|_| inside).map_or(0, |turns| turns.index);
+                let pass = if passes && inside { frame.pass } else { 0 };
+                any |= entry > 0 || pass > 0 || index > 0;
+                if !text.is_empty() {
+                    text.push('/');
+                }
+                let _ = write!(text, "{entry}");
+                if index > 0 {
+                    let _ = write!(text, "i{index}");
+                }
+                if pass > 0 {
+                    let _ = write!(text, "r{pass}");
+                }
             }
         }
         if any { text } else { String::new() }
     }
 
-    /// The bytes it takes as JSON.
-    pub fn bytes(&self) -> usize {
-        struct Count(usize);
-        impl std::io::Write for Count {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0 += bytes.len();
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
+    /// What the variables hold that the places around a task bring, the outermost first: of a `catch` its error, of a
+    /// loop its item and index.
+    pub(crate) fn scoped(&self, strand: usize, depth: usize) -> Vec<Cow<'_, Json>> {
+        let mut found = Vec::new();
+        for place in self.line(strand).unwrap_or_default() {
+            let Some(of) = self.strands.get(place) else { continue };
+            let last = if place == strand { depth } else { of.frames.len().saturating_sub(1) };
+            for (frame, inner) in of.frames.iter().zip(of.frames.iter().skip(1)).take(last) {
+                match inner.block {
+                    Block::Catch => found.push(Cow::Owned(frame.error.as_ref().map_or(Json::Null, Fault::to_json))),
+                    Block::For | Block::Foreach => {
+                        let turns = frame.turns.as_deref();
+                        let item = turns.and_then(|turns| turns.items.get(turns.index));
+                        found.push(item.map_or(Cow::Owned(Json::Null), Cow::Borrowed));
+                        found.push(Cow::Owned(Json::from(turns.map_or(0, |turns| turns.index))));
+                    }
+                    _ => {}
+                }
             }
         }
-        let mut count = Count(0);
-        serde_json::to_writer(&mut count, self).expect("the memory of a run is JSON and counting does not fail");
-        count.0
+        found
     }
+
+    /// The bytes it takes as JSON.
+    pub fn bytes(&self) -> usize {
+        bytes(self)
+    }
+}
+
+/// The list of a task that a block runs.
+fn inner_list(kind: &TaskKind, block: Block) -> Option<&[Task]> {
+    match (kind, block) {
+        (TaskKind::Do(tasks), Block::Do) | (TaskKind::Function { tasks, .. }, Block::Function) => Some(tasks),
+        (TaskKind::Try(guarded), Block::Try) => Some(&guarded.tasks),
+        (TaskKind::Try(guarded), Block::Catch) => Some(&guarded.handler),
+        (TaskKind::For(of), Block::For) => Some(&of.tasks),
+        (TaskKind::Listen(listen), Block::Foreach) => listen.foreach.as_ref().map(|each| each.tasks.as_slice()),
+        _ => None,
+    }
+}
+
+/// The bytes a value takes as JSON.
+pub(crate) fn bytes(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).expect("a value of JSON is written and counting does not fail");
+    count.0
 }

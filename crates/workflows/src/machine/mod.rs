@@ -4,31 +4,39 @@
 //! passes `output.as` and becomes the raw input of the next one, `export.as` gives the new context.
 //! Where the DSL leaves a choice, this one is made:
 //! - A task that `if` skips hands its raw input on and its `then` is not followed.
-//! - `end` inside nested lists completes the lists around it, with their `output.as` and `export.as`.
+//! - `end` inside nested lists completes the lists around it, with their `output.as` and `export.as`; in a branch of a
+//!   `fork` it ends the branch. `exit` in the list of a `for` ends the loop.
 //! - A `try` whose error was caught, and that has neither `catch.do` nor `retry`, gives its input. With
 //!   `retry` and without `catch.do`, the error goes on outwards once the passes are used up: nothing
 //!   is swallowed that was meant to succeed.
+//! - The branches of a `fork` share the context. One that fails ends the `fork` with its error; with `compete` it drops
+//!   out, and only the error of the last one counts.
+//! - The output of a pass of a `for` is the input of the next; of none, the input is the output.
 
 mod catch;
+mod emit;
 mod eval;
+mod flow;
+mod fork;
 pub mod memory;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use crate::fault::{Fault, Standard};
 use andon_contract::expr::Lookup;
-use andon_contract::workflow::{Case, Definition, Emit, ErrorMapping, Task, TaskKind, Then};
-use andon_model::{Event, EventId, Schemas, Time};
+use andon_contract::workflow::{Case, Definition, ErrorMapping, Task, TaskKind, Then};
+use andon_model::{Event, Key, Schemas, Time};
 use andon_store::rows::RunRow;
 use eval::Scene;
-use memory::{Block, Frame, MEMORY_MAX_BYTES, Memory, Waiting};
+use memory::{Block, Frame, MEMORY_MAX_BYTES, Memory, Phase, Strand, Turns, Waiting};
 use serde_json::Value as Json;
 
 /// Tasks entered in one step at most; then other runs get their turn.
 pub const STEP_TASKS_MAX: u32 = 1_000;
 /// Entries of one task in one pass of its list at most: a loop by `then` that goes on longer faults the run.
 pub const ENTRIES_MAX: u32 = 10_000;
-/// Tasks of one run at most, whatever its loops look like.
+/// Tasks of one run at most, whatever its loops look like; `metadata.limits.history` may say less.
 pub const TASKS_MAX: u32 = 100_000;
 
 /// What a step may look at beside the memory of the run.
@@ -45,26 +53,29 @@ pub struct Given<'a> {
     pub now: Time,
 }
 
+/// What a call gave: its output with a note where nothing was done, or an error.
+pub type Called = Result<(Json, Option<String>), Fault>;
+
 /// What makes a run go on.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// It is its turn: at its start, after a step that used up its tasks, or because a time has come.
     Turn,
-    /// What its call gave, with a note where nothing was done.
-    Called(Result<(Json, Option<String>), Fault>),
+    /// What the call of this key gave. A key that nothing waits for changes nothing.
+    Called(Key, Called),
 }
 
-/// What is to be done outside.
+/// What is to be done outside. When the run goes on by itself says [`Memory::wake`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// A task completed.
     Task(Done),
     /// An event was emitted.
     Emit(Box<Event>),
-    /// A capability is to be called; the run waits for its result.
+    /// A capability is to be called; a strand waits for its result.
     Call(MakeCall),
-    /// The run waits for a time.
-    Wait(Time),
+    /// Nothing waits for the result of this call any more.
+    GiveUp(Key),
     /// The run completed with this output.
     Complete(Json),
     /// The run faulted with this error; its memory still stands at the task it came from.
@@ -76,7 +87,7 @@ pub enum Action {
 pub struct Done {
     /// Its JSON pointer.
     pub pointer: String,
-    /// The path of entries by `then` and passes of `retry`; empty for the first.
+    /// The path of entries by `then`, indexes of `for` and passes of `retry`; empty for the first.
     pub iteration: String,
     /// Its output after `output.as`.
     pub output: Json,
@@ -93,7 +104,7 @@ pub struct Done {
 pub struct MakeCall {
     /// The task's JSON pointer.
     pub pointer: String,
-    /// The path of entries without passes of `retry`.
+    /// The path of entries and indexes, without passes of `retry`.
     pub iteration: String,
     /// Whether a pass of `retry` may have made the same call before.
     pub repeated: bool,
@@ -106,10 +117,10 @@ pub struct MakeCall {
 /// Goes on with a run until it waits, ends or has had its turn, and says what is to be done.
 /// The same arguments give the same actions. `memory` must be stored together with what they say.
 pub fn step(given: &Given<'_>, memory: &mut Memory, input: Input) -> Vec<Action> {
-    let mut machine = Machine { given, memory, actions: Vec::new() };
+    let mut machine = Machine { given, memory, strand: 0, actions: Vec::new() };
     machine.take(input);
     let mut left = STEP_TASKS_MAX;
-    while machine.memory.waiting == Waiting::Nothing && left > 0 {
+    while left > 0 && machine.turn_to_ready() {
         machine.enter();
         left -= 1;
     }
@@ -120,6 +131,8 @@ pub fn step(given: &Given<'_>, memory: &mut Memory, input: Input) -> Vec<Action>
 struct Machine<'a> {
     given: &'a Given<'a>,
     memory: &'a mut Memory,
+    /// The strand that goes on.
+    strand: usize,
     actions: Vec<Action>,
 }
 
@@ -130,73 +143,109 @@ fn stranger() -> Fault {
 
 impl<'a> Machine<'a> {
     fn take(&mut self, input: Input) {
-        match (self.memory.waiting, input) {
-            (Waiting::Start, _) => self.start(),
-            (Waiting::Call, Input::Called(Ok((output, note)))) => {
-                self.memory.waiting = Waiting::Nothing;
-                self.finish(output, None, note);
+        match (self.memory.phase, input) {
+            (Phase::Start, _) => self.start(),
+            (Phase::Ended, _) => {}
+            (Phase::Going, Input::Turn) => self.ring(),
+            (Phase::Going, Input::Called(key, called)) => {
+                let waiting = self.memory.calls(self.given.run.id, self.given.definition);
+                if let Some((strand, _)) = waiting.into_iter().find(|(_, other)| *other == key) {
+                    self.strand = strand;
+                    self.set_waiting(Waiting::Nothing);
+                    match called {
+                        Ok((output, note)) => self.finish(output, None, note),
+                        Err(fault) => self.raise(fault),
+                    }
+                }
+                self.ring();
             }
-            (Waiting::Call, Input::Called(Err(fault))) => {
-                self.memory.waiting = Waiting::Nothing;
-                self.raise(fault);
-            }
-            (Waiting::Until(until), _) if until <= self.given.now => {
-                self.memory.waiting = Waiting::Nothing;
-                let input = self.memory.frames.last().map(|frame| frame.input().clone());
-                self.finish(input.unwrap_or(Json::Null), None, None);
-            }
-            (Waiting::Retry(until), _) if until <= self.given.now => self.guard(),
-            (Waiting::Until(until) | Waiting::Retry(until), _) => self.actions.push(Action::Wait(until)),
-            (Waiting::Nothing | Waiting::Call | Waiting::Ended, _) => {}
         }
     }
 
     fn start(&mut self) {
         let raw = &self.given.run.input;
-        let input = match &self.given.definition.input {
-            Some(from) => Scene::workflow(self.given, self.memory).map(from, raw),
+        let definition = self.given.definition;
+        let scene = Scene::workflow(self.given, self.memory);
+        let checked = conforms(definition.schemas.input.as_ref(), raw, "the input of the workflow");
+        let input = checked.map_err(|fault| fault.at("/input/schema")).and_then(|()| match &definition.input {
+            Some(from) => scene.map(from, raw).map_err(|fault| fault.at("/input/from")),
             None => Ok(raw.clone()),
-        };
-        match input {
-            Ok(input) => {
-                self.memory.frames = vec![Frame::new(Block::Root, input, self.given.now)];
-                self.memory.waiting = Waiting::Nothing;
+        });
+        let limit = definition.timeout.as_ref().map(|delay| scene.span(delay, raw)).transpose();
+        let limit = limit.map_err(|fault| fault.at("/timeout/after"));
+        match input.and_then(|input| Ok((input, limit?))) {
+            Ok((input, limit)) => {
+                let mut frame = Frame::new(Block::Root, input, self.given.now);
+                frame.limit = limit.map(|span| self.given.now.plus(span));
+                self.memory.strands = vec![Strand::new(None, frame)];
+                self.memory.phase = Phase::Going;
             }
-            Err(fault) => self.fault(fault.at("/input/from")),
+            Err(fault) => self.fault(fault),
         }
     }
 
-    /// The innermost frame; there is one whenever the run waits for nothing.
+    /// Turns to the first strand that can go on.
+    fn turn_to_ready(&mut self) -> bool {
+        if self.memory.phase != Phase::Going {
+            return false;
+        }
+        let ready = self.memory.strands.iter().position(|strand| strand.waiting == Waiting::Nothing);
+        self.strand = ready.unwrap_or(0);
+        ready.is_some()
+    }
+
+    fn set_waiting(&mut self, waiting: Waiting) {
+        if let Some(strand) = self.memory.strands.get_mut(self.strand) {
+            strand.waiting = waiting;
+        }
+    }
+
+    fn frames(&self) -> &[Frame] {
+        self.memory.strands.get(self.strand).map_or(&[], |strand| strand.frames.as_slice())
+    }
+
+    /// The innermost frame of the strand; there is one whenever it waits for nothing.
     fn top(&mut self) -> Option<&mut Frame> {
-        self.memory.frames.last_mut()
+        self.memory.strands.get_mut(self.strand)?.frames.last_mut()
     }
 
     fn depth(&self) -> usize {
-        self.memory.frames.len().saturating_sub(1)
+        self.frames().len().saturating_sub(1)
     }
 
     fn scene(&self) -> Scene<'_> {
-        Scene::task(self.given, self.memory, self.depth())
+        Scene::task(self.given, self.memory, self.strand, self.depth())
+    }
+
+    /// The list the innermost frame runs.
+    fn list(&self) -> Option<&'a [Task]> {
+        self.memory.list_of(self.given.definition, self.strand, self.depth())
+    }
+
+    /// The current task.
+    fn task(&self) -> Option<&'a Task> {
+        self.memory.task_of(self.given.definition, self.strand, self.depth())
+    }
+
+    fn iteration(&self) -> String {
+        self.memory.iteration(self.strand, self.depth())
     }
 
     /// Enters the current task of the innermost list, or leaves the list when it has no more.
     fn enter(&mut self) {
-        let Some(list) = self.memory.list(self.given.definition) else { return self.fault(stranger()) };
+        let Some(list) = self.list() else { return self.fault(stranger()) };
         let now = self.given.now;
-        let Some(frame) = self.memory.frames.last_mut() else { return self.fault(stranger()) };
+        let Some(frame) = self.top() else { return self.fault(stranger()) };
         let Some(task) = list.get(frame.at) else {
             // Only an empty list has no task to enter: it gives its input.
             let raw = std::mem::take(&mut frame.raw);
-            return self.leave(raw, None);
+            return self.leave(raw, &Then::Continue);
         };
-        let before = frame.enter();
-        frame.input = None;
-        frame.started = now;
-        frame.pass = 0;
-        frame.error = None;
+        let before = frame.enter(now);
         self.memory.tasks = self.memory.tasks.saturating_add(1);
-        if before >= ENTRIES_MAX || self.memory.tasks > TASKS_MAX {
-            let limit = if before >= ENTRIES_MAX { ENTRIES_MAX } else { TASKS_MAX };
+        let most = self.given.definition.settings.history.unwrap_or(TASKS_MAX).min(TASKS_MAX);
+        if before >= ENTRIES_MAX || self.memory.tasks > most {
+            let limit = if before >= ENTRIES_MAX { ENTRIES_MAX } else { most };
             let text = format!("`{}` was entered again and again: more than {limit} entries end the run", task.name);
             // A loop that does not end must not be caught by a `try` inside it and go on.
             return self.fault(Fault::of(Standard::Runtime, text).at(&task.pointer));
@@ -207,12 +256,13 @@ impl<'a> Machine<'a> {
     }
 
     fn execute(&mut self, task: &'a Task) -> Result<(), Fault> {
-        let raw = &self.memory.frames.last().ok_or_else(stranger)?.raw;
+        let raw = &self.frames().last().ok_or_else(stranger)?.raw;
+        conforms(task.schemas.input.as_ref(), raw, "the input of the task")?;
         if let Some(from) = &task.input {
             let input = self.scene().map(from, raw)?;
             self.top().ok_or_else(stranger)?.input = Some(input);
         }
-        let input = self.memory.frames.last().ok_or_else(stranger)?.input();
+        let input = self.frames().last().ok_or_else(stranger)?.input();
         let scene = self.scene();
         if let Some(condition) = &task.condition
             && !scene.holds(condition, input)?
@@ -220,9 +270,15 @@ impl<'a> Machine<'a> {
             self.skip();
             return Ok(());
         }
+        if let Some(timeout) = &task.timeout {
+            let deadline = self.given.now.plus(scene.span(timeout, input)?);
+            self.top().ok_or_else(stranger)?.deadline = Some(deadline);
+        }
+        let input = self.frames().last().ok_or_else(stranger)?.input();
+        let scene = self.scene();
         match &task.kind {
             TaskKind::Do(_) => self.push(Block::Do),
-            TaskKind::Try(_) => self.guard(),
+            TaskKind::Try(_) => self.guard()?,
             TaskKind::Set(mapping) => {
                 let output = scene.map(mapping, input)?;
                 self.finish(output, None, None);
@@ -237,15 +293,14 @@ impl<'a> Machine<'a> {
                     Some(with) => scene.map(with, input)?,
                     None => input.clone(),
                 };
-                let iteration = self.memory.key_iteration(self.depth());
-                self.actions.push(Action::Call(MakeCall {
-                    pointer: task.pointer.clone(),
-                    repeated: iteration != self.memory.iteration(self.depth()),
-                    iteration,
-                    capability: capability.clone(),
-                    input,
-                }));
-                self.memory.waiting = Waiting::Call;
+                self.call(task, capability.clone(), input);
+            }
+            TaskKind::Function { with, .. } => {
+                let raw = with.as_ref().map(|with| scene.map(with, input)).transpose()?;
+                self.push_with(Block::Function, raw);
+            }
+            TaskKind::Http(_) | TaskKind::Openapi(_) | TaskKind::Listen(_) | TaskKind::Run(_) => {
+                return Err(Fault::of(Standard::Runtime, format!("`{}` cannot be run here", task.name)));
             }
             TaskKind::Emit(emit) => {
                 let event = self.event(task, emit, input)?;
@@ -253,168 +308,86 @@ impl<'a> Machine<'a> {
                 self.actions.push(Action::Emit(Box::new(event)));
                 self.finish(output, None, None);
             }
-            TaskKind::Wait(span) => {
-                let until = self.given.now.plus(*span);
-                self.actions.push(Action::Wait(until));
-                self.memory.waiting = Waiting::Until(until);
+            TaskKind::For(of) => {
+                let items = match scene.eval(&of.list, input)? {
+                    Json::Array(items) => items,
+                    Json::Null => Vec::new(),
+                    other => {
+                        let text = format!("`in` must give a list, it gave {}", eval::short(&other));
+                        return Err(Fault::of(Standard::Expression, text));
+                    }
+                };
+                let raw = input.clone();
+                self.top().ok_or_else(stranger)?.turns = Some(Box::new(Turns { items, index: 0 }));
+                self.next_turn(of, raw);
+            }
+            TaskKind::Fork { branches, .. } => self.fork(branches.len())?,
+            TaskKind::Wait(delay) => {
+                let until = self.given.now.plus(scene.span(delay, input)?);
+                self.set_waiting(Waiting::Until(until));
             }
             TaskKind::Raise(error) => return Err(raised(&scene, error, input)?),
         }
         Ok(())
     }
 
+    /// The current task calls a capability and waits for its result.
+    fn call(&mut self, task: &Task, capability: String, input: Json) {
+        let iteration = self.memory.key_iteration(self.strand, self.depth());
+        self.actions.push(Action::Call(MakeCall {
+            pointer: task.pointer.clone(),
+            repeated: iteration != self.iteration(),
+            iteration,
+            capability,
+            input,
+        }));
+        self.set_waiting(Waiting::Call);
+    }
+
     /// Begins the list of the current task with the task's input.
     fn push(&mut self, block: Block) {
+        self.push_with(block, None);
+    }
+
+    /// Begins the list of the current task with this, or the task's input.
+    fn push_with(&mut self, block: Block, raw: Option<Json>) {
         let now = self.given.now;
-        let Some(frame) = self.memory.frames.last() else { return self.fault(stranger()) };
-        let raw = frame.input().clone();
-        self.memory.frames.push(Frame::new(block, raw, now));
+        let Some(strand) = self.memory.strands.get_mut(self.strand) else { return self.fault(stranger()) };
+        let Some(frame) = strand.frames.last() else { return self.fault(stranger()) };
+        let raw = raw.unwrap_or_else(|| frame.input().clone());
+        strand.frames.push(Frame::new(block, raw, now));
     }
 
-    /// Begins the next pass of the current `try`.
-    fn guard(&mut self) {
-        self.memory.waiting = Waiting::Nothing;
-        self.push(Block::Try);
-    }
-
-    /// `if` said no: the raw input goes on to the next task of the list.
-    fn skip(&mut self) {
-        let Some(frame) = self.top() else { return self.fault(stranger()) };
-        let raw = frame.raw.clone();
-        self.go(raw, &Then::Continue, Some("skipped: its `if` is not true".to_owned()));
-    }
-
-    /// The current task gave `raw`: transforms it and goes where `then`, or the task, says.
-    fn finish(&mut self, raw: Json, then: Option<&Then>, note: Option<String>) {
-        let Some(task) = self.memory.task(self.given.definition) else { return self.fault(stranger()) };
-        match self.transform(task, raw) {
-            Ok(output) => self.go(output, then.unwrap_or(&task.then), note),
-            Err(fault) => self.raise(fault),
-        }
-    }
-
-    /// `output.as`, then `export.as`.
-    fn transform(&mut self, task: &Task, raw: Json) -> Result<Json, Fault> {
-        let output = match &task.output {
-            Some(mapping) => self.scene().after(&raw).map(mapping, &raw)?,
-            None if task.export.is_none() => return Ok(raw),
-            None => raw.clone(),
-        };
-        if let Some(export) = &task.export {
-            let context = self.scene().after(&raw).with_output(&output).map(export, &output)?;
-            self.memory.context = context;
-        }
-        Ok(output)
-    }
-
-    /// Notes the current task as completed and goes on in its list, or leaves it.
-    fn go(&mut self, output: Json, then: &Then, note: Option<String>) {
-        let Some(list) = self.memory.list(self.given.definition) else { return self.fault(stranger()) };
-        let depth = self.depth();
-        let iteration = self.memory.iteration(depth);
-        let Some(frame) = self.memory.frames.last_mut() else { return self.fault(stranger()) };
-        let next = match then {
-            Then::Continue => Some(frame.at + 1),
-            Then::Exit | Then::End => None,
-            Then::Task(name) => match list.iter().position(|task| task.name == *name) {
-                Some(at) => Some(at),
-                None => return self.fault(stranger()),
-            },
-        };
-        let next = next.and_then(|at| Some((at, list.get(at)?)));
-        let Some(task) = list.get(frame.at) else { return self.fault(stranger()) };
-        self.actions.push(Action::Task(Done {
-            pointer: task.pointer.clone(),
-            iteration,
-            output: output.clone(),
-            context: self.memory.context.clone(),
-            next: next.map(|(_, task)| task.pointer.clone()),
-            note,
-        }));
-        if let Some((at, _)) = next {
-            frame.at = at;
-            frame.raw = output;
-            frame.input = None;
-        } else {
-            let end = (*then == Then::End).then_some(&Then::End);
-            self.leave(output, end);
-        }
-    }
-
-    /// The innermost list gave `output`; with `end`, so do all around it.
-    fn leave(&mut self, output: Json, end: Option<&Then>) {
-        self.memory.frames.pop();
-        if !self.memory.frames.is_empty() {
-            return self.finish(output, end, None);
-        }
-        let output = match &self.given.definition.output {
-            Some(mapping) => Scene::workflow(self.given, self.memory).map(mapping, &output),
-            None => Ok(output),
-        };
-        match output {
-            Ok(output) => {
-                self.memory.waiting = Waiting::Ended;
-                self.actions.push(Action::Complete(output));
-            }
-            Err(fault) => self.fault(fault.at("/output/as")),
-        }
-    }
-
-    fn event(&self, task: &Task, emit: &Emit, input: &Json) -> Result<Event, Fault> {
-        let (run, now, scene) = (self.given.run, self.given.now, self.scene());
-        let cause = run.input.get(0);
-        let of_cause = |name: &str| cause.and_then(|event| event.get(name)).and_then(Json::as_str).map(str::to_owned);
-        let subject = emit.subject.as_ref().map(|text| scene.text(text, input, "subject")).transpose()?;
-        let key = subject.clone().or_else(|| of_cause("partitionkey"));
-        let subject = subject.or_else(|| of_cause("subject")).unwrap_or_else(|| run.site.as_str().to_owned());
-        let iteration = self.memory.iteration(self.depth());
-        let id = run.id.to_string();
-        let id = EventId::derived(&[b"emit", id.as_bytes(), task.pointer.as_bytes(), iteration.as_bytes()]);
-        let event = Event {
-            id,
-            kind: emit.kind.clone(),
-            source: format!("/{}/workflows/{}", run.site, run.workflow),
-            time: now,
-            key: key.unwrap_or_else(|| subject.clone()),
-            subject,
-            schema: schema_of(&emit.kind, self.given.schemas)?,
-            site: run.site.clone(),
-            correlation: run.correlation.unwrap_or(id),
-            causation: Some(run.id.to_string()),
-            recorded: now,
-            data: scene.map(&emit.data, input)?,
-        };
-        self.given
-            .schemas
-            .check_event(&event)
-            .map_err(|e| Fault::of(Standard::Validation, format!("the event {} {e}", emit.kind)))?;
-        Ok(event)
-    }
-
-    /// Ends the run. Its frames stay, so that a person can let it go on where it stands.
+    /// Ends the run. Its strands stay, so that a person can let it go on where it stands.
     fn fault(&mut self, fault: Fault) {
-        self.memory.waiting = Waiting::Ended;
+        self.memory.phase = Phase::Ended;
         self.actions.push(Action::Fault(fault));
     }
 
     /// A run whose memory has grown too big ends here, before it is stored.
     fn bound(&mut self) {
-        if self.memory.waiting == Waiting::Ended {
+        if self.memory.phase == Phase::Ended {
             return;
         }
         let bytes = self.memory.bytes();
         if bytes <= MEMORY_MAX_BYTES {
             return;
         }
-        let pointer = self.memory.task(self.given.definition).map(|task| task.pointer.clone());
+        let pointer = self.task().map(|task| task.pointer.clone());
         *self.memory = Memory { tasks: self.memory.tasks, ..Memory::default() };
-        self.actions.retain(|action| !matches!(action, Action::Call(_) | Action::Wait(_)));
+        self.actions.retain(|action| !matches!(action, Action::Call(_)));
         let text = format!(
             "what the run would have to remember takes {bytes} bytes, and {MEMORY_MAX_BYTES} are allowed; \
              keep less in outputs and context, for example by `output.as`"
         );
         self.fault(Fault::of(Standard::Runtime, text).at(pointer.as_deref().unwrap_or("/do")));
     }
+}
+
+/// Whether a value is what a schema wants; `what` names it.
+fn conforms(schema: Option<&andon_contract::workflow::ValueSchema>, value: &Json, what: &str) -> Result<(), Fault> {
+    let Some(schema) = schema else { return Ok(()) };
+    schema.check(value).map_err(|why| Fault::of(Standard::Validation, format!("{what} does not fit its schema: {why}")))
 }
 
 /// Where the first case that holds leads; `None`: no case holds and the task's own `then` counts.
@@ -441,15 +414,4 @@ fn raised(scene: &Scene<'_>, error: &ErrorMapping, input: &Json) -> Result<Fault
         detail: error.detail.as_ref().map(|text| scene.text(text, input, "detail")).transpose()?,
         instance: None,
     })
-}
-
-/// The schema of an event type: later majors of a type end in `.v2`.
-fn schema_of(kind: &str, schemas: &Schemas) -> Result<String, Fault> {
-    let (name, major) = match kind.rsplit_once(".v") {
-        Some((name, major)) if major.parse::<u32>().is_ok() => (name, major),
-        _ => (kind, "1"),
-    };
-    schemas
-        .full_name(&format!("{name}/{major}"))
-        .ok_or_else(|| Fault::of(Standard::Validation, format!("there is no schema for events of the type {kind}")))
 }

@@ -28,6 +28,7 @@ impl Bench {
             revision: String::new(),
             event: None,
             correlation: None,
+            key: None,
             state: RunState::Running,
             started: start,
             updated: start,
@@ -56,20 +57,33 @@ impl Bench {
     /// To the end, over all waits, with this answer to each call.
     fn finish(&mut self, answer: &mut dyn FnMut(&MakeCall) -> Result<Json, Fault>) -> Result<Json, Fault> {
         let mut input = Input::Turn;
+        let mut calls = std::collections::VecDeque::new();
         for _ in 0..100_000 {
-            match self.step(input) {
-                Some(Action::Complete(output)) => return Ok(output),
-                Some(Action::Fault(fault)) => return Err(fault),
-                Some(Action::Wait(until)) => {
-                    assert!(until > self.now);
-                    self.now = until;
-                    input = Input::Turn;
+            let before = self.done.len();
+            self.step(input);
+            for action in &self.done[before..] {
+                match action {
+                    Action::Complete(output) => return Ok(output.clone()),
+                    Action::Fault(fault) => return Err(fault.clone()),
+                    Action::Call(call) => calls.push_back(call.clone()),
+                    Action::GiveUp(key) => calls.retain(|call| self.key(call) != *key),
+                    _ => {}
                 }
-                Some(Action::Call(call)) => input = Input::Called(answer(&call).map(|output| (output, None))),
-                _ => input = Input::Turn,
+            }
+            input = Input::Turn;
+            if let Some(call) = calls.pop_front() {
+                input = Input::Called(self.key(&call), answer(&call).map(|output| (output, None)));
+            } else if !self.memory.is_ready() {
+                let until = self.memory.wake().expect("it waits for a time");
+                assert!(until > self.now);
+                self.now = until;
             }
         }
         panic!("it does not end");
+    }
+
+    fn key(&self, call: &MakeCall) -> Key {
+        Key::of_task(self.row.id, &call.pointer, &call.iteration, 0)
     }
 
     fn order(&self) -> Vec<String> {
@@ -341,8 +355,8 @@ fn wait_waits_for_its_time_and_no_longer() {
     let document = json!({"do": [{"pause": {"wait": "5 s"}}, {"after": {"set": {"x": "${ .a }"}}}]});
     let mut bench = Bench::new(document, json!({"a": 1}));
     let until = bench.now.plus(Span::from_secs(5));
-    assert_eq!(bench.step(Input::Turn), Some(Action::Wait(until)));
-    assert_eq!(bench.step(Input::Turn), Some(Action::Wait(until)), "too early");
+    assert_eq!((bench.step(Input::Turn), bench.memory.wake()), (None, Some(until)));
+    assert_eq!((bench.step(Input::Turn), bench.memory.wake()), (None, Some(until)), "too early");
     bench.now = until;
     assert_eq!(bench.step(Input::Turn), Some(Action::Complete(json!({"x": 1}))));
 }
@@ -353,7 +367,7 @@ fn a_loop_without_end_lets_others_go_first_and_ends() {
     let mut bench = Bench::new(document, Json::Null);
     bench.step(Input::Turn);
     assert_eq!(bench.done.len(), STEP_TASKS_MAX as usize);
-    assert_eq!(bench.memory.waiting(), Waiting::Nothing);
+    assert!(bench.memory.is_ready());
     let fault = bench.finish(&mut |_| panic!()).unwrap_err();
     assert!(fault.detail.as_deref().unwrap().contains("10000 entries"), "{fault:?}");
     assert_eq!(bench.iterations("round").len(), ENTRIES_MAX as usize);
@@ -370,4 +384,180 @@ fn a_memory_that_grows_too_big_faults_the_run() {
     let fault = bench.finish(&mut |_| panic!("nothing is asked")).unwrap_err();
     assert!(fault.detail.as_deref().unwrap().contains("1048576 are allowed"), "{fault:?}");
     assert!(bench.memory.bytes() < 1_000);
+}
+
+#[test]
+fn for_goes_over_a_list_and_hands_each_output_to_the_next() {
+    let document = json!({"do": [{"loop": {
+        "for": {"each": "color", "in": ".colors"},
+        "do": [{"mark": {"set": {"processed":
+            "${ { colors: (.processed.colors + [ $color ]), indexes: (.processed.indexes + [ $index ])} }"}}}]}}]});
+    let mut bench = Bench::new(document, json!({"colors": ["red", "green", "blue"]}));
+    assert_eq!(
+        bench.finish(&mut |_| panic!()),
+        Ok(json!({"processed": {"colors": ["red", "green", "blue"], "indexes": [0, 1, 2]}}))
+    );
+    assert_eq!(bench.iterations("mark"), ["", "0i1/0", "0i2/0"]);
+    assert_eq!(bench.iterations("loop"), [""]);
+}
+
+#[test]
+fn for_ends_by_while_by_exit_and_without_items() {
+    let document = |extra: Json, then: &str| {
+        let mut task = json!({"for": {"in": ".list", "at": "i"}, "do": [
+            {"add": {"set": {"list": "${ .list }", "sum": "${ .sum + $item }"}, "then": then}},
+            {"more": {"set": "${ . + { more: true } }"}}]});
+        task.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        json!({"output": {"as": "{ sum: .sum, more: .more }"}, "do": [{"loop": task}]})
+    };
+    let input = json!({"list": [1, 2, 3], "sum": 0});
+    let sum = |document: Json, input: &Json| run(document, input.clone()).unwrap();
+    let while_small = json!({"while": "$i < 2 and .sum < 100"});
+    assert_eq!(sum(document(while_small, "continue"), &input), json!({"sum": 3, "more": true}));
+    assert_eq!(sum(document(json!({}), "exit"), &input), json!({"sum": 1, "more": null}), "exit ends the loop");
+    assert_eq!(sum(document(json!({}), "continue"), &json!({"list": [], "sum": 5})), json!({"sum": 5, "more": null}));
+    let fault = run(document(json!({}), "continue"), json!({"list": 7})).unwrap_err();
+    assert!(fault.detail.unwrap().contains("`in` must give a list, it gave `7`"));
+}
+
+#[test]
+fn calls_in_a_for_are_calls_of_their_own() {
+    let document = json!({"do": [{"loop": {"for": {"in": ".list"}, "do": [{"ask": {"call": "x"}}]}}]});
+    let mut iterations = Vec::new();
+    let output = Bench::new(document, json!({"list": [1, 2]})).finish(&mut |call| {
+        iterations.push((call.iteration.clone(), call.repeated));
+        Ok(json!(iterations.len()))
+    });
+    assert_eq!(output, Ok(json!(2)));
+    assert_eq!(iterations, [(String::new(), false), ("0i1/0".to_owned(), false)]);
+}
+
+fn branches(compete: bool, branches: Json) -> Json {
+    json!({"do": [{"side": {"fork": {"compete": compete, "branches": branches}}}]})
+}
+
+#[test]
+fn fork_runs_branches_side_by_side_and_gives_their_outputs_in_order() {
+    let document = branches(
+        false,
+        json!([
+            {"slow": {"do": [{"pause": {"wait": "9 s"}}, {"a": {"call": "x", "with": {"of": "slow"}}}]}},
+            {"fast": {"call": "x", "with": {"of": "fast"}}},
+            {"pure": {"set": {"of": "pure"}}},
+        ]),
+    );
+    let mut bench = Bench::new(document, Json::Null);
+    let mut asked = Vec::new();
+    let output = bench.finish(&mut |call| {
+        asked.push(call.pointer.clone());
+        Ok(call.input.clone())
+    });
+    assert_eq!(output, Ok(json!([{"of": "slow"}, {"of": "fast"}, {"of": "pure"}])));
+    assert_eq!(asked, ["/do/0/side/fork/branches/1/fast", "/do/0/side/fork/branches/0/slow/do/1/a"]);
+    assert_eq!(bench.memory.strands.len(), 1);
+}
+
+#[test]
+fn in_a_race_the_first_branch_wins_and_the_others_are_given_up() {
+    let document = branches(
+        true,
+        json!([
+            {"late": {"do": [{"pause": {"wait": "9 s"}}, {"ask": {"call": "x"}}]}},
+            {"one": {"call": "x", "with": {"n": 1}}},
+            {"two": {"call": "x", "with": {"n": 2}}},
+        ]),
+    );
+    let mut bench = Bench::new(document.clone(), Json::Null);
+    assert_eq!(bench.finish(&mut |call| Ok(call.input.clone())), Ok(json!({"n": 1})));
+    let two = Key::of_task(bench.row.id, "/do/0/side/fork/branches/2/two", "", 0);
+    assert!(bench.done.contains(&Action::GiveUp(two)));
+    // A branch that fails drops out; the error of the last one is that of the fork.
+    let mut bench = Bench::new(document.clone(), Json::Null);
+    let first = |call: &MakeCall| if call.input["n"] == 1 { Err(down(503)) } else { Ok(call.input.clone()) };
+    assert_eq!(bench.finish(&mut |call| first(call)), Ok(json!({"n": 2})));
+    let mut bench = Bench::new(document, Json::Null);
+    let fault = bench.finish(&mut |_| Err(down(503))).unwrap_err();
+    assert_eq!(fault.instance.as_deref(), Some("/do/0/side/fork/branches/0/late/do/1/ask"));
+}
+
+#[test]
+fn an_error_in_a_branch_is_caught_around_the_fork_or_faults_the_run_where_it_stands() {
+    let fork = json!([{"bad": {"call": "x"}}, {"long": {"do": [{"pause": {"wait": "1 h"}}]}}]);
+    let bare = branches(false, fork.clone());
+    let caught = json!({"do": [{"guard": {"try": [{"side": {"fork": {"branches": fork}}}],
+        "catch": {"do": [{"h": {"set": {"at": "${ $error.instance }"}}}]}}}]});
+    let output = Bench::new(caught, Json::Null).finish(&mut |_| Err(down(503))).unwrap();
+    assert_eq!(output["at"], "/do/0/guard/try/0/side/fork/branches/0/bad");
+    let mut bench = Bench::new(bare, Json::Null);
+    assert_eq!(bench.finish(&mut |_| Err(down(503))).unwrap_err().status, 503);
+    assert_eq!(bench.memory.strands.len(), 3, "its strands stay, so that it can go on");
+}
+
+#[test]
+fn a_timeout_ends_a_task_a_pass_and_the_whole_run() {
+    let long = json!([{"pause": {"wait": "1 h"}}]);
+    let caught = |task: Json| {
+        json!({"do": [{"guard": {"try": [{"long": task}],
+        "catch": {"do": [{"h": {"set": {"status": "${ $error.status }", "at": "${ $error.instance }"}}}]}}}]})
+    };
+    for task in [
+        json!({"timeout": {"after": "5 s"}, "do": long}),
+        json!({"timeout": {"after": "${ { seconds: .s } }"}, "fork": {"branches": [{"b": {"do": long}}]}}),
+        json!({"timeout": {"after": "PT5S"}, "for": {"in": "[1]"}, "do": long}),
+        json!({"timeout": {"after": "5 s"}, "wait": "1 h"}),
+    ] {
+        let mut bench = Bench::new(caught(task), json!({"s": 5}));
+        let start = bench.now;
+        let output = bench.finish(&mut |_| panic!()).unwrap();
+        assert_eq!(output, json!({"status": 408, "at": "/do/0/guard/try/0/long"}));
+        assert_eq!(bench.now.since(start), Span::from_secs(5));
+    }
+    let mut bench = Bench::new(json!({"timeout": {"after": "7 s"}, "do": long}), Json::Null);
+    let (start, fault) = (bench.now, bench.finish(&mut |_| panic!()).unwrap_err());
+    assert_eq!((fault.status, bench.now.since(start)), (408, Span::from_secs(7)));
+    let retried = json!({"do": [{"guard": {"try": long, "catch": {"retry": {
+        "delay": "1 s", "limit": {"attempt": {"count": 3, "duration": "5 s"}}}}}}]});
+    let mut bench = Bench::new(retried, Json::Null);
+    let (start, fault) = (bench.now, bench.finish(&mut |_| panic!()).unwrap_err());
+    assert_eq!((fault.status, bench.now.since(start)), (408, Span::from_secs(17)));
+}
+
+#[test]
+fn a_call_whose_task_ran_out_of_time_is_given_up_and_its_late_result_changes_nothing() {
+    let document = json!({"do": [{"guard": {"try": [{"ask": {"call": "x", "timeout": {"after": "5 s"}}}],
+        "catch": {"do": [{"pause": {"wait": "1 h"}}]}}}]});
+    let mut bench = Bench::new(document, json!({"a": 1}));
+    bench.step(Input::Turn);
+    let key = Key::of_task(bench.row.id, "/do/0/guard/try/0/ask", "", 0);
+    assert_eq!(bench.memory.calls(bench.row.id, &bench.definition), [(0, key.clone())]);
+    bench.now = bench.now.plus(Span::from_secs(5));
+    bench.step(Input::Turn);
+    assert!(bench.done.contains(&Action::GiveUp(key.clone())));
+    let before = bench.memory.clone();
+    assert_eq!(bench.step(Input::Called(key, Ok((json!("late"), None)))), None);
+    assert_eq!(bench.memory, before);
+}
+
+#[test]
+fn jitter_adds_what_is_the_same_for_the_same_pass() {
+    let document = json!({"do": [{"guard": {"try": [{"ask": {"call": "x"}}], "catch": {"retry": {
+        "delay": "10 s", "jitter": {"from": "1 s", "to": "3 s"}, "limit": {"attempt": {"count": 2}}}}}}]});
+    let pause = || {
+        let mut bench = Bench::new(document.clone(), Json::Null);
+        let start = bench.now;
+        bench.finish(&mut |_| Err(down(503))).unwrap_err();
+        bench.now.since(start)
+    };
+    assert!(pause() >= Span::from_secs(11) && pause() <= Span::from_secs(13), "{}", pause());
+    assert_eq!(pause(), pause());
+}
+
+#[test]
+fn a_memory_from_before_runs_had_strands_is_read() {
+    let old = json!({"context": {"c": 1}, "tasks": 1, "waiting": "call", "frames": [
+        {"block": "root", "at": 0, "entries": [1], "raw": {"a": 1}, "started": "2026-11-22T08:00:00Z"}]});
+    let mut bench = Bench::new(json!({"do": [{"ask": {"call": "x"}}]}), Json::Null);
+    bench.memory = serde_json::from_value(old).unwrap();
+    let key = Key::of_task(bench.row.id, "/do/0/ask", "", 0);
+    assert_eq!(bench.step(Input::Called(key, Ok((json!("done"), None)))), Some(Action::Complete(json!("done"))));
 }

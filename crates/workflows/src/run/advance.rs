@@ -1,21 +1,18 @@
 //! A run goes on: its actions become rows, its calls take their place in the lines.
 
-use super::pins::Names;
 use super::{Held, Loop, Open};
 use crate::calls::{CallMemory, Decision, decide};
 use crate::exceptions;
 use crate::fault::{Fault, Standard};
-use crate::machine::memory::{Memory, Waiting};
-use crate::machine::{Action, Done, Given, Input, MakeCall, step};
+use crate::machine::memory::Memory;
+use crate::machine::{Action, Called, Done, Given, Input, MakeCall, step};
 use andon_model::span::Span;
 use andon_model::{Key, Name, OutcomeClass, RunId, Time};
 use andon_store::StoreError;
 use andon_store::rows::{CallRow, CallState, RunRow, RunState, TaskRow};
 use serde_json::Value as Json;
+use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// What a finished call gives its run: its output with a note, or an error.
-pub(super) type Called = Result<(Json, Option<String>), Fault>;
 
 /// Calls of one run that may be finished at once in one step; then other runs get their turn.
 const AT_ONCE_MAX: usize = 100;
@@ -26,24 +23,15 @@ impl Loop {
     /// A run goes on by itself.
     pub(super) fn turn(&mut self, run: RunId, now: Time) -> Result<(), StoreError> {
         let Some(open) = self.open_run(run, now)? else { return Ok(()) };
-        if open.memory.waiting() != Waiting::Call {
-            return self.advance(open, Input::Turn, None, now);
-        }
-        if let Some((called, call)) = self.find_result(&open)? {
-            return self.advance(open, Input::Called(called), Some(call), now);
-        }
-        // It was waiting for its contract, and still waits for its call.
-        let mut open = open;
-        open.row.state = RunState::Waiting;
-        open.row.wake = None;
-        self.save_run(open, now);
-        Ok(())
+        // Results that came while it waited for its contract, or that were left for this turn.
+        let found = self.find_results(&open)?;
+        self.advance(open, found, now)
     }
 
     /// A call of a run is finished.
     pub(super) fn resume(&mut self, call: CallRow, called: Called, now: Time) -> Result<(), StoreError> {
         match self.open_run(call.run, now)? {
-            Some(open) => self.advance(open, Input::Called(called), Some(call), now),
+            Some(open) => self.advance(open, vec![(called, call)], now),
             None => Ok(()),
         }
     }
@@ -95,39 +83,39 @@ impl Loop {
         self.batch.run(row, false);
     }
 
-    /// The run goes on until it waits, ends, or has had its turn.
+    /// The run goes on with what its calls gave until it waits, ends, or has had its turn.
     pub(super) fn advance(
         &mut self,
         mut open: Open,
-        mut input: Input,
-        mut cause: Option<CallRow>,
+        results: Vec<(Called, CallRow)>,
         now: Time,
     ) -> Result<(), StoreError> {
+        let mut results = VecDeque::from(results);
         if let Some(wake) = open.row.wake.take() {
             self.wakes.remove(&(wake, open.row.id));
         }
         for _ in 0..AT_ONCE_MAX {
+            let (input, cause) = match results.pop_front() {
+                Some((called, call)) => (Input::Called(call.key.clone(), called), Some(call)),
+                None => (Input::Turn, None),
+            };
             let contract = Arc::clone(&self.contract);
             let given = Given {
                 definition: &open.definition,
                 run: &open.row,
                 schemas: &open.pinned.schemas,
-                lookup: &Names(&contract.identifiers),
+                lookup: &contract.identifiers.at(now),
                 now,
             };
             let actions = step(&given, &mut open.memory, input);
-            let mut at_once = None;
             for action in actions {
                 match action {
                     Action::Task(done) => self.batch.task(task_row(open.row.id, done, now)),
                     Action::Emit(event) => self.batch.event(*event),
-                    Action::Call(call) => {
-                        open.row.state = RunState::Waiting;
-                        at_once = self.make_call(&open, call, now)?;
-                    }
-                    Action::Wait(until) => {
-                        open.row.state = RunState::Waiting;
-                        open.row.wake = Some(until);
+                    Action::Call(call) => results.extend(self.make_call(&open, call, now)?),
+                    Action::GiveUp(key) => {
+                        results.retain(|(_, call)| call.key != key);
+                        self.give_up(&key, now)?;
                     }
                     Action::Complete(output) => {
                         open.row.state = RunState::Completed;
@@ -140,18 +128,18 @@ impl Loop {
                     }
                 }
             }
-            let Some((called, call)) = at_once else {
-                if open.memory.waiting() == Waiting::Nothing {
-                    self.take_another_turn(&mut open);
-                }
-                self.save_run(open, now);
-                return Ok(());
-            };
-            input = Input::Called(called);
-            cause = Some(call);
+            if results.is_empty() || open.memory.has_ended() {
+                break;
+            }
         }
-        // Its last call is finished; the next turn finds its result.
-        self.take_another_turn(&mut open);
+        if !open.memory.has_ended() {
+            open.row.state = RunState::Waiting;
+            open.row.wake = open.memory.wake();
+            // Results that are left are found by the next turn.
+            if open.memory.is_ready() || !results.is_empty() {
+                self.take_another_turn(&mut open);
+            }
+        }
         self.save_run(open, now);
         Ok(())
     }
@@ -198,10 +186,17 @@ impl Loop {
         self.batch.run(row, false);
     }
 
-    /// What the call a run waits for has given, when it is finished.
-    fn find_result(&self, open: &Open) -> Result<Option<(Called, CallRow)>, StoreError> {
-        let Some(key) = open.memory.call_key(open.row.id, &open.definition) else { return Ok(None) };
-        let Some(call) = self.find_call(&key)? else { return Ok(None) };
+    /// What the calls a run waits for have given, as far as they are finished.
+    fn find_results(&self, open: &Open) -> Result<Vec<(Called, CallRow)>, StoreError> {
+        let mut found = Vec::new();
+        for (_, key) in open.memory.calls(open.row.id, &open.definition) {
+            found.extend(self.find_result(&key)?);
+        }
+        Ok(found)
+    }
+
+    fn find_result(&self, key: &Key) -> Result<Option<(Called, CallRow)>, StoreError> {
+        let Some(call) = self.find_call(key)? else { return Ok(None) };
         let memory = Held::read(call.clone()).memory;
         let called = match call.state {
             CallState::Delivered => Ok((call.output.clone().unwrap_or(Json::Null), None)),
@@ -252,6 +247,23 @@ impl Loop {
         self.join(&held, now);
         self.keep(held);
         Ok(None)
+    }
+
+    /// Nobody waits for a call any more. One that was never attempted is not made; what is under way, or in doubt, is
+    /// brought to its end, and its result changes nothing.
+    fn give_up(&mut self, key: &Key, now: Time) -> Result<(), StoreError> {
+        let Some(call) = self.find_call(key)? else { return Ok(()) };
+        if call.state != CallState::Waiting || call.attempts > 0 {
+            return Ok(());
+        }
+        let mut held = self.calls.remove(&call.id).unwrap_or_else(|| Held::read(call));
+        held.memory.note = Some("given up before it was sent: its run went on without it".to_owned());
+        held.row.state = CallState::Skipped;
+        held.row.due = None;
+        held.row.updated = now;
+        let row = self.write_call(&mut held);
+        self.lines.leave(row.id, now);
+        Ok(())
     }
 
     /// The site has nobody who answers: nothing is done, and the reason stays.

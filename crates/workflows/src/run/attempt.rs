@@ -1,9 +1,9 @@
 //! Attempts begin, and their outcomes are judged.
 
-use super::advance::Called;
 use super::{ATTEMPTS_STEP_MAX, Held, Loop, Ready};
 use crate::calls::{Answered, Decision, Verdict, decide, drift, settle};
 use crate::exceptions;
+use crate::machine::Called;
 use andon_contract::contract::OperationRef;
 use andon_model::call::{CallRequest, Prepared, Step};
 use andon_model::span::Span;
@@ -100,6 +100,7 @@ impl Loop {
             operation: target.operation.clone(),
             input: row.input.clone(),
             key: row.key.clone(),
+            at: now,
         };
         let mut attempt = new_attempt(&request, now);
         match self.prepare.prepare(&request) {
@@ -130,6 +131,9 @@ impl Loop {
 
     /// The outcome of an attempt has come.
     pub(super) fn answer(&mut self, call: CallId, number: u32, outcome: &Outcome, now: Time) -> Result<(), StoreError> {
+        if self.answer_shadow(call, number, outcome, now) {
+            return Ok(());
+        }
         if self.under_way.get(&call).is_none_or(|attempt| attempt.number != number) {
             tracing::debug!(%call, number, "an answer to an attempt that is not under way was left aside");
             return Ok(());
@@ -189,10 +193,11 @@ impl Loop {
         held.row.output = Some(outcome.output.clone());
         held.row.document.clone_from(&outcome.document);
         held.memory.doubt = None;
+        self.shadow(&mut held.row, now);
         let row = self.write_call(&mut held);
         let pinned = self.open.get(&row.run).map_or(&self.contract, |open| &open.pinned);
-        let declared = pinned.capabilities.get(&row.capability).map(|capability| &capability.output);
-        if let Some(what) = declared.and_then(|declared| drift(declared, &outcome.output)) {
+        let declared = pinned.capabilities.get(&row.capability);
+        if let Some(what) = declared.and_then(|declared| drift(declared, &pinned.schemas, &outcome.output)) {
             self.batch.exception(exceptions::drifted(&self.contract, &row, &what, now));
         }
         self.finish(row, Ok((outcome.output.clone(), None)), now)
@@ -233,7 +238,7 @@ impl Loop {
     }
 }
 
-fn new_attempt(request: &CallRequest, now: Time) -> AttemptRow {
+pub(super) fn new_attempt(request: &CallRequest, now: Time) -> AttemptRow {
     AttemptRow {
         call: request.call,
         number: request.attempt,
@@ -246,10 +251,11 @@ fn new_attempt(request: &CallRequest, now: Time) -> AttemptRow {
         started: now,
         ended: None,
         outcome: None,
+        shadow: false,
     }
 }
 
-fn describe(attempt: &mut AttemptRow, prepared: &Prepared) {
+pub(super) fn describe(attempt: &mut AttemptRow, prepared: &Prepared) {
     attempt.hash = prepared.hash();
     attempt.request = format!("{} {}", prepared.method, prepared.url);
     let end = prepared.body.floor_char_boundary(BODY_MAX_BYTES);

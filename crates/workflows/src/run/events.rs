@@ -1,16 +1,15 @@
 //! Events become runs; and where everything stands is read at a start.
 
 use super::lines::Place;
-use super::pins::Names;
 use super::{CALLS_UNFINISHED_MAX, CURSOR, EVENTS_STEP_MAX, Held, Loop, Open, RUNS_STEP_MAX, WAKES_KEPT_MAX};
 use crate::calls::Answered;
 use crate::exceptions;
-use crate::machine::{Input, memory::Memory};
+use crate::machine::memory::Memory;
 use andon_contract::Contract;
 use andon_contract::contract::OperationRef;
 use andon_contract::expr::truthy;
-use andon_contract::workflow::{Definition, Schedule};
-use andon_model::{Event, Name, Outcome, OutcomeClass, RunId, Time};
+use andon_contract::workflow::{Consumption, DataFilter, Definition, EventFilter, Schedule};
+use andon_model::{Event, EventId, Name, Outcome, OutcomeClass, RunId, SiteName, Time};
 use andon_store::StoreError;
 use andon_store::rows::{AttemptRow, CallRow, RunRow, RunState, StoredEvent};
 use serde_json::Value as Json;
@@ -21,11 +20,20 @@ use std::sync::Arc;
 pub(super) fn triggers(contract: &Contract) -> BTreeMap<String, Vec<Arc<Definition>>> {
     let mut triggers: BTreeMap<String, Vec<Arc<Definition>>> = BTreeMap::new();
     for definition in contract.workflows.values() {
-        if let Some(schedule) = &definition.schedule {
-            triggers.entry(schedule.kind.clone()).or_default().push(Arc::clone(definition));
+        if let Some(Schedule::On(Consumption::One(filter))) = &definition.schedule {
+            triggers.entry(filter.kind.clone()).or_default().push(Arc::clone(definition));
         }
     }
     triggers
+}
+
+/// What has started a run.
+pub(super) struct Origin {
+    pub(super) event: Option<EventId>,
+    /// The first event of the story.
+    pub(super) correlation: Option<EventId>,
+    /// The key of one that was started by hand.
+    pub(super) key: Option<String>,
 }
 
 impl Loop {
@@ -60,8 +68,8 @@ impl Loop {
     /// Starts a run of a definition by an event, when the event is meant for it.
     fn consider(&mut self, definition: &Arc<Definition>, stored: &StoredEvent, now: Time) -> Result<(), StoreError> {
         let event = &stored.event;
-        let Some(schedule) = &definition.schedule else { return Ok(()) };
-        match meant(&self.contract, schedule, event) {
+        let Some(Schedule::On(Consumption::One(filter))) = &definition.schedule else { return Ok(()) };
+        match meant(&self.contract, filter, event) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(error) => {
@@ -73,30 +81,46 @@ impl Loop {
         if self.store.run(id)?.is_some() {
             return Ok(());
         }
+        let origin = Origin { event: Some(event.id), correlation: Some(event.correlation), key: None };
+        let input = Json::Array(vec![event.to_json(Some(stored.sequence))]);
+        self.begin_run(definition, (id, event.site.clone()), origin, input, now)
+    }
+
+    /// A run begins, under the contract in force.
+    pub(super) fn begin_run(
+        &mut self,
+        definition: &Arc<Definition>,
+        (id, site): (RunId, SiteName),
+        Origin { event, correlation, key }: Origin,
+        input: Json,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        let row = RunRow {
+            id,
+            site,
+            workflow: definition.name.clone(),
+            definition: definition.hash.clone(),
+            revision: self.contract.revision.clone(),
+            event,
+            correlation,
+            key,
+            state: RunState::Running,
+            started: now,
+            updated: now,
+            wake: None,
+            input,
+            memory: Json::Null,
+            output: None,
+            error: None,
+        };
         let open = Open {
-            row: RunRow {
-                id,
-                site: event.site.clone(),
-                workflow: definition.name.clone(),
-                definition: definition.hash.clone(),
-                revision: self.contract.revision.clone(),
-                event: Some(event.id),
-                correlation: Some(event.correlation),
-                state: RunState::Running,
-                started: now,
-                updated: now,
-                wake: None,
-                input: Json::Array(vec![event.to_json(Some(stored.sequence))]),
-                memory: Json::Null,
-                output: None,
-                error: None,
-            },
+            row,
             memory: Memory::default(),
             pinned: Arc::clone(&self.contract),
             definition: Arc::clone(definition),
             is_new: true,
         };
-        self.advance(open, Input::Turn, None, now)
+        self.advance(open, Vec::new(), now)
     }
 
     /// Gives their turn to runs that can go on, and to those whose time has come.
@@ -223,12 +247,12 @@ impl Loop {
     }
 }
 
-/// Whether an event is meant for a schedule.
-fn meant(contract: &Contract, schedule: &Schedule, event: &Event) -> Result<bool, String> {
-    let Some(filter) = &schedule.data else { return Ok(true) };
+/// Whether an event passes a filter.
+fn meant(contract: &Contract, filter: &EventFilter, event: &Event) -> Result<bool, String> {
+    let Some(DataFilter::Holds(filter)) = &filter.data else { return Ok(true) };
     let vars = vec![Json::Null; filter.vars().count()];
     filter
-        .eval(&event.data, &vars, &Names(&contract.identifiers))
+        .eval(&event.data, &vars, &contract.identifiers.at(event.recorded))
         .map(|value| truthy(&value))
         .map_err(|e| e.to_string())
 }
