@@ -10,6 +10,10 @@ mod batch;
 mod events;
 mod lines;
 mod pins;
+mod shadow;
+mod starts;
+#[cfg(test)]
+mod constructs;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -26,6 +30,8 @@ use andon_store::{Store, StoreError};
 use batch::Batch;
 use lines::Lines;
 use pins::Pins;
+use starts::Starts;
+pub use starts::{Ended, Start, Started, run_of_key};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -95,6 +101,8 @@ pub struct Loop {
     lines_whole: bool,
     calls: HashMap<CallId, Held>,
     under_way: HashMap<CallId, AttemptRow>,
+    /// Shadows under way, by call and number; after a restart nobody waits for them.
+    shadows: HashMap<(CallId, u32), AttemptRow>,
 
     // What a step has gathered and not yet committed.
     batch: Batch,
@@ -103,6 +111,7 @@ pub struct Loop {
     next: Vec<Ready>,
 
     // What the outside holds or has brought.
+    starts: Starts,
     given_out: HashMap<CallId, u32>,
     ready: Vec<Ready>,
     arrived: Vec<(CallId, u32, Outcome)>,
@@ -158,9 +167,11 @@ impl Loop {
             lines_whole: true,
             calls: HashMap::new(),
             under_way: HashMap::new(),
+            shadows: HashMap::new(),
             batch: Batch::default(),
             second: Batch::default(),
             next: Vec::new(),
+            starts: Starts::default(),
             given_out: HashMap::new(),
             ready: Vec::new(),
             arrived: Vec::new(),
@@ -186,6 +197,7 @@ impl Loop {
         let done = self.try_step(&arrived, now);
         if done.is_err() {
             self.arrived = arrived;
+            self.starts.again();
             self.forget();
         }
         done
@@ -212,7 +224,9 @@ impl Loop {
         for (call, attempt, outcome) in &arrived {
             self.answer(*call, *attempt, outcome, now)?;
         }
-        self.write().map(drop)
+        self.write()?;
+        self.starts.durable();
+        Ok(())
     }
 
     fn try_step(&mut self, arrived: &[(CallId, u32, Outcome)], now: Time) -> Result<Progress, StoreError> {
@@ -223,17 +237,20 @@ impl Loop {
             self.answer(*call, *attempt, outcome, now)?;
         }
         self.take_turns(now)?;
+        let more_starts = self.take_starts(now)?;
         let more_events = self.read_events(now)?;
         let more_attempts = self.dispatch(now)?;
         let committed = self.commit(now)?;
+        self.starts.durable();
         self.stale = false;
         for (call, attempt, _) in arrived {
+            self.shadows.remove(&(*call, *attempt));
             if self.given_out.get(call) == Some(attempt) && !self.under_way.contains_key(call) {
                 self.given_out.remove(call);
             }
         }
         self.trim();
-        let worked = committed || more_events || more_attempts || !self.turns.is_empty();
+        let worked = committed || more_starts || more_events || more_attempts || !self.turns.is_empty();
         let held = self.cursor_held.map(|since| since.plus(CURSOR_HELD_MAX));
         let wakes = [self.wakes.first().map(|(time, _)| *time), self.lines.wake(), held];
         Ok(Progress { worked, wake: wakes.into_iter().flatten().min() })
@@ -245,6 +262,7 @@ impl Loop {
     }
 
     fn write(&mut self) -> Result<bool, StoreError> {
+        self.starts.see(self.batch.by_hand());
         let schemas = &self.contract.schemas;
         let first = std::mem::take(&mut self.batch).writes(CURSOR, schemas);
         let second = std::mem::take(&mut self.second).writes(CURSOR, schemas);
@@ -260,7 +278,10 @@ impl Loop {
         }
         (self.cursor_durable, self.cursor_held) = (self.cursor, None);
         for ready in self.next.drain(..) {
-            self.given_out.insert(ready.request.call, ready.request.attempt);
+            let (call, attempt) = (ready.request.call, ready.request.attempt);
+            if !self.shadows.contains_key(&(call, attempt)) {
+                self.given_out.insert(call, attempt);
+            }
             self.ready.push(ready);
         }
         Ok(worked)
