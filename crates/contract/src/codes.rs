@@ -150,8 +150,18 @@ codes! {
     UNKNOWN_CAPABILITY = "A3110", "a capability that is not declared";
     NO_ROUTE = "A3111", "a call that nobody answers";
     INPUT = "A3112", "an input that does not fit its schema";
-    CATCH_VARIABLE = "A3113", "a name that an error cannot have";
+    CATCH_VARIABLE = "A3113", "a name that a variable cannot have";
     RETRY_POLICY = "A3114", "a repetition that makes no sense";
+    NOT_IN_USE = "A3115", "a name that `use` does not declare";
+    SCHEDULE = "A3116", "a schedule that is none";
+    EVENTS = "A3117", "events that cannot be meant so";
+    SUBFLOW = "A3118", "another workflow that is not there";
+    ENDLESS = "A3119", "something that would never end";
+    REPEATED_EFFECT = "A3120", "an effect that would happen twice";
+    PLACEMENT = "A3121", "a workflow that cannot run at the edge";
+    COMPENSATION = "A3122", "something that cannot be undone so";
+    HOST = "A3130", "a request to a host that nobody declares";
+    HTTP_CALL = "A3131", "a request over HTTP that cannot be sent";
 
     API_ADDRESS = "A4101", "an address that cannot be listened on";
     API_OPEN = "A4102", "an API that is open to the network";

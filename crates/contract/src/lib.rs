@@ -23,6 +23,7 @@
 mod checks;
 pub mod codes;
 pub mod contract;
+pub mod cron;
 pub mod expr;
 mod files;
 pub mod http;

@@ -270,7 +270,7 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    fn read(files: &BTreeMap<String, String>, refused: Vec<Finding>) -> Self {
+    pub(crate) fn read(files: &BTreeMap<String, String>, refused: Vec<Finding>) -> Self {
         let mut found = Vec::new();
         let mut faults = Vec::new();
         for (number, (path, text)) in (0_u32..).zip(files) {

@@ -6,6 +6,13 @@ use andon_model::{Name, span::Span};
 use serde_json::Value as Json;
 use std::{fmt, sync::Arc};
 
+/// Reads one workflow (YAML or JSON) as a project does, for tests: capabilities, events, teams and other workflows that it
+/// names are taken as they are. `name` is that of its file. The error tells all problems.
+#[doc(hidden)]
+pub fn read(name: &str, text: &str) -> Result<Definition, String> {
+    crate::checks::alone(name, text)
+}
+
 /// A workflow definition.
 #[derive(Debug, Clone)]
 pub struct Definition {
@@ -50,6 +57,20 @@ pub struct Settings {
     pub revoked: Option<String>,
     /// Whether a fault that nothing caught undoes what the run has done.
     pub compensate: bool,
+    /// Which planned instants that were missed are made up for.
+    pub catchup: Catchup,
+}
+
+/// Which planned instants of a schedule that were missed are made up for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Catchup {
+    /// The last one.
+    #[default]
+    Last,
+    /// All of them, in their order.
+    All,
+    /// None.
+    None,
 }
 
 /// Where the runs of a workflow live.
@@ -94,7 +115,7 @@ pub enum Consumption {
 /// When a listener has enough.
 #[derive(Debug, Clone)]
 pub enum Until {
-    /// Once this holds over the event just consumed.
+    /// Once this holds over the event just consumed; it sees the variables around the `listen`.
     Condition(Program),
     /// Once these events have come.
     Events(Box<Consumption>),
@@ -328,7 +349,7 @@ pub struct For {
     pub at: String,
     /// The list: `in`.
     pub list: Program,
-    /// Looked at before each item: `while`; the loop ends when it does not hold.
+    /// Looked at before each item, whose variables it sees: `while`; the loop ends when it does not hold.
     pub condition: Option<Program>,
     /// What is done for each item; its output is the input of the next item.
     pub tasks: Vec<Task>,

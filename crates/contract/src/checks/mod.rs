@@ -37,6 +37,7 @@ mod units;
 mod workflows;
 
 pub(crate) use parameters::Key;
+pub(crate) use workflows::alone;
 
 use crate::{
     codes,
@@ -61,7 +62,15 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
     let capabilities = capabilities::resolve(project, &ownership, &schemas);
     let identifiers = identifiers::resolve(project, &assets);
     let systems = systems::resolve(project, &capabilities, &schemas, &assets, &identifiers);
-    let workflows = workflows::resolve(project, &capabilities, &schemas);
+    let beside = workflows::Beside {
+        project,
+        capabilities: &capabilities,
+        schemas: &schemas,
+        owners: Some(&ownership),
+        open: false,
+    };
+    let workflows = workflows::resolve(beside);
+    workflows::check_hosts(project, &workflows.hosts, &systems);
     let routes = routes::resolve(project, &assets, &capabilities, &systems);
     let subscribers = subscribers::resolve(project, &schemas);
     let retention = retention::resolve(project, &assets);

@@ -88,6 +88,12 @@ const OUTSIDE: (&str, &str) =
     ("an expression has no effect beside its value", "leave it out, or use `error(\"...\")` to fail");
 const MODULES: (&str, &str) = ("an expression stands alone", "write the definition here, with `def name: ...;`");
 const STREAMS: (&str, &str) = ("streams are not part of expressions", "use `paths`, `getpath` and `setpath`");
+const SECRETS: (&str, &str) = (
+    "what an expression makes is kept, and a secret would be kept with it",
+    "name the secret as `env:NAME` or `file:PATH` in `authentication`, or in the credentials of a system",
+);
+const AUTHORIZATION: (&str, &str) =
+    ("what a call identified itself with is not kept", "leave it out; the system or `authentication` identifies it");
 const SHELL: (&str, &str) = ("nothing of an expression reaches a shell", "use `@json` or `@text`");
 
 /// Why there is no function or variable of this name, and what to use instead.
@@ -103,6 +109,8 @@ pub(super) fn refused(name: &str) -> Option<(&'static str, &'static str)> {
         "import" | "include" | "module" | "modulemeta" => MODULES,
         "tostream" | "fromstream" | "truncate_stream" => STREAMS,
         "@sh" => SHELL,
+        "$secrets" => SECRETS,
+        "$authorization" => AUTHORIZATION,
         _ => return None,
     })
 }

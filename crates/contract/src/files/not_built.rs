@@ -14,47 +14,19 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("RouteFile", "shadow", "leave it out; one operation answers"),
     ("RouteFile", "to", "leave it out and let the newer route stand above with `from`"),
     ("TeamFile", "calendar", "write the hours as text: `hours: Mon-Fri 6-22`"),
-    ("WorkflowFile", "use", "write each thing where it is used"),
-    ("WorkflowFile", "timeout", "leave it out; the time of attempts is bounded by their system"),
     ("WorkflowFile", "evaluate", "leave it out; expressions are jq and stand in `${ }`"),
-    ("ScheduleFile", "every", "leave it out; an event starts a run: `on: { one: { with: { type: ... } } }`"),
-    ("ScheduleFile", "cron", "leave it out; an event starts a run: `on: { one: { with: { type: ... } } }`"),
-    ("ScheduleFile", "after", "leave it out; an event starts a run: `on: { one: { with: { type: ... } } }`"),
-    ("OnFile", "all", "write one workflow for each event: `one`"),
-    ("OnFile", "any", "write one workflow for each event: `one`"),
-    ("OneFile", "correlate", "leave it out; each event starts a run of its own"),
-    ("EventFilterFile", "source", "filter over the event's data: `data: ${ ... }`, or use `switch` in the workflow"),
-    ("EventFilterFile", "subject", "use `switch` in the workflow"),
-    ("EventFilterFile", "id", "use `switch` in the workflow"),
-    ("EventFilterFile", "time", "use `switch` in the workflow"),
-    (
-        "FilterFile",
-        "schema",
-        "leave it out; the inputs of capabilities and the data of events are checked by their schemas",
-    ),
-    (
-        "OutputFile",
-        "schema",
-        "leave it out; the inputs of capabilities and the data of events are checked by their schemas",
-    ),
-    (
-        "ExportFile",
-        "schema",
-        "leave it out; the inputs of capabilities and the data of events are checked by their schemas",
-    ),
+    ("UseFile", "extensions", "write the tasks before and after those they extend, or make a function of them"),
+    ("UseFile", "catalogs", "declare the functions under `use.functions`, or put them behind a capability"),
+    ("ErrorFile", "instance", "leave it out; it is the pointer of the task that raises"),
+    ("EventAttributesFile", "datacontenttype", "leave it out; every event is JSON"),
     ("RetryFile", "limit", "use `within`"),
-    ("AttemptFile", "duration", "leave it out; the time of an attempt is bounded by the system's `timeout`"),
-    ("RetryPolicyFile", "jitter", "leave it out; pauses between attempts at a system have jitter of their own"),
-    ("EmittedFile", "source", "leave it out; it is the workflow"),
     ("EmittedFile", "id", "leave it out; it is derived from the run and the task"),
-    ("EmittedFile", "time", "leave it out; it is the moment of the task"),
     ("EmittedFile", "dataschema", "leave it out; it belongs to the type"),
     ("EmittedFile", "datacontenttype", "leave it out; it is JSON"),
+    ("RunFile", "container", "put the work behind a capability whose system runs it, and call that"),
+    ("RunFile", "script", "write it as expressions, or put the work behind a capability and call that"),
+    ("RunFile", "shell", "put the work behind a capability whose system runs it, and call that"),
 ];
-
-/// Keys that every task could have.
-const TASK_KEYS: &[(&str, &str)] =
-    &[("timeout", "leave it out; the time of attempts is bounded by the system's `timeout` and `retry`")];
 
 /// Folders and files of a project that nothing reads yet.
 const PATHS: &[(&str, &str)] = &[
@@ -73,18 +45,8 @@ const SOURCE_KINDS: &[(&str, &str)] = &[
     ("sql", "post the rows to `kind: http`"),
 ];
 
-/// Kinds of tasks of the workflow DSL, with what to do instead.
-const TASKS: &[(&str, &str)] = &[
-    ("for", "write the tasks one by one, or let the capability take the list"),
-    ("fork", "write the tasks one after the other"),
-    ("listen", "end the workflow and let the awaited event start another one (`schedule.on.one`)"),
-    ("run", "put the work behind a capability and call it"),
-];
-
 /// Functions of `call` of the workflow DSL, with what to do instead.
 const CALLS: &[(&str, &str)] = &[
-    ("http", "declare the host in `systems/`, the function in `capabilities/`, and call the capability"),
-    ("openapi", "declare the host in `systems/`, the function in `capabilities/`, and call the capability"),
     ("grpc", "declare a system that speaks REST in `systems/` and call a capability"),
     ("asyncapi", "emit an event and publish it with `subscribers/`"),
     ("a2a", "declare a system that speaks REST in `systems/` and call a capability"),
@@ -97,8 +59,7 @@ fn find(list: &[(&'static str, &'static str)], word: &str) -> Option<&'static st
 
 /// What to do instead of a key of a type.
 pub(crate) fn key(of: &str, key: &str) -> Option<&'static str> {
-    let found = KEYS.iter().find(|(name, known, _)| *name == of && *known == key).map(|(_, _, help)| *help);
-    found.or_else(|| if of.ends_with("Task") { find(TASK_KEYS, key) } else { None })
+    KEYS.iter().find(|(name, known, _)| *name == of && *known == key).map(|(_, _, help)| *help)
 }
 
 /// What to do with a file or folder, by its path without ending.
@@ -109,11 +70,6 @@ pub(crate) fn path(path: &str) -> Option<&'static str> {
 /// What to do instead of a kind of source.
 pub(crate) fn source_kind(word: &str) -> Option<&'static str> {
     find(SOURCE_KINDS, word)
-}
-
-/// What to do instead of a kind of task.
-pub(crate) fn task(word: &str) -> Option<&'static str> {
-    find(TASKS, word)
 }
 
 /// What to do instead of a function of `call`.

@@ -3,7 +3,7 @@
 use super::Scope;
 use crate::{
     codes,
-    problem::{Finding, Spot},
+    problem::Finding,
     read::At,
     workflow::{Task, TaskKind, Then},
 };
@@ -32,7 +32,7 @@ impl Scope<'_> {
     }
 
     /// Tells of tasks that no flow reaches.
-    pub(super) fn reachable(&self, tasks: &[(Task, Spot)]) {
+    pub(super) fn reachable(&self, tasks: &[Task]) {
         let mut reached = vec![false; tasks.len()];
         let mut open = vec![0];
         while let Some(at) = open.pop() {
@@ -40,10 +40,10 @@ impl Scope<'_> {
                 Some(seen) if !*seen => *seen = true,
                 _ => continue,
             }
-            let Some((task, _)) = tasks.get(at) else { continue };
+            let Some(task) = tasks.get(at) else { continue };
             let mut go = |then: &Then| match then {
                 Then::Continue => open.push(at + 1),
-                Then::Task(name) => open.extend(tasks.iter().position(|(task, _)| task.name == *name)),
+                Then::Task(name) => open.extend(tasks.iter().position(|task| task.name == *name)),
                 Then::Exit | Then::End => {}
             };
             if task.condition.is_some() {
@@ -62,7 +62,8 @@ impl Scope<'_> {
                 _ => go(&task.then),
             }
         }
-        for ((task, spot), _) in tasks.iter().zip(&reached).filter(|(_, reached)| !**reached) {
+        for (task, _) in tasks.iter().zip(&reached).filter(|(_, reached)| !**reached) {
+            let Some(spot) = self.spots.get(&task.pointer) else { continue };
             let finding =
                 Finding::error(codes::UNREACHABLE, *spot, format!("the task `{}` is never reached", task.name));
             self.project.push(finding.help("let a `then` lead to it, or remove it"));

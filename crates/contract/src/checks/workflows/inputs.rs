@@ -14,6 +14,29 @@ use serde_json::Value as Json;
 impl Scope<'_> {
     /// Checks an object that is written out; one that an expression makes is checked when it is made.
     pub(super) fn input(&self, raw: Raw, reference: &str) {
+        let Some(tree) = self.project.findings.tree(raw.spot.file) else { return };
+        if matches!(tree.node(raw.spot.node).kind, Kind::Map(_)) {
+            self.fields(raw, reference);
+            let there: Vec<&str> =
+                tree.entries(raw.spot.node).iter().filter_map(|(key, _)| tree.text(*key)).collect();
+            self.demanded(reference, raw.spot, &there);
+        }
+    }
+
+    /// Tells of fields that a schema demands and that are missing.
+    pub(super) fn demanded(&self, reference: &str, spot: Spot, there: &[&str]) {
+        let Some(schema) = self.schemas.json(reference) else { return };
+        for required in schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
+            if !there.contains(&required) {
+                let message = format!("{reference} demands `{required}`, which is missing");
+                let finding = Finding::error(codes::INPUT, spot, message);
+                self.project.push(finding.help(format!("add `{required}: ...`")));
+            }
+        }
+    }
+
+    /// Checks the fields of an object that is written out: each is there in the schema, and constants fit.
+    pub(super) fn fields(&self, raw: Raw, reference: &str) {
         let project = self.project;
         let (Some(schema), Some(tree)) = (self.schemas.json(reference), project.findings.tree(raw.spot.file)) else {
             return;
@@ -33,16 +56,6 @@ impl Scope<'_> {
                 let finding =
                     Finding::error(codes::INPUT, at(*value), format!("`{name}` does not fit {reference}: {problem}"));
                 project.push(finding.help("correct the value"));
-            }
-        }
-        for required in schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
-            if !entries.iter().any(|(key, _)| tree.text(*key) == Some(required)) {
-                let finding = Finding::error(
-                    codes::INPUT,
-                    raw.spot,
-                    format!("{reference} demands `{required}`, which is missing"),
-                );
-                project.push(finding.help(format!("add `{required}: ...`")));
             }
         }
     }

@@ -1,14 +1,22 @@
-//! Workflows: the subset of the DSL that runs, its names and targets, its expressions, and its calls against the
+//! Workflows: the DSL as far as it runs here, its names and targets, its expressions, and its calls against the
 //! capabilities they name.
 
+mod blocks;
+mod events;
 mod flow;
+mod http;
 mod inputs;
+mod settings;
+mod subflows;
 mod tasks;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use super::{
     capabilities::Capabilities,
-    expressions::{Expr, expression},
-    mappings::mapping,
+    expressions::{Expr, Told},
+    ownership::Owners,
     rules::version,
     schemas::SchemaSet,
     shapes::{Nowhere, follow},
@@ -17,15 +25,20 @@ use super::{
 use crate::{
     codes,
     expr::{Step, paths_read},
-    files::workflows::{ScheduleFile, WorkflowFile},
+    files::workflows::{METADATA, MetadataFile, UseFile, WorkflowFile},
     load::{Doc, Project},
     problem::{Finding, Spot},
-    read::Raw,
-    workflow::{Consumption, DataFilter, Definition, EventFilter, Schedule, Schemas, Settings, VARIABLES},
+    read::{At, Raw},
+    workflow::{Definition, Schedule, Schemas, Settings, VARIABLES},
 };
 use andon_model::Name;
 use serde_json::Value as Json;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+pub(crate) use http::{Host, check_hosts};
 
 /// The version of the DSL that is read.
 pub(crate) const DSL: &str = "1.0.3";
@@ -53,26 +66,122 @@ const ATTRIBUTES: [&str; 16] = [
 #[derive(Default)]
 pub(crate) struct Workflows {
     pub(crate) good: BTreeMap<Name, Arc<Definition>>,
-    pub(crate) calls: Vec<Call>,
+    pub(crate) calls: Vec<WorkflowCall>,
+    /// The addresses that calls over HTTP name.
+    pub(crate) hosts: Vec<Host>,
 }
 
-/// A call of a capability.
-pub(crate) struct Call {
+/// A call of a capability by a workflow.
+pub(crate) struct WorkflowCall {
     pub(crate) capability: String,
     pub(crate) spot: Spot,
-    /// The type of event that starts the workflow.
+    /// The type of event that starts the workflow; `None`: several, or something else.
     pub(crate) trigger: Option<String>,
 }
 
-pub(crate) fn resolve(project: &Project, capabilities: &Capabilities, schemas: &SchemaSet) -> Workflows {
+/// What is looked at beside the workflows.
+#[derive(Clone, Copy)]
+pub(crate) struct Beside<'a> {
+    pub(crate) project: &'a Project,
+    pub(crate) capabilities: &'a Capabilities,
+    pub(crate) schemas: &'a SchemaSet,
+    /// The teams; `None`: nobody is told that one is missing.
+    pub(crate) owners: Option<&'a Owners>,
+    /// Whether names that stand outside of the workflow are taken as they are.
+    pub(crate) open: bool,
+}
+
+pub(crate) fn resolve(beside: Beside) -> Workflows {
+    let project = beside.project;
     let mut all = Workflows::default();
+    let mut read: BTreeMap<Name, Reading> = BTreeMap::new();
     for doc in &project.workflows {
         let (Some(name), Some((raw, Some(file)))) = (stem(project, doc), &doc.body) else { continue };
-        if let Some(definition) = workflow(project, doc, *raw, file, capabilities, schemas, &mut all.calls) {
+        let mut scope = Scope::new(beside, file.uses.as_ref());
+        let definition = scope.workflow(doc, *raw, file);
+        let triggers = scope.triggers.clone();
+        all.hosts.append(&mut scope.hosts);
+        read.insert(name.clone(), Reading { file, calls: scope.calls, subflows: scope.subflows, triggers });
+        if let Ok(definition) = definition {
             all.good.insert(name, Arc::new(definition));
         }
     }
+    all.calls = subflows::check(project, &read, beside.open);
     all
+}
+
+/// Reads one workflow as a project does, without a project: what it names outside of itself is taken as it is.
+pub(crate) fn alone(name: &str, text: &str) -> Result<Definition, String> {
+    let files = BTreeMap::from([(format!("workflows/{name}.yaml"), text.to_owned())]);
+    let project = Project::read(&files, Vec::new());
+    let capabilities =
+        Capabilities { good: BTreeMap::new(), known: super::Known::default(), domains: super::Known::default() };
+    let schemas = super::schemas::resolve(&project);
+    let beside =
+        Beside { project: &project, capabilities: &capabilities, schemas: &schemas, owners: None, open: true };
+    let mut found = resolve(beside);
+    let problems = project.findings.problems();
+    match found.good.pop_first() {
+        Some((_, definition)) if !project.findings.has_errors() => {
+            Ok(Arc::try_unwrap(definition).unwrap_or_else(|shared| (*shared).clone()))
+        }
+        _ => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")),
+    }
+}
+
+/// What was found in the file of a workflow.
+struct Reading<'a> {
+    file: &'a WorkflowFile,
+    calls: Vec<Call>,
+    subflows: Vec<Subflow>,
+    /// The types of events that start it; none where something else does.
+    triggers: BTreeSet<String>,
+}
+
+/// A call of a capability.
+struct Call {
+    capability: String,
+    spot: Spot,
+    #[expect(dead_code, reason = "the checks of calls look at what stands around them")]
+    pointer: String,
+}
+
+/// A run of another workflow.
+struct Subflow {
+    name: At<String>,
+    namespace: At<String>,
+    version: Option<At<String>>,
+    wait: bool,
+}
+
+/// The variables in scope, in the order of [`VARIABLES`] and what stands around the place.
+#[derive(Debug, Clone)]
+struct Vars(Vec<String>);
+
+impl Vars {
+    /// Those that every expression may read.
+    fn all() -> Self {
+        Self(VARIABLES.map(str::to_owned).to_vec())
+    }
+
+    /// None: of what looks at an event by itself.
+    fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// With further ones inside; an outer one of the same name is hidden, under a name that nobody can write.
+    fn with(&self, inner: &[String]) -> Self {
+        let hidden = |name: &String| if inner.contains(name) { format!("{name}'") } else { name.clone() };
+        Self(self.0.iter().map(hidden).chain(inner.iter().cloned()).collect())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|known| known == name)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.0.iter().map(String::as_str).collect()
+    }
 }
 
 /// What the tasks of a workflow may refer to, and what is found in them.
@@ -80,57 +189,107 @@ struct Scope<'a> {
     project: &'a Project,
     capabilities: &'a Capabilities,
     schemas: &'a SchemaSet,
-    trigger: Option<String>,
-    calls: &'a mut Vec<Call>,
+    owners: Option<&'a Owners>,
+    open: bool,
+    uses: Option<&'a UseFile>,
+    triggers: BTreeSet<String>,
+    calls: Vec<Call>,
+    subflows: Vec<Subflow>,
+    hosts: Vec<Host>,
     exprs: Vec<Expr>,
+    /// Where tasks stand, by their pointers.
+    spots: BTreeMap<String, Spot>,
+    /// The functions around the place.
+    functions: Vec<String>,
+    /// Tasks read so far.
+    count: usize,
+    /// The task whose `run` returns nothing.
+    silent: Option<String>,
 }
 
-fn workflow(
-    project: &Project,
-    doc: &Doc<(Raw, Option<WorkflowFile>)>,
-    raw: Raw,
-    file: &WorkflowFile,
-    capabilities: &Capabilities,
-    schemas: &SchemaSet,
-    calls: &mut Vec<Call>,
-) -> Option<Definition> {
-    head(project, doc, file);
-    let schedule = file.schedule.as_ref().map(|schedule| self::schedule(project, schedule, schemas));
-    let trigger = file.schedule.as_ref().map(|schedule| schedule.on.one.with.kind.value.clone());
-    let mut scope = Scope { project, capabilities, schemas, trigger, calls, exprs: Vec::new() };
-    let mut inputs = Vec::new();
-    let input = match &file.input {
-        None => Some(None),
-        Some(filter) => mapping(project, filter.from, &VARIABLES, &mut inputs).map(Some),
-    };
-    for expr in &inputs {
-        check_events(project, schemas, scope.trigger.as_deref(), expr, None);
+impl<'a> Scope<'a> {
+    fn new(beside: Beside<'a>, uses: Option<&'a UseFile>) -> Self {
+        Self {
+            project: beside.project,
+            capabilities: beside.capabilities,
+            schemas: beside.schemas,
+            owners: beside.owners,
+            open: beside.open,
+            uses,
+            triggers: BTreeSet::new(),
+            calls: Vec::new(),
+            subflows: Vec::new(),
+            hosts: Vec::new(),
+            exprs: Vec::new(),
+            spots: BTreeMap::new(),
+            functions: Vec::new(),
+            count: 0,
+            silent: None,
+        }
     }
-    let output = match &file.output {
-        None => Some(None),
-        Some(filter) => mapping(project, filter.value, &VARIABLES, &mut scope.exprs).map(Some),
-    };
-    let tasks = scope.list(file.tasks, "/do", &VARIABLES.map(str::to_owned));
-    for expr in scope.exprs.iter().chain(&inputs) {
-        check_events(project, schemas, scope.trigger.as_deref(), expr, Some("workflow"));
+
+    fn workflow(
+        &mut self,
+        doc: &Doc<(Raw, Option<WorkflowFile>)>,
+        raw: Raw,
+        file: &WorkflowFile,
+    ) -> Result<Definition, Told> {
+        let project = self.project;
+        head(project, doc, file);
+        self.misplaced(file.document.metadata);
+        let document = project.findings.tree(raw.spot.file).ok_or(Told)?.json(raw.spot.node);
+        let schedule = file.schedule.as_ref().map(|schedule| self.schedule(schedule)).transpose();
+        if let Ok(Some(Schedule::On(consumption))) = &schedule {
+            self.triggers = events::kinds(consumption).into_iter().map(str::to_owned).collect();
+        }
+        let metadata = file.metadata.map(|raw| self.beside::<MetadataFile>(raw, &METADATA)).transpose();
+        let settings = metadata.map(|metadata| {
+            metadata.map_or_else(Settings::default, |metadata| Settings {
+                catchup: self.catchup(&metadata, file.schedule.as_ref().map(|schedule| &schedule.value)),
+                ..self.settings(&metadata)
+            })
+        });
+        if let Some(uses) = &file.uses {
+            self.declared(uses);
+        }
+        let vars = Vars::all();
+        let input = self.input_of(file.input.clone(), &vars);
+        let inputs = self.exprs.len();
+        for expr in &self.exprs {
+            self.check_events(expr, None);
+        }
+        let output = self.output_of(file.output.clone(), &vars);
+        let timeout = self.timeout(file.timeout, &vars);
+        let tasks = self.list(file.tasks, "/do", &vars);
+        if let Some(uses) = &file.uses {
+            self.unused(uses, &document);
+        }
+        for expr in self.exprs.iter().skip(inputs).chain(self.exprs.iter().take(inputs)) {
+            self.check_events(expr, Some("workflow"));
+        }
+        let (input, output) = (input?, output?);
+        Ok(Definition {
+            name: file.document.name.value.clone(),
+            version: file.document.version.value.clone(),
+            hash: version(&["workflow", &canonical(&document)]),
+            document,
+            schedule: schedule?,
+            input: input.0,
+            output: output.0,
+            schemas: Schemas { input: input.1, output: output.1, export: None },
+            timeout: timeout?,
+            settings: settings?,
+            tasks: tasks?,
+        })
     }
-    let document = project.findings.tree(raw.spot.file)?.json(raw.spot.node);
-    Some(Definition {
-        name: file.document.name.value.clone(),
-        version: file.document.version.value.clone(),
-        hash: version(&["workflow", &canonical(&document)]),
-        document,
-        schedule: match schedule {
-            None => None,
-            Some(schedule) => Some(schedule?),
-        },
-        input: input?,
-        output: output?,
-        schemas: Schemas::default(),
-        timeout: None,
-        settings: Settings::default(),
-        tasks: tasks?,
-    })
+
+    /// Paths into the events that started the run: of the input (`of` is nothing) or of `$workflow.input`.
+    fn check_events(&self, expr: &Expr, of: Option<&str>) {
+        let mut kinds = self.triggers.iter();
+        if let (Some(kind), None) = (kinds.next(), kinds.next()) {
+            check_events(self.project, self.schemas, Some(kind), expr, of);
+        }
+    }
 }
 
 fn head(project: &Project, doc: &Doc<(Raw, Option<WorkflowFile>)>, file: &WorkflowFile) {
@@ -151,32 +310,6 @@ fn head(project: &Project, doc: &Doc<(Raw, Option<WorkflowFile>)>, file: &Workfl
         let finding = Finding::error(codes::WRONG_FORM, document.version.spot, "the version is empty");
         project.push(finding.expected("a version like 1.0.0").help("count it up with each change"));
     }
-}
-
-fn schedule(project: &Project, file: &ScheduleFile, schemas: &SchemaSet) -> Option<Schedule> {
-    let with = &file.on.one.with;
-    let is_known = schemas.events.expect(project, codes::UNKNOWN_EVENT, with.kind.spot, "type of event", &with.kind);
-    let data = match &with.data {
-        None => None,
-        Some(text) => {
-            let expr = expression(project, text, &[]);
-            if let (Some(expr), Some(schema)) = (&expr, schemas.json(&with.kind)) {
-                expr.check_reads(project, schema, &with.kind);
-            }
-            Some(expr)
-        }
-    };
-    let data = match data {
-        None => None,
-        Some(expr) => Some(expr?.program),
-    };
-    let filter = EventFilter {
-        kind: with.kind.value.clone(),
-        attributes: Vec::new(),
-        data: data.map(DataFilter::Holds),
-        correlate: Vec::new(),
-    };
-    is_known.then_some(Schedule::On(Consumption::One(filter)))
 }
 
 /// Paths into the events that started the run: of the input (`of` is nothing) or of `$workflow.input`.

@@ -1,52 +1,56 @@
 //! The tasks of a workflow, each read by itself.
 
-use super::{Call, Scope, flow::DIRECTIVES};
+use super::{Call, Scope, Subflow, Vars, flow::DIRECTIVES};
 use crate::{
-    checks::{
-        expressions::{Told, expression},
-        mappings::mapping,
-    },
+    checks::expressions::Told,
     codes,
-    expr::Program,
+    contract::capability_key,
+    expr::embedded,
+    http::{HTTP, OPENAPI},
     files::{
         not_built,
         workflows::{
-            CallTask, CaseFile, CatchFile, Common, DoTask, DurationFile, EmitTask, KINDS, RaiseTask, RetryPolicyFile,
-            SetTask, SwitchTask, Tasks, TryTask, WaitTask,
+            CallTask, CaseFile, Common, DoTask, EmitTask, ErrorFile, ForTask, ForkTask, KINDS, ListenTask, OrName,
+            RaiseTask, RunTask, SetTask, SubflowFile, SwitchTask, TASK_METADATA, TaskMetadataFile, Tasks, TryTask,
+            WaitTask,
         },
     },
     problem::{Finding, Spot},
-    read::{At, Entries, Items, Raw, read},
+    read::{At, Entries, Items, Raw},
     tree::{Kind, NodeId},
-    workflow::{
-        Backoff, Case, Delay, Emit, ErrorFilter, ErrorMapping, Mapping, RetryPolicy, Schemas, Task, TaskKind, Try,
-        VARIABLES,
-    },
+    workflow::{Case, Emit, ErrorMapping, Mapping, RunWorkflow, Schemas, Task, TaskKind},
 };
-use andon_model::span::Span;
+use andon_model::Time;
 use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
 
 /// Tasks of a list at most.
 const TASKS_MAX: usize = 1_000;
 
+/// Tasks of a workflow at most, those of functions counted wherever they are called.
+const ALL_TASKS_MAX: usize = 10_000;
+
 /// Where a task stands: its name, its body, its pointer.
-struct Entry {
-    name: String,
-    key: Spot,
-    body: Spot,
-    pointer: String,
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) key: Spot,
+    pub(super) body: Spot,
+    pub(super) pointer: String,
 }
 
+/// What the keys of a kind of task gave, beside those of every task.
+type Body = (Common, Result<TaskKind, Told>);
+
 impl Scope<'_> {
-    /// The tasks of a list; `None` where one of them is wrong.
-    pub(super) fn list(&mut self, tasks: Tasks, pointer: &str, vars: &[String]) -> Option<Vec<Task>> {
+    /// The tasks of a list.
+    pub(super) fn list(&mut self, tasks: Tasks, pointer: &str, vars: &Vars) -> Result<Vec<Task>, Told> {
         let entries = self.entries(tasks.0, pointer)?;
         let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
-        let all: Vec<Option<(Task, Spot)>> =
-            entries.iter().map(|entry| Some((self.task(entry, &names, vars)?, entry.key))).collect();
-        let tasks: Vec<(Task, Spot)> = all.into_iter().collect::<Option<_>>()?;
+        // All are looked at, so that all problems are told.
+        let all: Vec<Result<Task, Told>> = entries.iter().map(|entry| self.task(entry, &names, vars)).collect();
+        let tasks: Vec<Task> = all.into_iter().collect::<Result<_, _>>()?;
         self.reachable(&tasks);
-        Some(tasks.into_iter().map(|(task, _)| task).collect())
+        Ok(tasks)
     }
 
     fn shape(&self, spot: Spot, message: impl Into<String>, help: &str) {
@@ -55,8 +59,8 @@ impl Scope<'_> {
     }
 
     /// Names and bodies of a list of tasks.
-    fn entries(&self, raw: Raw, pointer: &str) -> Option<Vec<Entry>> {
-        let tree = self.project.findings.tree(raw.spot.file)?;
+    pub(super) fn entries(&self, raw: Raw, pointer: &str) -> Result<Vec<Entry>, Told> {
+        let tree = self.project.findings.tree(raw.spot.file).ok_or(Told)?;
         let at = |node: NodeId| Spot { file: raw.spot.file, node };
         let Kind::List(items) = &tree.node(raw.spot.node).kind else {
             self.shape(
@@ -64,11 +68,11 @@ impl Scope<'_> {
                 format!("found {} instead of tasks", tree.told(raw.spot.node)),
                 "begin each task with `- `",
             );
-            return None;
+            return Err(Told);
         };
         if items.is_empty() || items.len() > TASKS_MAX {
             self.shape(raw.spot, format!("the list has {} tasks", items.len()), "a list has 1 to 1000 tasks");
-            return None;
+            return Err(Told);
         }
         let mut entries: Vec<Entry> = Vec::new();
         let mut whole = true;
@@ -94,190 +98,291 @@ impl Scope<'_> {
                 self.project.push(finding.help("give one of the two another name"));
                 whole = false;
             }
-            let escaped = name.replace('~', "~0").replace('/', "~1");
-            entries.push(Entry {
-                name,
-                key: at(*key),
-                body: at(*body),
-                pointer: format!("{pointer}/{number}/{escaped}"),
-            });
+            let pointer = format!("{pointer}/{number}/{}", escaped(&name));
+            entries.push(Entry { name, key: at(*key), body: at(*body), pointer });
         }
         if !whole {
             // The bodies are looked at all the same, so that their problems are told too.
-            return (!entries.is_empty()).then_some(entries);
+            return if entries.is_empty() { Err(Told) } else { Ok(entries) };
         }
-        Some(entries)
+        Ok(entries)
     }
 
-    fn task(&mut self, entry: &Entry, names: &[String], vars: &[String]) -> Option<Task> {
+    pub(super) fn task(&mut self, entry: &Entry, names: &[String], vars: &Vars) -> Result<Task, Told> {
+        self.count += 1;
+        if self.count > ALL_TASKS_MAX {
+            if self.count == ALL_TASKS_MAX + 1 {
+                let message = format!("the workflow has more than {ALL_TASKS_MAX} tasks, those of its functions included");
+                self.shape(entry.key, message, "take it apart: run another workflow");
+            }
+            return Err(Told);
+        }
+        self.spots.insert(entry.pointer.clone(), entry.key);
         let (mut common, kind) = self.body(entry, names, vars)?;
-        let vars: Vec<&str> = vars.iter().map(String::as_str).collect();
-        let condition = self.condition(common.condition.as_ref(), &vars);
-        let input = self.filter(common.input.take().map(|filter| filter.from), &vars);
-        let output = self.filter(common.output.take().map(|filter| filter.value), &vars);
-        let export = self.filter(common.export.take().map(|filter| filter.value), &vars);
+        let condition = self.condition(common.condition.as_ref(), vars);
+        let input = self.input_of(common.input.take(), vars);
+        let output = self.output_of(common.output.take(), vars);
+        let export = self.export_of(common.export.take(), vars);
+        let timeout = self.timeout(common.timeout, vars);
         let then = self.then(common.then.as_ref(), names);
-        Some(Task {
+        let compensate = self.compensate(common.metadata, &entry.pointer);
+        let (input, output, export) = (input?, output?, export?);
+        let mut task = Task {
             name: entry.name.clone(),
             pointer: entry.pointer.clone(),
-            condition: condition.ok()?,
-            input: input.ok()?,
-            output: output.ok()?,
-            export: export.ok()?,
-            schemas: Schemas::default(),
-            timeout: None,
-            compensate: Vec::new(),
-            then: then?,
+            condition: condition?,
+            input: input.0,
+            output: output.0,
+            export: export.0,
+            schemas: Schemas { input: input.1, output: output.1, export: export.1 },
+            timeout: timeout?,
+            compensate: compensate?,
+            then: then.ok_or(Told)?,
             kind: kind?,
-        })
+        };
+        if self.silent.take_if(|pointer| *pointer == task.pointer).is_some() {
+            task.output.get_or_insert(Mapping::Constant(Json::Null));
+        }
+        Ok(task)
     }
 
-    /// An expression that may be missing.
-    fn condition(&mut self, text: Option<&At<String>>, vars: &[&str]) -> Result<Option<Program>, Told> {
-        let Some(text) = text else { return Ok(None) };
-        let expr = expression(self.project, text, vars).ok_or(Told)?;
-        self.exprs.push(expr.clone());
-        Ok(Some(expr.program))
+    /// What undoes a task.
+    fn compensate(&mut self, metadata: Option<Raw>, pointer: &str) -> Result<Vec<Task>, Told> {
+        let Some(tasks) = self.metadata_of(metadata)?.compensate else { return Ok(Vec::new()) };
+        self.list(tasks, &format!("{pointer}/metadata/compensate"), &Vars::all())
     }
 
-    /// A mapping that may be missing.
-    fn filter(&mut self, raw: Option<Raw>, vars: &[&str]) -> Result<Option<Mapping>, Told> {
-        let Some(raw) = raw else { return Ok(None) };
-        mapping(self.project, raw, vars, &mut self.exprs).map(Some).ok_or(Told)
+    /// What is said of a task beside the DSL.
+    pub(super) fn metadata_of(&self, metadata: Option<Raw>) -> Result<TaskMetadataFile, Told> {
+        let Some(raw) = metadata else { return Ok(TaskMetadataFile::default()) };
+        self.beside(raw, &TASK_METADATA)
     }
 
     /// What a task does, by the key that says so.
-    fn body(&mut self, entry: &Entry, names: &[String], vars: &[String]) -> Option<(Common, Option<TaskKind>)> {
-        let tree = self.project.findings.tree(entry.body.file)?;
+    fn body(&mut self, entry: &Entry, names: &[String], vars: &Vars) -> Result<Body, Told> {
+        let tree = self.project.findings.tree(entry.body.file).ok_or(Told)?;
         let keys: Vec<&str> = tree.entries(entry.body.node).iter().filter_map(|(key, _)| tree.text(*key)).collect();
-        let told = |key: &str| {
-            let node = tree.entries(entry.body.node).iter().find(|(k, _)| tree.text(*k) == Some(key)).map(|(k, _)| *k);
-            Spot { file: entry.body.file, node: node.unwrap_or(entry.body.node) }
-        };
-        if let Some((key, help)) = keys.iter().find_map(|key| Some((*key, not_built::task(key)?))) {
-            let finding = Finding::error(codes::NOT_SUPPORTED, told(key), format!("the task `{key}` is not supported"));
-            self.project.push(finding.help(help));
-            return None;
-        }
         let Some(kind) = KINDS.iter().find(|kind| keys.contains(kind)) else {
             let known = format!("one of {}", KINDS.map(|kind| format!("`{kind}`")).join(", "));
             let message = format!("nothing says what the task `{}` does", entry.name);
             let finding = Finding::error(codes::TASK, entry.key, message).expected(known);
             self.project.push(finding.help("add the key that says what is done"));
-            return None;
+            return Err(Told);
         };
-        Some(match *kind {
-            "call" => self.of(entry, |scope, mut task: CallTask| (task.common(), scope.call(&task, vars)))?,
+        let pointer = &entry.pointer;
+        match *kind {
+            "call" => self.of(entry, |scope, mut task: CallTask| {
+                let common = task.common();
+                let kind = match task.call.as_str() {
+                    HTTP | OPENAPI => scope.over_http(&task, common.metadata, vars),
+                    _ => scope.call(&task, entry, vars),
+                };
+                (common, kind)
+            }),
             "do" => self.of(entry, |scope, mut task: DoTask| {
-                let list = scope.list(task.tasks, &format!("{}/do", entry.pointer), vars);
+                let list = scope.list(task.tasks, &format!("{pointer}/do"), vars);
                 (task.common(), list.map(TaskKind::Do))
-            })?,
-            "emit" => self.of(entry, |scope, mut task: EmitTask| (task.common(), scope.emit(&task, vars)))?,
-            "raise" => self.of(entry, |scope, mut task: RaiseTask| (task.common(), scope.raise(&task, vars)))?,
-            "set" => self.of(entry, |scope, mut task: SetTask| (task.common(), scope.set(task.set, vars)))?,
+            }),
+            "emit" => self.of(entry, |scope, mut task: EmitTask| (task.common(), scope.emit(&task, vars))),
+            "for" => self.of(entry, |scope, mut task: ForTask| (task.common(), scope.for_each(&task, pointer, vars))),
+            "fork" => self.of(entry, |scope, mut task: ForkTask| (task.common(), scope.fork(&task, pointer, vars))),
+            "listen" => self.of(entry, |scope, mut task: ListenTask| (task.common(), scope.listen(&task, entry, vars))),
+            "raise" => self.of(entry, |scope, mut task: RaiseTask| (task.common(), scope.raise(&task, vars))),
+            "run" => self.of(entry, |scope, mut task: RunTask| {
+                let common = task.common();
+                let kind = scope.run(&task, entry, common.output.is_some(), vars);
+                (common, kind)
+            }),
+            "set" => self.of(entry, |scope, mut task: SetTask| {
+                (task.common(), scope.object(task.set, vars).map(TaskKind::Set))
+            }),
             "switch" => self.of(entry, |scope, mut task: SwitchTask| {
                 let cases = scope.switch(&task.switch, names, vars);
                 (task.common(), cases.map(TaskKind::Switch))
-            })?,
-            "try" => self.of(entry, |scope, mut task: TryTask| {
-                let common = task.common();
-                (common, scope.guarded(&task, &entry.pointer, vars))
-            })?,
+            }),
+            "try" => self.of(entry, |scope, mut task: TryTask| (task.common(), scope.guarded(&task, pointer, vars))),
             _ => self.of(entry, |scope, mut task: WaitTask| {
-                (task.common(), scope.duration(task.wait).map(|span| TaskKind::Wait(Delay::Fixed(span))))
-            })?,
-        })
+                (task.common(), scope.delay(task.wait, vars).map(TaskKind::Wait))
+            }),
+        }
     }
 
     fn of<T: DeserializeOwned>(
         &mut self,
         entry: &Entry,
-        resolve: impl FnOnce(&mut Self, T) -> (Common, Option<TaskKind>),
-    ) -> Option<(Common, Option<TaskKind>)> {
-        let task = read(&self.project.findings, entry.body)?;
-        Some(resolve(self, task))
+        resolve: impl FnOnce(&mut Self, T) -> Body,
+    ) -> Result<Body, Told> {
+        let task = self.read(entry.body)?;
+        Ok(resolve(self, task))
     }
 
-    fn call(&mut self, task: &CallTask, vars: &[String]) -> Option<TaskKind> {
+    /// A request that the workflow makes itself.
+    fn over_http(&mut self, task: &CallTask, metadata: Option<Raw>, vars: &Vars) -> Result<TaskKind, Told> {
+        let told = self.metadata_of(metadata)?.idempotency;
+        if task.call.as_str() == HTTP {
+            self.http(task.with, task.call.spot, told.as_ref(), vars)
+        } else {
+            self.openapi(task.with, task.call.spot, told.as_ref(), vars)
+        }
+    }
+
+    fn call(&mut self, task: &CallTask, entry: &Entry, vars: &Vars) -> Result<TaskKind, Told> {
         let name = &task.call;
         if let Some(help) = not_built::call(name) {
             let finding =
                 Finding::error(codes::NOT_SUPPORTED, name.spot, format!("`call: {}` is not supported", name.value));
             self.project.push(finding.help(help));
-            return None;
+            return Err(Told);
         }
-        let found = self.capabilities.called(self.project, name.spot, name);
-        let with = match task.with {
-            None => Some(None),
-            Some(raw) => self.object(raw, vars).map(Some),
-        };
-        let (capability, declared) = found?;
+        if let Some(body) = self.function(name) {
+            return self.call_function(task, body, entry, vars);
+        }
+        if self.open {
+            let with = task.with.map(|raw| self.object(raw, vars)).transpose()?;
+            return Ok(TaskKind::Call { capability: capability_key(name).to_owned(), with });
+        }
+        let capabilities = self.capabilities;
+        let found = capabilities.called(self.project, name.spot, name);
+        let with = task.with.map(|raw| self.object(raw, vars)).transpose();
+        let (capability, declared) = found.ok_or(Told)?;
         if let Some(raw) = task.with {
             self.input(raw, &declared.input);
         }
-        let trigger = self.trigger.clone();
-        self.calls.push(Call { capability: capability.to_owned(), spot: name.spot, trigger });
-        Some(TaskKind::Call { capability: capability.to_owned(), with: with? })
+        self.calls.push(Call { capability: capability.to_owned(), spot: name.spot, pointer: entry.pointer.clone() });
+        Ok(TaskKind::Call { capability: capability.to_owned(), with: with? })
     }
 
-    /// An object whose texts may be expressions, or one expression.
-    fn object(&mut self, raw: Raw, vars: &[String]) -> Option<Mapping> {
-        let vars: Vec<&str> = vars.iter().map(String::as_str).collect();
-        let mapping = mapping(self.project, raw, &vars, &mut self.exprs)?;
-        let is_object = match &mapping {
-            Mapping::Constant(json) => json.is_object(),
-            Mapping::List(_) => false,
-            Mapping::Object(_) | Mapping::Expression(_) => true,
+    /// The body of a function of `use.functions`.
+    fn function(&self, name: &str) -> Option<Raw> {
+        let functions = &self.uses?.functions;
+        functions.good.iter().find(|(key, _)| key.value == name).map(|(_, body)| *body)
+    }
+
+    fn call_function(&mut self, task: &CallTask, body: Raw, entry: &Entry, vars: &Vars) -> Result<TaskKind, Told> {
+        let name = &task.call;
+        let with = task.with.map(|raw| self.object(raw, vars)).transpose();
+        if self.functions.contains(&name.value) {
+            let message = format!("the function `{}` calls itself", name.value);
+            let finding = Finding::error(codes::ENDLESS, name.spot, message);
+            self.project.push(finding.help("repeat with `for`, or run a workflow of its own"));
+            return Err(Told);
+        }
+        let inner = Entry {
+            name: name.value.clone(),
+            key: name.spot,
+            body: body.spot,
+            pointer: format!("{}/call/{}", entry.pointer, escaped(name)),
         };
-        if !is_object {
-            let tree = self.project.findings.tree(raw.spot.file)?;
-            let message = format!("found {} where an object is made", tree.told(raw.spot.node));
-            let finding = Finding::error(codes::WRONG_TYPE, raw.spot, message);
-            self.project
-                .push(finding.expected("a mapping, or an expression `${ ... }`").help("write `key: value` below it"));
-            return None;
-        }
-        Some(mapping)
+        self.functions.push(name.value.clone());
+        let read = self.task(&inner, &[], vars);
+        self.functions.pop();
+        Ok(TaskKind::Function { with: with?, tasks: vec![read?] })
     }
 
-    fn set(&mut self, raw: Raw, vars: &[String]) -> Option<TaskKind> {
-        self.object(raw, vars).map(TaskKind::Set)
-    }
-
-    fn emit(&mut self, task: &EmitTask, vars: &[String]) -> Option<TaskKind> {
+    fn emit(&mut self, task: &EmitTask, vars: &Vars) -> Result<TaskKind, Told> {
         let with = &task.emit.event.with;
-        let events = &self.schemas.events;
-        let is_known = events.expect(self.project, codes::UNKNOWN_EVENT, with.kind.spot, "type of event", &with.kind);
-        let data = self.object(with.data, vars);
-        if is_known {
-            self.input(with.data, &with.kind);
+        let (kind, events) = (&with.kind, &self.schemas.events);
+        let is_known = self.open || events.expect(self.project, codes::UNKNOWN_EVENT, kind.spot, "type of event", kind);
+        let data = with.data.map(|raw| self.object(raw, vars)).transpose();
+        match with.data {
+            Some(raw) if is_known => self.input(raw, kind),
+            None if is_known => self.demanded(kind, kind.spot, &[]),
+            _ => {}
         }
-        let vars: Vec<&str> = vars.iter().map(String::as_str).collect();
-        let subject = self.filter(with.subject, &vars);
-        let emit =
-            Emit { kind: with.kind.value.clone(), source: None, time: None, subject: subject.ok()?, data: Some(data?) };
-        is_known.then_some(TaskKind::Emit(emit))
+        let mut text = |raw: Option<Raw>| raw.map(|raw| self.text(raw, vars)).transpose();
+        let (source, time, subject) = (text(with.source), text(with.time), text(with.subject));
+        let time = time?;
+        if let (Some(Mapping::Constant(Json::String(text))), Some(raw)) = (&time, with.time)
+            && let Err(error) = Time::parse(text)
+        {
+            let finding = Finding::error(codes::WRONG_FORM, raw.spot, format!("`{text}` is no time"));
+            self.project.push(finding.expected(error.expected).help("correct the time, or leave it out: it is now"));
+            return Err(Told);
+        }
+        let emit = Emit { kind: kind.value.clone(), source: source?, time, subject: subject?, data: data? };
+        if is_known { Ok(TaskKind::Emit(emit)) } else { Err(Told) }
     }
 
-    fn raise(&mut self, task: &RaiseTask, vars: &[String]) -> Option<TaskKind> {
-        let error = &task.raise.error;
-        let vars: Vec<&str> = vars.iter().map(String::as_str).collect();
-        let mut read = |raw: Raw| mapping(self.project, raw, &vars, &mut self.exprs);
-        let (kind, status) = (read(error.kind), read(error.status));
-        let title = error.title.map(&mut read);
-        let detail = error.detail.map(&mut read);
-        let title = title.map_or(Some(None), |title| title.map(Some));
-        let detail = detail.map_or(Some(None), |detail| detail.map(Some));
-        Some(TaskKind::Raise(ErrorMapping { kind: kind?, status: status?, title: title?, detail: detail? }))
+    fn raise(&mut self, task: &RaiseTask, vars: &Vars) -> Result<TaskKind, Told> {
+        let OrName(raw, _) = task.raise.error;
+        let owned: ErrorFile;
+        let error = match self.name_of(raw) {
+            Some(text) if embedded(&text).is_some() => {
+                let finding = Finding::error(codes::NOT_SUPPORTED, raw.spot, "an error as a whole is no expression");
+                self.project.push(finding.expected("`{ type, status, title, detail }`, or a name of `use.errors`").help(
+                    "write its parts; each of them may be an expression",
+                ));
+                return Err(Told);
+            }
+            Some(name) => self.used("error", &name, raw.spot, |uses| &uses.errors)?,
+            None => {
+                owned = self.read(raw.spot)?;
+                &owned
+            }
+        };
+        self.error(error, vars).map(TaskKind::Raise)
+    }
+
+    pub(super) fn error(&mut self, error: &ErrorFile, vars: &Vars) -> Result<ErrorMapping, Told> {
+        let (kind, status) = (self.mapping(error.kind, vars), self.mapping(error.status, vars));
+        let (title, detail) = (self.optional(error.title, vars), self.optional(error.detail, vars));
+        let status = status?;
+        if let Mapping::Constant(json) = &status
+            && !json.as_u64().is_some_and(|status| (100..600).contains(&status))
+        {
+            let finding = Finding::error(codes::WRONG_FORM, error.status.spot, format!("{json} is no status"));
+            self.project.push(finding.expected("a whole number from 100 to 599").help("correct the status"));
+            return Err(Told);
+        }
+        Ok(ErrorMapping { kind: kind?, status, title: title?, detail: detail? })
+    }
+
+    fn run(&mut self, task: &RunTask, entry: &Entry, has_output: bool, vars: &Vars) -> Result<TaskKind, Told> {
+        let file = &task.run.value;
+        let Some(subflow) = &file.workflow else {
+            let finding = Finding::error(codes::TASK, task.run.spot, "nothing is run");
+            self.project.push(finding.expected("`workflow: { namespace, name, version }`").help("name a workflow"));
+            return Err(Told);
+        };
+        let wait = file.wait.unwrap_or(true);
+        let input = subflow.input.map(|raw| self.object(raw, vars)).transpose();
+        if let Some(give) = &file.give {
+            match give.as_str() {
+                "none" if has_output => {
+                    let finding = Finding::error(codes::TASK, give.spot, "nothing is returned that `output` could look at");
+                    self.project.push(finding.help("leave `return` or `output` out"));
+                    return Err(Told);
+                }
+                "none" => self.silent = Some(entry.pointer.clone()),
+                _ => {
+                    let message = format!("a workflow returns no `{}`", give.value);
+                    let finding = Finding::error(codes::NOT_SUPPORTED, give.spot, message);
+                    self.project.push(finding.expected("`none`").help("leave it out: the task gives the workflow's output"));
+                    return Err(Told);
+                }
+            }
+        }
+        let run = RunWorkflow {
+            name: subflow.name.value.clone(),
+            version: version(subflow),
+            input: input?,
+            wait,
+        };
+        self.subflows.push(Subflow {
+            name: subflow.name.clone(),
+            namespace: subflow.namespace.clone(),
+            version: subflow.version.clone().filter(|version| version.value != "latest"),
+            wait,
+        });
+        Ok(TaskKind::Run(run))
     }
 
     fn switch(
         &mut self,
         cases: &Items<At<Entries<String, CaseFile>>>,
         names: &[String],
-        vars: &[String],
-    ) -> Option<Vec<Case>> {
-        let vars: Vec<&str> = vars.iter().map(String::as_str).collect();
+        vars: &Vars,
+    ) -> Result<Vec<Case>, Told> {
         let mut all = Vec::new();
         let mut whole = cases.spoilt == 0;
         let mut default = false;
@@ -300,7 +405,7 @@ impl Scope<'_> {
                 self.project.push(finding.help("the case without `when` above always holds; move it to the end"));
             }
             default |= body.when.is_none();
-            let when = self.condition(body.when.as_ref(), &vars);
+            let when = self.condition(body.when.as_ref(), vars);
             let then = self.then(Some(&body.then), names);
             match (when, then) {
                 (Ok(when), Some(then)) => all.push(Case { name: name.value.clone(), when, then }),
@@ -308,135 +413,18 @@ impl Scope<'_> {
             }
         }
         if cases.good.is_empty() && cases.spoilt == 0 {
-            return None;
+            return Err(Told);
         }
-        whole.then_some(all)
+        whole.then_some(all).ok_or(Told)
     }
+}
 
-    fn guarded(&mut self, task: &TryTask, pointer: &str, vars: &[String]) -> Option<TaskKind> {
-        let catch = &task.catch;
-        let tasks = self.list(task.tasks, &format!("{pointer}/try"), vars);
-        let variable = self.variable(catch, vars);
-        let mut inner = vars.to_vec();
-        inner.push(variable.clone().unwrap_or_else(|| "error".to_owned()));
-        let handler = match catch.handler {
-            None => Some(Vec::new()),
-            Some(tasks) => self.list(tasks, &format!("{pointer}/catch/do"), &inner),
-        };
-        let names: Vec<&str> = inner.iter().map(String::as_str).collect();
-        let when = self.condition(catch.when.as_ref(), &names);
-        let except_when = self.condition(catch.except_when.as_ref(), &names);
-        let retry = match &catch.retry {
-            None => Some(None),
-            Some(retry) => self.retry(retry, &names).map(Some),
-        };
-        let with = catch.errors.as_ref().map(|errors| &errors.with);
-        let errors = with.map_or_else(ErrorFilter::default, |with| ErrorFilter {
-            kind: with.kind.clone(),
-            status: with.status.as_ref().map(|status| status.value),
-            title: with.title.clone(),
-            detail: with.detail.clone(),
-            instance: with.instance.clone(),
-        });
-        Some(TaskKind::Try(Box::new(Try {
-            tasks: tasks?,
-            errors,
-            variable: variable?,
-            when: when.ok()?,
-            except_when: except_when.ok()?,
-            retry: retry?,
-            handler: handler?,
-        })))
-    }
+/// The version a workflow must have; `None`: the one in force.
+fn version(subflow: &SubflowFile) -> Option<String> {
+    subflow.version.as_ref().map(|version| version.value.clone()).filter(|version| version != "latest")
+}
 
-    /// The name of the error's variable.
-    fn variable(&self, catch: &CatchFile, vars: &[String]) -> Option<String> {
-        let Some(name) = &catch.variable else {
-            return Some("error".to_owned());
-        };
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !is_name || VARIABLES.contains(&name.as_str()) || vars.contains(name) {
-            let finding = Finding::error(
-                codes::CATCH_VARIABLE,
-                name.spot,
-                format!("`{}` cannot be the error's name", name.value),
-            );
-            let taken = vars.join("`, `");
-            self.project
-                .push(finding.expected(format!("letters, digits and `_`, none of `{taken}`")).help("choose another"));
-            return None;
-        }
-        Some(name.value.clone())
-    }
-
-    fn retry(&mut self, file: &RetryPolicyFile, vars: &[&str]) -> Option<RetryPolicy> {
-        let when = self.condition(file.when.as_ref(), vars);
-        let except_when = self.condition(file.except_when.as_ref(), vars);
-        let delay = file.delay.map_or(Some(None), |raw| self.duration(raw).map(Some));
-        let backoff = match &file.backoff {
-            None => Some(Backoff::Constant),
-            Some(backoff) => self.backoff(backoff.spot),
-        };
-        let limit = file.limit.as_ref();
-        let count = limit.and_then(|limit| limit.attempt.as_ref()).map(|attempt| &attempt.count);
-        if let Some(count) = count.filter(|count| count.value == 0) {
-            let finding = Finding::error(codes::RETRY_POLICY, count.spot, "no pass at all is allowed");
-            self.project
-                .push(finding.expected("a whole number from 1, the first pass included").help("correct the number"));
-        }
-        let duration = match limit.and_then(|limit| limit.duration) {
-            None => Some(None),
-            Some(raw) => self.duration(raw).map(Some),
-        };
-        Some(RetryPolicy {
-            when: when.ok()?,
-            except_when: except_when.ok()?,
-            delay: delay?.map(Delay::Fixed),
-            backoff: backoff?,
-            jitter: None,
-            attempt: None,
-            attempts: count.map(|count| count.value),
-            duration: duration?.map(Delay::Fixed),
-        })
-    }
-
-    fn backoff(&self, spot: Spot) -> Option<Backoff> {
-        let tree = self.project.findings.tree(spot.file)?;
-        let keys: Vec<&str> = tree.entries(spot.node).iter().filter_map(|(key, _)| tree.text(*key)).collect();
-        match keys.as_slice() {
-            ["constant"] => Some(Backoff::Constant),
-            ["linear"] => Some(Backoff::Linear),
-            ["exponential"] => Some(Backoff::Exponential),
-            _ => {
-                let finding = Finding::error(codes::RETRY_POLICY, spot, "the pause grows in no way, or in several");
-                self.project
-                    .push(finding.expected("one of `constant: {}`, `linear: {}`, `exponential: {}`").help("keep one"));
-                None
-            }
-        }
-    }
-
-    /// A duration as text, or as an object of the DSL.
-    fn duration(&self, raw: Raw) -> Option<Span> {
-        let tree = self.project.findings.tree(raw.spot.file)?;
-        let Some(text) = tree.text(raw.spot.node) else {
-            let file: DurationFile = read(&self.project.findings, raw.spot)?;
-            let part = |number: Option<u32>, millis: i64| i64::from(number.unwrap_or(0)).saturating_mul(millis);
-            let millis = part(file.days, 86_400_000)
-                .saturating_add(part(file.hours, 3_600_000))
-                .saturating_add(part(file.minutes, 60_000))
-                .saturating_add(part(file.seconds, 1_000))
-                .saturating_add(part(file.milliseconds, 1));
-            return Some(Span::from_millis(millis));
-        };
-        match Span::parse(text) {
-            Ok(span) => Some(span),
-            Err(error) => {
-                let finding = Finding::error(codes::WRONG_FORM, raw.spot, format!("`{text}` is no duration"));
-                self.project.push(finding.expected(error.expected).help("correct the duration"));
-                None
-            }
-        }
-    }
+/// A name as a part of a JSON pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
