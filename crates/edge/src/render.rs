@@ -101,6 +101,8 @@ impl Unpublished {
             source: None,
             run: None,
             call: None,
+            due: None,
+            decision: None,
         }
     }
 }

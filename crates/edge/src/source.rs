@@ -115,6 +115,8 @@ impl Quarantine {
                 source: Some(source.clone()),
                 run: None,
                 call: None,
+                due: None,
+                decision: None,
             });
         }
         self.rows.push(QuarantineRow {

@@ -137,6 +137,8 @@ fn exception(
         source: None,
         run: None,
         call: None,
+        due: None,
+        decision: None,
     }))
 }
 

@@ -95,6 +95,9 @@ pub fn run(number: u32, wake: Option<i64>) -> RunRow {
         revision: "r1".into(),
         event: Some(event(number).id),
         correlation: None,
+        key: None,
+        parent: None,
+        cancel: None,
         state: if wake.is_some() { RunState::Waiting } else { RunState::Running },
         started: Time(0),
         updated: Time(i64::from(number)),
@@ -142,6 +145,7 @@ pub fn task(of: u32, pointer: &str) -> TaskRow {
         pointer: pointer.into(),
         iteration: String::new(),
         completed: Time(5),
+        input: None,
         output: json!({ "done": true }),
         context: Json::Null,
         next: None,
@@ -167,6 +171,8 @@ pub fn exception(fingerprint: &str, at: i64) -> ExceptionRow {
         source: Some(name("line-1")),
         run: None,
         call: None,
+        due: None,
+        decision: None,
     }
 }
 
@@ -390,7 +396,8 @@ fn what_is_due_comes_in_order(store: &Store) {
     store.commit(writes.iter().map(|(n, wake)| Write::Run(Box::new(run(*n, *wake)))).collect()).unwrap();
     let due = |now, limit| {
         let rows = store.runs_due(Time(now), limit).unwrap();
-        rows.iter().map(|row| row.input["n"].as_u64().unwrap()).collect::<Vec<_>>()
+        let number = |id| store.run(id).unwrap().unwrap().input["n"].as_u64().unwrap();
+        rows.iter().map(|row| number(row.id)).collect::<Vec<_>>()
     };
     assert_eq!(due(300, 10), [3, 2, 4, 1]);
     assert_eq!(due(299, 2), [3, 2]);
@@ -424,10 +431,12 @@ fn rows_are_found_by_what_names_them(store: &Store) {
         operation: name("create-sr"),
         hash: "0A".into(),
         request: "POST http://maximo/sr".into(),
+        headers: std::collections::BTreeMap::new(),
         body: "{}".into(),
         started: Time(1),
         ended: (number == 1).then_some(Time(2)),
         outcome: (number == 1).then(|| Outcome::not_sent(OutcomeClass::Transient, "refused")),
+        shadow: false,
     };
     let failed = ExceptionRow { run: Some(delivered.run), call: Some(delivered.id), ..exception("call", 4) };
     store
@@ -564,6 +573,16 @@ fn changes_wake_and_states_return(store: &Store) {
         store.wake();
         assert!(waiter.join().unwrap() > seen);
     });
+    // The journal of runs tells nobody anything; who waits for runs is woken alone.
+    let (any, rows, runs) = (store.change(), store.change_of_rows(), store.change_of_runs());
+    store.commit(vec![Write::Run(Box::new(run(9_000, None)))]).unwrap();
+    assert_eq!((store.change(), store.change_of_rows(), store.change_of_runs()), (any, rows, runs));
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| store.wait_runs(runs, PATIENCE));
+        store.wake_runs();
+        assert!(waiter.join().unwrap() > runs);
+    });
+    assert_eq!((store.change(), store.change_of_rows()), (any, rows));
     assert_eq!(store.read_states().unwrap(), []);
     store.write_states(&[rule_state(1), rule_state(2)]).unwrap();
     store.write_states(&[rule_state(1)]).unwrap();

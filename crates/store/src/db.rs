@@ -7,6 +7,7 @@ mod objects;
 mod read;
 mod retained;
 mod schema;
+mod waits;
 mod write;
 mod writer;
 
@@ -21,6 +22,7 @@ pub(crate) use objects::{
 pub(crate) use read::*;
 pub(crate) use retained::retained;
 pub(crate) use schema::migrate;
+pub(crate) use waits::{events_of, gathered, listened, listeners, schedules};
 
 use crate::{StoreError, change::Change, historian::catalog::Changes, rows::Write};
 use andon_model::{AssetName, EventId, RunId, SignalName, SignalNo};
@@ -98,6 +100,8 @@ impl Db {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // What undoes one commit of a group is needed only while this process lives.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_MAX, |_| Ok(()))?;
         connection.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
         migrate(&mut connection, Some(path))?;

@@ -45,6 +45,7 @@ mod log;
 mod objects;
 mod states;
 mod store;
+mod waits;
 
 pub use confirmations::{BACK, CONFIRMATIONS_MAX, ConfirmationRow, Differs};
 pub use db::{Committed, Page, Query};
@@ -56,3 +57,4 @@ pub use objects::{ObjectName, ObjectRow, RevisionRow};
 pub use rows::*;
 pub use states::{KeptState, StatesFile, fuzz as fuzz_states};
 pub use store::{Limits, Store};
+pub use waits::{ANY_TYPE, Decision, GatherKey, ListenRow, ScheduleRow};

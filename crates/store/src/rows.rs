@@ -1,6 +1,9 @@
 //! The rows of business state: what layers write, all or nothing, and read back.
 
-use crate::objects::{ObjectRow, RevisionRow};
+use crate::{
+    objects::{ObjectRow, RevisionRow},
+    waits::{Decision, GatherKey, ListenRow, ScheduleRow},
+};
 use andon_model::{
     AssetName, CallId, Event, EventId, ExceptionId, Interval, Key, Name, Outcome, OutcomeClass, Position, Quality,
     Reference, RunId, SiteName, Time, Value, call::Step,
@@ -35,6 +38,8 @@ pub enum Write {
     /// An exception: a new one, or one more of the same fingerprint (count and last seen rise, an
     /// exception that was resolved opens again).
     Exception(Box<ExceptionRow>),
+    /// An exception as somebody has changed it; its occurrences stay as they were counted.
+    ExceptionEdit(Box<ExceptionRow>),
     /// The state of an exception.
     ExceptionState(ExceptionId, ExceptionState),
     /// A message set aside with its bytes, belonging to an exception.
@@ -63,6 +68,33 @@ pub enum Write {
     ForgetRevisions(u64, Time),
     /// The last retained message of a topic of a listener; without payload the topic has none any more.
     Retain(Box<RetainedRow>),
+    /// For which events a run listens, instead of those before. Of a run that has ended nothing is left.
+    Listen(RunId, Vec<ListenRow>),
+    /// An event waits in a slot, by its order number, for others of its key; or does so no more.
+    Gather(GatherKey, u32, u64, bool),
+    /// How far the planned instants of a workflow at a site are done.
+    Schedule(Box<ScheduleRow>),
+    /// There is no such schedule any more.
+    ScheduleRemove(SiteName, Name),
+}
+
+impl Write {
+    /// Whether it belongs to the journal of runs, or says how far a reader has come: only its writer goes by it.
+    pub(crate) fn is_journal(&self) -> bool {
+        matches!(
+            self,
+            Self::Run(_)
+                | Self::StartRun(_)
+                | Self::Task(_)
+                | Self::Call(_)
+                | Self::Attempt(_)
+                | Self::Cursor(..)
+                | Self::Listen(..)
+                | Self::Gather(..)
+                | Self::Schedule(_)
+                | Self::ScheduleRemove(..)
+        )
+    }
 }
 
 /// The samples an event was made from, copied at its birth; lives as long as the event.
@@ -154,9 +186,20 @@ pub enum RunState {
     Completed,
     /// Ended with an error.
     Faulted,
+    /// Has not begun: its workflow has as many runs in flight as it may have.
+    Queued,
+    /// Stopped before its next task: its definition is revoked.
+    Held,
+    /// Ended because a person, or the run that had started it, gave it up.
+    Cancelled,
 }
 
 impl RunState {
+    /// Whether nothing more becomes of the run by itself.
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Faulted | Self::Cancelled)
+    }
+
     /// The word that is stored and shown.
     pub fn word(self) -> &'static str {
         match self {
@@ -164,14 +207,45 @@ impl RunState {
             Self::Waiting => "waiting",
             Self::Completed => "completed",
             Self::Faulted => "faulted",
+            Self::Queued => "queued",
+            Self::Held => "held",
+            Self::Cancelled => "cancelled",
         }
     }
+}
+
+/// The run that has started another one, and the task by which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The run.
+    pub run: RunId,
+    /// JSON pointer of its task.
+    pub pointer: String,
+    /// The task's iteration without passes of `retry`.
+    pub iteration: String,
+    /// Whether the task waits for the end of the child.
+    pub wait: bool,
+    /// How many runs stand above the child.
+    pub depth: u32,
+}
+
+/// Somebody wants a run to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// When it was asked for.
+    pub at: Time,
+    /// Who asked.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Whether what the run has done is undone.
+    pub compensate: bool,
 }
 
 /// One execution of a workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRow {
-    /// Derived from the workflow's name and the event.
+    /// Derived from the workflow's name and the event, or the key under which it was started.
     pub id: RunId,
     /// Its site.
     pub site: SiteName,
@@ -185,6 +259,15 @@ pub struct RunRow {
     pub event: Option<EventId>,
     /// The first event of the story.
     pub correlation: Option<EventId>,
+    /// The key under which it was started by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The run that has started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// Who wants it to end, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<Cancel>,
     /// Where it stands.
     pub state: RunState,
     /// When it was started.
@@ -203,6 +286,15 @@ pub struct RunRow {
     pub error: Option<Json>,
 }
 
+/// A run that can go on, or goes on by itself at a time: no more of it than that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueRun {
+    /// The run.
+    pub id: RunId,
+    /// When it goes on by itself; `None`: it can at once.
+    pub wake: Option<Time>,
+}
+
 /// A completed task of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskRow {
@@ -214,6 +306,9 @@ pub struct TaskRow {
     pub iteration: String,
     /// When it completed.
     pub completed: Time,
+    /// Its input, kept where something may have to undo it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Json>,
     /// Its output after `output.as`.
     pub output: Json,
     /// The context after `export.as`.
@@ -318,9 +413,12 @@ pub struct AttemptRow {
     pub operation: Name,
     /// Hash of the request.
     pub hash: String,
-    /// Method and address of the request, without credentials.
+    /// Method and address of the request, without credentials, redacted.
     pub request: String,
-    /// The request's body, cut to 16 KiB.
+    /// Its headers, without credentials, redacted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The request's body, redacted and cut to 16 KiB.
     pub body: String,
     /// When it began.
     pub started: Time,
@@ -328,6 +426,14 @@ pub struct AttemptRow {
     pub ended: Option<Time>,
     /// Its outcome.
     pub outcome: Option<Outcome>,
+    /// Only to compare: sent after the delivery, and nothing follows from its outcome.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub shadow: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_not(flag: &bool) -> bool {
+    !*flag
 }
 
 /// The kind of an exception.
@@ -402,6 +508,12 @@ pub struct ExceptionRow {
     pub run: Option<RunId>,
     /// The call, of an `output` exception.
     pub call: Option<CallId>,
+    /// When it should be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Time>,
+    /// What is asked, of a `decision` that a run waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Box<Decision>>,
 }
 
 /// A message that was set aside.

@@ -17,14 +17,15 @@ use crate::{
     },
     log::Log,
     rows::{
-        AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, IntakeRow, QuarantineRow, RetainedRow, RuleStateRow,
-        RunRow, SourceRow, StoredEvent, TaskRow, Write,
+        AttemptRow, CallRow, ContractRow, DueRun, Evidence, ExceptionRow, IntakeRow, QuarantineRow, RetainedRow,
+        RuleStateRow, RunRow, RunState, SourceRow, StoredEvent, TaskRow, Write,
     },
     states::Kept,
+    waits::{GatherKey, ListenRow, ScheduleRow},
 };
 use ahash::AHashMap;
 use andon_model::{
-    AssetName, CallId, EventId, ExceptionId, InstanceId, Name, Position, Reference, RunId, SignalName, SignalNo, Time,
+    AssetName, CallId, EventId, ExceptionId, InstanceId, Name, Position, Reference, RunId, SignalName, SiteName, SignalNo, Time,
     sample::{Batch, Counts, Part},
 };
 use std::{
@@ -206,8 +207,9 @@ impl Store {
     /// Applies the writes in order, all or nothing; returns when they are durable. Commits of several threads share
     /// one sync, and one that fails fails alone.
     pub fn commit(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
+        let tells = matches!(self.0.db, Db::Memory(_)) && !writes.iter().all(Write::is_journal);
         let committed = self.faulty(|| self.0.db.commit(writes))?;
-        if matches!(self.0.db, Db::Memory(_)) {
+        if tells {
             self.0.change.rise_rows();
         }
         Ok(committed)
@@ -234,6 +236,37 @@ impl Store {
         self.0.db.read(db::last_sequence)
     }
 
+    /// Events of a site and type (`None`: of any) with an order number above the first and up to the second of
+    /// `within`, in order, at most `limit`.
+    pub fn events_of(
+        &self,
+        of: (&SiteName, Option<&str>),
+        within: (u64, u64),
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.0.db.read(|c| db::events_of(c, of, within, limit))
+    }
+
+    /// The runs that listen for exactly this.
+    pub fn listeners(&self, row: &ListenRow) -> Result<Vec<RunId>, StoreError> {
+        self.0.db.read(|c| db::listeners(c, row))
+    }
+
+    /// In which ways listening runs are found: site, type and `by`, each once.
+    pub fn listened(&self) -> Result<Vec<(SiteName, String, String)>, StoreError> {
+        self.0.db.read(db::listened)
+    }
+
+    /// The order numbers of the events that wait in a slot for others of their key, oldest first.
+    pub fn gathered(&self, key: &GatherKey, slot: u32, limit: usize) -> Result<Vec<u64>, StoreError> {
+        self.0.db.read(|c| db::gathered(c, key, slot, limit))
+    }
+
+    /// How far all schedules are done.
+    pub fn schedules(&self) -> Result<Vec<ScheduleRow>, StoreError> {
+        self.0.db.read(db::schedules)
+    }
+
     /// How far a reader has come.
     pub fn cursor(&self, name: &str) -> Result<Option<u64>, StoreError> {
         self.0.db.read(|c| db::cursor(c, name))
@@ -254,8 +287,9 @@ impl Store {
         self.0.db.read(|c| db::run(c, id))
     }
 
-    /// Runs that are running, or waiting with a wake at or before `now`; oldest wake first.
-    pub fn runs_due(&self, now: Time, limit: usize) -> Result<Vec<RunRow>, StoreError> {
+    /// Runs that are running, then those that wait with a wake at or before `now`, the oldest wake first; at most
+    /// `limit`. Their rows are not read.
+    pub fn runs_due(&self, now: Time, limit: usize) -> Result<Vec<DueRun>, StoreError> {
         self.0.db.read(|c| db::runs_due(c, now, limit))
     }
 
@@ -307,6 +341,31 @@ impl Store {
     /// The runs that an event has started.
     pub fn runs_of_event(&self, event: EventId) -> Result<Vec<RunRow>, StoreError> {
         self.0.db.read(|c| db::runs_of_event(c, event))
+    }
+
+    /// The runs that a run has started by `run`, in their order.
+    pub fn runs_of_parent(&self, parent: RunId) -> Result<Vec<RunRow>, StoreError> {
+        self.0.db.read(|c| db::runs_of_parent(c, parent))
+    }
+
+    /// The runs of a workflow that wait for a place, in their order.
+    pub fn runs_queued(&self, workflow: &str, limit: usize) -> Result<Vec<RunRow>, StoreError> {
+        self.0.db.read(|c| db::runs_queued(c, workflow, limit))
+    }
+
+    /// The runs of a workflow that are held, in their order.
+    pub fn runs_held(&self, workflow: &str, limit: usize) -> Result<Vec<RunId>, StoreError> {
+        self.0.db.read(|c| db::runs_held(c, workflow, limit))
+    }
+
+    /// How many runs of each workflow are in a state; workflows without any are left out.
+    pub fn runs_in(&self, state: RunState) -> Result<Vec<(String, u64)>, StoreError> {
+        self.0.db.read(|c| db::runs_in(c, state))
+    }
+
+    /// A completed task of a run, by its pointer and iteration.
+    pub fn task(&self, run: RunId, pointer: &str, iteration: &str) -> Result<Option<TaskRow>, StoreError> {
+        self.0.db.read(|c| db::task(c, run, (pointer, iteration)))
     }
 
     /// An exception.
@@ -489,7 +548,7 @@ impl Store {
         beyond(positions, self.log_end(), self.epoch())
     }
 
-    /// A counter that rises with every commit and append.
+    /// A counter that rises with every append and every commit that holds more than the journal of runs.
     pub fn change(&self) -> u64 {
         self.0.change.count()
     }
@@ -499,7 +558,7 @@ impl Store {
         self.0.change.wait(seen, timeout)
     }
 
-    /// A counter that rises with every commit, and not with the log.
+    /// A counter that rises with every commit that holds more than the journal of runs, and not with the log.
     pub fn change_of_rows(&self) -> u64 {
         self.0.change.rows()
     }
@@ -507,6 +566,21 @@ impl Store {
     /// Blocks until the counter of rows differs from `seen`, at most for `timeout`; the counter then.
     pub fn wait_rows(&self, seen: u64, timeout: Duration) -> u64 {
         self.0.change.wait_rows(seen, timeout)
+    }
+
+    /// A counter that rises with that of rows, and when runs are woken.
+    pub fn change_of_runs(&self) -> u64 {
+        self.0.change.runs()
+    }
+
+    /// Blocks until the counter of runs differs from `seen`, at most for `timeout`; the counter then.
+    pub fn wait_runs(&self, seen: u64, timeout: Duration) -> u64 {
+        self.0.change.wait_runs(seen, timeout)
+    }
+
+    /// Wakes who waits for runs, and nobody else: an outcome has come, a run is asked for.
+    pub fn wake_runs(&self) {
+        self.0.change.rise_runs();
     }
 
     /// Wakes everybody who waits, for requests that are not in the store.

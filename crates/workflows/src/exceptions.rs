@@ -37,6 +37,8 @@ impl Told<'_> {
             source: None,
             run: None,
             call: None,
+            due: None,
+            decision: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod given;
 pub mod poll;
+pub mod posted;
 mod weigh;
 
 pub use given::{Given, of_body};
@@ -222,6 +223,8 @@ pub fn aside(contract: &Contract, place: &str, source: &Name, unfit: &Unfit, byt
         source: None,
         run: None,
         call: None,
+        due: None,
+        decision: None,
     };
     let message = QuarantineRow {
         exception: id,

@@ -4,8 +4,8 @@ use super::write::number;
 use crate::{
     StoreError,
     rows::{
-        AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, IntakeRow, QuarantineRow, RuleStateRow, RunRow,
-        SourceRow, StoredEvent, TaskRow,
+        AttemptRow, CallRow, ContractRow, DueRun, Evidence, ExceptionRow, IntakeRow, QuarantineRow, RuleStateRow,
+        RunRow, RunState, SourceRow, StoredEvent, TaskRow,
     },
 };
 use andon_model::{
@@ -129,23 +129,47 @@ pub(crate) fn run(c: &Connection, id: RunId) -> Result<Option<RunRow>, StoreErro
     one(c, "runs", sql, params![id.to_string()])
 }
 
-pub(crate) fn runs_due(c: &Connection, now: Time, limit: usize) -> Result<Vec<RunRow>, StoreError> {
+pub(crate) fn runs_due(c: &Connection, now: Time, limit: usize) -> Result<Vec<DueRun>, StoreError> {
     // Two looks into one index: a run that can go on is due whatever its time says.
-    let mut found: Vec<RunRow> = many(
-        c,
-        "runs",
-        "SELECT row FROM runs WHERE state = 'running' ORDER BY due, no LIMIT ?1",
-        params![count(limit)],
-    )?;
-    found.extend(many::<RunRow>(
-        c,
-        "runs",
-        "SELECT row FROM runs WHERE state = 'waiting' AND due <= ?1 ORDER BY due, no LIMIT ?2",
-        params![now.0, count(limit)],
-    )?);
-    found.sort_by_key(|row| row.wake.unwrap_or(row.updated));
-    found.truncate(limit);
+    let running = "SELECT id, NULL FROM runs WHERE state = 'running' AND due <= ?1 ORDER BY due, no LIMIT ?2";
+    let waiting = "SELECT id, due FROM runs WHERE state = 'waiting' AND due <= ?1 ORDER BY due, no LIMIT ?2";
+    let mut found = Vec::new();
+    for (sql, until) in [(running, Time::MAX), (waiting, now)] {
+        let mut statement = c.prepare_cached(sql)?;
+        let mut rows = statement.query(params![until.0, count(limit - found.len())])?;
+        while let Some(row) = rows.next()? {
+            let id: String = row.get(0)?;
+            let id = id.parse().map_err(|e| damaged("runs", e))?;
+            found.push(DueRun { id, wake: row.get::<_, Option<i64>>(1)?.map(Time) });
+        }
+    }
     Ok(found)
+}
+
+/// The runs that a run has started, in their order.
+pub(crate) fn runs_of_parent(c: &Connection, parent: RunId) -> Result<Vec<RunRow>, StoreError> {
+    many(c, "runs", "SELECT row FROM runs WHERE parent = ?1 ORDER BY no", params![parent.to_string()])
+}
+
+/// The runs of a workflow that wait for a place, in their order.
+pub(crate) fn runs_queued(c: &Connection, workflow: &str, limit: usize) -> Result<Vec<RunRow>, StoreError> {
+    let sql = "SELECT row FROM runs WHERE workflow = ?1 AND state = 'queued' ORDER BY no LIMIT ?2";
+    many(c, "runs", sql, params![workflow, count(limit)])
+}
+
+/// The workflows of the runs in a state, with how many there are.
+pub(crate) fn runs_in(c: &Connection, state: RunState) -> Result<Vec<(String, u64)>, StoreError> {
+    let sql = "SELECT workflow, count(*) FROM runs WHERE state = ?1 GROUP BY workflow ORDER BY workflow";
+    let mut statement = c.prepare_cached(sql)?;
+    let rows = statement.query_map([state.word()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The runs of a workflow that are held, in their order.
+pub(crate) fn runs_held(c: &Connection, workflow: &str, limit: usize) -> Result<Vec<RunId>, StoreError> {
+    let sql = "SELECT row FROM runs WHERE state = 'held' AND workflow = ?1 ORDER BY no LIMIT ?2";
+    let rows: Vec<RunRow> = many(c, "runs", sql, params![workflow, count(limit)])?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 pub(crate) fn next_wake(c: &Connection) -> Result<Option<Time>, StoreError> {
@@ -156,6 +180,13 @@ pub(crate) fn next_wake(c: &Connection) -> Result<Option<Time>, StoreError> {
         )?
         .query_row([], |row| row.get(0))?;
     Ok(earliest.map(Time))
+}
+
+/// A completed task.
+pub(crate) fn task(c: &Connection, run: RunId, at: (&str, &str)) -> Result<Option<TaskRow>, StoreError> {
+    let sql = "SELECT row FROM tasks
+               WHERE site IN (SELECT site FROM sites) AND run = ?1 AND pointer = ?2 AND iteration = ?3";
+    one(c, "tasks", sql, params![run.to_string(), at.0, at.1])
 }
 
 pub(crate) fn tasks(c: &Connection, run: RunId) -> Result<Vec<TaskRow>, StoreError> {

@@ -8,11 +8,15 @@ use std::path::Path;
 pub(crate) const APPLICATION_ID: i32 = 0x416E_646F;
 
 /// The version of the schema; older ones are taken here step by step.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// Each step leads from the version of its index to the next.
-const STEPS: [&[&str]; VERSION as usize] =
-    [&[include_str!("v1.sql")], &[include_str!("v2.sql"), last::TABLES], &[include_str!("v3.sql")]];
+const STEPS: [&[&str]; VERSION as usize] = [
+    &[include_str!("v1.sql")],
+    &[include_str!("v2.sql"), last::TABLES],
+    &[include_str!("v3.sql")],
+    &[include_str!("v4.sql")],
+];
 
 /// Brings the database to the present version; a copy is made beforehand where there is something to lose.
 pub(crate) fn migrate(connection: &mut Connection, path: Option<&Path>) -> Result<(), StoreError> {

@@ -56,6 +56,7 @@ fn one(connection: &Connection, write: &Write, committed: &mut Committed) -> Res
         Write::Call(row) => call(connection, row),
         Write::Attempt(row) => attempt(connection, row),
         Write::Exception(row) => exception(connection, row),
+        Write::ExceptionEdit(row) => exception_edit(connection, row),
         Write::ExceptionState(id, state) => exception_state(connection, *id, *state),
         Write::Quarantine(row) => quarantine(connection, row),
         Write::Contract(row) => contract(connection, row),
@@ -83,6 +84,14 @@ fn one(connection: &Connection, write: &Write, committed: &mut Committed) -> Res
         Write::Object(row) => objects::write_object(connection, row, committed),
         Write::ForgetRevisions(revision, time) => objects::forget_revisions(connection, *revision, *time),
         Write::Retain(row) => super::retained::retain(connection, row),
+        Write::Listen(run, rows) => super::waits::listen(connection, *run, rows),
+        Write::Gather(key, slot, sequence, waits) => super::waits::gather(connection, key, (*slot, *sequence), *waits),
+        Write::Schedule(row) => super::waits::put_schedule(connection, row),
+        Write::ScheduleRemove(site, workflow) => run_sql(
+            connection,
+            "DELETE FROM schedules WHERE site = ?1 AND workflow = ?2",
+            params![site.as_str(), workflow.as_str()],
+        ),
         Write::QuarantineRemove(no) => {
             run_sql(connection, "DELETE FROM quarantine WHERE no = ?1", params![number(*no)?])
         }
@@ -192,19 +201,32 @@ fn due(row: &RunRow) -> Option<i64> {
     match row.state {
         RunState::Running => Some(row.updated.0),
         RunState::Waiting => row.wake.map(|time| time.0),
-        RunState::Completed | RunState::Faulted => None,
+        RunState::Completed | RunState::Faulted | RunState::Cancelled | RunState::Queued | RunState::Held => None,
     }
 }
 
+/// Most steps of a run leave its state and its time as they are: then no index is touched.
 fn run(connection: &Connection, row: &RunRow) -> Result<(), StoreError> {
+    let text = text(row)?;
+    let (site_, id, state, due) = (row.site.as_str(), row.id.to_string(), row.state.word(), due(row));
+    let same = "UPDATE runs SET row = ?5 WHERE site = ?1 AND id = ?2 AND state = ?3 AND due IS ?4";
+    if connection.prepare_cached(same)?.execute(params![site_, id, state, due, text])? > 0 {
+        return Ok(());
+    }
+    if row.state.has_ended() {
+        super::waits::listen(connection, row.id, &[])?;
+    }
+    let other = "UPDATE runs SET state = ?3, due = ?4, row = ?5 WHERE site = ?1 AND id = ?2";
+    if connection.prepare_cached(other)?.execute(params![site_, id, state, due, text])? > 0 {
+        return Ok(());
+    }
     put_run(
         connection,
         row,
-        "INSERT INTO runs (site, id, workflow, event, state, due, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (site, id) DO UPDATE SET workflow = excluded.workflow, event = excluded.event,
-             state = excluded.state, due = excluded.due, row = excluded.row",
+        &text,
+        "INSERT INTO runs (site, id, workflow, event, state, due, row, parent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )
-    .map(|_| ())
+    .map(drop)
 }
 
 /// Whether the run is new.
@@ -212,12 +234,13 @@ fn start_run(connection: &Connection, row: &RunRow) -> Result<bool, StoreError> 
     put_run(
         connection,
         row,
-        "INSERT INTO runs (site, id, workflow, event, state, due, row) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        &text(row)?,
+        "INSERT INTO runs (site, id, workflow, event, state, due, row, parent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (site, id) DO NOTHING",
     )
 }
 
-fn put_run(connection: &Connection, row: &RunRow, sql: &str) -> Result<bool, StoreError> {
+fn put_run(connection: &Connection, row: &RunRow, text: &str, sql: &str) -> Result<bool, StoreError> {
     site(connection, row.site.as_str())?;
     let changed = connection.prepare_cached(sql)?.execute(params![
         row.site.as_str(),
@@ -226,7 +249,8 @@ fn put_run(connection: &Connection, row: &RunRow, sql: &str) -> Result<bool, Sto
         row.event.map(|id| id.to_string()),
         row.state.word(),
         due(row),
-        text(row)?
+        text,
+        row.parent.as_ref().map(|parent| parent.run.to_string())
     ])?;
     Ok(changed > 0)
 }
@@ -235,12 +259,14 @@ fn task(connection: &Connection, row: &TaskRow) -> Result<(), StoreError> {
     let run = row.run.to_string();
     let inserted = connection
         .prepare_cached(
-            "INSERT OR IGNORE INTO tasks (site, run, pointer, iteration, row)
-             SELECT site, ?1, ?2, ?3, ?4 FROM runs WHERE site IN (SELECT site FROM sites) AND id = ?1",
+            "INSERT INTO tasks (site, run, pointer, iteration, row)
+             VALUES ((SELECT site FROM runs WHERE site IN (SELECT site FROM sites) AND id = ?1), ?1, ?2, ?3, ?4)",
         )?
-        .execute(params![run, row.pointer, row.iteration, text(row)?])?;
-    if inserted == 1 {
-        return Ok(());
+        .execute(params![run, row.pointer, row.iteration, text(row)?]);
+    match inserted {
+        Ok(_) => return Ok(()),
+        Err(error) if !is_constraint(&error) => return Err(error.into()),
+        Err(_) => {}
     }
     Err(StoreError::Refused(if super::read::run(connection, row.run)?.is_none() {
         format!("the task {} belongs to the run {run}, which does not exist; write the run first", row.pointer)
@@ -252,38 +278,51 @@ fn task(connection: &Connection, row: &TaskRow) -> Result<(), StoreError> {
     }))
 }
 
+/// Whether a row was refused for what it says: its site is not known, or it is there already.
+fn is_constraint(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
+}
+
+/// What makes a call the same call never changes: only what does is written again, with its indexes.
 fn call(connection: &Connection, row: &CallRow) -> Result<(), StoreError> {
-    site(connection, row.site.as_str())?;
+    let (site_, id, text) = (row.site.as_str(), row.id.to_string(), text(row)?);
+    let system = row.system.as_ref().map(andon_model::Name::as_str);
+    let (state, due) = (row.state.word(), row.due.map(|time| time.0));
+    let known = "UPDATE calls SET capability = ?3, system = ?4, state = ?5, document = ?6, due = ?7, row = ?8
+                 WHERE site = ?1 AND id = ?2";
+    let values = params![site_, id, row.capability, system, state, row.document, due, text];
+    if connection.prepare_cached(known)?.execute(values)? > 0 {
+        return Ok(());
+    }
+    site(connection, site_)?;
     run_sql(
         connection,
         "INSERT INTO calls (site, id, run, reference, capability, system, state, document, due, row)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-         ON CONFLICT (site, id) DO UPDATE SET run = excluded.run, reference = excluded.reference,
-             capability = excluded.capability, system = excluded.system, state = excluded.state,
-             document = excluded.document, due = excluded.due, row = excluded.row",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
-            row.site.as_str(),
-            row.id.to_string(),
+            site_,
+            id,
             row.run.to_string(),
             row.reference.as_str(),
             row.capability,
-            row.system.as_ref().map(andon_model::Name::as_str),
-            row.state.word(),
+            system,
+            state,
             row.document,
-            row.due.map(|time| time.0),
-            text(row)?
+            due,
+            text
         ],
     )
 }
 
 fn attempt(connection: &Connection, row: &AttemptRow) -> Result<(), StoreError> {
     let call = row.call.to_string();
-    let changed = connection
+    // A subquery and not a select: the latter would copy every page it touches, in case it inserts more rows than one.
+    let written = connection
         .prepare_cached(
             "INSERT INTO attempts (site, call, number, system, class, row)
-             SELECT site, ?1, ?2, ?3, ?4, ?5 FROM calls WHERE site IN (SELECT site FROM sites) AND id = ?1
-             ON CONFLICT (site, call, number) DO UPDATE SET system = excluded.system, class = excluded.class,
-                 row = excluded.row",
+             VALUES ((SELECT site FROM calls WHERE site IN (SELECT site FROM sites) AND id = ?1), ?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (site, call, number) DO UPDATE SET class = excluded.class, row = excluded.row,
+                 system = excluded.system",
         )?
         .execute(params![
             call,
@@ -291,9 +330,11 @@ fn attempt(connection: &Connection, row: &AttemptRow) -> Result<(), StoreError> 
             row.system.as_str(),
             row.outcome.as_ref().map(|outcome| outcome.class.word()),
             text(row)?
-        ])?;
-    if changed == 1 {
-        return Ok(());
+        ]);
+    match written {
+        Ok(_) => return Ok(()),
+        Err(error) if !is_constraint(&error) => return Err(error.into()),
+        Err(_) => {}
     }
     Err(StoreError::Refused(format!(
         "attempt {} belongs to the call {call}, which does not exist; write the call first",
@@ -312,6 +353,13 @@ fn exception(connection: &Connection, row: &ExceptionRow) -> Result<(), StoreErr
         },
     };
     put_exception(connection, &merged)
+}
+
+fn exception_edit(connection: &Connection, row: &ExceptionRow) -> Result<(), StoreError> {
+    let old = super::read::exception(connection, row.id)?;
+    let counted = old.map_or((row.count, row.first, row.last), |old| (old.count, old.first, old.last));
+    let (count, first, last) = counted;
+    put_exception(connection, &ExceptionRow { count, first, last, ..row.clone() })
 }
 
 fn exception_state(connection: &Connection, id: ExceptionId, state: ExceptionState) -> Result<(), StoreError> {

@@ -33,6 +33,16 @@ pub(crate) enum Work {
     Files(Box<Changes>),
 }
 
+impl Work {
+    /// Whether others than its writer read it.
+    fn tells(&self) -> bool {
+        match self {
+            Self::Writes(writes) => !writes.iter().all(Write::is_journal),
+            Self::Signals(_) | Self::Files(_) => true,
+        }
+    }
+}
+
 /// What the writer answers.
 #[derive(Debug, Clone)]
 pub(crate) enum Done {
@@ -102,7 +112,9 @@ fn serve(connection: &Connection, waiting: &Receiver<Job>, wal: &Path, change: &
         if outcomes.iter().any(|outcome| outcome.as_ref().is_err_and(StoreError::is_full)) && full() {
             outcomes = retried(connection, &works, outcomes);
         }
-        change.rise_rows();
+        if works.iter().any(Work::tells) {
+            change.rise_rows();
+        }
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // A caller that no longer waits has no use for the answer.
             let _ = reply.send(outcome);
@@ -145,6 +157,12 @@ fn bound(connection: &Connection, wal: &Path) {
 pub(crate) fn group(connection: &Connection, works: &[Work]) -> Vec<Result<Done, StoreError>> {
     let run = || -> Result<Vec<Result<Done, StoreError>>, StoreError> {
         execute(connection, "BEGIN IMMEDIATE")?;
+        // One that is alone is undone with the transaction: a savepoint would copy every page it touches.
+        if let [work] = works {
+            let done = perform(connection, work)?;
+            execute(connection, "COMMIT")?;
+            return Ok(vec![Ok(done)]);
+        }
         let outcomes = works.iter().map(|work| alone(connection, work)).collect::<Result<_, _>>()?;
         execute(connection, "COMMIT")?;
         Ok(outcomes)
@@ -162,14 +180,7 @@ pub(crate) fn group(connection: &Connection, works: &[Work]) -> Vec<Result<Done,
 /// Runs one work inside a savepoint. The outer error is one of the whole transaction.
 fn alone(connection: &Connection, work: &Work) -> Result<Result<Done, StoreError>, StoreError> {
     execute(connection, "SAVEPOINT one")?;
-    let outcome = match work {
-        Work::Writes(writes) => write::apply(connection, writes).map(Done::Committed),
-        Work::Signals(names) => {
-            let numbers = names.iter().map(|(asset, signal)| write::signal(connection, asset, signal));
-            numbers.collect::<Result<_, _>>().map(Done::Signals)
-        }
-        Work::Files(changes) => files::change(connection, changes).map(|()| Done::Committed(Committed::default())),
-    };
+    let outcome = perform(connection, work);
     if let Err(error) = &outcome {
         if connection.is_autocommit() {
             // `SQLite` has undone the whole transaction by itself: full disk, error of the disk.
@@ -179,6 +190,17 @@ fn alone(connection: &Connection, work: &Work) -> Result<Result<Done, StoreError
     }
     execute(connection, "RELEASE one")?;
     Ok(outcome)
+}
+
+fn perform(connection: &Connection, work: &Work) -> Result<Done, StoreError> {
+    match work {
+        Work::Writes(writes) => write::apply(connection, writes).map(Done::Committed),
+        Work::Signals(names) => {
+            let numbers = names.iter().map(|(asset, signal)| write::signal(connection, asset, signal));
+            numbers.collect::<Result<_, _>>().map(Done::Signals)
+        }
+        Work::Files(changes) => files::change(connection, changes).map(|()| Done::Committed(Committed::default())),
+    }
 }
 
 fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
