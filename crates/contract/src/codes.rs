@@ -170,7 +170,7 @@ codes! {
     UNKNOWN_OPERATION = "A6102", "an operation that is not declared";
     ROUTE_TARGET = "A6103", "a route that leads to the wrong operation";
     ROUTE_REASON = "A6104", "a route to nobody without a reason";
-    ROUTE_DATE = "A6105", "a first day that is no day";
+    ROUTE_DATE = "A6105", "a day that is none";
     ROUTE_COVERED = "A6106", "a route that is never taken";
     IDEMPOTENCY = "A6107", "an operation whose repeats are not described";
     KEY_NOT_SENT = "A6108", "a reference that is not sent";
@@ -188,5 +188,15 @@ codes! {
     READ_PAGES = "A6120", "a read whose answer has no end, or no whole";
     READ_MAPPING = "A6121", "a mapping that gives no such object";
     NAME_KIND = "A6122", "a kind of thing that a system has no names for";
+    WEBHOOK = "A6123", "a read that nobody asks for and nobody posts to";
+    EACH = "A6124", "a list that is made of no list";
+    CONTENT = "A6125", "a content that cannot be sent";
+    DEPRECATED = "A6130", "a call of what goes away";
+    NEWER_MAJOR = "A6131", "a call that does not say which major it means";
+    SHADOW = "A6132", "a shadow that would have an effect";
+    FALLBACK = "A6133", "a fallback that is none";
+    NAME_OVERLAP = "A6134", "a thing that has two names at once";
+    NAME_TABLE = "A6135", "a table of names that cannot be read";
+    VALUE_GAP = "A6136", "a value map that lacks a value";
     CONNECT = "A6140", "a place that a connection cannot go to";
 }

@@ -278,7 +278,8 @@ fn mqtt_guarantee(source: &MqttSource) -> Guarantee {
     Guarantee { word: if lowest == 0 { "partly durable" } else { "durable" }, text }
 }
 
-fn operation_guarantee(system: &System, operation: &Operation) -> Guarantee {
+/// What can be relied on of an operation, with what is assumed.
+pub fn operation_guarantee(system: &System, operation: &Operation) -> Guarantee {
     let text = match &operation.idempotency {
         Idempotency::Read => "only reads: repeats are free".to_owned(),
         Idempotency::Key => {
@@ -303,16 +304,23 @@ fn operation_guarantee(system: &System, operation: &Operation) -> Guarantee {
 }
 
 fn read_guarantee(read: &Read) -> Guarantee {
-    let how = match (&read.cursor, read.close_absent) {
-        (Some(_), _) => "what changed behind a durable cursor; what the system tells out of order may be missed",
-        (None, true) => "all of it each time; what is absent is closed",
-        (None, false) => "all of it each time; what is absent stays as it was",
+    let how = match (&read.cursor, &read.delta, read.close_absent) {
+        (_, Some(_), false) => "what the system says has changed; all of it again when the system forgot where it was",
+        (_, Some(_), true) => {
+            "what the system says has changed; all of it again when the system forgot where it was, \
+            and what is absent then is closed"
+        }
+        (Some(_), ..) => "what changed behind a durable cursor; what the system tells out of order may be missed",
+        (None, None, true) => "all of it each time; what is absent is closed",
+        (None, None, false) => "all of it each time; what is absent stays as it was",
     };
-    let text = format!(
-        "{} every {}: {how}; each change becomes one event, and what is older than {} is stale",
-        read.object, read.every, read.max_age
-    );
-    Guarantee { word: if read.cursor.is_some() { "changes" } else { "whole" }, text }
+    let asked = read.request.as_ref().map(|_| format!("every {}: {how}", read.every));
+    let posted = read.webhook.as_ref().map(|_| "as the system posts it, durable before it is answered".to_owned());
+    let ways: Vec<String> = asked.into_iter().chain(posted).collect();
+    let stale = read.max_age.map_or_else(String::new, |age| format!(", and what is older than {age} is stale"));
+    let text = format!("{} {}; each change becomes one event{stale}", read.object, ways.join("; and "));
+    let is_changes = read.cursor.is_some() || read.delta.is_some() || read.request.is_none();
+    Guarantee { word: if is_changes { "changes" } else { "whole" }, text }
 }
 
 fn subscriber_guarantee(subscriber: &Subscriber) -> Guarantee {

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 /// The pages with the least number of files each shows.
 const PAGES: &[(&str, usize)] = &[
-    ("reads.md", 2),
+    ("reads.md", 4),
+    ("requests.md", 1),
     ("context.md", 1),
     ("confirmation.md", 2),
     ("scenarios.md", 1),

@@ -5,6 +5,7 @@ use crate::{
     id::{CallId, derive},
     name::{Name, SiteName},
     span::Span,
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -91,6 +92,8 @@ pub struct CallRequest {
     pub input: Json,
     /// The key of the call.
     pub key: Key,
+    /// When the attempt began: identifiers are those of this moment.
+    pub at: Time,
 }
 
 /// A request in the dialect of its system, before credentials are added.
@@ -181,6 +184,29 @@ pub struct Outcome {
     pub retry_after: Option<Span>,
     /// The answer's body, redacted and cut to 16 KiB, for lineage.
     pub response: String,
+    /// The answer's headers that say something about it, redacted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// What else was asked in the course of the attempt, in order: pages behind the first, a token that was renewed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exchanges: Vec<Exchange>,
+}
+
+/// A request of an attempt beside the one that its row holds, and what came back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// What it was for: `page 2`, `token`.
+    pub what: String,
+    /// Method and address, redacted.
+    pub request: String,
+    /// The request's body, redacted and cut; empty where it had none, or where it is nobody's business.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+    /// The status code, where there was an answer.
+    pub status: Option<u16>,
+    /// The answer's body, redacted and cut; or why there was none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub response: String,
 }
 
 impl Outcome {
@@ -195,6 +221,8 @@ impl Outcome {
             document: None,
             retry_after: None,
             response: String::new(),
+            headers: BTreeMap::new(),
+            exchanges: Vec::new(),
         }
     }
 }
@@ -204,6 +232,12 @@ impl Outcome {
 pub trait Prepare: Send + Sync {
     /// The request of an attempt; `Err` is the outcome of one that cannot be made.
     fn prepare(&self, request: &CallRequest) -> Result<Prepared, Outcome>;
+
+    /// The request as it may be kept: without what its system keeps secret.
+    fn kept(&self, request: &CallRequest, prepared: &Prepared) -> Prepared {
+        let _ = request;
+        prepared.clone()
+    }
 }
 
 #[cfg(test)]

@@ -59,21 +59,27 @@ pub struct Ask {
     pub page: u32,
     /// Items of the pages before.
     pub skip: u64,
-    /// The address of the page, where the one before named it.
+    /// The address of the page, where the one before named it; of a first page, where the last answer left it.
     pub link: Option<String>,
+    /// The token of the page, where the one before had it.
+    pub token: Option<String>,
 }
 
 impl Ask {
     /// The first page of a poll.
     pub fn first(cursor: Json, since: Option<Time>, site: Option<SiteName>, now: Time) -> Self {
-        Self { cursor, since, site, now, page: 1, skip: 0, link: None }
+        Self { cursor, since, site, now, page: 1, skip: 0, link: None, token: None }
     }
 
-    /// The page behind one with so many items.
+    /// The page behind one with so many items, which said what follows it.
     #[must_use]
-    pub fn next(&self, items: usize, link: Option<String>, cursor: Option<Json>) -> Self {
-        let cursor = cursor.unwrap_or_else(|| self.cursor.clone());
-        Self { cursor, page: self.page + 1, skip: self.skip + items as u64, link, ..self.clone() }
+    pub fn next(&self, items: usize, more: More) -> Self {
+        let (link, token) = match more {
+            More::Link(link) => (Some(link), None),
+            More::Token(token) => (None, Some(token)),
+            More::Last | More::Number => (None, None),
+        };
+        Self { page: self.page + 1, skip: self.skip + items as u64, link, token, ..self.clone() }
     }
 }
 
@@ -97,6 +103,8 @@ pub enum More {
     Link(String),
     /// The page with the next number.
     Number,
+    /// The page of this token.
+    Token(String),
 }
 
 /// An item of a page, or whatever else tells of one object.

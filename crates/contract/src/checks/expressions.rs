@@ -19,6 +19,8 @@ pub(crate) struct Expr {
     pub(crate) spot: Spot,
     /// Bytes before it in the text of its scalar.
     pub(crate) offset: usize,
+    /// It looks at the items of a list, and not at what the others look at.
+    pub(crate) of_item: bool,
 }
 
 impl Expr {
@@ -29,6 +31,9 @@ impl Expr {
 
     /// Tells of paths that no value of a schema has; `of` says whose value it is.
     pub(crate) fn check_reads(&self, project: &Project, schema: &Json, of: &str) {
+        if self.of_item {
+            return;
+        }
         for read in paths_read(&self.program).iter().filter(|read| read.of.is_none()) {
             let Err(Nowhere { key, known }) = follow(schema, &read.path) else { continue };
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -60,7 +65,7 @@ fn place(project: &Project, spot: Spot, offset: usize, part: &Range<usize>) -> W
 /// Compiles a part of a scalar's text that begins `offset` bytes into it.
 pub(crate) fn compile(project: &Project, spot: Spot, source: &str, offset: usize, vars: &[&str]) -> Option<Expr> {
     match Program::compile(source, vars) {
-        Ok(program) => Some(Expr { program, spot, offset }),
+        Ok(program) => Some(Expr { program, spot, offset, of_item: false }),
         Err(error) => {
             let finding = Finding::error(codes::EXPRESSION, place(project, spot, offset, &error.at), error.message);
             project.push(if source.contains("${") {
@@ -108,32 +113,32 @@ pub(crate) fn expression(project: &Project, text: &At<String>, vars: &[&str]) ->
     None
 }
 
-/// A call of `id`, `value` or `name` whose system stands in it as a text.
+/// A call of `id`, `value`, `name` or `our_value` whose system stands in it as a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NameCall {
     /// The system.
     pub(crate) system: String,
-    /// The value map of `value`, the kind of thing of `name`; `None` for `id`.
+    /// The function that is called.
+    pub(crate) function: &'static str,
+    /// The value map of `value` and `our_value`, the kind of thing of `name`; `None` for `id`.
     pub(crate) map: Option<String>,
-    /// Whether it asks for our name.
-    pub(crate) ours: bool,
     /// What is looked up, as it is written.
     pub(crate) argument: String,
     /// Where the call stands.
     pub(crate) at: Range<usize>,
 }
 
-/// The calls of `id("system"; argument)`, `value("system"; "map"; argument)` and `name("system"; "kind"; argument)` in
-/// an expression.
+/// The calls of `id("system"; argument)`, `value("system"; "map"; argument)`, `name("system"; "kind"; argument)` and
+/// `our_value("system"; "map"; argument)` in an expression.
 pub(crate) fn name_calls(source: &str) -> Vec<NameCall> {
     let mut calls = Vec::new();
-    for (function, texts, ours) in [("id(", 1, false), ("value(", 2, false), ("name(", 2, true)] {
-        for (start, _) in source.match_indices(function) {
+    for (function, texts) in [("id", 1), ("value", 2), ("name", 2), ("our_value", 2)] {
+        for (start, _) in source.match_indices(&format!("{function}(")) {
             let before = source.get(..start).and_then(|before| before.chars().next_back());
             if before.is_some_and(|c| c.is_alphanumeric() || "_.$".contains(c)) {
                 continue;
             }
-            let mut rest = source.get(start + function.len()..).unwrap_or_default();
+            let mut rest = source.get(start + function.len() + 1..).unwrap_or_default();
             let mut found = Vec::new();
             for _ in 0..texts {
                 let text = rest.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
@@ -148,7 +153,7 @@ pub(crate) fn name_calls(source: &str) -> Vec<NameCall> {
             if let (Some(system), map) = (found.next(), found.next())
                 && map.is_some() == (texts == 2)
             {
-                calls.push(NameCall { system, map, ours, argument, at: start..end });
+                calls.push(NameCall { system, function, map, argument, at: start..end });
             }
         }
     }
@@ -163,13 +168,18 @@ mod tests {
     fn calls_of_names_are_found() {
         let calls = name_calls(
             r#"{a: id("eam"; .asset), b: value("eam"; "priority"; .priority), c: valid("x"; .y), d: id(.s; .a),
-               e: name("eam"; "asset"; .EQUI)}"#,
+               e: name("eam"; "asset"; .EQUI), f: our_value("eam"; "state"; .STAT)}"#,
         );
         let told: Vec<_> = calls.iter().map(|c| (c.system.as_str(), c.map.as_deref(), c.argument.as_str())).collect();
         assert_eq!(
             told,
-            [("eam", None, ".asset"), ("eam", Some("priority"), ".priority"), ("eam", Some("asset"), ".EQUI"),]
+            [
+                ("eam", None, ".asset"),
+                ("eam", Some("priority"), ".priority"),
+                ("eam", Some("asset"), ".EQUI"),
+                ("eam", Some("state"), ".STAT")
+            ]
         );
-        assert_eq!(calls.iter().map(|call| call.ours).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(calls.iter().map(|call| call.function).collect::<Vec<_>>(), ["id", "value", "name", "our_value"]);
     }
 }

@@ -4,9 +4,13 @@ use super::{connect::secret, expressions::expression, schemas::SchemaSet, source
 use crate::{
     codes,
     contract::{EventMapping, HttpSource, MappedEvent, MappedTo, Signature, Source, SourceKind},
-    files::http::{EventMappingFile, HttpSourceFile, SignatureFile},
+    files::{
+        http::{EventMappingFile, HttpSourceFile, SignatureFile},
+        words::Named,
+    },
     load::Project,
     problem::{Finding, Spot, Where},
+    read::{At, Entries},
 };
 use andon_model::span::Span;
 use std::collections::BTreeMap;
@@ -22,7 +26,23 @@ const MAPPINGS_MAX: usize = 100;
 
 /// An HTTP source; `at` is the place of its file.
 pub(crate) fn http(project: &Project, file: &HttpSourceFile, at: Spot, schemas: &SchemaSet) -> Option<Source> {
-    let token = file.token.as_ref().map(|token| secret(project, token));
+    let events = events(project, file, at, schemas);
+    let written = Door { token: file.token.as_ref(), keys: &file.keys, signature: file.signature.as_ref() };
+    let door = door(project, &written, file.posts.as_ref(), at)?;
+    let kind = SourceKind::Http(HttpSource { events, ..door });
+    common(project, file.clock, file.zone.as_ref(), file.ahead.as_ref(), file.silence.as_ref(), kind)
+}
+
+/// Who may post, as it is written.
+pub(crate) struct Door<'a> {
+    pub(crate) token: Option<&'a At<String>>,
+    pub(crate) keys: &'a Entries<Named, At<String>>,
+    pub(crate) signature: Option<&'a SignatureFile>,
+}
+
+/// Who may post, and how many at once; it makes no events.
+pub(crate) fn door(project: &Project, file: &Door<'_>, posts: Option<&At<u32>>, at: Spot) -> Option<HttpSource> {
+    let token = file.token.map(|token| secret(project, token));
     let mut keys = BTreeMap::new();
     for (name, key) in &file.keys.good {
         let reference = secret(project, key);
@@ -39,10 +59,9 @@ pub(crate) fn http(project: &Project, file: &HttpSourceFile, at: Spot, schemas: 
         let finding = Finding::error(codes::SAME_KEY, at, format!("{} keys are more than {KEYS_MAX}", keys.len()));
         project.push(finding.help("divide the callers among several sources"));
     }
-    let signature = file.signature.as_ref().map(|file| signature(project, file));
-    let posts = posts(project, file);
-    let events = events(project, file, at, schemas);
-    let kind = SourceKind::Http(HttpSource {
+    let signature = file.signature.map(|file| signature(project, file));
+    let posts = self::posts(project, posts);
+    Some(HttpSource {
         token: match token {
             None => None,
             Some(token) => Some(token?),
@@ -53,9 +72,8 @@ pub(crate) fn http(project: &Project, file: &HttpSourceFile, at: Spot, schemas: 
             Some(signature) => Some(signature?),
         },
         posts,
-        events,
-    });
-    common(project, file.clock, file.zone.as_ref(), file.ahead.as_ref(), file.silence.as_ref(), kind)
+        events: Vec::new(),
+    })
 }
 
 fn signature(project: &Project, file: &SignatureFile) -> Option<Signature> {
@@ -83,8 +101,8 @@ fn signature(project: &Project, file: &SignatureFile) -> Option<Signature> {
     is_header.then(|| Signature { secret, header: header.to_ascii_lowercase(), tolerance })
 }
 
-fn posts(project: &Project, file: &HttpSourceFile) -> usize {
-    let Some(posts) = &file.posts else { return HttpSource::POSTS };
+fn posts(project: &Project, posts: Option<&At<u32>>) -> usize {
+    let Some(posts) = posts else { return HttpSource::POSTS };
     let number = usize::try_from(posts.value).unwrap_or(usize::MAX);
     if !(1..=HttpSource::POSTS_MAX).contains(&number) {
         let message = format!("{} posts at once cannot be served", posts.value);

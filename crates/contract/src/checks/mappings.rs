@@ -2,9 +2,10 @@
 
 use super::expressions::{Expr, Told, of_text};
 use crate::{
+    codes,
     contract::FieldMap,
     load::Project,
-    problem::Spot,
+    problem::{Finding, Spot},
     read::Raw,
     tree::{Kind, NodeId, Tree},
     workflow::Mapping,
@@ -14,13 +15,25 @@ use serde_json::Value as Json;
 /// A value and the expressions in it; `None` where one does not compile.
 pub(crate) fn fields(project: &Project, raw: Raw, vars: &[&str], found: &mut Vec<Expr>) -> Option<FieldMap> {
     let tree = project.findings.tree(raw.spot.file)?;
-    let mut reader = Fields { project, tree, file: raw.spot.file, vars, found };
+    let mut reader = Fields { project, tree, file: raw.spot.file, vars, found, has_each: true };
     reader.node(raw.spot.node).ok()
 }
 
-/// The same for a workflow.
+/// The same for a workflow, whose language knows no `each`.
 pub(crate) fn mapping(project: &Project, raw: Raw, vars: &[&str], found: &mut Vec<Expr>) -> Option<Mapping> {
-    fields(project, raw, vars, found).map(Mapping::from)
+    let tree = project.findings.tree(raw.spot.file)?;
+    let mut reader = Fields { project, tree, file: raw.spot.file, vars, found, has_each: false };
+    reader.node(raw.spot.node).ok().map(Mapping::from)
+}
+
+/// The list and the value of `{ each: ..., as: ... }`.
+pub(crate) fn each(tree: &Tree, entries: &[(NodeId, NodeId)]) -> Option<(NodeId, NodeId)> {
+    let [one, other] = entries else { return None };
+    match (tree.text(one.0)?, tree.text(other.0)?) {
+        ("each", "as") => Some((one.1, other.1)),
+        ("as", "each") => Some((other.1, one.1)),
+        _ => None,
+    }
 }
 
 struct Fields<'a> {
@@ -29,6 +42,8 @@ struct Fields<'a> {
     file: u32,
     vars: &'a [&'a str],
     found: &'a mut Vec<Expr>,
+    /// Whether `{ each, as }` makes a list.
+    has_each: bool,
 }
 
 impl Fields<'_> {
@@ -53,6 +68,10 @@ impl Fields<'_> {
                 let constant: Option<Vec<Json>> = items.iter().map(constant).collect();
                 Ok(constant.map_or(FieldMap::List(items), |list| FieldMap::Constant(Json::Array(list))))
             }
+            Kind::Map(entries) if self.has_each && each(tree, entries).is_some() => {
+                let (list, map) = each(tree, entries).ok_or(Told)?;
+                self.each(list, map)
+            }
             Kind::Map(entries) => {
                 let entries: Vec<_> = entries
                     .iter()
@@ -64,6 +83,30 @@ impl Fields<'_> {
                 Ok(constant.map_or(FieldMap::Object(entries), |map| FieldMap::Constant(Json::Object(map))))
             }
         }
+    }
+}
+
+impl Fields<'_> {
+    /// A list of one value for each item of another.
+    fn each(&mut self, list: NodeId, map: NodeId) -> Result<FieldMap, Told> {
+        let tree = self.tree;
+        let spot = Spot { file: self.file, node: list };
+        let text = tree.text(list).and_then(|text| of_text(self.project, spot, text, self.vars));
+        let Some(list) = text else {
+            let finding = Finding::error(codes::EACH, spot, format!("found {}", tree.told(list)));
+            self.project
+                .push(finding.expected("`each: ${ ... }` that gives a list").help("name the list to go through"));
+            return Err(Told);
+        };
+        let list = list?;
+        self.found.push(list.clone());
+        let mut vars = self.vars.to_vec();
+        vars.extend(["whole", "index"].into_iter().filter(|name| !self.vars.contains(name)));
+        let mut found = Vec::new();
+        let (project, file) = (self.project, self.file);
+        let made = Fields { project, tree, file, vars: &vars, found: &mut found, has_each: true }.node(map);
+        self.found.extend(found.into_iter().map(|expr| Expr { of_item: true, ..expr }));
+        Ok(FieldMap::Each { list: list.program, map: Box::new(made?) })
     }
 }
 
@@ -80,6 +123,8 @@ impl From<FieldMap> for Mapping {
             FieldMap::Constant(json) => Self::Constant(json),
             FieldMap::Expression(program) => Self::Expression(program),
             FieldMap::List(items) => Self::List(items.into_iter().map(Self::from).collect()),
+            // The mapping of a workflow has none.
+            FieldMap::Each { list, .. } => Self::Expression(list),
             FieldMap::Object(entries) => {
                 Self::Object(entries.into_iter().map(|(key, value)| (key, Self::from(value))).collect())
             }

@@ -6,6 +6,7 @@ mod capabilities;
 mod classes;
 mod connect;
 mod coverage;
+mod days;
 mod expressions;
 mod file;
 mod http;
@@ -14,6 +15,7 @@ mod instances;
 mod listeners;
 mod mappings;
 mod ownership;
+mod paging;
 mod parameters;
 mod reach;
 mod reads;
@@ -70,15 +72,16 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
         open: false,
     };
     let workflows = workflows::resolve(beside);
-    workflows::check_hosts(project, &workflows.hosts, &systems);
     let routes = routes::resolve(project, &assets, &capabilities, &systems);
     let subscribers = subscribers::resolve(project, &schemas);
     let retention = retention::resolve(project, &assets);
     let shelving = shelving::resolve(project);
     let instances = instances::resolve(project, &assets);
     ownership::check(project, &ownership, &assets, &capabilities);
+    workflows::check_hosts(project, &workflows.hosts, &systems);
     routes::check_calls(project, &workflows, &routes, &assets, &capabilities);
-    identifiers::check_uses(project, &identifiers, &systems, &routes, &assets);
+    let beside = identifiers::Beside { systems: &systems, routes: &routes, assets: &assets, capabilities: &capabilities, schemas: &schemas };
+    identifiers::check_uses(project, &identifiers, &beside);
     let (name, instances) = instances?;
     subscribers::check(project);
     let parts = scenarios::Parts {

@@ -3,8 +3,10 @@
 use super::{
     assets::{Assets, zone},
     expressions::{Expr, expression},
+    http::{Door, door},
     identifiers::Names,
-    mappings::fields,
+    mappings::{each, fields},
+    paging,
     requests::{Written, request},
     rules::version,
     schemas::SchemaSet,
@@ -12,9 +14,9 @@ use super::{
 };
 use crate::{
     codes,
-    contract::{FieldMap, Paging, Read},
+    contract::{Delta, FieldMap, Read, Request, Webhook},
     files::{
-        reads::{AbsentWord, PagingFile, ReadFile},
+        reads::{AbsentWord, DeltaFile, ReadFile, ReadRequestFile},
         systems::MethodWord,
         words::Named,
     },
@@ -48,14 +50,14 @@ pub(crate) fn resolve(
 ) -> BTreeMap<Name, Read> {
     let mut reads = BTreeMap::new();
     for (name, file) in &file.good {
-        if let Some(read) = read(project, file, beside, found) {
+        if let Some(read) = read(project, name.spot, file, beside, found) {
             reads.insert(name.value.0.clone(), read);
         }
     }
     reads
 }
 
-fn read(project: &Project, file: &ReadFile, beside: &Beside<'_>, found: &mut Vec<Expr>) -> Option<Read> {
+fn read(project: &Project, at: Spot, file: &ReadFile, beside: &Beside<'_>, found: &mut Vec<Expr>) -> Option<Read> {
     let schema = object(project, &file.object, beside.schemas);
     let (every, max_age) = pace(project, file);
     let sites = sites(project, file, beside.assets);
@@ -63,31 +65,16 @@ fn read(project: &Project, file: &ReadFile, beside: &Beside<'_>, found: &mut Vec
         None => Some(Zone::utc()),
         Some(named) => zone(project, named),
     };
-    let mut asked = Vec::new();
-    let written = Written {
-        method: method(project, file),
-        path: &file.request.path,
-        query: &file.request.query,
-        headers: &file.request.headers,
-        body: file.request.body,
-    };
-    let request = request(project, &written, &[], &mut asked);
-    let seen = json!({
-        "additionalProperties": false,
-        "properties": { "cursor": {}, "since": { "type": "string" }, "site": { "type": "string" },
-            "now": { "type": "string" }, "page": { "type": "integer" }, "skip": { "type": "integer" } },
-    });
-    for expr in &asked {
-        expr.check_reads(project, &seen, "what a request sees");
-    }
-    found.append(&mut asked);
+    let request = asked(project, at, file, found);
+    let webhook = webhook(project, at, file, sites.as_deref(), found);
     let cursor = optional(project, file.cursor.as_ref(), found);
     if let Some(Some(expr)) = &cursor {
         let seen = json!({ "additionalProperties": false, "properties": { "answer": {}, "last": {}, "cursor": {} } });
         expr.check_reads(project, &seen, "what `cursor` sees");
     }
     let close_absent = close_absent(project, file);
-    let (paging, pages) = paging(project, file.paging.as_ref(), found)?;
+    let delta = delta(project, file, found);
+    let (paging, pages) = paging::of_read(project, file.paging.as_ref(), found)?;
     let number = expression(project, &file.number, &[]);
     let [items, gone, site, from, to, assets, line] =
         [&file.items, &file.gone, &file.site, &file.from, &file.to, &file.assets, &file.line]
@@ -107,8 +94,10 @@ fn read(project: &Project, file: &ReadFile, beside: &Beside<'_>, found: &mut Vec
         max_age,
         sites: sites?,
         request: request?,
+        webhook: webhook?,
         items: program(items?),
         cursor: program(cursor?),
+        delta: delta?,
         paging,
         pages,
         close_absent,
@@ -126,9 +115,132 @@ fn read(project: &Project, file: &ReadFile, beside: &Beside<'_>, found: &mut Vec
     })
 }
 
+/// How the system is asked, where it is.
+#[expect(clippy::option_option, reason = "the outer says whether something is wrong, the inner whether it is there")]
+fn asked(project: &Project, at: Spot, file: &ReadFile, found: &mut Vec<Expr>) -> Option<Option<Request>> {
+    let refuse = |spot: Spot, message: &str, help: &str| {
+        project.push(Finding::error(codes::WEBHOOK, spot, message).help(help));
+    };
+    let request = match (&file.every, &file.request) {
+        (Some(_), Some(request)) => request,
+        (None, None) if file.webhook.is_some() => {
+            let polled = [&file.cursor, &file.items].into_iter().flatten().map(|text| text.spot);
+            let others = [file.delta.as_ref().map(|at| at.spot), file.paging.as_ref().map(|at| at.spot)];
+            let absent = file.absent.as_ref().filter(|word| word.value == AbsentWord::Close).map(|word| word.spot);
+            for spot in polled.chain(others.into_iter().flatten()).chain(absent) {
+                refuse(spot, "nobody is asked, so nothing is answered", "leave it out, or add `request` and `every`");
+            }
+            return Some(None);
+        }
+        (None, None) => {
+            let help = "add `request` and `every`, or `webhook`";
+            refuse(at, "this read asks nobody, and nobody posts to it", help);
+            return None;
+        }
+        (Some(every), None) => {
+            refuse(every.spot, "nothing says what is asked for", "add `request`, or leave out `every`");
+            return None;
+        }
+        (None, Some(request)) => {
+            refuse(request.path.spot, "nothing says how often it is asked", "add `every: 30 s`");
+            return None;
+        }
+    };
+    let mut asked = Vec::new();
+    let written = Written {
+        method: method(project, request),
+        path: &request.path,
+        query: &request.query,
+        headers: &request.headers,
+        body: request.body,
+        content: request.content.as_ref(),
+    };
+    let request = self::request(project, &written, &[], &mut asked);
+    let seen = json!({
+        "additionalProperties": false,
+        "properties": { "cursor": {}, "delta": {}, "since": { "type": "string" }, "site": { "type": "string" },
+            "now": { "type": "string" }, "page": { "type": "integer" }, "skip": { "type": "integer" }, "token": {} },
+    });
+    for expr in &asked {
+        expr.check_reads(project, &seen, "what a request sees");
+    }
+    if let Some(delta) = file.delta.as_ref().filter(|delta| delta.token.is_some())
+        && !asked.iter().any(|expr| expr.program.source().contains(".delta"))
+    {
+        refuse(delta.spot, "the request does not send the token, so all is asked for each time", "send `${ .delta }`");
+    }
+    found.append(&mut asked);
+    request.map(Some)
+}
+
+/// What the system posts, where it does.
+#[expect(clippy::option_option, reason = "the outer says whether something is wrong, the inner whether it is there")]
+fn webhook(
+    project: &Project,
+    at: Spot,
+    file: &ReadFile,
+    sites: Option<&[SiteName]>,
+    found: &mut Vec<Expr>,
+) -> Option<Option<Webhook>> {
+    let Some(webhook) = &file.webhook else { return Some(None) };
+    let refuse = |message: &str, help: &str| {
+        project.push(Finding::error(codes::WEBHOOK, webhook.spot, message).help(help));
+    };
+    if webhook.token.is_none() && webhook.keys.good.is_empty() && webhook.signature.is_none() {
+        refuse("anybody could post here", "add `signature`, `token` or `keys`");
+    }
+    if file.site.is_none() && sites.is_some_and(|sites| sites.len() > 1) {
+        refuse("nothing says whose site a post tells of", "add `site: ${ name(...) }`, or serve one site with `sites`");
+    }
+    let written = Door { token: webhook.token.as_ref(), keys: &webhook.keys, signature: webhook.signature.as_ref() };
+    let door = door(project, &written, webhook.posts.as_ref(), at);
+    let when = optional(project, webhook.when.as_ref(), found);
+    let items = optional(project, webhook.items.as_ref(), found);
+    let program = |expr: Option<Expr>| expr.map(|expr| expr.program);
+    Some(Some(Webhook { door: door?, when: program(when?), items: program(items?) }))
+}
+
+/// How the system is asked for changes only, where it keeps count of them.
+#[expect(clippy::option_option, reason = "the outer says whether something is wrong, the inner whether it is there")]
+fn delta(project: &Project, file: &ReadFile, found: &mut Vec<Expr>) -> Option<Option<Delta>> {
+    let Some(delta) = &file.delta else { return Some(None) };
+    let DeltaFile { link, token, expired } = &delta.value;
+    if file.cursor.is_some() {
+        let message = "a cursor and a delta both say where to go on";
+        let finding = Finding::error(codes::READ_PAGES, delta.spot, message);
+        project.push(finding.help("keep `delta` where the system keeps count of changes, else `cursor`"));
+    }
+    let (text, is_link) = match (link, token) {
+        (Some(link), None) => (link, true),
+        (None, Some(token)) => (token, false),
+        _ => {
+            let finding = Finding::error(codes::READ_PAGES, delta.spot, "where a delta goes on is not said");
+            let finding = finding.expected("`link: ${ ... }` for an address, or `token: ${ ... }`");
+            project.push(finding.help("keep one of them"));
+            return None;
+        }
+    };
+    let next = expression(project, text, &[])?;
+    found.push(next.clone());
+    let mut codes_of = Vec::new();
+    for code in expired.iter().flat_map(|list| list.iter()) {
+        if !(400..=499).contains(&code.value) {
+            let finding =
+                Finding::error(codes::READ_PAGES, code.spot, format!("{} says nothing of a delta", code.value));
+            project.push(finding.expected("400 to 499").help("410 is the default"));
+        }
+        codes_of.push(code.value);
+    }
+    if codes_of.is_empty() {
+        codes_of.push(Delta::EXPIRED);
+    }
+    Some(Some(Delta { next: next.program, is_link, expired: codes_of }))
+}
+
 /// A mapping that gives a list or a number is told of by [`Fits::object`].
 fn is_object(mapping: &FieldMap) -> bool {
-    !matches!(mapping, FieldMap::List(_)) && !matches!(mapping, FieldMap::Constant(json) if !json.is_object())
+    !matches!(mapping, FieldMap::List(_) | FieldMap::Each { .. })
+        && !matches!(mapping, FieldMap::Constant(json) if !json.is_object())
 }
 
 /// An expression that may be left out; `None` where it does not compile.
@@ -153,10 +265,11 @@ fn object<'a>(project: &Project, object: &At<String>, schemas: &'a SchemaSet) ->
     schemas.json(&key).filter(|_| is_there)
 }
 
-fn pace(project: &Project, file: &ReadFile) -> (Span, Span) {
-    let every = file.every.value.0;
+fn pace(project: &Project, file: &ReadFile) -> (Span, Option<Span>) {
+    let Some(written) = &file.every else { return (Read::EVERY_MAX, file.max_age.as_ref().map(|age| age.value.0)) };
+    let every = written.value.0;
     if !(Read::EVERY_MIN..=Read::EVERY_MAX).contains(&every) {
-        let finding = Finding::error(codes::READ_PACE, file.every.spot, format!("a poll every {every} makes no sense"));
+        let finding = Finding::error(codes::READ_PACE, written.spot, format!("a poll every {every} makes no sense"));
         project.push(finding.expected("1 s to 7 d").help("correct the duration; 30 s suits most systems"));
     }
     let twice = Span::from_nanos(every.nanos().saturating_mul(2));
@@ -166,12 +279,12 @@ fn pace(project: &Project, file: &ReadFile) -> (Span, Span) {
         let finding = Finding::error(codes::READ_PACE, age.spot, message);
         project.push(finding.expected("not shorter than `every`").help("leave it out: the default is two polls"));
     }
-    (every, max_age)
+    (every, Some(max_age))
 }
 
 /// A read changes nothing at the system.
-fn method(project: &Project, file: &ReadFile) -> &'static str {
-    let Some(method) = &file.request.method else { return MethodWord::Get.word() };
+fn method(project: &Project, request: &ReadRequestFile) -> &'static str {
+    let Some(method) = &request.method else { return MethodWord::Get.word() };
     if !matches!(method.value, MethodWord::Get | MethodWord::Post) {
         let finding = Finding::error(codes::REQUEST, method.spot, format!("{} changes something", method.word()));
         project.push(finding.expected("`GET`, or `POST` for a search").help("a read only asks"));
@@ -190,38 +303,6 @@ fn sites(project: &Project, file: &ReadFile, assets: &Assets) -> Option<Vec<Site
     sites.sort();
     sites.dedup();
     (!sites.is_empty() && listed.spoilt == 0).then_some(sites)
-}
-
-fn paging(project: &Project, file: Option<&At<PagingFile>>, found: &mut Vec<Expr>) -> Option<(Paging, u32)> {
-    let Some(file) = file else { return Some((Paging::None, 1)) };
-    let pages = file.pages.as_ref().map_or(Read::PAGES, |pages| pages.value);
-    if let Some(at) = file.pages.as_ref().filter(|pages| !(1..=Read::PAGES_MAX).contains(&pages.value)) {
-        let finding = Finding::error(codes::READ_PAGES, at.spot, format!("{pages} pages of one answer"));
-        project.push(finding.expected("1 to 10000").help("correct the number; 100 is the default"));
-    }
-    let paging = match (&file.next, &file.size) {
-        (Some(next), None) => {
-            let expr = expression(project, next, &[])?;
-            found.push(expr.clone());
-            Paging::Next(expr.program)
-        }
-        (None, Some(size)) if size.value > 0 => Paging::Size(size.value),
-        (None, Some(size)) => {
-            let finding = Finding::error(codes::READ_PAGES, size.spot, "a page without items is the last one");
-            project.push(finding.expected("1 or more").help("write how many items the system puts on a page"));
-            return None;
-        }
-        _ => {
-            let finding = Finding::error(codes::READ_PAGES, file.spot, "how pages follow each other is not said");
-            project.push(
-                finding
-                    .expected("`next: ${ ... }` for a link, or `size: 200` for numbered pages")
-                    .help("keep one of them"),
-            );
-            return None;
-        }
-    };
-    Some((paging, pages))
 }
 
 /// An object can be missed only where everything is told.
@@ -245,14 +326,21 @@ fn meaning(project: &Project, file: &ReadFile, identifiers: &Names) -> String {
     let dates = [&file.gone, &file.zone, &file.from, &file.to];
     let texts = [&file.items, &file.cursor, &file.site, &file.assets, &file.line].into_iter().chain(dates);
     parts.extend(texts.map(|text| text.as_ref().map_or_else(String::new, |text| format!("={}", text.value))));
-    parts.extend([file.object.value.clone(), file.number.value.clone(), file.request.path.value.clone()]);
+    parts.extend([file.object.value.clone(), file.number.value.clone()]);
     let tree = project.findings.tree(file.mapping.spot.file);
     let json = |spot: Spot| tree.map_or_else(String::new, |tree| tree.json(spot.node).to_string());
     parts.push(json(file.mapping.spot));
-    for (name, raw) in file.request.query.good.iter().chain(&file.request.headers.good) {
-        parts.push(format!("{}={}", name.value, json(raw.spot)));
+    if let Some(request) = &file.request {
+        parts.push(request.path.value.clone());
+        for (name, raw) in request.query.good.iter().chain(&request.headers.good) {
+            parts.push(format!("{}={}", name.value, json(raw.spot)));
+        }
+        parts.extend(request.body.map(|raw| json(raw.spot)));
+        parts.extend(request.content.as_ref().map(|word| word.value.clone()));
     }
-    parts.extend(file.request.body.map(|raw| json(raw.spot)));
+    if let Some(delta) = &file.delta {
+        parts.extend([&delta.link, &delta.token].into_iter().flatten().map(|text| format!("delta={}", text.value)));
+    }
     version(&parts.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
@@ -319,6 +407,11 @@ impl<'a> Fits<'a> {
     fn field(&self, schema: &'a Json, name: &str, node: NodeId) {
         let Some(schema) = self.resolved(schema) else { return };
         match &self.tree.node(node).kind {
+            Kind::Map(entries) if each(self.tree, entries).is_some() => {
+                if let (Some((_, map)), Some(items)) = (each(self.tree, entries), schema.get("items")) {
+                    self.field(items, name, map);
+                }
+            }
             Kind::Map(_) if schema.get("properties").is_some() => self.object(schema, node, &[]),
             Kind::Scalar { text, .. } if !text.contains("${") => {
                 let text = At { value: text.clone(), spot: self.spot(node) };

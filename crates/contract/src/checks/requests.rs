@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     codes,
-    contract::{FieldMap, PathPiece, Request},
+    contract::{Content, FieldMap, PathPiece, Request},
     load::Project,
     problem::Finding,
     read::{At, Entries, Raw},
@@ -19,6 +19,7 @@ pub(crate) struct Written<'a> {
     pub(crate) query: &'a Entries<String, Raw>,
     pub(crate) headers: &'a Entries<String, Raw>,
     pub(crate) body: Option<Raw>,
+    pub(crate) content: Option<&'a At<String>>,
 }
 
 /// A request whose expressions may read these variables; they are added to `found`.
@@ -41,6 +42,7 @@ pub(crate) fn request(project: &Project, file: &Written<'_>, vars: &[&str], foun
         let finding = Finding::error(codes::REQUEST, raw.spot, "a GET has no body");
         project.push(finding.help("put the values into `query`, or use another method"));
     }
+    let content = content(project, file, body.as_ref().and_then(Option::as_ref));
     Some(Request {
         method: file.method.to_owned(),
         path: path?,
@@ -50,7 +52,62 @@ pub(crate) fn request(project: &Project, file: &Written<'_>, vars: &[&str], foun
             None => None,
             Some(body) => Some(body?),
         },
+        content: content?,
     })
+}
+
+/// How a body is written, by a word or a media type.
+fn content(project: &Project, file: &Written<'_>, body: Option<&FieldMap>) -> Option<Content> {
+    let Some(word) = file.content else { return Some(Content::default()) };
+    let refuse = |message: String, expected: &str, help: &str| {
+        let finding = Finding::error(codes::CONTENT, word.spot, message);
+        project.push(finding.expected(expected).help(help));
+    };
+    if file.body.is_none() {
+        refuse("there is no body of this content".into(), "`body`", "leave out `content`, or write a `body`");
+        return None;
+    }
+    let lower = word.value.trim().to_ascii_lowercase();
+    let media = lower.split(';').next().unwrap_or_default().trim();
+    let is_media = media.split_once('/').is_some_and(|(kind, of)| {
+        [kind, of]
+            .iter()
+            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+_".contains(&b)))
+    }) && word.value.bytes().all(|b| (b' '..=b'~').contains(&b));
+    let content = match media {
+        "json" => Content::default(),
+        "form" | "application/x-www-form-urlencoded" => Content::Form,
+        "text" => Content::Text("text/plain; charset=utf-8".into()),
+        _ if media.starts_with("multipart/") => {
+            refuse("a body of several parts is not built".into(), "`json`, `form`, `text`", "send one part");
+            return None;
+        }
+        _ if is_media && (media.ends_with("/json") || media.ends_with("+json")) => Content::Json(word.value.clone()),
+        _ if is_media && !lower.contains("charset") => Content::Text(format!("{}; charset=utf-8", word.value)),
+        _ if is_media && lower.contains("utf-8") => Content::Text(word.value.clone()),
+        _ => {
+            let expected = "`json`, `form`, `text`, or a media type such as `text/xml`";
+            refuse(format!("nobody can write `{}`", word.value), expected, "texts are written in UTF-8");
+            return None;
+        }
+    };
+    let wrong = match (&content, body) {
+        (Content::Form, Some(FieldMap::List(_) | FieldMap::Each { .. })) => Some("a form is made of names and values"),
+        (Content::Text(_), Some(FieldMap::List(_) | FieldMap::Each { .. } | FieldMap::Object(_))) => {
+            Some("a text is one text")
+        }
+        (Content::Text(_), Some(FieldMap::Constant(json))) if !json.is_string() => Some("a text is one text"),
+        (Content::Form, Some(FieldMap::Constant(json))) if !json.is_object() => {
+            Some("a form is made of names and values")
+        }
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        let help = "`content: form` goes with `body: { name: value }`, `content: text` with `body: ${ ... }` that gives a text";
+        refuse(format!("{wrong}, and this body is another"), "a body of this content", help);
+        return None;
+    }
+    Some(content)
 }
 
 fn named(

@@ -9,6 +9,7 @@ use super::{
     expressions::{Expr, NameCall, expression, name_calls},
     identifiers::Names,
     mappings::fields,
+    paging,
     reach::reach,
     reads,
     requests::{Written, request},
@@ -18,11 +19,11 @@ use super::{
 use crate::{
     codes,
     contract::{
-        Capability, Credentials, FieldMap, Idempotency, Lookup, Operation, Read, Request, Response, Retry, System,
+        Body, Capability, Credentials, FieldMap, Idempotency, Lookup, Operation, Read, Request, Response, Retry, System,
     },
     files::systems::{
-        ClassWord, CredentialsFile, LookupClass, LookupFile, OperationFile, RequestFile, ResponseFile, RetryFile,
-        SystemFile,
+        BodyWord, ClassWord, CredentialsFile, LookupClass, LookupFile, OperationFile, RequestFile, ResponseFile,
+        RetryFile, SystemFile,
     },
     load::Project,
     problem::{Finding, Spot},
@@ -33,6 +34,10 @@ use std::collections::BTreeMap;
 
 /// The variables that expressions of a system may read.
 pub(crate) const VARIABLES: [&str; 3] = ["key", "reference", "site"];
+/// Those of a request whose answer comes in pages.
+const OF_PAGES: [&str; 6] = ["key", "reference", "site", "page", "skip", "token"];
+/// Those of what reads an answer.
+const OF_ANSWER: [&str; 5] = ["key", "reference", "site", "status", "headers"];
 /// Attempts under way at once unless told, and at most.
 const CONCURRENT: u32 = 4;
 const CONCURRENT_MAX: u32 = 1_000;
@@ -128,6 +133,7 @@ fn system(
     let retry = retry(project, file.retry.as_ref());
     Some(System {
         zone: file.zone.0.clone(),
+        test: file.test.as_ref().is_some_and(|test| test.value),
         base: base?,
         reach: reach?,
         credentials: credentials?,
@@ -208,17 +214,25 @@ impl Scope<'_> {
         let project = self.project;
         let capability = self.capabilities.find(project, file.implements.spot, &file.implements);
         let mut sent = Vec::new();
-        let request = self.request(&file.request, &mut sent);
+        let request = self.request(&file.request, file.paging.is_some(), &mut sent);
         self.reads(capability.map(|(_, capability)| capability), &sent);
         let idempotency = self.idempotency(file, capability.map(|(_, capability)| capability), &sent, found);
         found.append(&mut sent);
         let response = self.response(&file.response, capability.map(|(_, capability)| capability), found);
+        let is_read = capability.is_none_or(|(_, capability)| capability.effect.is_none());
+        if let Some(paging) = file.paging.as_ref().filter(|_| !is_read) {
+            let message = "what has an effect is answered once, not in pages";
+            let finding = Finding::error(codes::READ_PAGES, paging.spot, message);
+            project.push(finding.help("leave out `paging`; in `lookup` it stands beside `found`"));
+        }
+        let paging = paging::of_operation(project, file.paging.as_ref(), found);
         let (name, _) = capability?;
         Some(Operation {
             implements: name.to_owned(),
             idempotency: idempotency?,
             request: request?,
             response: response?,
+            paging: paging?,
         })
     }
 
@@ -231,15 +245,17 @@ impl Scope<'_> {
         }
     }
 
-    fn request(&self, file: &RequestFile, found: &mut Vec<Expr>) -> Option<Request> {
+    /// `in_pages`: its answer comes in pages, and each asks for the next by what it sees of them.
+    fn request(&self, file: &RequestFile, in_pages: bool, found: &mut Vec<Expr>) -> Option<Request> {
         let written = Written {
             method: file.method.word(),
             path: &file.path,
             query: &file.query,
             headers: &file.headers,
             body: file.body,
+            content: file.content.as_ref(),
         };
-        request(self.project, &written, &VARIABLES, found)
+        request(self.project, &written, if in_pages { &OF_PAGES } else { &VARIABLES }, found)
     }
 
     fn idempotency(
@@ -301,7 +317,7 @@ impl Scope<'_> {
     ) -> Option<Idempotency> {
         let project = self.project;
         let mut searched = Vec::new();
-        let request = self.request(&file.request, &mut searched);
+        let request = self.request(&file.request, file.paging.is_some(), &mut searched);
         self.reads(capability, &searched);
         for (exprs, what) in [(sent, "request"), (&searched, "search")] {
             if !uses(exprs, &["$reference", "$key"]) {
@@ -311,12 +327,14 @@ impl Scope<'_> {
             }
         }
         found.append(&mut searched);
-        let found_by = expression(project, &file.found, &VARIABLES);
+        let found_by = expression(project, &file.found, &OF_ANSWER);
+        let paging = paging::of_operation(project, file.paging.as_ref(), found);
         Some(Idempotency::Lookup(Box::new(Lookup {
             by: file.by.value.clone(),
             settle: file.settle.as_ref().map_or(SETTLE, |settle| settle.0),
             request: request?,
             found: found_by?.program,
+            paging: paging?,
         })))
     }
 
@@ -327,8 +345,8 @@ impl Scope<'_> {
         found: &mut Vec<Expr>,
     ) -> Option<Response> {
         let project = self.project;
-        let document = file.document.as_ref().map(|text| expression(project, text, &VARIABLES));
-        let output = fields(project, file.output, &VARIABLES, found)?;
+        let document = file.document.as_ref().map(|text| expression(project, text, &OF_ANSWER));
+        let output = fields(project, file.output, &OF_ANSWER, found)?;
         if let (Some(capability), Some(given)) = (capability, keys(&output)) {
             self.output(capability, &given, file.output.spot);
         }
@@ -338,6 +356,11 @@ impl Scope<'_> {
                 Some(expr) => Some(expr?.program),
             },
             output,
+            content: match file.content.as_ref().map(|word| word.value) {
+                None | Some(BodyWord::Json) => Body::Json,
+                Some(BodyWord::Text) => Body::Text,
+                Some(BodyWord::None) => Body::Nothing,
+            },
         })
     }
 
@@ -364,7 +387,7 @@ fn keys(map: &FieldMap) -> Option<Vec<&str>> {
     match map {
         FieldMap::Object(entries) => Some(entries.iter().map(|(key, _)| key.as_str()).collect()),
         FieldMap::Constant(json) => Some(json.as_object()?.keys().map(String::as_str).collect()),
-        FieldMap::Expression(_) | FieldMap::List(_) => None,
+        FieldMap::Expression(_) | FieldMap::List(_) | FieldMap::Each { .. } => None,
     }
 }
 

@@ -1,27 +1,34 @@
 //! The contract: a project after loading and checking. What exists here is valid, so nobody
 //! checks again.
 
+mod capabilities;
 mod file;
 mod http;
+mod identifiers;
 mod listeners;
 mod reach;
 mod reads;
 mod retention;
+mod routes;
 mod rules;
 mod scenarios;
 mod shdr;
 mod shelving;
 mod sources;
 mod systems;
+mod validity;
 
+pub use capabilities::{Capability, Deprecated, Objective, capability_key};
 pub use file::{
     After, ColumnMapping, CsvFormat, FILE, FileFormat, FileSource, Pattern, Ready, RowMapping, RowTime, RowTimeForm,
 };
 pub use http::{EventMapping, HttpSource, MappedEvent, MappedTo, Signature};
+pub use identifiers::{Identifiers, NameHeld, NameTable, NamesAt, ValueMap, value_key};
 pub use listeners::{Client, Listener, ServerTls};
 pub use reach::{Reach, is_loopback, place};
-pub use reads::{Paging, Read};
+pub use reads::{Delta, Paged, Paging, Read, Webhook};
 pub use retention::{Keep, ReduceBy, Reduction, Retention};
+pub use routes::{OperationRef, Route, Target};
 pub use rules::{
     Band, Condition, CountKind, CounterSettings, CyclePart, CycleSettings, Every, Feature, Guard, Learn, Limit,
     LimitLevel, LimitSettings, Lines, RateSettings, ReasonSettings, Rule, RuleKind, RuleSettings, RunPattern, RunRule,
@@ -36,11 +43,13 @@ pub use sources::{
     Address, Broker, ClientTls, Clock, Level, ListenerSource, MqttSource, MqttVersion, Piece, Pointer, Secret,
     SignalMapping, Source, SourceKind, Template, TimeForm, TimeMapping, TlsIdentity, TopicMapping, UserPassword,
 };
-pub use systems::{Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Request, Response, Retry, System};
+pub use systems::{
+    Body, Content, Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Request, Response, Retry, System,
+};
+pub use validity::Validity;
 
 use crate::{expr::Program, workflow::Definition};
 use andon_model::{AssetName, Name, Schemas, SignalName, SiteName, span::Span, time::Zone, value::Kind};
-use serde_json::Value as Json;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A checked project; immutable, shared by reference.
@@ -70,7 +79,7 @@ pub struct Contract {
     pub identifiers: Identifiers,
     /// The workflows, by name.
     pub workflows: BTreeMap<Name, Arc<Definition>>,
-    /// The capabilities, by name without major: only the newest major is offered under the plain name.
+    /// The capabilities by name: the first major under the plain name, the others as `name@major`.
     pub capabilities: BTreeMap<String, Capability>,
     /// The systems of record, by name.
     pub systems: BTreeMap<Name, System>,
@@ -189,97 +198,6 @@ impl Signal {
     }
 }
 
-/// What systems call our things, and what their words mean.
-#[derive(Debug, Clone, Default)]
-pub struct Identifiers {
-    /// By system, kind (`asset`, `site`, `material`, `location`, `party`) and our name.
-    pub names: BTreeMap<Name, BTreeMap<String, BTreeMap<String, String>>>,
-    /// By system, map (`unit`, `state`, `reason`, `priority`, ...) and our value as text.
-    pub values: BTreeMap<Name, BTreeMap<String, BTreeMap<String, Json>>>,
-}
-
-impl Identifiers {
-    /// What we call something of a kind that a system calls so; `None` where nothing, or more than one thing, has that
-    /// name there.
-    pub fn our_name(&self, system: &str, kind: &str, theirs: &str) -> Option<&str> {
-        let mut found = self.names.get(system)?.get(kind)?.iter().filter(|(_, name)| name.as_str() == theirs);
-        let (ours, _) = found.next()?;
-        found.next().is_none().then_some(ours)
-    }
-}
-
-/// A canonical function.
-#[derive(Debug, Clone)]
-pub struct Capability {
-    /// Its major version.
-    pub version: u32,
-    /// Who answers for its kind.
-    pub domain: String,
-    /// The team that answers for it.
-    pub owner: Name,
-    /// What it changes, in words; `None`: it only reads.
-    pub effect: Option<String>,
-    /// The schema of its input: `name/major`.
-    pub input: String,
-    /// The fields of its output with their JSON types.
-    pub output: BTreeMap<String, String>,
-    /// How quickly it is to be done.
-    pub objective: Option<Objective>,
-}
-
-/// A promise about time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Objective {
-    /// Done within this span.
-    pub within: Span,
-    /// For so many of a hundred.
-    pub percent: f64,
-}
-
-/// Which system answers for a capability at a site.
-#[derive(Debug, Clone)]
-pub struct Route {
-    /// The capability.
-    pub capability: String,
-    /// The site; `None`: every site.
-    pub site: Option<SiteName>,
-    /// The operation, or nobody with the reason.
-    pub target: Target,
-    /// Who is asked when certainly nothing happened at the first, in order.
-    pub fallback: Vec<OperationRef>,
-    /// The first day it holds, at the site's midnight in UTC nanoseconds; `None`: always.
-    pub from: Option<andon_model::Time>,
-    /// The line in `routes.yaml`.
-    pub line: usize,
-}
-
-/// Where a route leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// To this operation.
-    Operation(OperationRef),
-    /// Nowhere: the task is skipped, and lineage says why.
-    None {
-        /// Why nobody answers there.
-        reason: String,
-    },
-}
-
-/// An operation of a system: `maximo.create-sr`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OperationRef {
-    /// The system.
-    pub system: Name,
-    /// Its operation.
-    pub operation: Name,
-}
-
-impl std::fmt::Display for OperationRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.system, self.operation)
-    }
-}
-
 /// Who answers for what.
 #[derive(Debug, Clone, Default)]
 pub struct Ownership {
@@ -362,15 +280,6 @@ impl Contract {
             shelving: Shelving::default(),
             scenarios: BTreeMap::new(),
         }
-    }
-
-    /// The route in force for a capability at a site and a moment; `None`: nobody answers.
-    pub fn route(&self, capability: &str, site: &SiteName, now: andon_model::Time) -> Option<&Route> {
-        self.routes.iter().find(|route| {
-            route.capability == capability
-                && route.site.as_ref().is_none_or(|s| s == site)
-                && route.from.is_none_or(|from| now >= from)
-        })
     }
 
     /// An operation by its name; `None` when an edit removed it.

@@ -1,27 +1,32 @@
 //! Reads: objects that are taken from a system of record again and again.
 
-use super::{FieldMap, Request};
+use super::{FieldMap, HttpSource, Request};
 use crate::expr::Program;
 use andon_model::{SiteName, span::Span, time::Zone};
 
-/// Objects that are taken from a system. The expressions of the request see `{cursor, since, site, now, page, skip}`,
-/// those of an item the item; none has variables.
+/// Objects that are taken from a system. The expressions of the request see
+/// `{cursor, delta, since, site, now, page, skip, token}`, those of an item the item; none has variables.
 #[derive(Debug, Clone)]
 pub struct Read {
     /// The schema of the objects: `name/major`.
     pub object: String,
-    /// How often the system is asked.
+    /// How often the system is asked, where it is asked.
     pub every: Span,
-    /// After this long without an answer what was read is stale; default twice `every`.
-    pub max_age: Span,
+    /// After this long without an answer what was read is stale; default twice `every`; `None`, where nobody is asked:
+    /// never by itself.
+    pub max_age: Option<Span>,
     /// The sites it serves.
     pub sites: Vec<SiteName>,
-    /// The request.
-    pub request: Request,
+    /// The request; `None`: the system is not asked, it posts.
+    pub request: Option<Request>,
+    /// What the system posts.
+    pub webhook: Option<Webhook>,
     /// The list of items in an answer; `None`: the answer is the list.
     pub items: Option<Program>,
     /// What the next request shall know, over `{answer, last, cursor}`.
     pub cursor: Option<Program>,
+    /// How the system is asked for changes only.
+    pub delta: Option<Delta>,
     /// How an answer in pages is read.
     pub paging: Paging,
     /// Pages of one answer at most.
@@ -63,13 +68,55 @@ impl Read {
     pub const EVERY_MAX: Span = Span::from_secs(7 * 86_400);
 }
 
+/// How a system that keeps count of changes is asked for those since the last answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delta {
+    /// Over the last page of an answer: the address or the token to go on from.
+    pub next: Program,
+    /// It is an address, asked for in place of the request's; else a token that the request sees as `.delta`.
+    pub is_link: bool,
+    /// The status codes that say it is not known any more: then everything is read again.
+    pub expired: Vec<u16>,
+}
+
+impl Delta {
+    /// Says that what the system had kept of us is gone.
+    pub const EXPIRED: u16 = 410;
+}
+
+/// What a system posts of objects: `POST /v1/systems/{system}/reads/{read}`.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// Who may post, and how many at once; it has no events.
+    pub door: HttpSource,
+    /// Which posts tell something, over the body; `None`: every one.
+    pub when: Option<Program>,
+    /// The list of items in the body, or the one; `None`: the body.
+    pub items: Option<Program>,
+}
+
+/// Pages of an answer to an operation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Paged {
+    /// How they follow each other.
+    pub by: Paging,
+    /// So many at most; an answer with more is not read.
+    pub pages: u32,
+    /// The list of items of a page; `None`: the page is the list.
+    pub items: Option<Program>,
+}
+
 /// How an answer in pages is read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Paging {
     /// It is one page.
     None,
-    /// Each page names the next one, or null.
+    /// Each page names the address of the next one, or null.
     Next(Program),
+    /// The header `Link` of each page names the next one by this relation (RFC 8288).
+    Link(String),
+    /// Each page has the token of the next one, or null; the request sees it.
+    Token(Program),
     /// A page with so many items has one behind it.
     Size(u32),
 }

@@ -1,6 +1,6 @@
 //! Systems of record: where they are, what they can do, and how requests and answers are read.
 
-use super::{Address, Reach, Read, Secret, UserPassword};
+use super::{Address, Paged, Reach, Read, Secret, UserPassword};
 use crate::expr::Program;
 use andon_model::{Name, span::Span};
 use serde_json::Value as Json;
@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 pub struct System {
     /// Where it stands.
     pub zone: Name,
+    /// Whether nothing there counts: only then it may shadow calls that have an effect.
+    pub test: bool,
     /// The base of its addresses: `https://host/path`.
     pub base: Address,
     /// How its host is reached, where not as the address says.
@@ -64,7 +66,7 @@ pub struct Retry {
 /// What a system can do, bound to a capability.
 #[derive(Debug, Clone)]
 pub struct Operation {
-    /// The capability it implements.
+    /// The capability it implements, as it is kept: its plain name is its first major.
     pub implements: String,
     /// What repeats do.
     pub idempotency: Idempotency,
@@ -72,6 +74,8 @@ pub struct Operation {
     pub request: Request,
     /// How the answer is read.
     pub response: Response,
+    /// How an answer in pages is read, of an operation that only reads; `None`: it is one page.
+    pub paging: Option<Paged>,
 }
 
 /// The idempotency class of an operation.
@@ -113,10 +117,12 @@ pub struct Lookup {
     pub request: Request,
     /// From the answer: the document in the shape of the answer to the request itself, or null.
     pub found: Program,
+    /// How an answer in pages is read: until the document is found; `None`: it is one page.
+    pub paging: Option<Paged>,
 }
 
 /// A request as a map of fields. Expressions see the capability's input and the variables
-/// `$key`, `$reference`, `$site`.
+/// `$key`, `$reference`, `$site`, where answers come in pages also `$page`, `$skip` and `$token`.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// GET, POST, PUT, PATCH, DELETE.
@@ -127,8 +133,27 @@ pub struct Request {
     pub query: Vec<(String, FieldMap)>,
     /// Headers beside those of the content and the credentials.
     pub headers: Vec<(String, FieldMap)>,
-    /// The JSON body; `None`: no body.
+    /// The body; `None`: no body.
     pub body: Option<FieldMap>,
+    /// How the body is written.
+    pub content: Content,
+}
+
+/// How the body of a request is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// As JSON, of this media type.
+    Json(String),
+    /// As a form (`application/x-www-form-urlencoded`): names and texts, or lists of texts.
+    Form,
+    /// As the text that it is, of this media type; in UTF-8.
+    Text(String),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Json("application/json".to_owned())
+    }
 }
 
 /// A piece of a path.
@@ -151,13 +176,36 @@ pub enum FieldMap {
     List(Vec<FieldMap>),
     /// An object, in order.
     Object(Vec<(String, FieldMap)>),
+    /// A list of one value for each item of a list. Expressions in the value see the item, and the variables `$whole`
+    /// (what the others see) and `$index` (from 0). Null gives null.
+    Each {
+        /// Gives the list.
+        list: Program,
+        /// What is made of each item.
+        map: Box<FieldMap>,
+    },
 }
 
-/// How an answer is read. Expressions see the answer's body.
+/// How an answer is read. Expressions see the answer's body, where it comes in pages the list of all items, and the
+/// variables `$status` and `$headers` beside those of the request.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// The number of the document; `None` for reads.
     pub document: Option<Program>,
     /// The capability's output.
     pub output: FieldMap,
+    /// What the body is.
+    pub content: Body,
+}
+
+/// What the body of an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Body {
+    /// JSON, or nothing, which is null.
+    #[default]
+    Json,
+    /// A text.
+    Text,
+    /// Nothing that is read: expressions see null.
+    Nothing,
 }

@@ -2,7 +2,7 @@
 
 use super::{
     reach::SystemTlsFile,
-    reads::ReadFile,
+    reads::{PagingFile, ReadFile},
     sources::UserPasswordFile,
     words::{Duration, Named},
 };
@@ -20,6 +20,9 @@ pub(crate) struct SystemFile {
     pub(crate) protocol: At<ProtocolWord>,
     /// Where it stands.
     pub(crate) zone: At<Named>,
+    /// Whether it is a test system, where nothing counts: it may shadow calls that have an effect; default false.
+    #[serde(default)]
+    pub(crate) test: Option<At<bool>>,
     /// The base of its addresses: `https://host/path`, or `env:NAME else https://host/path`.
     pub(crate) base: At<String>,
     /// Where connections go in place of the host of `base`: `HOST:PORT`, or `env:NAME else HOST:PORT`. The name in
@@ -123,6 +126,9 @@ pub(crate) struct OperationFile {
     pub(crate) request: RequestFile,
     /// How the answer is read.
     pub(crate) response: ResponseFile,
+    /// How an answer in pages is read, of an operation that only reads: `output` sees the list of all items.
+    #[serde(default)]
+    pub(crate) paging: Option<At<PagingFile>>,
 }
 
 /// The words of idempotency.
@@ -160,6 +166,9 @@ pub(crate) struct LookupFile {
     pub(crate) request: RequestFile,
     /// Over the answer: the document found, or null.
     pub(crate) found: At<String>,
+    /// How an answer in pages is read: until the document is found.
+    #[serde(default)]
+    pub(crate) paging: Option<At<PagingFile>>,
 }
 
 /// A word, or `lookup` with its settings.
@@ -187,9 +196,12 @@ pub(crate) struct RequestFile {
     /// Headers: names and values.
     #[serde(default)]
     pub(crate) headers: Entries<String, Raw>,
-    /// The JSON body.
+    /// The body: a map of fields; a list of one value for each item of another is `{ each: ${ ... }, as: ... }`.
     #[serde(default)]
     pub(crate) body: Option<Raw>,
+    /// How the body is written: `json` (default), `form`, `text`, or a media type such as `text/xml`.
+    #[serde(default)]
+    pub(crate) content: Option<At<String>>,
 }
 
 /// A method of HTTP.
@@ -230,4 +242,19 @@ pub(crate) struct ResponseFile {
     pub(crate) document: Option<At<String>>,
     /// The capability's output.
     pub(crate) output: Raw,
+    /// What the body is: `json` (default), `text`, or `none`, which is not read.
+    #[serde(default)]
+    pub(crate) content: Option<At<BodyWord>>,
+}
+
+/// What the body of an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BodyWord {
+    /// JSON.
+    Json,
+    /// A text.
+    Text,
+    /// Nothing that is read.
+    None,
 }
