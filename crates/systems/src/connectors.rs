@@ -1,14 +1,14 @@
 //! The connectors of a contract: finds system and operation of a call and hands it to the connector of its protocol.
 
-use crate::{names::Names, rest};
+use crate::rest;
 use andon_contract::{
     Contract,
     contract::{Operation, OperationRef, Reply, System},
 };
 use andon_model::{
-    Name, Outcome, OutcomeClass,
+    Name, Outcome, OutcomeClass, Time,
     call::{CallRequest, Prepare, Prepared},
-    object::{Ask, Page},
+    object::{Ask, Item, Page},
 };
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -21,6 +21,10 @@ pub struct Connectors {
     env: Env,
     /// One client for each system: a slow one holds nobody else up.
     clients: BTreeMap<Name, rest::Clients>,
+    /// The documents that describe APIs, as they were read.
+    documents: rest::http::Documents,
+    /// What must not be kept of the requests of each system.
+    known: BTreeMap<Name, rest::Known>,
 }
 
 impl Connectors {
@@ -28,7 +32,8 @@ impl Connectors {
     pub fn new(contract: Arc<Contract>, env: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         let clients =
             contract.systems.iter().map(|(name, of)| (name.clone(), rest::Clients::new(of.concurrent))).collect();
-        Self { contract, env: Arc::new(env), clients }
+        let known = contract.systems.keys().map(|name| (name.clone(), rest::Known::default())).collect();
+        Self { contract, env: Arc::new(env), clients, documents: rest::http::Documents::default(), known }
     }
 
     /// Makes one attempt: adds the credentials, waits for one of the system's `concurrent` places, which reads take
@@ -36,14 +41,35 @@ impl Connectors {
     /// place on, and a few seconds more where a secret's file is slow. Dropping the future leaves the
     /// outcome unknown.
     pub async fn send(&self, request: &CallRequest, prepared: &Prepared) -> Outcome {
+        if let Some(kind) = rest::http::kind(request) {
+            return self.send_http(&kind, request, prepared).await;
+        }
         let (system, operation) = match self.find(request) {
             Ok(found) => found,
             Err(outcome) => return *outcome,
         };
         let Some(clients) = self.clients.get(&request.system) else { return *gone(request) };
-        let names = Names::new(&self.contract.identifiers);
+        let names = self.contract.identifiers.at(request.at);
         Box::pin(rest::send(system, operation, request, prepared, &rest::Shell { names, env: &*self.env, clients }))
             .await
+    }
+
+    /// Makes an attempt of a request that a workflow makes itself.
+    async fn send_http(&self, kind: &rest::http::Kind, request: &CallRequest, prepared: &Prepared) -> Outcome {
+        use rest::http::{Kind, describe, send};
+        let systems = &self.contract.systems;
+        let (Some(system), Some(clients)) = (systems.get(&request.system), self.clients.get(&request.system)) else {
+            return *gone(request);
+        };
+        let shell = rest::Shell { names: self.contract.identifiers.at(request.at), env: &*self.env, clients };
+        let of = (&request.system, system);
+        match kind {
+            Kind::Send(http) => Box::pin(send(of, http, prepared, &shell)).await,
+            Kind::Describe(of_call) => {
+                Box::pin(describe(systems, of, of_call, prepared, &shell, &self.documents)).await
+            }
+            Kind::Broken(cause) => Outcome::not_sent(OutcomeClass::Validation, cause.as_str()),
+        }
     }
 
     /// Asks for one page of a read, in one of the system's `concurrent` places. Needs a tokio runtime; takes at most
@@ -55,15 +81,24 @@ impl Connectors {
             let detail = format!("the project has no read {system}.{read} any more");
             return Err(Box::new(Outcome::not_sent(OutcomeClass::NotFound, detail)));
         };
-        let names = Names::new(&self.contract.identifiers);
+        let names = self.contract.identifiers.at(ask.now);
         let shell = rest::Shell { names, env: &*self.env, clients };
         Box::pin(rest::read((system, of), settings, ask, &shell)).await
+    }
+
+    /// The items of what a system posts to a read: `None`, when it tells nothing; `Err` says why it cannot be read.
+    pub fn posted(&self, system: &Name, read: &Name, body: &[u8], now: Time) -> Result<Option<Vec<Item>>, String> {
+        let settings = self.contract.systems.get(system).and_then(|of| of.reads.get(read));
+        let Some(settings) = settings else {
+            return Err(format!("the project has no read {system}.{read} any more"));
+        };
+        rest::reads::posted(settings, settings.sites.first(), self.contract.identifiers.at(now), body)
     }
 
     /// What becomes of an attempt whose answer a scenario tells; nothing is sent.
     pub fn play(&self, request: &CallRequest, reply: &Reply) -> Outcome {
         match self.find(request) {
-            Ok((_, operation)) => rest::play(operation, request, Names::new(&self.contract.identifiers), reply),
+            Ok((_, operation)) => rest::play(operation, request, self.contract.identifiers.at(request.at), reply),
             Err(outcome) => *outcome,
         }
     }
@@ -76,9 +111,19 @@ impl Connectors {
 
 impl Prepare for Connectors {
     fn prepare(&self, request: &CallRequest) -> Result<Prepared, Outcome> {
+        if let Some(kind) = rest::http::kind(request) {
+            return rest::http::prepare(&self.contract.systems, request, &kind, &*self.env).map_err(|outcome| *outcome);
+        }
         let (system, operation) = self.find(request).map_err(|outcome| *outcome)?;
         let base = system.base.resolve(&*self.env);
-        rest::prepare(&base, operation, request, Names::new(&self.contract.identifiers)).map_err(|outcome| *outcome)
+        rest::prepare(&base, operation, request, self.contract.identifiers.at(request.at)).map_err(|outcome| *outcome)
+    }
+
+    fn kept(&self, request: &CallRequest, prepared: &Prepared) -> Prepared {
+        match (self.contract.systems.get(&request.system), self.known.get(&request.system)) {
+            (Some(system), Some(known)) => known.request(prepared, &system.credentials, &*self.env),
+            _ => prepared.clone(),
+        }
     }
 }
 

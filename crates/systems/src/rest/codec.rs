@@ -1,14 +1,14 @@
 //! The whole translation, pure: a call to a request, an answer to an outcome.
 
 use super::{
-    DETAIL_MAX_CHARS, REQUEST_MAX_BYTES, config,
-    fields::{Scope, Wrong, scalar},
+    DETAIL_MAX_CHARS, REQUEST_MAX_BYTES, config, content,
+    fields::{Scope, Wrong, kind, scalar},
     redact::{self, Secrets},
     status,
     words::{self, one_line},
 };
 use crate::names::Names;
-use andon_contract::contract::{Idempotency, Lookup, Operation, PathPiece, Request};
+use andon_contract::contract::{Body, Idempotency, Lookup, Operation, Paged, PathPiece, Request};
 use andon_model::{
     Outcome, OutcomeClass,
     call::{CallRequest, Prepared, Step},
@@ -16,7 +16,7 @@ use andon_model::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::{StatusCode, Url};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
 /// The longest address of a request.
@@ -29,7 +29,7 @@ const RETRY_AFTER_MAX_SECS: i64 = 24 * 3600;
 const BUDGET_PAUSE: Span = Span::from_secs(15 * 60);
 
 /// All but the unreserved characters of RFC 3986.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Headers that belong to the connection or to the credentials.
 const HEADERS_REFUSED: [&str; 12] = [
@@ -69,7 +69,43 @@ pub(crate) fn prepare(
     request: &CallRequest,
     names: Names<'_>,
 ) -> Result<Prepared, Box<Outcome>> {
-    let scope = Scope { input: &request.input, request: Some(request), names };
+    page(base, operation, request, names, &Turn::default())
+}
+
+/// Which page of an answer is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Turn {
+    /// Its number, from 1.
+    pub(super) page: u32,
+    /// Items of the pages before.
+    pub(super) skip: u64,
+    /// Its token, where the page before had one.
+    pub(super) token: Option<String>,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { page: 1, skip: 0, token: None }
+    }
+}
+
+/// The request of a page of an answer, by its number or its token.
+pub(super) fn page(
+    base: &str,
+    operation: &Operation,
+    request: &CallRequest,
+    names: Names<'_>,
+    turn: &Turn,
+) -> Result<Prepared, Box<Outcome>> {
+    let others = match paging(operation, request.step) {
+        None => Vec::new(),
+        Some(_) => vec![
+            ("page", Json::from(turn.page)),
+            ("skip", turn.skip.into()),
+            ("token", turn.token.clone().map_or(Json::Null, Json::String)),
+        ],
+    };
+    let scope = Scope { input: &request.input, request: Some(request), names, others: &others };
     let made = match (request.step, &operation.idempotency) {
         (Step::Send, _) => build(base, &operation.request, &scope, "request"),
         (Step::Search, Idempotency::Lookup(lookup)) => {
@@ -77,10 +113,29 @@ pub(crate) fn prepare(
         }
         (Step::Search, _) => Err(Wrong::new("idempotency", "it has no lookup any more, so nothing can be searched")),
     };
-    made.map_err(|wrong| {
+    let any = request.step == Step::Send && operation.response.content != Body::Json;
+    made.map(|prepared| if any { of_any_type(prepared, operation) } else { prepared }).map_err(|wrong| {
         let detail = format!("{}.{}: {}: {}", request.system, request.operation, wrong.place, wrong.cause);
         Box::new(Outcome::not_sent(OutcomeClass::Validation, one_line(&detail, DETAIL_MAX_CHARS)))
     })
+}
+
+/// How the answer to a step comes in pages; `None`: it does not.
+pub(super) fn paging(operation: &Operation, step: Step) -> Option<&Paged> {
+    match (step, &operation.idempotency) {
+        (Step::Send, _) => operation.paging.as_ref(),
+        (Step::Search, Idempotency::Lookup(lookup)) => lookup.paging.as_ref(),
+        (Step::Search, _) => None,
+    }
+}
+
+/// A request whose answer is no JSON says so, where its headers do not say more.
+fn of_any_type(mut prepared: Prepared, operation: &Operation) -> Prepared {
+    let says = operation.request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept"));
+    if !says {
+        prepared.headers.insert("accept".into(), "*/*".into());
+    }
+    prepared
 }
 
 pub(super) fn build(base: &str, request: &Request, scope: &Scope<'_>, place: &str) -> Result<Prepared, Wrong> {
@@ -91,8 +146,9 @@ pub(super) fn build(base: &str, request: &Request, scope: &Scope<'_>, place: &st
         let place = format!("{place}.body");
         let value = scope.build(map, &place)?;
         if !value.is_null() {
-            body = value.to_string();
-            headers.insert("content-type".into(), "application/json".into());
+            let (text, media) = content::written(&request.content, &value, &place)?;
+            body = text;
+            headers.insert("content-type".into(), media);
         }
         if body.len() > REQUEST_MAX_BYTES {
             return Err(Wrong::new(&place, format!("has {} bytes; at most {REQUEST_MAX_BYTES} are sent", body.len())));
@@ -199,17 +255,6 @@ fn header_value(value: &Json, place: &str) -> Result<String, Wrong> {
     Err(Wrong::new(place, "a header carries printable ASCII in one line only; encode it, or send it in the body"))
 }
 
-pub(super) fn kind(value: &Json) -> &'static str {
-    match value {
-        Json::Null => "null",
-        Json::Bool(_) => "true or false",
-        Json::Number(_) => "a number",
-        Json::String(_) => "a text",
-        Json::Array(_) => "a list",
-        Json::Object(_) => "an object",
-    }
-}
-
 /// The outcome that an answer means.
 pub(super) fn read(
     operation: &Operation,
@@ -219,14 +264,9 @@ pub(super) fn read(
     secrets: &Secrets,
 ) -> Outcome {
     let effect = status::has_effect(operation, request.step);
-    let body = parse(answer);
+    let of = if request.step == Step::Send { operation.response.content } else { Body::Json };
+    let (body, mut outcome) = opened(answer, of, secrets);
     let json = body.as_ref().ok();
-    let mut outcome = Outcome {
-        sent: true,
-        status: Some(answer.status),
-        response: redact::kept(&answer.body, json, secrets),
-        ..Outcome::not_sent(OutcomeClass::Unknown, "")
-    };
     if (200..=299).contains(&answer.status) {
         let done = match body {
             Ok(body) => match refused_inside(&body) {
@@ -235,7 +275,7 @@ pub(super) fn read(
                     outcome.detail = text;
                     Ok(())
                 }
-                None => succeed(operation, request, names, &body, &mut outcome),
+                None => succeed(operation, request, names, (&body, answer), &mut outcome),
             },
             Err(cause) => Err(cause),
         };
@@ -250,16 +290,26 @@ pub(super) fn read(
     outcome
 }
 
-/// The body of an answer that only reads; `Err` is the outcome of one without success.
-pub(super) fn succeeded(answer: &Answer, secrets: &Secrets) -> Result<Json, Box<Outcome>> {
-    let body = parse(answer);
-    let json = body.as_ref().ok();
-    let mut outcome = Outcome {
+/// The body of an answer, and an outcome that says no more than that it came. Of an answer without success the body is
+/// JSON, or none.
+fn opened(answer: &Answer, of: Body, secrets: &Secrets) -> (Result<Json, String>, Outcome) {
+    let is_done = (200..=299).contains(&answer.status);
+    let body = content::parse(answer, if is_done { of } else { Body::Json });
+    let json = body.as_ref().ok().filter(|json| !json.is_string() && !json.is_null());
+    let outcome = Outcome {
         sent: true,
         status: Some(answer.status),
         response: redact::kept(&answer.body, json, secrets),
-        ..Outcome::not_sent(OutcomeClass::Transient, "")
+        headers: redact::headers(&answer.headers, secrets),
+        ..Outcome::not_sent(OutcomeClass::Unknown, "")
     };
+    (body, outcome)
+}
+
+/// The body of an answer that only reads; `Err` is the outcome of one without success.
+pub(super) fn succeeded(answer: &Answer, of: Body, secrets: &Secrets) -> Result<Json, Box<Outcome>> {
+    let (body, mut outcome) = opened(answer, of, secrets);
+    outcome.class = OutcomeClass::Transient;
     match body {
         Ok(body) if (200..=299).contains(&answer.status) => match refused_inside(&body) {
             None => return Ok(body),
@@ -282,9 +332,10 @@ fn succeed(
     operation: &Operation,
     request: &CallRequest,
     names: Names<'_>,
-    body: &Json,
+    (body, answer): (&Json, &Answer),
     outcome: &mut Outcome,
 ) -> Result<(), String> {
+    let others = others(answer);
     let told = |wrong: Wrong| format!("{}: {}", wrong.place, wrong.cause);
     let found;
     let mut document = body;
@@ -296,7 +347,7 @@ fn succeed(
         if body.is_null() && outcome.status != Some(204) {
             return Err("a search is answered with a body, and it is empty".into());
         }
-        found = search(lookup, request, names, body).map_err(told)?;
+        found = search(lookup, request, names, (body, &others)).map_err(told)?;
         if found.is_null() {
             outcome.class = OutcomeClass::Ok;
             outcome.detail = format!("nothing has the {} {}", lookup.by, request.key.reference());
@@ -304,7 +355,7 @@ fn succeed(
         }
         document = &found;
     }
-    let scope = Scope { input: document, request: Some(request), names };
+    let scope = Scope { input: document, request: Some(request), names, others: &others };
     let output = scope.build(&operation.response.output, "response.output").map_err(told)?;
     if let Some(program) = &operation.response.document {
         let number = scope.eval(program, "response.document").map_err(told)?;
@@ -332,8 +383,35 @@ fn succeed(
 }
 
 /// The document that a search found, or null.
-fn search(lookup: &Lookup, request: &CallRequest, names: Names<'_>, body: &Json) -> Result<Json, Wrong> {
-    Scope { input: body, request: Some(request), names }.eval(&lookup.found, "idempotency.lookup.found")
+fn search(
+    lookup: &Lookup,
+    request: &CallRequest,
+    names: Names<'_>,
+    (body, others): (&Json, &[(&'static str, Json)]),
+) -> Result<Json, Wrong> {
+    Scope { input: body, request: Some(request), names, others }.eval(&lookup.found, "idempotency.lookup.found")
+}
+
+/// What of an answer is not its body: `$status` and `$headers`.
+fn others(answer: &Answer) -> [(&'static str, Json); 2] {
+    [("status", answer.status.into()), ("headers", json!(answer.headers))]
+}
+
+/// The outcome of an operation whose answer came in pages: all their items are one list, the last answer says the rest.
+pub(super) fn read_all(
+    operation: &Operation,
+    request: &CallRequest,
+    names: Names<'_>,
+    (items, answer): (Vec<Json>, &Answer),
+    secrets: &Secrets,
+) -> Outcome {
+    let (_, mut outcome) = opened(answer, Body::Json, secrets);
+    if let Err(cause) = succeed(operation, request, names, (&Json::Array(items), answer), &mut outcome) {
+        outcome.class = OutcomeClass::Transient;
+        outcome.detail = format!("the answer cannot be read: {cause}");
+    }
+    outcome.detail = one_line(&format!("{}: {}", name(answer.status), secrets.hide(&outcome.detail)), DETAIL_MAX_CHARS);
+    outcome
 }
 
 /// An error that came with a status of success: JSON-RPC does so. Its transaction was rolled back.
@@ -357,11 +435,15 @@ fn refused_inside(body: &Json) -> Option<(OutcomeClass, String)> {
 }
 
 /// Reads a failure by the table and the words of the system.
-fn fail(answer: &Answer, json: Option<&Json>, effect: bool, outcome: &mut Outcome) {
+pub(super) fn fail(answer: &Answer, json: Option<&Json>, effect: bool, outcome: &mut Outcome) {
     let words = words::of(json, &answer.body);
     let wait = retry_after(&answer.headers);
     outcome.class = status::class(answer.status, effect, wait.is_some(), &words.codes, &words.text);
-    outcome.detail = answer.redirect.clone().unwrap_or(words.text);
+    let page = content::is_html(answer).then(|| match words.text.trim() {
+        "" => "a page of HTML".to_owned(),
+        text => format!("a page of HTML: {text}"),
+    });
+    outcome.detail = answer.redirect.clone().or(page).unwrap_or(words.text);
     if outcome.detail.trim().is_empty() {
         status::of(answer.status).reason.clone_into(&mut outcome.detail);
     }
@@ -372,32 +454,11 @@ fn fail(answer: &Answer, json: Option<&Json>, effect: bool, outcome: &mut Outcom
 }
 
 /// `422 Unprocessable Entity`
-fn name(code: u16) -> String {
+pub(super) fn name(code: u16) -> String {
     match StatusCode::from_u16(code).ok().and_then(|status| status.canonical_reason()) {
         Some(reason) => format!("{code} {reason}"),
         None => code.to_string(),
     }
-}
-
-/// The body as JSON; no body is null. `Err` says why it is none.
-fn parse(answer: &Answer) -> Result<Json, String> {
-    if let Some(cause) = &answer.broken {
-        return Err(cause.clone());
-    }
-    if let Some(coding) = answer.headers.get("content-encoding").filter(|c| !c.eq_ignore_ascii_case("identity")) {
-        return Err(format!("it is compressed ({coding}), which was not asked for"));
-    }
-    let body = answer.body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&answer.body);
-    if body.trim_ascii().is_empty() {
-        return Ok(Json::Null);
-    }
-    serde_json::from_slice(body).map_err(|cause| {
-        let kind = answer.headers.get("content-type").map_or("of no named type", String::as_str);
-        match std::str::from_utf8(body) {
-            Ok(_) => format!("it is no JSON ({kind}): {cause}"),
-            Err(_) => format!("it is no text in UTF-8 ({kind})"),
-        }
-    })
 }
 
 /// How long a system wants us to wait, at most a day. A date counts from the `Date` of the same answer, so that two

@@ -3,17 +3,21 @@
 use super::{
     DETAIL_MAX_CHARS, RESPONSE_MAX_BYTES,
     codec::{self, Answer},
+    paging::{After, Pages},
     reads,
     redact::Secrets,
 };
 use crate::names::Names;
 use andon_contract::{
-    contract::{FieldMap, Idempotency, Identifiers, Lookup, Operation, Paging, PathPiece, Read, Request, Response},
+    contract::{
+        Body, Content, Delta, FieldMap, HttpSource, Idempotency, Identifiers, Lookup, Operation, Paged, Paging,
+        PathPiece, Read, Request, Response, Webhook,
+    },
     expr::Program,
 };
 use andon_model::{
     Key, OutcomeClass, RunId, Time,
-    call::{CallRequest, Step},
+    call::{CallRequest, Prepared, Step},
     object::{Ask, More},
     span::Span,
     time::Zone,
@@ -35,6 +39,7 @@ pub fn fuzz(data: &[u8]) {
         let value: String = String::from_utf8_lossy(line).chars().take(100).collect();
         headers.insert("retry-after".into(), value.clone());
         headers.insert("date".into(), "Sun, 06 Nov 1994 08:49:37 GMT".into());
+        headers.insert("link".into(), value.clone());
         headers.insert("content-type".into(), value);
     }
     let broken = (choice & 4 != 0).then(|| "it broke off".to_owned());
@@ -42,7 +47,7 @@ pub fn fuzz(data: &[u8]) {
     let input = serde_json::from_slice(body).unwrap_or_else(|_| Json::from(String::from_utf8_lossy(body)));
     let request = request(step, input);
     let identifiers = Identifiers::default();
-    let names = Names::new(&identifiers);
+    let names = identifiers.at(Time(0));
 
     let secrets = Secrets::new(vec!["s3cret-of-fuzz".into()]);
     let outcome = codec::read(&OPERATION, &request, names, &answer, &secrets);
@@ -61,12 +66,51 @@ pub fn fuzz(data: &[u8]) {
         assert!(prepared.headers.values().all(|value| !value.contains(['\r', '\n', '\0'])));
     }
     fuzz_read(&answer, names, &secrets);
+    fuzz_pages(&answer, &request, names, &secrets);
+}
+
+/// The same answer as each page of an operation, by every way that pages follow each other: it ends, and asks nobody else.
+fn fuzz_pages(answer: &Answer, request: &CallRequest, names: Names<'_>, secrets: &Secrets) {
+    let program = |text: &str| Program::compile(text, &[]).expect("an expression");
+    let ways = [
+        Paging::Next(program(".name?")),
+        Paging::Link("next".into()),
+        Paging::Token(program(".token?")),
+        Paging::Size(1),
+    ];
+    for by in ways {
+        let paged = Paged { by, pages: 5, items: Some(program(".requests? // .errors? // .")) };
+        let mut operation = OPERATION.clone();
+        operation.paging = Some(paged.clone());
+        let first = Prepared {
+            method: "GET".into(),
+            url: "http://host:8080/base/requests".into(),
+            headers: BTreeMap::new(),
+            body: String::new(),
+        };
+        let of = (&operation, request);
+        let mut pages = Pages::new("http://host:8080/base", of, names, secrets, (&paged, &first));
+        let mut asked = 0;
+        while let After::Ask(prepared) = pages.take(answer) {
+            asked += 1;
+            assert!(asked < 5 && prepared.url.starts_with("http://host:8080/"), "{}", prepared.url);
+        }
+    }
+    // A post is read like a page of a read.
+    if let Ok(Some(items)) = reads::posted(&POSTED, None, names, &answer.body) {
+        for item in &items {
+            assert!(serde_json::from_slice::<Json>(&item.bytes).is_ok());
+        }
+    }
 }
 
 /// The same answer as a page of a read: each item tells something or says why not, and a link leads nowhere else.
 fn fuzz_read(answer: &Answer, names: Names<'_>, secrets: &Secrets) {
     let site = "foundry".parse().expect("a name");
     let ask = Ask::first(Json::Null, None, Some(site), Time(0));
+    if let Ok(page) = reads::read(&POSTED, &ask, names, answer, secrets) {
+        assert!(page.more != More::Last || page.cursor.is_some(), "the end of a delta says where to go on");
+    }
     match reads::read(&READ, &ask, names, answer, secrets) {
         Ok(page) => {
             assert!((200..=299).contains(&answer.status) && answer.broken.is_none());
@@ -77,7 +121,7 @@ fn fuzz_read(answer: &Answer, names: Names<'_>, secrets: &Secrets) {
                 }
             }
             if let More::Link(link) = page.more {
-                let next = ask.next(page.items.len(), Some(link), page.cursor);
+                let next = ask.next(page.items.len(), More::Link(link));
                 if let Ok(prepared) = reads::prepare("http://host:8080/base", &READ, &next, names) {
                     assert!(prepared.url.starts_with("http://host:8080/"), "{}", prepared.url);
                 }
@@ -90,6 +134,14 @@ fn fuzz_read(answer: &Answer, names: Names<'_>, secrets: &Secrets) {
     }
 }
 
+static POSTED: LazyLock<Read> = LazyLock::new(|| {
+    let program = |text: &str| Program::compile(text, &[]).expect("an expression");
+    let (when, items) = (Some(program(".name? != \"x\"")), Some(program(".requests? // .")));
+    let webhook = Some(Webhook { door: HttpSource::open(), when, items });
+    let delta = Some(Delta { next: program(".token?"), is_link: true, expired: vec![410] });
+    Read { webhook, delta, cursor: None, ..READ.clone() }
+});
+
 static READ: LazyLock<Read> = LazyLock::new(|| {
     let program = |text: &str| Program::compile(text, &[]).expect("an expression");
     let request = Request {
@@ -98,15 +150,18 @@ static READ: LazyLock<Read> = LazyLock::new(|| {
         query: vec![("since".into(), FieldMap::Expression(program(".cursor")))],
         headers: Vec::new(),
         body: None,
+        content: Content::default(),
     };
     Read {
         object: "ProductionOrder/1".into(),
         every: Span::from_secs(30),
-        max_age: Span::from_secs(60),
+        max_age: Some(Span::from_secs(60)),
         sites: Vec::new(),
-        request,
+        request: Some(request),
+        webhook: None,
         items: Some(program(".requests? // .")),
         cursor: Some(program(".last.name?")),
+        delta: None,
         paging: Paging::Next(program(".name?")),
         pages: 2,
         close_absent: false,
@@ -135,6 +190,7 @@ fn request(step: Step, input: Json) -> CallRequest {
         operation: "create".parse().expect("a name"),
         input,
         key,
+        at: Time(0),
     }
 }
 
@@ -148,6 +204,7 @@ fn operation() -> Operation {
         query: vec![("q".into(), field(".query? // ."))],
         headers: vec![("x-trace".into(), field(".header? // null"))],
         body: Some(FieldMap::Object(vec![("all".into(), field(".")), ("ref".into(), field("$reference"))])),
+        content: Content::default(),
     };
     let search = Request {
         method: "GET".into(),
@@ -155,6 +212,7 @@ fn operation() -> Operation {
         query: vec![("reference".into(), field("$reference"))],
         headers: Vec::new(),
         body: None,
+        content: Content::default(),
     };
     Operation {
         implements: "maintenance.request-work".into(),
@@ -163,12 +221,15 @@ fn operation() -> Operation {
             settle: Span::ZERO,
             request: search,
             found: program(".requests[0]"),
+            paging: None,
         })),
         request: send,
         response: Response {
             document: Some(program(".number")),
             output: FieldMap::Object(vec![("document".into(), field(".number")), ("state".into(), field(".status"))]),
+            content: Body::Json,
         },
+        paging: None,
     }
 }
 

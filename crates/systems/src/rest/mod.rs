@@ -10,8 +10,13 @@
 
 mod codec;
 mod config;
+mod content;
 mod fields;
 mod fuzz;
+pub(crate) mod http;
+mod kept;
+mod links;
+mod paging;
 mod reach;
 pub mod reads;
 mod redact;
@@ -31,15 +36,21 @@ use andon_model::{
 };
 use reqwest::Client;
 use session::Failure;
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub(crate) use codec::prepare;
+pub(crate) use kept::Known;
 
 /// The longest body of a request.
 pub const REQUEST_MAX_BYTES: usize = 1 << 20;
 /// The longest body of an answer; what is longer is not read to its end.
 pub const ANSWER_MAX_BYTES: usize = 1 << 20;
+/// The longest bodies of all pages of an answer together.
+pub const PAGES_MAX_BYTES: usize = 8 << 20;
 /// The longest detail of an outcome, in characters.
 pub const DETAIL_MAX_CHARS: usize = 500;
 /// What an outcome keeps of an answer's body.
@@ -81,12 +92,42 @@ pub(crate) async fn send(
     let (limit, most) = (system.timeout, ANSWER_MAX_BYTES);
     let attempt = session::Attempt { prepared, url, way, credentials: &credentials, limit, most };
     let _place = shell.clients.place().await;
-    let mut outcome = match session::exchange(&client, &attempt).await {
-        Ok(answer) => codec::read(operation, request, shell.names, &answer, &credentials.secrets),
-        Err(failure) => failed(failure, effect),
+    let answered = session::exchange(&client, &attempt).await;
+    let mut outcome = match (answered, codec::paging(operation, request.step)) {
+        (Ok(answer), None) => codec::read(operation, request, shell.names, &answer, &credentials.secrets),
+        (Ok(answer), Some(paged)) => {
+            let of = (operation, request);
+            let pages = paging::Pages::new(&base, of, shell.names, &credentials.secrets, (paged, prepared));
+            Box::pin(go_through(pages, answer, &client, &attempt)).await
+        }
+        (Err(failure), _) => failed(failure, effect),
     };
     outcome.detail = words::one_line(&credentials.secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
     outcome
+}
+
+/// Goes through the pages of an answer whose first one is there, each within the time of an attempt.
+async fn go_through(
+    mut pages: paging::Pages<'_>,
+    mut answer: codec::Answer,
+    client: &Client,
+    first: &session::Attempt<'_>,
+) -> Outcome {
+    loop {
+        let prepared = match pages.take(&answer) {
+            paging::After::Done(outcome) => return *outcome,
+            paging::After::Ask(prepared) => prepared,
+        };
+        let url = match config::allowed(&prepared.url, pages.base) {
+            Ok(url) => url,
+            Err(cause) => return *pages.with_pages(Outcome::not_sent(OutcomeClass::Validation, cause)),
+        };
+        let attempt = session::Attempt { prepared: &prepared, url, way: first.way.clone(), ..*first };
+        answer = match session::exchange(client, &attempt).await {
+            Ok(answer) => answer,
+            Err(failure) => return *pages.with_pages(Outcome { sent: true, ..failed(failure, false) }),
+        };
+    }
 }
 
 /// Reads one page of a read of a system; `Err` is the outcome of a request that told nothing.
@@ -126,7 +167,24 @@ pub(crate) fn play(operation: &Operation, request: &CallRequest, names: Names<'_
             let mut headers = headers.clone();
             headers.entry("content-type".to_owned()).or_insert_with(|| "application/json".to_owned());
             let answer = codec::Answer { status: *status, headers, body, ..codec::Answer::default() };
-            codec::read(operation, request, names, &answer, &redact::Secrets::default())
+            let secrets = redact::Secrets::default();
+            let Some(paged) = codec::paging(operation, request.step) else {
+                return codec::read(operation, request, names, &answer, &secrets);
+            };
+            let first = Prepared {
+                method: "GET".into(),
+                url: "http://played".into(),
+                headers: BTreeMap::new(),
+                body: String::new(),
+            };
+            let of = (operation, request);
+            match paging::Pages::new("http://played", of, names, &secrets, (paged, &first)).take(&answer) {
+                paging::After::Done(outcome) => *outcome,
+                paging::After::Ask(_) => Outcome::not_sent(
+                    OutcomeClass::Validation,
+                    "the answer says that another page follows; a scenario tells one page",
+                ),
+            }
         }
         Reply::Lost => failed(Failure::Lost("no answer came".to_owned()), effect),
         Reply::Refused => failed(Failure::NotSent { cause: "no connection".to_owned(), sent: false }, effect),

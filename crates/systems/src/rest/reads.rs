@@ -3,14 +3,14 @@
 use super::{
     DETAIL_MAX_CHARS, codec,
     codec::Answer,
-    config,
-    fields::{self, Scope, Wrong, scalar},
+    fields::{self, Evaluate, Scope, Wrong, kind, scalar},
+    paging,
     redact::Secrets,
     words::one_line,
 };
 use crate::names::Names;
 use andon_contract::{
-    contract::{Paging, Read},
+    contract::{Body, Read},
     expr::{EvalError, Program, truthy},
 };
 use andon_model::{
@@ -19,48 +19,45 @@ use andon_model::{
     object::{Ask, Item, More, Page, Since, Told, Unfit},
     time::Unit,
 };
-use reqwest::Url;
 use serde_json::{Value as Json, json};
 
 /// The longest page of a read; what is longer is not read to its end.
 pub const PAGE_MAX_BYTES: usize = 8 << 20;
 /// Items of a page at most.
 pub const PAGE_MAX_ITEMS: usize = 10_000;
-/// The longest cursor, as JSON.
-pub const CURSOR_MAX_BYTES: usize = 4 << 10;
+/// The longest cursor, as JSON, and the longest address of a delta.
+pub const CURSOR_MAX_BYTES: usize = 8 << 10;
 /// What is shown of a foreign value, in characters.
 const SHOWN_MAX_CHARS: usize = 120;
 
 /// The request of a page, without credentials; `Err` is the outcome of one that cannot be made.
 pub(super) fn prepare(base: &str, read: &Read, ask: &Ask, names: Names<'_>) -> Result<Prepared, Box<Outcome>> {
     let time = |time: Time| Json::String(time.to_string());
-    let mut seen = json!({ "cursor": ask.cursor, "now": time(ask.now), "page": ask.page, "skip": ask.skip });
+    let Some(request) = &read.request else {
+        return Err(refused("the system is not asked for these, it posts them"));
+    };
+    let mut seen = json!({ "now": time(ask.now), "page": ask.page, "skip": ask.skip, "token": ask.token });
     if let Some(seen) = seen.as_object_mut() {
+        let is_delta = read.delta.is_some();
+        seen.insert("cursor".into(), if is_delta { Json::Null } else { ask.cursor.clone() });
+        seen.insert("delta".into(), if is_delta { ask.cursor.clone() } else { Json::Null });
         seen.insert("since".into(), ask.since.map_or(Json::Null, time));
         seen.insert("site".into(), ask.site.as_ref().map_or(Json::Null, |site| site.as_str().into()));
     }
-    let scope = Scope { input: &seen, request: None, names };
-    let made = codec::build(base, &read.request, &scope, "request").and_then(|prepared| match &ask.link {
+    let scope = Scope { input: &seen, request: None, names, others: &[] };
+    let place = if ask.page > 1 { "paging.next" } else { "delta.link" };
+    let made = codec::build(base, request, &scope, "request").and_then(|prepared| match &ask.link {
         None => Ok(prepared),
-        Some(link) => Ok(Prepared { url: follow(base, &prepared.url, link)?, body: String::new(), ..prepared }),
+        Some(link) => {
+            let url = paging::follow(base, &prepared.url, link, place)?;
+            Ok(Prepared { url, body: String::new(), ..prepared })
+        }
     });
     made.map_err(|wrong| refused(&format!("{}: {}", wrong.place, wrong.cause)))
 }
 
 fn refused(detail: &str) -> Box<Outcome> {
     Box::new(Outcome::not_sent(OutcomeClass::Validation, one_line(detail, DETAIL_MAX_CHARS)))
-}
-
-/// The address of the next page: credentials go nowhere else than to the system.
-fn follow(base: &str, from: &str, link: &str) -> Result<String, Wrong> {
-    let at = "paging.next";
-    let from = Url::parse(from).map_err(|e| Wrong::new(at, e.to_string()))?;
-    let to = from.join(link).map_err(|e| Wrong::new(at, format!("{:?} is no address: {e}", shown(link))))?;
-    config::allowed(to.as_str(), base).map_err(|cause| Wrong::new(at, cause))?;
-    if to == from {
-        return Err(Wrong::new(at, "leads back to the page it stands on"));
-    }
-    Ok(to.into())
 }
 
 /// What an answer tells; `Err` is the outcome of one that tells nothing.
@@ -71,7 +68,7 @@ pub(super) fn read(
     answer: &Answer,
     secrets: &Secrets,
 ) -> Result<Page, Box<Outcome>> {
-    let body = codec::succeeded(answer, secrets)?;
+    let body = codec::succeeded(answer, Body::Json, secrets)?;
     let unreadable = |place: &str, cause: String| {
         let detail = format!("the answer cannot be read: {place}: {cause}");
         let detail = one_line(&secrets.hide(&detail), DETAIL_MAX_CHARS);
@@ -86,7 +83,7 @@ pub(super) fn read(
         None => body.clone(),
     };
     let Json::Array(list) = list else {
-        let kind = codec::kind(&list);
+        let kind = kind(&list);
         return Err(unreadable("items", format!("needs a list, found {kind}; `... // []` where none is an empty one")));
     };
     if list.len() > PAGE_MAX_ITEMS {
@@ -102,22 +99,56 @@ pub(super) fn read(
         }
         cursor = Some(found).filter(|found| !found.is_null());
     }
-    let more = match &read.paging {
-        Paging::Size(size) if list.len() as u64 >= u64::from(*size) => More::Number,
-        Paging::None | Paging::Size(_) => More::Last,
-        Paging::Next(next) => match eval(next, &body, "paging.next")? {
-            Json::Null => More::Last,
-            Json::String(link) if link.is_empty() => More::Last,
-            Json::String(link) => More::Link(link),
-            other => {
-                return Err(unreadable("paging.next", format!("needs an address, found {}", codec::kind(&other))));
-            }
-        },
+    let over = |program: &Program, place: &'static str| {
+        program.eval(&body, &[], &names).map_err(|e| Wrong::new(place, e.to_string()))
     };
+    let more = paging::more(&read.paging, answer, list.len(), over);
+    let more = more.map_err(|wrong| unreadable(&wrong.place, wrong.cause))?;
+    if let Some(delta) = read.delta.as_ref().filter(|_| more == More::Last) {
+        let place = if delta.is_link { "delta.link" } else { "delta.token" };
+        let found = eval(&delta.next, &body, place)?;
+        let is_fit = scalar(&found).is_some_and(|text| !text.is_empty() && text.len() <= CURSOR_MAX_BYTES);
+        if !is_fit {
+            let cause = format!("the last page needs one of at most {CURSOR_MAX_BYTES} bytes, found {}", kind(&found));
+            return Err(unreadable(place, cause));
+        }
+        cursor = Some(found);
+    }
     let items = list
         .iter()
         .map(|item| Item { bytes: item.to_string().into_bytes(), told: told(read, ask.site.as_ref(), names, item) });
     Ok(Page { items: items.collect(), cursor, more })
+}
+
+/// The items that a post of the system holds: `None`, when it tells nothing; `Err` says why it cannot be read.
+pub(crate) fn posted(
+    read: &Read,
+    site: Option<&SiteName>,
+    names: Names<'_>,
+    body: &[u8],
+) -> Result<Option<Vec<Item>>, String> {
+    let Some(webhook) = &read.webhook else { return Err("the read takes no posts any more".into()) };
+    let body: Json = serde_json::from_slice(body).map_err(|e| format!("the body is not JSON: {e}"))?;
+    let eval = |program: &Program, place: &str| program.eval(&body, &[], &names).map_err(|e| format!("{place}: {e}"));
+    if let Some(when) = &webhook.when
+        && !truthy(&eval(when, "webhook.when")?)
+    {
+        return Ok(None);
+    }
+    let found = match &webhook.items {
+        Some(items) => eval(items, "webhook.items")?,
+        None => body.clone(),
+    };
+    let list = match found {
+        Json::Array(list) => list,
+        one @ Json::Object(_) => vec![one],
+        other => return Err(format!("webhook.items: needs a list or an object, found {}", kind(&other))),
+    };
+    if list.len() > PAGE_MAX_ITEMS {
+        return Err(format!("{} items are more than {PAGE_MAX_ITEMS}", list.len()));
+    }
+    let item = |item: &Json| Item { bytes: item.to_string().into_bytes(), told: told(read, site, names, item) };
+    Ok(Some(list.iter().map(item).collect()))
 }
 
 /// What an item tells.
@@ -159,7 +190,7 @@ fn told(read: &Read, site: Option<&SiteName>, names: Names<'_>, item: &Json) -> 
     if let Some(program) = &read.line {
         told.line = scalar(&of.eval(program, "line")?);
     }
-    let mut data = fields::build(&read.mapping, "mapping", &|program, place| of.eval(program, place))?;
+    let mut data = fields::build(&read.mapping, item, &of, "mapping")?;
     if let Some(fields) = data.as_object_mut() {
         for name in &read.added {
             let value = match *name {
@@ -191,9 +222,17 @@ struct Of<'a> {
     item: &'a Json,
 }
 
-impl Of<'_> {
-    fn eval(&self, program: &Program, place: &str) -> Result<Json, Unfit> {
-        program.eval(self.item, &[], &self.names).map_err(|error| match error {
+impl Evaluate for Of<'_> {
+    type Error = Unfit;
+
+    fn evaluate(&self, program: &Program, input: &Json, item: Option<usize>, place: &str) -> Result<Json, Unfit> {
+        let variable = |name: &str| match name {
+            "whole" => self.item.clone(),
+            "index" => item.map_or(Json::Null, Json::from),
+            _ => Json::Null,
+        };
+        let vars: Vec<Json> = program.vars().map(variable).collect();
+        program.eval(input, &vars, &self.names).map_err(|error| match error {
             EvalError::Missing(missing) => {
                 let kind = missing.map.unwrap_or_else(|| "name".to_owned());
                 let (place, cause) = (
@@ -215,11 +254,21 @@ impl Of<'_> {
         })
     }
 
+    fn wrong(&self, place: &str, cause: String) -> Unfit {
+        unfit("no-list", place, "a list is needed", &cause, "let `each` give a list, or null where there is none")
+    }
+}
+
+impl Of<'_> {
+    fn eval(&self, program: &Program, place: &str) -> Result<Json, Unfit> {
+        self.evaluate(program, self.item, None, place)
+    }
+
     fn text(&self, program: &Program, place: &str) -> Result<String, Unfit> {
         let value = self.eval(program, place)?;
         scalar(&value).filter(|text| !text.is_empty()).ok_or_else(|| {
             let remedy = format!("let `{place}` give a text, or ask the system for items that have one");
-            unfit("no-text", place, "a text is needed", codec::kind(&value), &remedy)
+            unfit("no-text", place, "a text is needed", kind(&value), &remedy)
         })
     }
 
@@ -232,7 +281,7 @@ impl Of<'_> {
         let one = |value: &Json| {
             value.as_str().map(str::to_owned).ok_or_else(|| {
                 let remedy = format!("let `{place}` give names of assets, with `name(...)`");
-                unfit("no-text", place, "names of assets are needed", codec::kind(value), &remedy)
+                unfit("no-text", place, "names of assets are needed", kind(value), &remedy)
             })
         };
         list.iter().map(one).collect()

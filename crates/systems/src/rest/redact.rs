@@ -1,8 +1,9 @@
 //! Keeps what a system answered without what must not be kept.
 
 use super::RESPONSE_MAX_BYTES;
+use andon_model::call::Prepared;
 use serde_json::Value as Json;
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 /// What stands where something was taken out.
 const MARK: &str = "[redacted]";
@@ -54,13 +55,58 @@ pub(super) fn kept(body: &[u8], json: Option<&Json>, secrets: &Secrets) -> Strin
         Some(json) => clean(json).to_string(),
         None => text(&String::from_utf8_lossy(body.get(..LOOKED_AT_BYTES).unwrap_or(body))),
     };
-    let mut text = secrets.hide(&text).into_owned();
-    let mut end = RESPONSE_MAX_BYTES.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
+    cut(&secrets.hide(&text), RESPONSE_MAX_BYTES)
+}
+
+/// A text of at most so many bytes, cut between two characters.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default().to_owned()
+}
+
+/// A body that nobody has read, as it is kept. What is cut is looked at with what stands behind it, so that nothing is
+/// cut before it is recognised.
+pub(super) fn kept_bytes(body: &[u8], secrets: &Secrets, most: usize) -> String {
+    let whole = if body.len() <= LOOKED_AT_BYTES { serde_json::from_slice::<Json>(body).ok() } else { None };
+    let text = match whole.filter(|json| json.is_object() || json.is_array()) {
+        Some(json) => clean(&json).to_string(),
+        None => text(&String::from_utf8_lossy(body.get(..LOOKED_AT_BYTES).unwrap_or(body))),
+    };
+    cut(&secrets.hide(&text), most)
+}
+
+/// Method and address of a request, as they are kept.
+pub(super) fn request_line(prepared: &Prepared, secrets: &Secrets) -> String {
+    format!("{} {}", prepared.method, secrets.hide(&address(&prepared.url)))
+}
+
+/// The body of a request, as it is kept.
+pub(super) fn body(prepared: &Prepared, secrets: &Secrets, most: usize) -> String {
+    kept_bytes(prepared.body.as_bytes(), secrets, most)
+}
+
+/// A whole request, as it is kept.
+pub(super) fn request(prepared: &Prepared, secrets: &Secrets) -> Prepared {
+    Prepared {
+        method: prepared.method.clone(),
+        url: secrets.hide(&address(&prepared.url)).into_owned(),
+        headers: headers(&prepared.headers, secrets),
+        body: body(prepared, secrets, RESPONSE_MAX_BYTES),
     }
-    text.truncate(end);
-    text
+}
+
+/// The headers as they are kept: those that are telling by their name lose their value.
+pub(super) fn headers(headers: &BTreeMap<String, String>, secrets: &Secrets) -> BTreeMap<String, String> {
+    let one = |(name, value): (&String, &String)| {
+        let value = if telling(name) { MARK.to_owned() } else { secrets.hide(&address(value)).into_owned() };
+        (name.clone(), value)
+    };
+    // The time of the answer is that of the attempt.
+    headers.iter().filter(|(name, _)| *name != "date").map(one).collect()
+}
+
+/// An address, or what may hold some, as it is kept: telling names of its query lose their values.
+pub(super) fn address(text: &str) -> String {
+    if text.contains('?') { self::text(text) } else { text.to_owned() }
 }
 
 /// A text without the values of telling keys, as in `password=x` and `Authorization: Bearer x`.

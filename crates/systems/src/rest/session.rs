@@ -15,10 +15,23 @@ const REDIRECTS_MAX: usize = 3;
 /// A connection that is not there after this long does not come.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// The headers that somebody reads.
-const HEADERS_READ: [header::HeaderName; 4] =
-    [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::RETRY_AFTER, header::DATE];
-/// The longest value of such a header, in characters.
-const HEADER_MAX_CHARS: usize = 200;
+const HEADERS_READ: [header::HeaderName; 10] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::RETRY_AFTER,
+    header::DATE,
+    header::LOCATION,
+    header::ETAG,
+    header::LINK,
+    header::HeaderName::from_static("sforce-limit-info"),
+    header::HeaderName::from_static("x-correlation-id"),
+    header::HeaderName::from_static("x-request-id"),
+];
+/// The longest value of such a header, in characters: an address.
+const HEADER_MAX_CHARS: usize = 8 << 10;
+
+/// Names and values of all headers of an answer together that are given.
+const HEADERS_MAX_BYTES: usize = 32 << 10;
 
 /// One attempt.
 pub(super) struct Attempt<'a> {
@@ -66,10 +79,28 @@ pub(super) fn client(limit: Span, tls: bool) -> Result<Client, String> {
     builder.build().map_err(|e| causes(&e))
 }
 
+/// What is done with redirects and headers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manners {
+    /// Redirects are followed, where that does no harm.
+    pub(super) follow: bool,
+    /// All headers of the answer are given, not only those that somebody here reads.
+    pub(super) whole: bool,
+}
+
 /// Sends a request and reads the answer.
 pub(super) async fn exchange(client: &Client, attempt: &Attempt<'_>) -> Result<Answer, Failure> {
+    exchange_so(client, attempt, Manners { follow: true, whole: false }).await
+}
+
+/// The same, with other manners.
+pub(super) async fn exchange_so(
+    client: &Client,
+    attempt: &Attempt<'_>,
+    manners: Manners,
+) -> Result<Answer, Failure> {
     let mut answer = None;
-    let talk = Box::pin(converse(client, attempt, &mut answer));
+    let talk = Box::pin(converse(client, attempt, manners, &mut answer));
     let ended = tokio::time::timeout(attempt.limit.std(), talk).await;
     match (ended, answer) {
         (Ok(Ok(())), Some(answer)) => Ok(answer),
@@ -83,17 +114,23 @@ pub(super) async fn exchange(client: &Client, attempt: &Attempt<'_>) -> Result<A
     }
 }
 
-async fn converse(client: &Client, attempt: &Attempt<'_>, answer: &mut Option<Answer>) -> Result<(), Failure> {
+async fn converse(
+    client: &Client,
+    attempt: &Attempt<'_>,
+    manners: Manners,
+    answer: &mut Option<Answer>,
+) -> Result<(), Failure> {
     let mut url = attempt.url.clone();
     let mut hop = 0;
     loop {
         let request = build(client, attempt, url.clone())?;
         let response = client.execute(request).await.map_err(|error| failure(error, &url, hop > 0))?;
         let code = response.status().as_u16();
-        let mut head = Answer { status: code, headers: headers(&response), ..Answer::default() };
+        let headers = if manners.whole { all_headers(&response) } else { headers(&response) };
+        let mut head = Answer { status: code, headers, ..Answer::default() };
         let location = response.headers().get(header::LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let next = status::redirect(code, attempt.prepared.method == "GET", &url, location.as_deref());
-        match next {
+        match next.filter(|_| manners.follow) {
             Some(Ok(to)) if hop < REDIRECTS_MAX => {
                 url = to;
                 hop += 1;
@@ -160,10 +197,31 @@ async fn body(mut response: Response, most: usize, answer: &mut Answer) {
 
 fn headers(response: &Response) -> std::collections::BTreeMap<String, String> {
     let one = |name: &header::HeaderName| {
-        let value = String::from_utf8_lossy(response.headers().get(name)?.as_bytes()).into_owned();
+        let mut lines = response.headers().get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+        let mut value = lines.next()?.into_owned();
+        // Links may stand in several lines (RFC 9110, section 5.3); of the others the first one counts.
+        if *name == header::LINK {
+            lines.for_each(|line| value = format!("{value}, {line}"));
+        }
         Some((name.as_str().to_owned(), value.chars().take(HEADER_MAX_CHARS).collect()))
     };
     HEADERS_READ.iter().filter_map(one).collect()
+}
+
+/// All headers, as far as there is room for them; of one that stands in several lines the lines together.
+fn all_headers(response: &Response) -> std::collections::BTreeMap<String, String> {
+    let mut all = std::collections::BTreeMap::<String, String>::new();
+    let mut room = HEADERS_MAX_BYTES;
+    for (name, value) in response.headers() {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { break };
+        room = left;
+        match all.get_mut(name.as_str()) {
+            Some(lines) => *lines = format!("{lines}, {value}"),
+            None => drop(all.insert(name.as_str().to_owned(), value.into_owned())),
+        }
+    }
+    all
 }
 
 fn failure(error: reqwest::Error, url: &Url, sent: bool) -> Failure {

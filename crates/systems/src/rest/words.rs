@@ -1,7 +1,7 @@
 //! What a system says about a failure, in its own words and in one line.
 //!
-//! Understood are the errors of SAP (`OData` V2 and V4), Maximo, Salesforce, `ServiceNow`, Odoo, problems (RFC 9457),
-//! and what gateways and smaller systems commonly answer.
+//! Understood are the errors of SAP (`OData` V2 and V4), Maximo, Salesforce, `ServiceNow`, Odoo, problems (RFC 9457) with
+//! the fields at fault as ASP.NET names them, JSON:API, `FastAPI`, and what gateways and smaller systems commonly answer.
 
 use super::redact;
 use serde_json::Value as Json;
@@ -87,6 +87,7 @@ fn of_object(json: &Json) -> Words {
     } else if json.get("title").is_some() || json.get("detail").is_some() {
         words.add(text_at(json, "/title").filter(|_| text_at(json, "/detail").is_none()));
         words.add(text_at(json, "/detail"));
+        words.details(json.get("detail"));
         words.details(json.get("errors"));
     } else {
         // Odoo names its class of error beside the message.
@@ -108,6 +109,9 @@ fn error_object(error: &Json, words: &mut Words) {
     }
     words.add(text_at(error, "/detail"));
     words.code(text_at(error, "/code"));
+    if let Some(target) = text_at(error, "/target").filter(|target| !target.is_empty() && !words.text.is_empty()) {
+        let _ = write!(words.text, " ({target})");
+    }
     words.details(error.pointer("/innererror/errordetails"));
     words.details(error.get("details"));
     words.codes.retain(|code| !code.is_empty());
@@ -155,14 +159,30 @@ impl Words {
 
     /// Adds the problems of single fields: `message (place)`.
     fn details(&mut self, list: Option<&Json>) {
+        // `{"field": ["message"]}`, as ASP.NET writes it.
+        for (field, told) in list.and_then(Json::as_object).into_iter().flatten().take(DETAILS_MAX) {
+            let one = told.as_array().and_then(|all| all.first()).unwrap_or(told);
+            if let Some(message) = one.as_str().filter(|message| !self.text.contains(message)) {
+                let told = if field.is_empty() { message.to_owned() } else { format!("{message} ({field})") };
+                self.add(Some(&told));
+            }
+        }
         for item in list.and_then(Json::as_array).into_iter().flatten().take(DETAILS_MAX) {
             let at = |names: &[&str]| names.iter().find_map(|name| text_at(item, name)).filter(|text| !text.is_empty());
             if matches!(at(&["/severity"]), Some("info" | "warning" | "success")) {
                 continue;
             }
-            let message = item.as_str().or(at(&["/detail", "/message", "/reason", "/title"]));
+            let message =
+                item.as_str().or(at(&["/detail", "/message", "/defaultMessage", "/msg", "/reason", "/title"]));
             let Some(message) = message.filter(|message| !self.text.contains(message)) else { continue };
-            match at(&["/pointer", "/propertyref", "/target", "/field", "/name"]) {
+            // `FastAPI` gives the place as a list.
+            let listed = item.get("loc").and_then(Json::as_array).map(|parts| {
+                let parts = parts.iter().filter_map(super::fields::scalar).take(10);
+                parts.collect::<Vec<_>>().join(".")
+            });
+            let names =
+                ["/pointer", "/source/pointer", "/source/parameter", "/propertyref", "/target", "/field", "/name"];
+            match at(&names).map(str::to_owned).or(listed) {
                 Some(place) => self.add(Some(&format!("{message} ({place})"))),
                 None => self.add(Some(message)),
             }
@@ -276,6 +296,27 @@ mod tests {
         assert_eq!(one_line(&of(None, b"<h1>Out</h1> of <b>order</b>").text, 80), "Out of order");
         assert_eq!(of(None, b"upstream connect error").text, "upstream connect error");
         assert_eq!(of(None, b"failed with password=abc").text, "failed with password=[redacted]");
+    }
+
+    #[test]
+    fn the_field_at_fault_is_named() {
+        let aspnet = json!({ "title": "One or more validation errors occurred.", "status": 400,
+            "errors": { "Plant": ["The Plant field is required."], "$": ["no"] } });
+        assert_eq!(
+            told(&aspnet),
+            "One or more validation errors occurred.; The Plant field is required. (Plant); no ($)"
+        );
+        let api = json!({ "errors": [{ "status": "422", "title": "Invalid", "detail": "too long",
+            "source": { "pointer": "/data/attributes/title" } }] });
+        assert_eq!(told(&api), "too long (/data/attributes/title)");
+        let fast =
+            json!({ "detail": [{ "loc": ["body", "lines", 0, "qty"], "msg": "field required", "type": "missing" }] });
+        assert_eq!(told(&fast), "field required (body.lines.0.qty)");
+        let v4 = json!({ "error": { "code": "X/1", "message": "Bad plant", "target": "Plant" } });
+        assert_eq!(told(&v4), "Bad plant (Plant) (X/1)");
+        let spring = json!({ "error": "Bad Request", "message": "Validation failed",
+            "errors": [{ "field": "plant", "defaultMessage": "must not be null" }] });
+        assert_eq!(told(&spring), "Validation failed; must not be null (plant)");
     }
 
     #[test]

@@ -5,13 +5,12 @@
 use andon_contract::{
     Contract,
     contract::{
-        Address, Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Reach, Request, Response, Retry,
-        System,
+        Address, Body, Content, Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Reach, Request, Response, Retry, System,
     },
     expr::Program,
 };
 use andon_model::{
-    Key, Name, Outcome, RunId,
+    Key, Name, Outcome, RunId, Time,
     call::{CallRequest, Prepare, Step},
     span::Span,
 };
@@ -34,6 +33,7 @@ pub(crate) fn changed(
     let eam: Name = "eam".parse().unwrap();
     let mut system = System {
         zone: "plant".parse().unwrap(),
+        test: false,
         base: Address { env: Some("EAM".into()), default: base.into() },
         reach: Reach::default(),
         credentials,
@@ -63,6 +63,7 @@ fn create() -> Operation {
             settle: Span::from_secs(1),
             request: get("/requests", vec![("reference".into(), field("$reference"))]),
             found: program(".requests[0]"),
+            paging: None,
         })),
         request: Request {
             method: "POST".into(),
@@ -75,7 +76,9 @@ fn create() -> Operation {
         response: Response {
             document: Some(program(".number")),
             output: FieldMap::Object(vec![("document".into(), field(".number"))]),
+            content: Body::Json,
         },
+        paging: None,
     }
 }
 
@@ -84,12 +87,14 @@ fn fetch() -> Operation {
         implements: "maintenance.read-work".into(),
         idempotency: Idempotency::Read,
         request: get("/requests", Vec::new()),
-        response: Response { document: None, output: field(".") },
+        response: Response { document: None, output: field("."), content: Body::Json },
+        paging: None,
     }
 }
 
 fn get(path: &str, query: Vec<(String, FieldMap)>) -> Request {
-    Request { method: "GET".into(), path: vec![PathPiece::Text(path.into())], query, headers: Vec::new(), body: None }
+    let (path, headers, content) = (vec![PathPiece::Text(path.into())], Vec::new(), Content::default());
+    Request { method: "GET".into(), path, query, headers, body: None, content }
 }
 
 /// An attempt of an operation of the system.
@@ -104,6 +109,7 @@ pub(crate) fn call(operation: &str, step: Step) -> CallRequest {
         operation: operation.parse().unwrap(),
         input: json!({ "title": "too hot" }),
         key,
+        at: Time(0),
     }
 }
 

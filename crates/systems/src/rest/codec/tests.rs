@@ -2,10 +2,10 @@
 
 use super::*;
 use andon_contract::{
-    contract::{FieldMap, Identifiers, Response},
+    contract::{Content, FieldMap, Identifiers, NameHeld, NameTable, Response, Validity, ValueMap},
     expr::Program,
 };
-use andon_model::{Key, RunId};
+use andon_model::{Key, RunId, Time};
 use serde_json::json;
 
 fn program(text: &str) -> Program {
@@ -28,6 +28,7 @@ fn create() -> Operation {
         query: vec![("reference".into(), field("$reference"))],
         headers: Vec::new(),
         body: None,
+        content: Content::default(),
     };
     Operation {
         implements: "maintenance.request-work".into(),
@@ -36,6 +37,7 @@ fn create() -> Operation {
             settle: Span::from_secs(1),
             request: search,
             found: program(".requests[0]"),
+            paging: None,
         })),
         request: Request {
             method: "post".into(),
@@ -50,21 +52,29 @@ fn create() -> Operation {
                 ("priority", r#"value("eam"; "priority"; .priority)"#),
                 ("reportedAt", ".reportedAt"),
             ])),
+            content: Content::default(),
         },
         response: Response {
             document: Some(program(".number")),
             output: object(&[("document", ".number"), ("state", ".status")]),
+            content: Body::Json,
         },
+        paging: None,
     }
 }
 
 fn identifiers() -> Identifiers {
-    let names = json!({ "asset": { "machine-01": "EQ-100042" }, "site": { "foundry": "1010" } });
-    let values = json!({ "priority": { "1": "high" } });
+    let table = |ours: &str, theirs: &str| {
+        let mut table = NameTable::default();
+        table.add(ours, NameHeld { name: theirs.into(), valid: Validity::ALWAYS });
+        table
+    };
+    let names = [("asset".into(), table("machine-01", "EQ-100042")), ("site".into(), table("foundry", "1010"))];
+    let priority = ValueMap { to: [("1".into(), json!("high"))].into(), ..ValueMap::default() };
     let eam: andon_model::Name = "eam".parse().unwrap();
     Identifiers {
-        names: BTreeMap::from([(eam.clone(), serde_json::from_value(names).unwrap())]),
-        values: BTreeMap::from([(eam, serde_json::from_value(values).unwrap())]),
+        names: BTreeMap::from([(eam.clone(), names.into())]),
+        values: BTreeMap::from([(eam, [("priority".into(), priority)].into())]),
     }
 }
 
@@ -79,17 +89,18 @@ fn call(step: Step, input: Json) -> CallRequest {
         operation: "create-request".parse().unwrap(),
         input,
         key,
+        at: Time(0),
     }
 }
 
 fn prepared(operation: &Operation, step: Step, input: Json) -> Result<Prepared, Box<Outcome>> {
     let identifiers = identifiers();
-    prepare("http://eam:8741/api/", operation, &call(step, input), Names::new(&identifiers))
+    prepare("http://eam:8741/api/", operation, &call(step, input), identifiers.at(Time(0)))
 }
 
 fn outcome_of(operation: &Operation, step: Step, answer: &Answer) -> Outcome {
     let identifiers = identifiers();
-    read(operation, &call(step, json!({})), Names::new(&identifiers), answer, &Secrets::default())
+    read(operation, &call(step, json!({})), identifiers.at(Time(0)), answer, &Secrets::default())
 }
 
 fn answer(status: u16, body: &str) -> Answer {
@@ -242,7 +253,7 @@ fn a_search_finds_the_document_or_nothing() {
 #[test]
 fn a_search_never_says_nothing_by_accident() {
     let mut without_number = create();
-    without_number.response = Response { document: None, output: field(".result") };
+    without_number.response = Response { document: None, output: field(".result"), content: Body::Json };
     let found = outcome_of(&without_number, Step::Search, &answer(200, r#"{"requests":[{"number":"MR-1"}]}"#));
     assert_eq!(found.class, OutcomeClass::Transient, "it is there, so it must not be sent again");
     assert!(found.detail.contains("response.output"), "{}", found.detail);
@@ -326,7 +337,7 @@ fn what_is_kept_is_redacted() {
     let identifiers = identifiers();
     let secrets = Secrets::new(vec!["s3cret".into()]);
     let body = answer(401, r#"{"message":"the key s3cret is wrong"}"#);
-    let outcome = read(&create(), &call(Step::Send, json!({})), Names::new(&identifiers), &body, &secrets);
+    let outcome = read(&create(), &call(Step::Send, json!({})), identifiers.at(Time(0)), &body, &secrets);
     assert_eq!(outcome.detail, "401 Unauthorized: the key [redacted] is wrong");
     assert!(!outcome.response.contains("s3cret"));
 }

@@ -65,7 +65,7 @@ fn answer(status: u16, body: &Json) -> Answer {
 
 fn page(body: &Json) -> Result<Page, Box<Outcome>> {
     let (all, identifiers) = reads(ORDERS);
-    read(&all["orders"], &ask(), Names::new(&identifiers), &answer(200, body), &Secrets::default())
+    read(&all["orders"], &ask(), identifiers.at(Time(0)), &answer(200, body), &Secrets::default())
 }
 
 #[test]
@@ -140,12 +140,12 @@ fn what_is_gone_needs_no_more_than_its_number_and_what_has_no_begin_is_not_valid
 fn a_request_is_made_of_cursor_site_and_page() {
     let (all, identifiers) = reads(ORDERS);
     let url = |ask: &Ask| {
-        let prepared = prepare("http://127.0.0.1:1/erp", &all["orders"], ask, Names::new(&identifiers));
+        let prepared = prepare("http://127.0.0.1:1/erp", &all["orders"], ask, identifiers.at(Time(0)));
         prepared.map(|prepared| prepared.url).map_err(|outcome| outcome.detail)
     };
     let first = ask();
     assert_eq!(url(&first).unwrap(), "http://127.0.0.1:1/erp/plants/1010/orders?since=0&top=2&skip=0");
-    let second = first.next(2, None, Some(json!("a b")));
+    let second = Ask { cursor: json!("a b"), ..first.next(2, More::Number) };
     assert_eq!(url(&second).unwrap(), "http://127.0.0.1:1/erp/plants/1010/orders?since=a%20b&top=2&skip=2");
     let link = |link: &str| url(&Ask { link: Some(link.into()), ..first.clone() });
     assert_eq!(link("?page=2").unwrap(), "http://127.0.0.1:1/erp/plants/1010/orders?page=2");
@@ -162,7 +162,7 @@ fn an_answer_without_success_has_a_class() {
     use OutcomeClass::{Auth, Limit, NotFound, Transient, Validation};
     let (all, identifiers) = reads(ORDERS);
     let class = |answer: Answer| {
-        let page = read(&all["orders"], &ask(), Names::new(&identifiers), &answer, &Secrets::default());
+        let page = read(&all["orders"], &ask(), identifiers.at(Time(0)), &answer, &Secrets::default());
         page.map(|_| ()).map_err(|outcome| outcome.class)
     };
     let text = |status, body: &str| Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() };
@@ -191,7 +191,7 @@ fn pages_follow_each_other_by_links_or_by_numbers() {
     let (all, identifiers) = reads(&ORDERS.replace("next: \"${ .next }\"", "size: 2"));
     let more = |items: usize| {
         let body = json!({ "value": vec![json!({"AUFNR": "1"}); items] });
-        let page = read(&all["orders"], &ask(), Names::new(&identifiers), &answer(200, &body), &Secrets::default());
+        let page = read(&all["orders"], &ask(), identifiers.at(Time(0)), &answer(200, &body), &Secrets::default());
         page.unwrap().more
     };
     assert_eq!([more(0), more(1), more(2), more(3)], [More::Last, More::Last, More::Number, More::Number]);
