@@ -114,6 +114,8 @@ pub struct Read {
     pub site: Option<String>,
     /// The schema of its objects.
     pub object: String,
+    /// `poll`: the system is asked; `webhook`: it posts.
+    pub by: String,
     /// `ok`, `failing` (the last poll was not answered), `stale` (not for longer than `max-age`) or `waiting` (for its
     /// first answer).
     pub state: String,
@@ -125,10 +127,16 @@ pub struct Read {
     pub answered: Option<String>,
     /// How long ago that is, in seconds.
     pub age_seconds: Option<u64>,
-    /// Objects that the last poll changed.
+    /// Objects that the last poll changed; of a webhook, all posts.
     pub changed: u64,
-    /// Items that the last poll set aside.
+    /// Items that the last poll set aside; of a webhook, all posts.
     pub aside: u64,
+    /// Of a webhook: posts that were taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posts: Option<u64>,
+    /// Of a webhook: posts that were sent again, by their id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicates: Option<u64>,
     /// In how many seconds it is asked again; absent: it is being asked, or the instance is stopped.
     pub next_seconds: Option<u64>,
     /// What the next poll begins with.

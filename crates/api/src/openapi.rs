@@ -3,7 +3,7 @@
 use crate::{
     alarms, backend, cost,
     kind::{KINDS, Kind},
-    objects, oee, openapi_posts, posts, problem, samples, types, why,
+    objects, oee, openapi_posts, openapi_runs, posts, problem, runs, samples, types, why,
 };
 use serde_json::{Value as Json, json};
 use utoipa::OpenApi;
@@ -44,6 +44,9 @@ use utoipa::OpenApi;
         alarms::Alarm,
         alarms::Control,
         cost::RuleCost,
+        answers::Answer,
+        answers::CapabilityRow,
+        answers::OperationRow,
         samples::SamplePage,
         samples::Last,
         samples::LastPage,
@@ -56,7 +59,9 @@ use utoipa::OpenApi;
         problem::Problem,
         problem::Placed,
         posts::Accepted,
+        posts::ObjectsTold,
         posts::Raised,
+        runs::StartedRun,
         why::WhyNot,
         why::WhyFinding,
     ))
@@ -120,8 +125,10 @@ pub fn document() -> Json {
     put("/v1/oee", effectiveness());
     put("/v1/objects/{type}/{site}/{number}", object());
     put("/v1/alarms/{rule}/{asset}/{act}", control());
+    put("/v1/workflows/{name}/runs/{key}", openapi_runs::start());
     put("/v1/sources/{source}/samples", openapi_posts::samples());
     put("/v1/sources/{source}/events", openapi_posts::events());
+    put("/v1/systems/{system}/reads/{read}", openapi_posts::objects());
     if let Some(object) = document.as_object_mut() {
         object.insert("paths".to_owned(), Json::Object(paths));
         object.insert("servers".to_owned(), json!([{"url": "http://127.0.0.1:8730"}]));

@@ -62,6 +62,29 @@ pub(crate) fn events() -> Json {
     post("Takes events that another system has found.", "post-events", about, &content, "Raised")
 }
 
+/// `/v1/systems/{system}/reads/{read}`.
+pub(crate) fn objects() -> Json {
+    let any = json!({"description": "What the system says when something of it changes: the read's `webhook` finds the items."});
+    let content = json!({"application/json": {"schema": any}});
+    let about = "Takes what a system posts to a read with a `webhook`: each item becomes a version of its object where it \
+                 tells something new. What tells of no object is set aside with its bytes, answered with 202 and the \
+                 exception that says why. At most 10,000 items and 8 MiB decompressed. The `webhook-id`, or the \
+                 `Idempotency-Key`, of a post that is sent again gets the first answer.";
+    let mut document =
+        post("Takes objects that a system of record tells of.", "post-objects", about, &content, "ObjectsTold");
+    let text = json!({"type": "string"});
+    if let Some(parameters) = document.pointer_mut("/post/parameters").and_then(Json::as_array_mut) {
+        parameters.splice(
+            0..1,
+            [
+                parameter("system", "path", "A system of the project.", &text),
+                parameter("read", "path", "One of its reads that has a `webhook`.", &text),
+            ],
+        );
+    }
+    document
+}
+
 fn event(data: &Json, about: &str) -> Json {
     let mut data = data.clone();
     if let Some(data) = data.as_object_mut() {

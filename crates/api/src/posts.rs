@@ -21,7 +21,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// What comes before the body of a post.
 #[derive(Debug, Clone)]
 pub struct Post {
-    /// The source it is for.
+    /// The source it is for, or the read: `system/read`.
     pub source: String,
     /// What is posted.
     pub what: What,
@@ -38,6 +38,8 @@ pub enum What {
     Samples,
     /// Events that somebody else has found.
     Events,
+    /// Business objects that a system tells of.
+    Objects,
 }
 
 /// A place for a post; it is free again once this is gone.
@@ -74,6 +76,17 @@ pub struct Raised {
     pub set_aside: Vec<String>,
 }
 
+/// What became of objects that a system posted; all of it is durable.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct ObjectsTold {
+    /// Objects that are another than they were, or new.
+    pub changed: u64,
+    /// Items that told what was known.
+    pub same: u64,
+    /// The exceptions of what told of no object; its bytes are kept there.
+    pub set_aside: Vec<String>,
+}
+
 type Shared = Arc<dyn Backend>;
 
 /// `POST /v1/sources/{source}/samples`.
@@ -96,6 +109,17 @@ pub(crate) async fn events(
     body: Body,
 ) -> Result<Response, Problem> {
     take(What::Events, state, path, &headers, &uri, body).await
+}
+
+/// `POST /v1/systems/{system}/reads/{read}`.
+pub(crate) async fn objects(
+    State(backend): State<Shared>,
+    Path((system, read)): Path<(String, String)>,
+    headers: HeaderMap,
+    uri: Uri,
+    body: Body,
+) -> Result<Response, Problem> {
+    take(What::Objects, State(backend), Path(format!("{system}/{read}")), &headers, &uri, body).await
 }
 
 async fn take(

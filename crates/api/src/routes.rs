@@ -7,7 +7,7 @@ use crate::{
     objects::{self, ObjectPut, ObjectRef},
     oee, openapi, posts,
     problem::Problem,
-    query, why,
+    query, runs, why,
 };
 use axum::{
     Json, Router,
@@ -45,8 +45,10 @@ pub fn router(backend: Shared) -> Router {
         .route("/v1/oee", get(oee_of))
         .route("/v1/objects/{type}/{site}/{number}", get(object).put(put_object))
         .route("/v1/alarms/{rule}/{asset}/{act}", post(control))
+        .route("/v1/workflows/{name}/runs/{key}", post(runs::start))
         .route("/v1/sources/{source}/samples", post(posts::samples))
-        .route("/v1/sources/{source}/events", post(posts::events));
+        .route("/v1/sources/{source}/events", post(posts::events))
+        .route("/v1/systems/{system}/reads/{read}", post(posts::objects));
     // Samples have a question of their own beside that of a list.
     for listed in KINDS.iter().filter(|k| k.kind != Kind::Samples) {
         let kind = listed.kind;
@@ -213,7 +215,7 @@ async fn control(
 }
 
 /// A page of somebody else may send a browser here; what changes something is refused to it.
-fn own_origin(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn own_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let host = origin.to_str().ok().and_then(|o| o.split_once("://")).map_or("", |(_, host)| host);
     if is_loopback(host) {

@@ -2,7 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop where it stands")]
 
 use andon_contract::{Contract, from_files};
-use andon_events::objects::{Given, Objects, Teller, of_body, poll::Poll};
+use andon_events::objects::{
+    Given, Objects, Teller, of_body,
+    poll::Poll,
+    posted::{NotTaken, Posted},
+};
 use andon_model::{
     Event, EventId, Mark, Outcome, OutcomeClass, Position, SiteName, Time,
     object::{Ask, Item, More, Page, Since, Told, Unfit},
@@ -486,4 +490,145 @@ fn what_is_given_again_is_heard() {
     // What does not fit says nothing of anything.
     objects.take(&teller, vec![unknown("EQ-9")], false, at(120), |_| Vec::new()).unwrap();
     assert_eq!(marks(store), [1, 2]);
+}
+
+fn expired() -> Outcome {
+    Outcome { status: Some(410), sent: true, ..Outcome::not_sent(OutcomeClass::NotFound, "410 Gone: resync") }
+}
+
+#[test]
+fn a_delta_tells_changes_and_one_that_expired_is_all_of_it_again() {
+    let delta = "delta: { link: \"${ .delta }\" }\n    absent: close\n    paging: { next: \"${ .next }\" }";
+    let text = SYSTEM.replace("cursor: ${ .last.at }\n    paging: { size: 2, pages: 3 }", delta);
+    let objects = Objects::new(store(), contract(&text));
+    let store = objects.store().clone();
+    let mut one = poll(&objects);
+    let released = |number: &str| item(order(number, "Released", &["press-01"]));
+
+    // All of it, in two pages; where to go on stands on the last one.
+    let all = vec![
+        page(vec![released("1"), released("2")], "", More::Link("/orders?page=2".into())),
+        page(vec![released("3")], "/orders?delta=1", More::Last),
+    ];
+    let asked = answer(&mut one, &objects, 0, all);
+    assert_eq!(asked[0].link, None);
+    assert_eq!(asked[1].link.as_deref(), Some("/orders?page=2"));
+    assert_eq!(changes(&store).len(), 3);
+
+    // Only what has changed; the others are not absent. What is removed is closed. A start goes on there.
+    let mut one = {
+        drop(one);
+        poll(&objects)
+    };
+    let removed = item(Told { gone: true, ..order("2", "Released", &[]) });
+    let running = item(order("1", "Running", &["press-01"]));
+    let asked = answer(&mut one, &objects, 30, vec![page(vec![running, removed], "/orders?delta=2", More::Last)]);
+    assert_eq!(asked[0].link.as_deref(), Some("/orders?delta=1"));
+    assert_eq!(changes(&store).len(), 5);
+    assert!(store.object(&name("3")).unwrap().unwrap().to.is_none(), "it was not told of, and is there");
+
+    // A failure of another kind keeps the delta.
+    let other = Outcome { status: Some(503), ..Outcome::not_sent(OutcomeClass::Transient, "down") };
+    assert!(!one.expired(&other, at(60), Span::from_secs(60)));
+    // It has expired: at once all of it is asked for, and what is absent then is closed.
+    let ask = one.ask(at(60));
+    assert_eq!(ask.link.as_deref(), Some("/orders?delta=2"));
+    assert!(one.expired(&expired(), at(60), Span::from_secs(60)));
+    assert_eq!(one.due(Span::from_secs(60)), Span::ZERO);
+    assert_eq!(one.kept().anew.as_ref().unwrap().why, "410 Gone: resync");
+    let running = item(order("1", "Running", &["press-01"]));
+    let asked = answer(&mut one, &objects, 60, vec![page(vec![running], "/orders?delta=3", More::Last)]);
+    assert_eq!(asked[0].link, None);
+    assert_eq!(changes(&store).len(), 6);
+    assert!(store.object(&name("3")).unwrap().unwrap().to.is_some());
+    // A system that says so of all of it is asked again like any that fails.
+    let mut fresh = poll(&Objects::new(self::store(), contract(&text)));
+    assert!(!fresh.expired(&expired(), at(60), Span::from_secs(60)));
+    // How it began anew is kept.
+    assert_eq!(poll(&objects).kept().anew.as_ref().unwrap().at, at(60));
+}
+
+const POSTED: &str = r#"
+protocol: rest
+base: http://127.0.0.1:1/erp
+zone: z
+reads:
+  orders:
+    object: ProductionOrder/1
+    every: 30 s
+    sites: [home]
+    request: { path: /orders }
+    absent: close
+    webhook: { token: "env:HOOK" }
+    number: ${ .number }
+    mapping: ${ . }
+"#;
+
+fn posted(objects: &Objects) -> Posted {
+    let (system, settings) = objects.contract().systems.iter().next().unwrap();
+    let (read, of) = settings.reads.iter().next().unwrap();
+    Posted::new(objects.clone(), (system, read, of)).unwrap()
+}
+
+#[test]
+fn a_post_is_taken_once_for_each_id_also_when_something_newer_came_between() {
+    let objects = Objects::new(store(), contract(POSTED));
+    let store = objects.store().clone();
+    let hook = posted(&objects);
+    let told = |state: &str| vec![item(order("1", state, &["press-01"]))];
+    let first = hook.take(Some("webhook/a"), b"released", told("Released"), at(0)).unwrap();
+    assert_eq!((first.changed, first.same, first.replayed), (1, 0, false));
+    assert_eq!(hook.take(Some("webhook/b"), b"running", told("Running"), at(1)).unwrap().changed, 1);
+    // The first one comes again, to an instance that was started anew: what is newer stays.
+    let hook = posted(&objects);
+    let again = hook.take(Some("webhook/a"), b"released", told("Released"), at(2)).unwrap();
+    assert_eq!((again.changed, again.replayed), (1, true));
+    assert_eq!(store.object(&name("1")).unwrap().unwrap().data["state"], "Running");
+    assert!(matches!(hook.take(Some("webhook/a"), b"other", told("Held"), at(2)), Err(NotTaken::OtherBody)));
+    // Without an id only what it says counts.
+    assert_eq!(hook.take(None, b"running", told("Running"), at(3)).unwrap().same, 1);
+    let tally = hook.tally();
+    assert_eq!((tally.posts, tally.duplicates, tally.changed, tally.last), (3, 1, 2, Some(at(3))));
+    // A day later the id is forgotten.
+    let day = 86_401;
+    assert!(!hook.take(Some("webhook/a"), b"other", told("Held"), at(day)).unwrap().replayed);
+    assert_eq!(store.intakes(&"erp".parse().unwrap()).unwrap().len(), 2, "one id and the tally");
+}
+
+#[test]
+fn what_is_posted_becomes_what_a_poll_tells_and_a_poll_does_not_close_what_came_meanwhile() {
+    let objects = Objects::new(store(), contract(POSTED));
+    let store = objects.store().clone();
+    let (hook, mut one) = (posted(&objects), poll(&objects));
+    let told = hook.take(None, b"x", vec![item(order("1", "Released", &[])), unknown("EQ-9")], at(0)).unwrap();
+    assert_eq!((told.changed, told.set_aside.len()), (1, 1));
+    assert_eq!(rows(&store, "exceptions")[0]["id"], told.set_aside[0].as_str());
+    assert_eq!(rows(&store, "quarantine").len(), 1);
+    // The poll begins; what is posted before its answer is there is not in the answer.
+    let ask = one.ask(at(10));
+    hook.take(None, b"y", vec![item(order("2", "Released", &[]))], at(11)).unwrap();
+    one.page(&objects, &ask, page(Vec::new(), "", More::Last), at(12), Span::from_secs(12)).unwrap();
+    assert!(store.object(&name("1")).unwrap().unwrap().to.is_some(), "the poll is the reconciliation");
+    assert!(store.object(&name("2")).unwrap().unwrap().to.is_none(), "it is newer than the poll");
+    // What belongs to a site that is not served is nobody's.
+    let away = item(Told { site: "away".into(), ..order("3", "Released", &[]) });
+    let told = hook.take(None, b"z", vec![away], at(13)).unwrap();
+    assert_eq!((told.changed, told.same, told.set_aside.len()), (0, 0, 0));
+}
+
+#[test]
+fn a_crash_in_a_post_loses_nothing_and_takes_it_once() {
+    for (skipped, fault) in (0..2).flat_map(|skipped| [(skipped, Fault::Before), (skipped, Fault::After)]) {
+        let objects = Objects::new(store(), contract(POSTED));
+        let store = objects.store().clone();
+        let hook = posted(&objects);
+        let told = || vec![item(order("1", "Released", &["press-01"]))];
+        store.plan_fault(skipped, fault);
+        let crashed = hook.take(Some("webhook/a"), b"a", told(), at(0)).is_err();
+        // Sent again, as whoever got no answer does, to the next start.
+        let again = posted(&objects).take(Some("webhook/a"), b"a", told(), at(1)).unwrap();
+        assert_eq!((again.changed, crashed), (1, true), "{skipped} {fault:?}");
+        assert_eq!(again.replayed, fault == Fault::After || skipped > 0, "{skipped} {fault:?}");
+        assert_eq!(changes(&store).len(), 1, "{skipped} {fault:?}");
+    }
 }

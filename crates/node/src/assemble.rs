@@ -9,7 +9,9 @@ use crate::{
     ingest::Posts,
     keep,
     part::Part,
+    posted::Hooks,
     reads::{self, Stand, Standing},
+    starts::Starts,
     watch::Watch,
 };
 use andon_api::{
@@ -160,6 +162,7 @@ struct Shared {
     watch: Arc<Mutex<Watch>>,
     objects: Objects,
     standing: Standing,
+    starts: Arc<Starts>,
     seal_now: OnceLock<SealNow>,
     started: OnceLock<()>,
 }
@@ -195,15 +198,19 @@ impl Node {
         activate(&store, &contract).map_err(on_store)?;
         let loop_of_rules = andon_events::run::Loop::new(store.clone(), contract.clone(), clock::now());
         let loop_of_rules = loop_of_rules.map_err(StartError::Rules)?;
+        let objects = Objects::new(store.clone(), contract.clone());
+        let connectors = Arc::new(Connectors::new(contract.clone(), |name| std::env::var(name).ok()));
+        let hooks = Hooks::new(&contract, &objects, &connectors, &env()).map_err(on_store)?;
         let shared = Arc::new(Shared {
             store: store.clone(),
             rules: Arc::new(Mutex::new(RulesRead::of(&loop_of_rules))),
             costs: Arc::default(),
-            posts: Posts::new(&contract, &store, &env()).map_err(on_store)?,
+            posts: Posts::new(&contract, &store, &env(), hooks).map_err(on_store)?,
             parts: Mutex::default(),
             watch: Arc::new(Mutex::new(Watch::new(clock::now()))),
-            objects: Objects::new(store.clone(), contract.clone()),
+            objects,
             standing: Standing::default(),
+            starts: Arc::new(Starts::new(contract.clone(), store.clone())),
             seal_now: OnceLock::new(),
             started: OnceLock::new(),
         });
@@ -215,9 +222,8 @@ impl Node {
             let handle = start_subscriber(contract.clone(), subscriber, &hubs, store.clone(), env(), real, chance);
             shared.add(Part::Subscriber(handle.map_err(StartError::Thread)?));
         }
-        let connectors = Arc::new(Connectors::new(contract.clone(), |name| std::env::var(name).ok()));
         let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
-        shared.add(Part::Worker(workflows(&store, &contract, connectors.clone(), sender)?));
+        shared.add(Part::Worker(workflows(&store, &contract, connectors.clone(), sender, &shared.starts)?));
         let closing = CancellationToken::new();
         let objects = shared.objects.clone();
         shared.add(Part::Worker(given_objects(&objects).map_err(on_reads)?));
@@ -357,6 +363,10 @@ impl Running for Shared {
         self.objects.clone()
     }
 
+    fn starts(&self) -> Arc<Starts> {
+        self.starts.clone()
+    }
+
     fn seal(&self) -> Result<(), Problem> {
         let asked = self.seal_now.get().ok_or_else(|| Problem::unavailable("the instance is starting"))?;
         keep::seal(&self.store, asked, &|| lock(&self.parts).iter().all(Part::is_alive))
@@ -464,6 +474,7 @@ fn workflows(
     contract: &Arc<Contract>,
     connectors: Arc<Connectors>,
     sender: Sender,
+    starts: &Arc<Starts>,
 ) -> Result<Worker, StartError> {
     let pinned = Box::new(|files: &BTreeMap<String, String>| match andon_contract::from_files(files.clone()) {
         Ok(loaded) => Ok(loaded.contract),
@@ -472,15 +483,18 @@ fn workflows(
     let runs = andon_workflows::run::Loop::new(store.clone(), contract.clone(), connectors, pinned);
     let runs = Arc::new(Mutex::new(runs));
     let (ending, sent) = (runs.clone(), sender.clone());
+    let (starts, closing) = (starts.clone(), starts.clone());
     Worker::start(
         "workflows",
-        (store.clone(), Reads::Rows),
+        (store.clone(), Reads::Runs),
         move || {
             let mut runs = lock(&runs);
             for done in sender.take_done() {
                 runs.complete(done.request.call, done.request.attempt, done.outcome);
             }
+            starts.take_asked().into_iter().for_each(|start| runs.start(start));
             let progress = runs.step(clock::now())?;
+            starts.tell(runs.take_started(), runs.take_ended());
             for ready in runs.take_requests() {
                 sender.send(ready.request, ready.prepared);
             }
@@ -491,6 +505,7 @@ fn workflows(
             })
         },
         move || {
+            closing.close();
             sent.wait(ANSWERS_WAIT);
             let mut runs = lock(&ending);
             for done in sent.take_done() {

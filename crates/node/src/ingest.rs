@@ -1,6 +1,6 @@
 //! What is posted to sources: read by layer 1, durable before the answer.
 
-use crate::{clock, given::chance};
+use crate::{clock, given::chance, posted::Hooks};
 use andon_api::{
     Problem,
     posts::{Accepted, Admission, Post, Raised as RaisedEvents, Taken, What},
@@ -25,6 +25,7 @@ const TELL_SECS: i64 = 60;
 /// The HTTP sources of a contract.
 pub(crate) struct Posts {
     sources: BTreeMap<String, HttpIngest>,
+    hooks: Hooks,
     callers: Mutex<BTreeMap<(String, String), Tally>>,
 }
 
@@ -37,7 +38,7 @@ struct Tally {
 }
 
 impl Posts {
-    pub(crate) fn new(contract: &Arc<Contract>, store: &Store, env: &Env) -> Result<Self, StoreError> {
+    pub(crate) fn new(contract: &Arc<Contract>, store: &Store, env: &Env, hooks: Hooks) -> Result<Self, StoreError> {
         let mut sources = BTreeMap::new();
         for (name, source) in &contract.sources {
             if matches!(source.kind, SourceKind::Http(_))
@@ -47,11 +48,14 @@ impl Posts {
                 sources.insert(name.to_string(), ingest);
             }
         }
-        Ok(Self { sources, callers: Mutex::default() })
+        Ok(Self { sources, hooks, callers: Mutex::default() })
     }
 
     /// Lets a post in before its body is read.
     pub(crate) fn admit(&self, post: &Post) -> Result<Admission, Problem> {
+        if post.what == What::Objects {
+            return self.hooks.admit(post);
+        }
         let admitted = self
             .source(post)?
             .admit(&head(post))
@@ -69,6 +73,9 @@ impl Posts {
 
     /// Takes a post; the answer is given once what it brought is durable.
     pub(crate) fn take(&self, post: &Post, admission: Admission, body: &[u8]) -> Result<Taken, Problem> {
+        if post.what == What::Objects {
+            return self.hooks.take(post, admission, body);
+        }
         let source = self.source(post)?;
         let admitted = admission.0.downcast::<Admitted>();
         let admitted = admitted.map_err(|_| Problem::fault("a post was let in by somebody else"))?;
@@ -81,7 +88,7 @@ impl Posts {
                 }
                 Posted::Refused(refusal) => Err(refusal),
             },
-            What::Events => match source.raise(&admitted, &head(post), body, now).map_err(failed)? {
+            What::Events | What::Objects => match source.raise(&admitted, &head(post), body, now).map_err(failed)? {
                 Raised::Accepted(told) => {
                     let replayed = told.replayed;
                     let raised = RaisedEvents {
@@ -136,11 +143,11 @@ impl Posts {
     }
 }
 
-fn head(post: &Post) -> Head<'_> {
+pub(crate) fn head(post: &Post) -> Head<'_> {
     Head { headers: &post.headers, query: &post.query }
 }
 
-fn failed(failed: Failed) -> Problem {
+pub(crate) fn failed(failed: Failed) -> Problem {
     match failed {
         Failed::Store(error) => {
             Problem::unavailable(format!("nothing was taken: {error}")).remedy("send the same again later")
@@ -150,7 +157,7 @@ fn failed(failed: Failed) -> Problem {
     .header("retry-after", "1")
 }
 
-fn refused(refusal: Refusal) -> Problem {
+pub(crate) fn refused(refusal: Refusal) -> Problem {
     let Refusal { status, problems, headers, .. } = refusal;
     let single = match problems.as_slice() {
         [one] if one.pointer.is_empty() => Some((one.cause.clone(), one.remedy.clone())),

@@ -17,6 +17,7 @@
 //! As users use it, through the binary; see the tests of the package `andon`.
 
 mod alarms;
+mod answers;
 pub mod assemble;
 pub mod backend;
 mod calls;
@@ -31,12 +32,15 @@ mod objects;
 mod oee;
 mod page;
 mod part;
+mod posted;
 mod reads;
 pub mod scenario;
 mod show;
+mod starts;
 mod watch;
 mod why;
 
+pub use answers::answers;
 pub use assemble::{Node, Options, StartError};
 pub use backend::look;
 

@@ -10,7 +10,8 @@ use andon_api::{objects::Read as Row, types::Finding};
 use andon_contract::contract::Read;
 use andon_events::objects::{
     Objects,
-    poll::{Kept, Poll, Went, kept},
+    poll::{Kept, Poll, Went, kept, teller_of},
+    posted::{Tally, tally},
 };
 use andon_model::{Name, OutcomeClass, SiteName, Time, span::Span};
 use andon_observe::metrics::ReadMeasured;
@@ -22,6 +23,9 @@ use std::{
 };
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+
+/// So long it is told that a read began anew.
+const ANEW_TOLD: Span = Span::from_secs(86_400);
 
 /// How the reads stand, by who tells.
 pub(crate) type Standing = Arc<Mutex<BTreeMap<String, Stand>>>;
@@ -82,6 +86,10 @@ impl Desk {
         match asked {
             // The instance stops; the next start asks again.
             None => return Ok(Turn::Idle(None)),
+            Some(Err(outcome)) if poll.expired(&outcome, clock::now(), clock::monotonic()) => {
+                let read = shown(&poll.system, &poll.name);
+                tracing::warn!(%read, "the system does not know the delta any more, all is read again: {}", outcome.detail);
+            }
             Some(Err(outcome)) => {
                 if !matches!(poll.went(), Went::Badly(..)) {
                     let read = shown(&poll.system, &poll.name);
@@ -129,13 +137,14 @@ impl StoreBackend {
         let mut rows = Vec::new();
         for (system, of) in &self.contract.systems {
             for (name, read) in &of.reads {
+                if read.webhook.is_some() {
+                    let tally = tally(&self.store, system, name)?.unwrap_or_default();
+                    rows.push(posted(&shown(system, name), read, tally, standing.is_some()));
+                }
                 let sites: Vec<Option<&SiteName>> =
                     if read.site.is_some() { vec![None] } else { read.sites.iter().map(Some).collect() };
-                for site in sites {
-                    let told = site.map_or_else(
-                        || format!("reads/{system}/{name}"),
-                        |site| format!("reads/{system}/{name}/{site}"),
-                    );
+                for site in sites.into_iter().filter(|_| read.request.is_some()) {
+                    let told = teller_of(system, name, site);
                     let stand = match standing.as_ref().and_then(|all| all.get(&told)) {
                         Some(stand) => stand.clone(),
                         None => Stand {
@@ -156,7 +165,8 @@ fn row(name: &str, site: Option<&SiteName>, read: &Read, stand: &Stand, running:
     let now = clock::now();
     let seconds = |span: Span| u64::try_from(span.millis() / 1_000).unwrap_or(0);
     let age = stand.kept.answered.map(|answered| now.since(answered));
-    let is_old = age.is_some_and(|age| age > read.max_age);
+    let max_age = read.max_age.unwrap_or(read.every);
+    let is_old = read.max_age.is_some() && age.is_some_and(|age| age > max_age);
     let (state, detail, remedy) = match (&stand.went, age) {
         (Went::Badly(times, outcome), _) => {
             let state = if age.is_none() || is_old { "stale" } else { "failing" };
@@ -167,15 +177,14 @@ fn row(name: &str, site: Option<&SiteName>, read: &Read, stand: &Stand, running:
             ("stale", "the instance is stopped, so nothing is read".to_owned(), "start it with `andon run`")
         }
         (_, None) => ("waiting", "it waits for its first answer".to_owned(), ""),
-        (_, Some(_)) if is_old => {
-            ("stale", format!("no answer for longer than {}", read.max_age), "look at the system")
-        }
-        (_, Some(_)) => ("ok", String::new(), ""),
+        (_, Some(_)) if is_old => ("stale", format!("no answer for longer than {max_age}"), "look at the system"),
+        (_, Some(_)) => ("ok", anew(stand, now), ""),
     };
     Row {
         read: name.to_owned(),
         site: site.map(ToString::to_string),
         object: read.object.clone(),
+        by: "poll".to_owned(),
         state: state.to_owned(),
         detail,
         remedy: remedy.to_owned(),
@@ -183,8 +192,55 @@ fn row(name: &str, site: Option<&SiteName>, read: &Read, stand: &Stand, running:
         age_seconds: age.map(seconds),
         changed: stand.kept.changed,
         aside: stand.kept.aside,
+        posts: None,
+        duplicates: None,
         next_seconds: stand.next.map(|next| seconds(next.since(now))),
         cursor: stand.kept.cursor.clone(),
+    }
+}
+
+/// For a day it is said that all was read again, because the system had forgotten its delta.
+fn anew(stand: &Stand, now: Time) -> String {
+    let recent = stand.kept.anew.as_ref().filter(|anew| now.since(anew.at) <= ANEW_TOLD);
+    recent.map_or_else(String::new, |anew| {
+        format!("everything was read again at {}: the system did not know its delta any more ({})", anew.at, anew.why)
+    })
+}
+
+/// A read as the system posts to it.
+fn posted(name: &str, read: &Read, tally: Tally, running: bool) -> Row {
+    let now = clock::now();
+    let age = tally.last.map(|last| now.since(last));
+    // Beside a poll it may be silent for as long as it likes.
+    let max_age = read.max_age.filter(|_| read.request.is_none());
+    let is_old = age.zip(max_age).is_some_and(|(age, max)| age > max);
+    let (state, detail, remedy) = match age {
+        _ if !running => {
+            ("stale", "the instance is stopped, so nothing is taken".to_owned(), "start it with `andon run`")
+        }
+        None => ("waiting", "it waits for its first post".to_owned(), "let the system post to it"),
+        Some(_) if is_old => {
+            let age = max_age.map_or_else(String::new, |age| age.to_string());
+            ("stale", format!("no post for longer than {age}"), "look at the system, whether it still posts")
+        }
+        Some(_) => ("ok", String::new(), ""),
+    };
+    Row {
+        read: name.to_owned(),
+        site: None,
+        object: read.object.clone(),
+        by: "webhook".to_owned(),
+        state: state.to_owned(),
+        detail,
+        remedy: remedy.to_owned(),
+        answered: tally.last.map(|last| last.to_string()),
+        age_seconds: age.map(|age| u64::try_from(age.millis() / 1_000).unwrap_or(0)),
+        changed: tally.changed,
+        aside: tally.aside,
+        posts: Some(tally.posts),
+        duplicates: Some(tally.duplicates),
+        next_seconds: None,
+        cursor: serde_json::Value::Null,
     }
 }
 
@@ -225,6 +281,7 @@ pub(crate) fn findings(rows: &[Row]) -> Vec<Finding> {
 /// `read erp.orders (hamburg)`
 fn subject(row: &Row) -> String {
     match &row.site {
+        None if row.by == "webhook" => format!("webhook {}", row.read),
         Some(site) => format!("read {} ({site})", row.read),
         None => format!("read {}", row.read),
     }

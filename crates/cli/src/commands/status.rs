@@ -102,6 +102,7 @@ fn of_source(source: &Source, colour: bool) -> Vec<String> {
 /// `read erp.orders (hamburg)`
 fn called(read: &Read) -> String {
     match &read.site {
+        None if read.by == "webhook" => format!("webhook {}", read.read),
         Some(site) => format!("read {} ({site})", read.read),
         None => format!("read {}", read.read),
     }
@@ -110,12 +111,16 @@ fn called(read: &Read) -> String {
 /// One line of a read; under it why, and what to do next, where it is not well.
 fn of_read(read: &Read, colour: bool) -> Vec<String> {
     let state = painted(&read.state, &read.state, colour);
-    let answer = read.age_seconds.map_or_else(|| "no answer yet".to_owned(), |age| format!("last answer {age} s ago"));
+    let what = if read.by == "webhook" { "post" } else { "answer" };
+    let answer = read.age_seconds.map_or_else(|| format!("no {what} yet"), |age| format!("last {what} {age} s ago"));
     let changed =
         if read.changed == 1 { "1 object changed".to_owned() } else { format!("{} objects changed", read.changed) };
     let aside = if read.aside == 0 { String::new() } else { format!(", {} set aside", read.aside) };
+    let posts = read.posts.map_or_else(String::new, |posts| format!(", {posts} posts"));
+    let again = read.duplicates.filter(|again| *again > 0);
+    let again = again.map_or_else(String::new, |again| format!(", {again} sent again"));
     let next = read.next_seconds.map_or_else(String::new, |next| format!(", next in {next} s"));
-    let mut lines = vec![format!("  {}: {state}, {answer}, {changed}{aside}{next}", called(read))];
+    let mut lines = vec![format!("  {}: {state}, {answer}{posts}{again}, {changed}{aside}{next}", called(read))];
     if !read.detail.is_empty() {
         lines.push(format!("    {}", read.detail));
     }
@@ -178,6 +183,7 @@ mod tests {
             read: name.into(),
             site: is_ok.then(|| "hamburg".into()),
             object: "ProductionOrder/1".into(),
+            by: "poll".into(),
             state: state.into(),
             detail: if is_ok {
                 String::new()
@@ -189,6 +195,8 @@ mod tests {
             age_seconds: Some(age),
             changed: 3,
             aside: u64::from(!is_ok),
+            posts: None,
+            duplicates: None,
             next_seconds: Some(18),
             cursor: serde_json::Value::Null,
         }

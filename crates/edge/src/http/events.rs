@@ -126,13 +126,13 @@ impl HttpIngest {
     }
 
     fn take_events(&self, admitted: &Admitted, head: &Head<'_>, sent: &[u8], now: Time) -> Result<Told, Stop> {
-        let webhook = self.webhook(admitted, head, sent, now)?;
+        let webhook = self.door.webhook(admitted, head, sent, now)?;
         let body = body::decode(head.one("content-encoding")?, sent)?;
         if body.len() > EVENTS_BODY_MAX {
             let cause = format!("{} bytes of events are more than {EVENTS_BODY_MAX}", body.len());
             return Err(Refusal::new(413, cause, "send fewer events at once").into());
         }
-        if self.http.events.is_empty() && !admitted.form.is_cloud() {
+        if self.door.http.events.is_empty() && !admitted.form.is_cloud() {
             let cause = "the source makes no events of what is posted";
             return Err(Refusal::new(422, cause, "add `events` to the source, or send CloudEvents").into());
         }
@@ -281,7 +281,7 @@ impl Maker<'_> {
             if kind.contains('.') && self.contract.schemas.json(kind).is_some() {
                 return self.canonical(json, kind, now);
             }
-            if self.http.events.is_empty() {
+            if self.door.http.events.is_empty() {
                 let known = self.contract.schemas.names().filter(|name| name.contains('.'));
                 let known: Vec<String> = known.filter_map(|name| name.split('/').next().map(str::to_owned)).collect();
                 let remedy = format!("send one of {}, or add a mapping to the source", known.join(", "));
@@ -308,7 +308,7 @@ impl Maker<'_> {
 
     /// What the first mapping that takes an element makes of it.
     fn mapped(&self, element: &Element<'_>, now: Time) -> Result<Becomes, Trouble> {
-        for (number, EventMapping { when, to }) in self.http.events.iter().enumerate() {
+        for (number, EventMapping { when, to }) in self.door.http.events.iter().enumerate() {
             let place = |key: &str| format!("/{number}/{key}");
             if let Some(when) = when {
                 let holds = when.eval(&element.json, &[], &NoNames).map_err(|error| failed(&place("when"), &error))?;

@@ -16,7 +16,7 @@ mod time;
 pub(crate) use again::PostsAgain;
 pub use body::{RATIO_MAX, SENT_MAX};
 pub use events::{EVENTS_BODY_MAX, EVENTS_MAX, Raised, Told};
-pub use gate::Admitted;
+pub use gate::{Admitted, Door, Opened};
 pub use keys::Caller;
 pub use repeat::{KEPT, KEPT_MAX, KEY_MAX};
 pub use samples::Failed;
@@ -28,7 +28,7 @@ use crate::{
 use andon_contract::contract::{Contract, HttpSource, Source, SourceKind};
 use andon_model::{Name, sample::Counts};
 use andon_store::{Store, StoreError};
-use std::sync::{Arc, Mutex, atomic::AtomicUsize};
+use std::sync::{Arc, Mutex};
 
 /// Samples of one request.
 pub const SAMPLES_MAX: usize = 100_000;
@@ -130,14 +130,9 @@ pub struct HttpIngest {
     contract: Arc<Contract>,
     name: Name,
     source: Source,
-    http: HttpSource,
+    door: Door,
     store: Store,
-    env: Env,
     table: table::Table,
-    keys: keys::Keys,
-    slots: Arc<AtomicUsize>,
-    /// Those of the places that are taken by posts whose signature is not known to be right.
-    unproven: Arc<AtomicUsize>,
     window: Mutex<samples::Window>,
     repeats: Mutex<repeat::Repeats>,
     /// Held while events are compared with those that are there and committed.
@@ -159,18 +154,14 @@ impl HttpIngest {
         let (window, _) = history::read(&store, name, draw_key(chance))?;
         Ok(Some(Self {
             table: table::Table::new(&contract, name),
-            keys: keys::Keys::new(draw_key(chance)),
-            slots: Arc::default(),
-            unproven: Arc::default(),
+            door: Door::new(http, env, chance),
             window: Mutex::new(samples::Window::new(window)),
             repeats: Mutex::new(repeat::Repeats::read(&store, name)?),
             births: Mutex::default(),
             name: name.clone(),
             contract,
             source,
-            http,
             store,
-            env,
         }))
     }
 }

@@ -101,15 +101,7 @@ impl HttpIngest {
         body: &[u8],
         now: Time,
     ) -> Result<Begin<'_>, Stop> {
-        let of = match (webhook, key(head)?) {
-            (Some(id), _) => format!("webhook/{id}"),
-            (None, Some(key)) => match &admitted.caller {
-                // What one caller was answered is nobody else's business.
-                Caller::Key(name) => format!("key/{name}/{key}"),
-                Caller::Token | Caller::Anyone | Caller::Signature => format!("key//{key}"),
-            },
-            (None, None) => return Ok(Begin::Plain),
-        };
+        let Some(of) = name(webhook, admitted, head)? else { return Ok(Begin::Plain) };
         if !self.lock_repeats().busy.insert(of.clone()) {
             let refusal =
                 Refusal::new(409, "a request with this key is under way", "wait for its answer, then ask again");
@@ -223,6 +215,19 @@ impl HttpIngest {
         writes.extend(too_old.into_iter().map(|of| Write::IntakeRemove(self.name.clone(), of)));
         if writes.is_empty() { Ok(()) } else { self.store.commit(writes).map(drop) }
     }
+}
+
+/// The name under which a request is known again: of a webhook its id, else the key of who sent it.
+pub(super) fn name(webhook: Option<&str>, admitted: &Admitted, head: &Head<'_>) -> Result<Option<String>, Refusal> {
+    Ok(match (webhook, key(head)?) {
+        (Some(id), _) => Some(format!("webhook/{id}")),
+        (None, Some(key)) => Some(match &admitted.caller {
+            // What one caller was answered is nobody else's business.
+            Caller::Key(name) => format!("key/{name}/{key}"),
+            Caller::Token | Caller::Anyone | Caller::Signature => format!("key//{key}"),
+        }),
+        (None, None) => None,
+    })
 }
 
 /// The key of a request. It may stand in quotes, as structured fields are written, or plain, as most write it.

@@ -1,10 +1,9 @@
 //! Posted samples: read without holding anything up, compared with the window, durable before the answer.
 
 use super::{
-    Admitted, Caller, Head, HttpIngest, Posted, Refusal, SAMPLES_MAX,
+    Admitted, Head, HttpIngest, Posted, Refusal, SAMPLES_MAX,
     body::{self, Form},
     cloud::{Data, Envelope},
-    keys,
     reader::{self, Place, Raw},
     repeat::{Begin, Ticket},
     table::{Collector, GivenNumbers},
@@ -55,7 +54,7 @@ impl HttpIngest {
     }
 
     fn take(&self, admitted: &Admitted, head: &Head<'_>, sent: &[u8], now: Time) -> Result<Posted, Stop> {
-        let webhook = self.webhook(admitted, head, sent, now)?;
+        let webhook = self.door.webhook(admitted, head, sent, now)?;
         let body = body::decode(head.one("content-encoding")?, sent)?;
         let ticket = match self.begin("samples", admitted, head, webhook, &body, now)? {
             Begin::Plain => None,
@@ -76,18 +75,6 @@ impl HttpIngest {
         let answer = serde_json::json!({"stored": counts.stored, "duplicate": counts.duplicate});
         self.finish(&ticket, &answer, now, Vec::new())?;
         Ok(Posted::Accepted { counts, replayed: false })
-    }
-
-    /// The id of a webhook, where a signature lets in.
-    pub(super) fn webhook<'h>(
-        &self,
-        admitted: &Admitted,
-        head: &Head<'h>,
-        sent: &[u8],
-        now: Time,
-    ) -> Result<Option<&'h str>, Stop> {
-        let (Caller::Signature, Some(signature)) = (&admitted.caller, &self.http.signature) else { return Ok(None) };
-        Ok(Some(keys::verify(signature, head, sent, now, &self.env)??))
     }
 
     /// The samples of a body by site, or every problem in it. Nothing is held meanwhile. A body with signals that have

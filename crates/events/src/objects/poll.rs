@@ -28,8 +28,10 @@ const OBJECTS_PAGE: usize = 500;
 pub struct Kept {
     /// The version of the read that made this; another one begins anew.
     pub version: String,
-    /// What the last answer left.
+    /// What the last answer left: a cursor, or the address or token of a delta.
     pub cursor: Json,
+    /// Why everything was, or is, read again: the system does not know its delta any more.
+    pub anew: Option<Anew>,
     /// When the last poll that was answered whole began.
     pub since: Option<Time>,
     /// When the last answer was whole.
@@ -40,6 +42,15 @@ pub struct Kept {
     pub aside: u64,
     /// Hashes of items that were set aside, the newest last.
     pub known: VecDeque<String>,
+}
+
+/// A delta that the system did not know any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anew {
+    /// When it said so.
+    pub at: Time,
+    /// In its words.
+    pub why: String,
 }
 
 /// What became of the last poll.
@@ -83,7 +94,9 @@ impl Poll {
         let mut polls = Vec::new();
         for (system, settings) in &objects.contract.systems {
             // Without a site there is nobody to read for.
-            for (name, read) in settings.reads.iter().filter(|(_, read)| !read.sites.is_empty()) {
+            // Where the system only posts, nobody is asked.
+            let asked = |read: &&Read| read.request.is_some() && !read.sites.is_empty();
+            for (name, read) in settings.reads.iter().filter(|(_, read)| asked(read)) {
                 let sites: Vec<Option<SiteName>> =
                     if read.site.is_some() { vec![None] } else { read.sites.iter().cloned().map(Some).collect() };
                 for site in sites {
@@ -101,10 +114,7 @@ impl Poll {
         site: Option<SiteName>,
     ) -> Result<Self, StoreError> {
         let home = site.clone().or_else(|| read.sites.first().cloned()).expect("a read serves a site");
-        let of = match &site {
-            Some(site) => format!("reads/{system}/{name}/{site}"),
-            None => format!("reads/{system}/{name}"),
-        };
+        let of = teller_of(system, name, site.as_ref());
         let known = kept(&objects.store, system, &of)?;
         if known.as_ref().is_some_and(|kept| kept.version != read.version) {
             resolve(&objects.store, &of)?;
@@ -115,7 +125,7 @@ impl Poll {
             name: name.clone(),
             site,
             retry: retry.clone(),
-            teller: Teller { of, max_age: Some(read.max_age), home },
+            teller: Teller { of, max_age: read.max_age, home },
             kept: kept.unwrap_or_else(|| Kept { version: read.version.clone(), ..Kept::default() }),
             read: read.clone(),
             went: Went::NotYet,
@@ -157,7 +167,10 @@ impl Poll {
         let first = || {
             self.seen.clear();
             (self.changed, self.aside) = (0, 0);
-            Ask::first(self.kept.cursor.clone(), self.kept.since, self.site.clone(), now)
+            let link =
+                self.kept.cursor.as_str().filter(|_| self.read.delta.as_ref().is_some_and(|delta| delta.is_link));
+            let link = link.map(str::to_owned);
+            Ask { link, ..Ask::first(self.kept.cursor.clone(), self.kept.since, self.site.clone(), now) }
         };
         self.next.take().unwrap_or_else(first)
     }
@@ -185,12 +198,14 @@ impl Poll {
         let is_last = more == More::Last || is_cut;
         let mut kept = self.kept.clone();
         kept.cursor = cursor.clone().unwrap_or(kept.cursor);
-        if self.read.close_absent {
+        // Behind a delta only changes are told.
+        let is_whole = self.read.delta.is_none() || ask.cursor.is_null();
+        if self.read.close_absent && is_whole {
             let named = |item: &Item| item.told.as_ref().ok().map(|told| (told.site.clone(), told.number.clone()));
             self.seen.extend(items.iter().filter_map(named));
             let has_unfit = self.aside > 0 || items.iter().any(|item| item.told.is_err());
             if is_last && !is_cut && !has_unfit {
-                items.extend(self.absent(&objects.store, now)?);
+                items.extend(self.absent(&objects.store, ask.now, now)?);
             }
         }
         let (place, source, contract) = (self.teller.of.clone(), self.system.clone(), objects.contract.clone());
@@ -222,14 +237,27 @@ impl Poll {
         self.aside += taken.unfit.len() as u64;
         self.went = Went::Well;
         if !is_last {
-            let link = if let More::Link(link) = more { Some(link) } else { None };
-            self.next = Some(ask.next(count, link, None));
+            self.next = Some(ask.next(count, more));
             return Ok(true);
         }
         // Behind a cursor that moved the rest is asked for at once.
         let pause = if is_cut && moved { Span::ZERO } else { self.read.every };
         self.due = later(monotonic, pause);
         Ok(false)
+    }
+
+    /// Whether an outcome says that the system does not know the delta any more that it was asked by. Then the next poll
+    /// reads everything again, at once.
+    pub fn expired(&mut self, outcome: &Outcome, now: Time, monotonic: Span) -> bool {
+        let Some(delta) = &self.read.delta else { return false };
+        if self.kept.cursor.is_null() || !outcome.status.is_some_and(|status| delta.expired.contains(&status)) {
+            return false;
+        }
+        self.kept.cursor = Json::Null;
+        self.kept.anew = Some(Anew { at: now, why: outcome.detail.clone() });
+        self.next = None;
+        self.due = monotonic;
+        true
     }
 
     /// A request that told nothing: the poll begins again after a pause that grows, and is not shorter than the system
@@ -252,8 +280,9 @@ impl Poll {
         Ok(())
     }
 
-    /// Objects that this read told of and does not tell of any more.
-    fn absent(&self, store: &Store, now: Time) -> Result<Vec<Item>, StoreError> {
+    /// Objects that this read told of and does not tell of any more. What the system posted since the poll began may be
+    /// missing from its answer.
+    fn absent(&self, store: &Store, began: Time, now: Time) -> Result<Vec<Item>, StoreError> {
         let sites = self.site.as_ref().map_or_else(|| self.read.sites.clone(), |site| vec![site.clone()]);
         let mut absent = Vec::new();
         for site in sites {
@@ -262,8 +291,9 @@ impl Poll {
                 let rows = store.objects(&site, type_of(&self.read.object), &after, OBJECTS_PAGE)?;
                 let Some(last) = rows.last() else { break };
                 after.clone_from(&last.number);
-                let open =
-                    rows.into_iter().filter(|row| row.origin == self.teller.of && row.to.is_none_or(|to| to > now));
+                let open = rows.into_iter().filter(|row| {
+                    row.origin == self.teller.of && row.known <= began && row.to.is_none_or(|to| to > now)
+                });
                 absent.extend(open.filter(|row| !self.seen.contains(&(site.to_string(), row.number.clone()))).map(
                     |row| Item {
                         bytes: Vec::new(),
@@ -283,6 +313,14 @@ impl Poll {
             }
         }
         Ok(absent)
+    }
+}
+
+/// Who tells in a read: of a site, or of all at once.
+pub fn teller_of(system: &Name, read: &Name, site: Option<&SiteName>) -> String {
+    match site {
+        Some(site) => format!("reads/{system}/{read}/{site}"),
+        None => format!("reads/{system}/{read}"),
     }
 }
 
