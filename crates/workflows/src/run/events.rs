@@ -4,10 +4,12 @@ use super::lines::Place;
 use super::{CALLS_UNFINISHED_MAX, CURSOR, EVENTS_STEP_MAX, Held, Loop, Open, RUNS_STEP_MAX, WAKES_KEPT_MAX};
 use crate::calls::Answered;
 use crate::exceptions;
+use crate::http;
 use crate::machine::memory::Memory;
 use andon_contract::Contract;
 use andon_contract::contract::OperationRef;
 use andon_contract::expr::truthy;
+use andon_contract::http::Repeats;
 use andon_contract::workflow::{Consumption, DataFilter, Definition, EventFilter, Schedule};
 use andon_model::{Event, EventId, Name, Outcome, OutcomeClass, RunId, SiteName, Time};
 use andon_store::StoreError;
@@ -104,6 +106,8 @@ impl Loop {
             event,
             correlation,
             key,
+            parent: None,
+            cancel: None,
             state: RunState::Running,
             started: now,
             updated: now,
@@ -169,11 +173,11 @@ impl Loop {
         let rows = self.store.runs_due(Time::MAX, WAKES_KEPT_MAX)?;
         self.wakes_whole = rows.len() < WAKES_KEPT_MAX;
         for row in rows {
-            match (row.state, row.wake) {
-                (RunState::Waiting, Some(wake)) => {
+            match row.wake {
+                Some(wake) => {
                     self.wakes.insert((wake, row.id));
                 }
-                _ => self.turns.push_back(row.id),
+                None => self.turns.push_back(row.id),
             }
         }
         Ok(())
@@ -238,6 +242,13 @@ impl Loop {
             _ => None,
         };
         let nobody = || Name::new("nobody").expect("lower-case letters are a name");
+        if http::is_over_http(row) {
+            let found = http::target(&self.contract, row, memory).ok();
+            let reads = found.as_ref().is_some_and(|(_, repeats)| *repeats == Repeats::Read);
+            let home = found.map(|(target, _)| target.system).or_else(|| row.system.clone()).unwrap_or_else(nobody);
+            let lane = (!reads && !memory.lane.is_empty()).then(|| (home.clone(), memory.lane.clone()));
+            return (home, lane);
+        }
         let home = route.map(|first| first.system.clone()).or_else(|| row.system.clone()).unwrap_or_else(nobody);
         let reads = route
             .and_then(|first| self.contract.operation(first))
