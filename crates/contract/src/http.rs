@@ -19,8 +19,10 @@ pub const HEADERS_MAX: usize = 64;
 pub const HTTP: &str = "http";
 /// The function of `call` that sends what an OpenAPI document describes.
 pub const OPENAPI: &str = "openapi";
-/// What stands for the operation where the document of a call by `openapi` is read.
-pub const DOCUMENT: &str = "document";
+/// What stands for the operation of a system in the rows of such calls; no operation of a project has this name.
+pub const SEND: &str = "call-http";
+/// The same where the document of a call by `openapi` is read.
+pub const DOCUMENT: &str = "read-openapi";
 
 /// All but the unreserved characters of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -4,8 +4,10 @@
 //! settled in the way of its operation's class. An unknown outcome is never turned into an error of the run.
 
 use crate::fault::Fault;
+use crate::http;
 use andon_contract::Contract;
-use andon_contract::contract::{Idempotency, Operation, OperationRef, Retry, System, Target};
+use andon_contract::contract::{Idempotency, OperationRef, Retry, System, Target};
+use andon_contract::http::DOCUMENT;
 use andon_model::call::Step;
 use andon_model::id::derive;
 use andon_model::span::Span;
@@ -39,6 +41,9 @@ pub struct CallMemory {
     /// Why nothing was done, once skipped.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
+    /// Of a call by `openapi`: the request that it is, once its document was read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub described: Option<Json>,
     /// Whether somebody was told that nobody answers.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub told: bool,
@@ -129,10 +134,16 @@ pub fn decide(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Tim
         ));
     }
     if let Some(doubt) = &memory.doubt {
-        match settle_doubt(contract, doubt, now) {
+        match settle_doubt(contract, call, memory, doubt, now) {
             Ok(()) => {}
             Err(decision) => return decision,
         }
+    }
+    if http::is_over_http(call) {
+        return match http::target(contract, call, memory) {
+            Ok((target, repeats)) => attempt(Step::Send, &target, http::class(repeats)),
+            Err(why) => Decision::Nobody(why),
+        };
     }
     let Some(route) = contract.route(&call.capability, &call.site, now) else {
         return Decision::Nobody(format!("no route leads from {} at {} to a system", call.capability, call.site));
@@ -143,32 +154,60 @@ pub fn decide(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Tim
     };
     let target = memory.target.checked_sub(1).and_then(|i| route.fallback.get(i as usize)).unwrap_or(first);
     match contract.operation(target) {
-        Some((_, operation)) => attempt(Step::Send, target, operation),
+        Some((_, operation)) => attempt(Step::Send, target, &operation.idempotency),
         None => Decision::Nobody(format!("the route of {} leads to {target}, which does not exist", call.capability)),
     }
 }
 
-fn attempt(step: Step, target: &OperationRef, operation: &Operation) -> Decision {
-    let shares = matches!(operation.idempotency, Idempotency::Key | Idempotency::Upsert | Idempotency::Read);
+/// What is asked: the system, and what repeats do there.
+#[derive(Clone, Copy)]
+struct Asked<'c> {
+    system: &'c System,
+    idempotency: &'c Idempotency,
+}
+
+/// What a call asks at a target; `None` where an edit removed it.
+fn asked<'c>(
+    contract: &'c Contract,
+    call: &CallRow,
+    memory: &CallMemory,
+    target: &OperationRef,
+) -> Option<Asked<'c>> {
+    if http::is_over_http(call) {
+        let repeats = http::target(contract, call, memory).ok()?.1;
+        return Some(Asked { system: contract.systems.get(&target.system)?, idempotency: http::class(repeats) });
+    }
+    let (system, operation) = contract.operation(target)?;
+    Some(Asked { system, idempotency: &operation.idempotency })
+}
+
+fn attempt(step: Step, target: &OperationRef, idempotency: &Idempotency) -> Decision {
+    let shares = matches!(idempotency, Idempotency::Key | Idempotency::Upsert | Idempotency::Read);
     Decision::Attempt { step, target: target.clone(), shares }
 }
 
 /// `Ok` when the doubt does not stand in the way of a new attempt anywhere.
-fn settle_doubt(contract: &Contract, doubt: &Doubt, now: Time) -> Result<(), Decision> {
+fn settle_doubt(
+    contract: &Contract,
+    call: &CallRow,
+    memory: &CallMemory,
+    doubt: &Doubt,
+    now: Time,
+) -> Result<(), Decision> {
     let found = parse_target(&doubt.target).and_then(|target| {
-        let (_, operation) = contract.operation(&target)?;
-        Some((target, operation))
+        let idempotency = asked(contract, call, memory, &target)?.idempotency;
+        Some((target, idempotency))
     });
-    let Some((target, operation)) = found else {
+    let Some((target, idempotency)) = found else {
         return Err(Decision::Park(unknown(doubt, "its operation is no longer in the project")));
     };
-    match &operation.idempotency {
-        Idempotency::Key | Idempotency::Upsert | Idempotency::Read => Err(attempt(Step::Send, &target, operation)),
+    match idempotency {
+        Idempotency::Key | Idempotency::Upsert | Idempotency::Read => Err(attempt(Step::Send, &target, idempotency)),
         Idempotency::None => Err(Decision::Park(unknown(doubt, "the system can neither be searched nor asked again"))),
         Idempotency::Lookup(lookup) => match doubt.not_found {
             Some(at) if now <= at.plus(lookup.settle) => Ok(()),
             _ if now < doubt.last_byte.plus(lookup.settle) => Err(Decision::Wait(doubt.last_byte.plus(lookup.settle))),
-            _ => Err(attempt(Step::Search, &target, operation)),
+            _ => Err(attempt(Step::Search, &target, idempotency)),
         },
     }
 }
@@ -195,15 +234,24 @@ pub fn settle(
     answered: &Answered<'_>,
     now: Time,
 ) -> Verdict {
-    let known = contract.operation(&answered.target);
-    match answered.step {
+    let known = asked(contract, call, memory, &answered.target);
+    if answered.target.operation.as_str() == DOCUMENT && answered.outcome.class == OutcomeClass::Ok {
+        // What the document says is the request that the call is.
+        (memory.described, memory.failures) = (Some(answered.outcome.output.clone()), 0);
+        return Verdict::Again(now);
+    }
+    let verdict = match answered.step {
         Step::Search => settle_search(known, call, memory, answered, now),
         Step::Send => settle_send(contract, known, call, memory, answered, now),
+    };
+    match verdict {
+        Verdict::Refuse(_) if http::is_over_http(call) => Verdict::Refuse(http::fault(answered.outcome)),
+        verdict => verdict,
     }
 }
 
 fn settle_search(
-    known: Option<(&System, &Operation)>,
+    known: Option<Asked<'_>>,
     call: &CallRow,
     memory: &mut CallMemory,
     answered: &Answered<'_>,
@@ -243,14 +291,14 @@ fn settle_search(
 
 fn settle_send(
     contract: &Contract,
-    known: Option<(&System, &Operation)>,
+    known: Option<Asked<'_>>,
     call: &CallRow,
     memory: &mut CallMemory,
     answered: &Answered<'_>,
     now: Time,
 ) -> Verdict {
     let outcome = answered.outcome;
-    let reads = known.is_some_and(|(_, operation)| matches!(operation.idempotency, Idempotency::Read));
+    let reads = known.is_some_and(|asked| matches!(asked.idempotency, Idempotency::Read));
     match outcome.class {
         OutcomeClass::Ok => Verdict::Deliver,
         OutcomeClass::Unknown if !reads => settle_unknown(known, call, memory, answered, now),
@@ -300,7 +348,7 @@ fn refuse(memory: &CallMemory, outcome: &Outcome, why: &str) -> Verdict {
 }
 
 fn settle_unknown(
-    known: Option<(&System, &Operation)>,
+    known: Option<Asked<'_>>,
     call: &CallRow,
     memory: &mut CallMemory,
     answered: &Answered<'_>,
@@ -314,10 +362,10 @@ fn settle_unknown(
         not_found: None,
     };
     memory.doubt = Some(doubt.clone());
-    let Some((_, operation)) = known else {
+    let Some(Asked { idempotency, .. }) = known else {
         return Verdict::Park(unknown(&doubt, "its operation is no longer in the project"));
     };
-    match &operation.idempotency {
+    match idempotency {
         Idempotency::None => {
             Verdict::Park(unknown(&doubt, "the system can neither be searched nor asked again without doing it twice"))
         }
@@ -338,8 +386,8 @@ fn settle_unknown(
 const RETRY: Retry =
     Retry { first: Span::from_secs(1), max: Span::from_secs(300), factor: 2.0, within: Span::from_secs(86_400) };
 
-fn retry_of<'c>(known: Option<(&'c System, &'c Operation)>) -> &'c Retry {
-    known.map_or(&RETRY, |(system, _)| &system.retry)
+fn retry_of(known: Option<Asked<'_>>) -> &Retry {
+    known.map_or(&RETRY, |asked| &asked.system.retry)
 }
 
 /// The moment of the next attempt; `None` when the time of the call is used up.

@@ -18,6 +18,8 @@ mod emit;
 mod eval;
 mod flow;
 mod fork;
+mod http;
+pub mod listen;
 pub mod memory;
 #[cfg(test)]
 mod tests;
@@ -25,10 +27,12 @@ mod timers;
 
 use crate::fault::{Fault, Standard};
 use andon_contract::expr::Lookup;
+use andon_contract::http::{HTTP, OPENAPI};
 use andon_contract::workflow::{Case, Definition, ErrorMapping, Task, TaskKind, Then};
-use andon_model::{Event, Key, Schemas, Time};
-use andon_store::rows::RunRow;
+use andon_model::{Event, EventId, ExceptionId, Key, Name, Schemas, Time};
+use andon_store::rows::{RunRow, StoredEvent};
 use eval::Scene;
+pub use listen::Ask;
 use memory::{Block, Frame, MEMORY_MAX_BYTES, Memory, Phase, Strand, Turns, Waiting};
 use serde_json::Value as Json;
 
@@ -61,6 +65,8 @@ pub type Called = Result<(Json, Option<String>), Fault>;
 pub enum Input {
     /// It is its turn: at its start, after a step that used up its tasks, or because a time has come.
     Turn,
+    /// Events, in order, and the order number up to which they are all that may be meant.
+    Events(Vec<StoredEvent>, u64),
     /// What the call of this key gave. A key that nothing waits for changes nothing.
     Called(Key, Called),
 }
@@ -74,6 +80,12 @@ pub enum Action {
     Emit(Box<Event>),
     /// A capability is to be called; a strand waits for its result.
     Call(MakeCall),
+    /// A person is to be asked; a strand waits for the decision.
+    Ask(Box<Ask>),
+    /// Nobody has decided: the question of this exception passes to this team.
+    Escalate(ExceptionId, Name),
+    /// Nobody knows whether this event, of this type, is meant, and why; it is passed over.
+    Doubt(EventId, String, String),
     /// Nothing waits for the result of this call any more.
     GiveUp(Key),
     /// The run completed with this output.
@@ -147,6 +159,10 @@ impl<'a> Machine<'a> {
             (Phase::Start, _) => self.start(),
             (Phase::Ended, _) => {}
             (Phase::Going, Input::Turn) => self.ring(),
+            (Phase::Going, Input::Events(events, to)) => {
+                self.ring();
+                self.hear(&events, to);
+            }
             (Phase::Going, Input::Called(key, called)) => {
                 let waiting = self.memory.calls(self.given.run.id, self.given.definition);
                 if let Some((strand, _)) = waiting.into_iter().find(|(_, other)| *other == key) {
@@ -299,7 +315,15 @@ impl<'a> Machine<'a> {
                 let raw = with.as_ref().map(|with| scene.map(with, input)).transpose()?;
                 self.push_with(Block::Function, raw);
             }
-            TaskKind::Http(_) | TaskKind::Openapi(_) | TaskKind::Listen(_) | TaskKind::Run(_) => {
+            TaskKind::Http(call) => {
+                let input = http::request(&scene, call, input)?;
+                self.call(task, HTTP.to_owned(), input);
+            }
+            TaskKind::Openapi(call) => {
+                let input = http::described(&scene, call, input)?;
+                self.call(task, OPENAPI.to_owned(), input);
+            }
+            TaskKind::Listen(_) | TaskKind::Run(_) => {
                 return Err(Fault::of(Standard::Runtime, format!("`{}` cannot be run here", task.name)));
             }
             TaskKind::Emit(emit) => {

@@ -4,6 +4,7 @@ use super::{Held, Loop, Open};
 use crate::calls::{CallMemory, Decision, decide};
 use crate::exceptions;
 use crate::fault::{Fault, Standard};
+use crate::http;
 use crate::machine::memory::Memory;
 use crate::machine::{Action, Called, Done, Given, Input, MakeCall, step};
 use andon_model::span::Span;
@@ -228,7 +229,13 @@ impl Loop {
             return Ok(Some((Ok((call.output.clone().unwrap_or(Json::Null), None)), call.clone())));
         }
         let mut held = new_call(open, made, key, earlier, now);
-        if let Err(fault) = check_input(open, &held.row) {
+        let checked = if http::is_over_http(&held.row) {
+            let place = http::target(&self.contract, &held.row, &held.memory);
+            place.map(drop).map_err(|cause| Fault::of(Standard::Validation, cause).at(&held.row.pointer))
+        } else {
+            check_input(open, &held.row)
+        };
+        if let Err(fault) = checked {
             held.row.state = CallState::Refused;
             held.row.class = Some(OutcomeClass::Validation);
             held.row.detail.clone_from(&fault.detail);
@@ -329,7 +336,8 @@ fn new_call(open: &Open, made: MakeCall, key: Key, earlier: Option<CallRow>, now
     let (system, operation): (Option<Name>, Option<Name>) = match earlier {
         Some(call) => {
             // What a search has found out about an earlier attempt stays true.
-            memory.doubt = Held::read(call.clone()).memory.doubt;
+            let before = Held::read(call.clone()).memory;
+            (memory.doubt, memory.described) = (before.doubt, before.described);
             (call.system, call.operation)
         }
         None => (None, None),

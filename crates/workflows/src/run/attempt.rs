@@ -3,6 +3,7 @@
 use super::{ATTEMPTS_STEP_MAX, Held, Loop, Ready};
 use crate::calls::{Answered, Decision, Verdict, decide, drift, settle};
 use crate::exceptions;
+use crate::http;
 use crate::machine::Called;
 use andon_contract::contract::OperationRef;
 use andon_model::call::{CallRequest, Prepared, Step};
@@ -98,7 +99,7 @@ impl Loop {
             site: row.site.clone(),
             system: target.system.clone(),
             operation: target.operation.clone(),
-            input: row.input.clone(),
+            input: http::input(row, memory),
             key: row.key.clone(),
             at: now,
         };

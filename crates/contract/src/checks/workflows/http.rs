@@ -7,7 +7,7 @@ use crate::{
     contract::System,
     expr::embedded,
     files::workflows::{AuthenticationFile, EndpointFile, HttpFile, OpenapiFile, OutputWord},
-    http::{Part, Repeats, Web, find, header_name, names},
+    http::{DOCUMENT, Part, Repeats, SEND, Web, find, header_name, names},
     load::Project,
     problem::{Finding, Spot},
     read::{At, Raw},
@@ -31,8 +31,15 @@ pub(crate) struct Host {
 
 impl Scope<'_> {
     /// `call: http`.
-    pub(super) fn http(&mut self, with: Option<Raw>, at: Spot, told: Option<&At<String>>, vars: &Vars) -> Result<TaskKind, Told> {
-        let file: HttpFile = self.read(self.given(with, at, "`with: { method: get, endpoint: https://host/path }`")?.spot)?;
+    pub(super) fn http(
+        &mut self,
+        with: Option<Raw>,
+        at: Spot,
+        told: Option<&At<String>>,
+        vars: &Vars,
+    ) -> Result<TaskKind, Told> {
+        let file: HttpFile =
+            self.read(self.given(with, at, "`with: { method: get, endpoint: https://host/path }`")?.spot)?;
         let method = self.method(&file.method);
         let (uri, authentication) = self.endpoint(file.endpoint)?;
         let endpoint = self.address(uri, vars);
@@ -58,12 +65,19 @@ impl Scope<'_> {
     }
 
     /// `call: openapi`.
-    pub(super) fn openapi(&mut self, with: Option<Raw>, at: Spot, told: Option<&At<String>>, vars: &Vars) -> Result<TaskKind, Told> {
+    pub(super) fn openapi(
+        &mut self,
+        with: Option<Raw>,
+        at: Spot,
+        told: Option<&At<String>>,
+        vars: &Vars,
+    ) -> Result<TaskKind, Told> {
         let expected = "`with: { document: { endpoint: https://host/openapi.json }, operationId: ... }`";
         let file: OpenapiFile = self.read(self.given(with, at, expected)?.spot)?;
         let (uri, own) = self.endpoint(file.document.endpoint)?;
         if let Some(own) = own {
-            let finding = Finding::error(codes::NOT_SUPPORTED, own.spot, "a document has no `authentication` of its own");
+            let finding =
+                Finding::error(codes::NOT_SUPPORTED, own.spot, "a document has no `authentication` of its own");
             self.project.push(finding.help("declare the credentials in the file of its system"));
             return Err(Told);
         }
@@ -141,7 +155,9 @@ impl Scope<'_> {
     fn header_names(&self, raw: Raw, headers: &Mapping) {
         let keys: Vec<&str> = match headers {
             Mapping::Object(fields) => fields.iter().map(|(key, _)| key.as_str()).collect(),
-            Mapping::Constant(json) => json.as_object().map(|o| o.keys().map(String::as_str).collect()).unwrap_or_default(),
+            Mapping::Constant(json) => {
+                json.as_object().map(|o| o.keys().map(String::as_str).collect()).unwrap_or_default()
+            }
             Mapping::Expression(_) | Mapping::List(_) => Vec::new(),
         };
         for cause in keys.into_iter().filter_map(|key| header_name(key).err()) {
@@ -182,7 +198,8 @@ impl Scope<'_> {
                 self.authentication(Some(policy), vars)
             }
             (None, Some(basic), None) => {
-                let (username, password) = (self.part(basic.username, true, vars), self.part(basic.password, false, vars));
+                let (username, password) =
+                    (self.part(basic.username, true, vars), self.part(basic.password, false, vars));
                 Ok(Some(Authentication::Basic { username: username?, password: password? }))
             }
             (None, None, Some(bearer)) => {
@@ -191,7 +208,12 @@ impl Scope<'_> {
                     (None, Some(secret)) => self.declared_secret(secret)?,
                     _ => {
                         let expected = "`token`, or `use` with a name of `use.secrets`";
-                        return Err(self.refuse(bearer.spot, "the token is none, or stands here twice", expected, "keep one"));
+                        return Err(self.refuse(
+                            bearer.spot,
+                            "the token is none, or stands here twice",
+                            expected,
+                            "keep one",
+                        ));
                     }
                 };
                 Ok(Some(Authentication::Bearer { token }))
@@ -217,7 +239,8 @@ impl Scope<'_> {
     /// A secret that the workflow declares under `use.secrets`.
     fn declared_secret(&self, name: &At<String>) -> Result<Mapping, Told> {
         let secrets = self.uses.map(|uses| &uses.secrets);
-        let known: Vec<&str> = secrets.into_iter().flat_map(|all| all.iter()).map(|secret| secret.value.as_str()).collect();
+        let known: Vec<&str> =
+            secrets.into_iter().flat_map(|all| all.iter()).map(|secret| secret.value.as_str()).collect();
         if !known.contains(&name.as_str()) {
             let message = format!("`use` declares no secret `{}`", name.value);
             let finding = Finding::error(codes::NOT_IN_USE, name.spot, message);
@@ -243,8 +266,20 @@ fn output(word: Option<OutputWord>) -> HttpOutput {
     }
 }
 
+/// Tells of operations whose names stand for something else in the rows of calls.
+fn check_names(project: &Project) {
+    for (name, _) in project.systems.iter().filter_map(|doc| doc.body.as_ref()).flat_map(|file| &file.operations.good) {
+        if [SEND, DOCUMENT].contains(&name.0.as_str()) {
+            let message = format!("`{}` stands for requests that workflows make themselves", name.0);
+            let finding = Finding::error(codes::HTTP_CALL, name.spot, message);
+            project.push(finding.expected("another name").help("rename the operation"));
+        }
+    }
+}
+
 /// Tells of addresses that belong to no system.
 pub(crate) fn check_hosts(project: &Project, hosts: &[Host], systems: &Systems) {
+    check_names(project);
     // A system that is wrong is told of already, and may be the one that is meant.
     let whole = systems.known.0.len() == systems.good.len();
     for host in hosts {
