@@ -7,6 +7,7 @@ use crate::{
     oee::{OeePage, OeeQuery},
     posts::{Admission, Post, Taken},
     problem::Problem,
+    runs::{Pending, RunStart, StartedRun},
     samples::{
         CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
         SeriesQuery,
@@ -22,7 +23,7 @@ pub const LIMIT_DEFAULT: usize = 100;
 /// Rows of a page at most.
 pub const LIMIT_MAX: usize = 1_000;
 
-/// Answers for the surface. Every method may block; it is asked on a thread of its own.
+/// Answers for the surface. Every method but [`Backend::start_run`] may block; it is asked on a thread of its own.
 pub trait Backend: Send + Sync + 'static {
     /// Whether the instance does its work: contract active, loops running, sources subscribed.
     fn readiness(&self) -> Readiness;
@@ -62,6 +63,8 @@ pub trait Backend: Send + Sync + 'static {
     fn admit(&self, post: &Post) -> Result<Admission, Problem>;
     /// Takes what was posted; returns once it is durable.
     fn take(&self, post: &Post, admission: Admission, body: Bytes) -> Result<Taken, Problem>;
+    /// Starts a run; the answer comes once that is durable, or at the end of the run where it waits for it.
+    fn start_run(&self, start: RunStart) -> Pending<StartedRun>;
 }
 
 /// Which rows are asked for.

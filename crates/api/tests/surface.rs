@@ -7,6 +7,7 @@ use andon_api::{
     oee::{OeePage, OeeQuery},
     posts::{Admission, POST_MAX_BYTES, Post, Taken, What},
     routes::router,
+    runs::{Pending, RunStart, StartedRun},
     samples::{
         CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
         SeriesQuery,
@@ -99,6 +100,21 @@ impl Backend for Few {
     fn take(&self, post: &Post, admission: Admission, body: Bytes) -> Result<Taken, Problem> {
         assert_eq!(admission.0.downcast_ref::<What>(), Some(&post.what));
         Ok(Taken { answer: json!({"stored": body.len(), "duplicate": 0}), replayed: post.what == What::Events })
+    }
+    fn start_run(&self, start: RunStart) -> Pending<StartedRun> {
+        let state = if start.wait.is_some_and(|wait| wait.as_secs() > 1) { "completed" } else { "waiting" };
+        let at = "2026-11-22T08:00:00Z".to_owned();
+        Box::pin(std::future::ready(Ok(StartedRun {
+            id: "ru_0000000000000001".to_owned(),
+            workflow: start.workflow,
+            key: start.key,
+            site: start.site.unwrap_or_else(|| "home".to_owned()),
+            state: state.to_owned(),
+            started: at.clone(),
+            updated: at,
+            output: start.input,
+            error: Json::Null,
+        })))
     }
 }
 
@@ -222,4 +238,19 @@ async fn an_object_is_asked_for_and_given_with_its_entity_tag() {
     assert_eq!(put("\"6\"", "{}").await.0, 412);
     assert_eq!(put("6", "{}").await.0, 400);
     assert_eq!(put("", "{").await.0, 400);
+}
+
+#[tokio::test]
+async fn a_run_is_started_by_its_key_and_waited_for() {
+    let post = |path, body: &'static str| ask("POST", path, "localhost", body.as_bytes().to_vec());
+    let (status, _, run) = post("/v1/workflows/repair/runs/order%2010%2F7", "{\"n\": 1}").await;
+    assert_eq!((status, &run["key"], &run["output"]), (StatusCode::CREATED, &json!("order 10/7"), &json!({"n": 1})));
+    let (status, _, run) = post("/v1/workflows/repair/runs/1?wait=2s&site=hamburg", "").await;
+    assert_eq!((status, &run["site"], &run["output"]), (StatusCode::OK, &json!("hamburg"), &json!({})));
+    let (status, ..) = post("/v1/workflows/repair/runs/1?wait=1s", "").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    let (status, form, body) = post("/v1/workflows/repair/runs/1?wait=1h", "").await;
+    assert_eq!((status, form.as_str()), (StatusCode::BAD_REQUEST, "application/problem+json"), "{body}");
+    let (status, ..) = ask("POST", "/v1/workflows/repair/runs/1", "localhost", vec![b' '; 2 << 20]).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
 }

@@ -40,38 +40,54 @@ impl Sender {
     pub(crate) fn send(&self, request: CallRequest, prepared: Prepared) {
         let this = self.clone();
         self.under_way.fetch_add(1, Ordering::AcqRel);
+        let mut flight = Flight { sender: this, request: Some(request), outcome: None };
         self.runtime.spawn(async move {
-            // A connector that ends by a fault of ours leaves an outcome that nobody knows, and never none at all.
-            let sent = {
-                let (connectors, request) = (this.connectors.clone(), request.clone());
-                tokio::spawn(async move { connectors.send(&request, &prepared).await }).await
-            };
-            let outcome = sent.unwrap_or_else(|fault| Outcome {
-                sent: true,
-                ..Outcome::not_sent(OutcomeClass::Unknown, format!("the connector ended by a fault: {fault}"))
-            });
-            tracing::debug!(call = %request.call, attempt = request.attempt, class = %outcome.class, "attempt ended");
-            this.done.lock().unwrap_or_else(PoisonError::into_inner).push(Done { request, outcome });
-            this.under_way.fetch_sub(1, Ordering::AcqRel);
-            this.store.wake();
+            if let Some(request) = &flight.request {
+                flight.outcome = Some(flight.sender.connectors.send(request, &prepared).await);
+            }
         });
     }
 
-    /// Waits until no attempt is under way, at most so long.
+    /// Lets nothing more be sent, and waits until no attempt is under way, at most so long. Attempts that still wait
+    /// for their turn come back at once, as not sent.
     pub(crate) fn wait(&self, at_most: Duration) {
+        self.connectors.stop();
         let end = clock::monotonic().std() + at_most;
         loop {
-            let seen = self.store.change_of_rows();
+            let seen = self.store.change_of_runs();
             let left = end.saturating_sub(clock::monotonic().std());
             if self.under_way.load(Ordering::Acquire) == 0 || left.is_zero() {
                 return;
             }
-            self.store.wait_rows(seen, left);
+            self.store.wait_runs(seen, left);
         }
     }
 
     /// The outcomes that have come since.
     pub(crate) fn take_done(&self) -> Vec<Done> {
         std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An attempt under way. However it ends, its outcome comes back: a connector that ends by a fault of ours leaves one
+/// that nobody knows, and never none at all.
+struct Flight {
+    sender: Sender,
+    request: Option<CallRequest>,
+    outcome: Option<Outcome>,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let Some(request) = self.request.take() else { return };
+        let outcome = self.outcome.take().unwrap_or_else(|| Outcome {
+            sent: true,
+            ..Outcome::not_sent(OutcomeClass::Unknown, "the connector ended by a fault of ours, which the log shows")
+        });
+        tracing::debug!(call = %request.call, attempt = request.attempt, class = %outcome.class, "attempt ended");
+        let Sender { done, under_way, store, .. } = &self.sender;
+        done.lock().unwrap_or_else(PoisonError::into_inner).push(Done { request, outcome });
+        under_way.fetch_sub(1, Ordering::AcqRel);
+        store.wake_runs();
     }
 }

@@ -27,6 +27,8 @@ pub(crate) enum Reads {
     Log,
     /// Rows alone.
     Rows,
+    /// Rows, and what comes for runs: outcomes, starts.
+    Runs,
 }
 
 impl Reads {
@@ -34,6 +36,7 @@ impl Reads {
         match self {
             Self::Log => store.change(),
             Self::Rows => store.change_of_rows(),
+            Self::Runs => store.change_of_runs(),
         }
     }
 
@@ -41,7 +44,7 @@ impl Reads {
     fn pace(self) -> Duration {
         match self {
             Self::Log => PACE,
-            Self::Rows => Duration::ZERO,
+            Self::Rows | Self::Runs => Duration::ZERO,
         }
     }
 
@@ -49,6 +52,7 @@ impl Reads {
         match self {
             Self::Log => store.wait_change(seen, timeout),
             Self::Rows => store.wait_rows(seen, timeout),
+            Self::Runs => store.wait_runs(seen, timeout),
         };
     }
 }

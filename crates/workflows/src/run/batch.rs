@@ -53,6 +53,16 @@ impl Batch {
         self.runs.put(row.id, (is_new || was_new, row));
     }
 
+    /// Whether a run is written by this step.
+    pub(crate) fn has_run(&self, id: RunId) -> bool {
+        self.runs.get(&id).is_some()
+    }
+
+    /// The runs that were started by hand and are begun, or have ended, by this step.
+    pub(crate) fn by_hand(&self) -> impl Iterator<Item = &RunRow> {
+        self.runs.rows.iter().map(|(_, row)| row).filter(|row| row.key.is_some())
+    }
+
     /// A completed task.
     pub(crate) fn task(&mut self, row: TaskRow) {
         self.tasks.push(row);
