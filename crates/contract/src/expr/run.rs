@@ -24,6 +24,11 @@ pub(super) fn run(
     if program.vars.len() != vars.len() {
         return Err(EvalError::Variables { expected: program.vars.len(), given: vars.len() });
     }
+    if max > 0
+        && let Some(found) = super::route::run(program, input, vars)
+    {
+        return Ok(vec![found]);
+    }
     let here = |room| {
         // Nothing of ours panics on input; should a library do, the thread of the caller must not end by it.
         catch_unwind(AssertUnwindSafe(|| run_here(program, input, vars, lookup, max, room)))

@@ -5,7 +5,7 @@ use super::{
     memory::{Frame, Memory},
 };
 use crate::fault::{Fault, Standard};
-use andon_contract::expr::{Program, truthy};
+use andon_contract::expr::{Program, Step, follow, truthy};
 use andon_contract::workflow::{Delay, Mapping, Task};
 use andon_model::Time;
 use andon_model::span::Span;
@@ -89,6 +89,13 @@ impl<'a> Scene<'a> {
 
     /// The one value of an expression over `input`.
     pub(super) fn eval(&self, program: &Program, input: &Json) -> Result<Json, Fault> {
+        // Most expressions are one path into the input of the run: then nothing is made that it does not read.
+        if let Some(("workflow", [Step::Key(field), rest @ ..])) = program.path()
+            && field == "input"
+            && let Some(found) = follow(&self.given.run.input, rest)
+        {
+            return Ok(found);
+        }
         let vars = self.variables(program);
         program
             .eval(input, &vars, self.given.lookup)
