@@ -40,6 +40,12 @@ pub enum Kind {
     Alarms,
     /// What rules cost, and the sum of each class.
     Rules,
+    /// Who answers for each capability at each site, and why.
+    Routes,
+    /// Canonical functions.
+    Capabilities,
+    /// Operations of systems of record.
+    Systems,
 }
 
 /// A row of the table of kinds.
@@ -56,7 +62,7 @@ pub struct Listed {
 }
 
 /// All kinds.
-pub const KINDS: [Listed; 17] = [
+pub const KINDS: [Listed; 20] = [
     Listed { kind: Kind::Events, word: "events", schema: "Event", about: "Canonical events as CloudEvents." },
     Listed {
         kind: Kind::Confirmations,
@@ -143,6 +149,24 @@ pub const KINDS: [Listed; 17] = [
         word: "rules",
         schema: "RuleCost",
         about: "What each rule costs, the dearest first, and behind them the sum of each class.",
+    },
+    Listed {
+        kind: Kind::Routes,
+        word: "routes",
+        schema: "Answer",
+        about: "Who would answer now for each capability at each site, which line says so, and when that changes.",
+    },
+    Listed {
+        kind: Kind::Capabilities,
+        word: "capabilities",
+        schema: "CapabilityRow",
+        about: "Canonical functions, each major by itself, and who implements them.",
+    },
+    Listed {
+        kind: Kind::Systems,
+        word: "systems",
+        schema: "OperationRow",
+        about: "Operations of systems of record, with what can be relied on and their limits.",
     },
 ];
 

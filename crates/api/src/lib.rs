@@ -17,6 +17,7 @@
 //! A backend of a few lines answers; the document is a snapshot, and answers are held against it.
 
 pub mod alarms;
+pub mod answers;
 pub mod backend;
 pub mod cost;
 pub mod kind;

@@ -315,6 +315,9 @@ pub struct Attempt {
     pub ended: Option<String>,
     /// Its outcome; null while it is under way, or where a crash left it unknown.
     pub outcome: Json,
+    /// Only to compare: sent after the delivery, and nothing follows from its outcome.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
 }
 
 /// Something that needs a person.

@@ -24,6 +24,7 @@ mod checks;
 pub mod codes;
 pub mod contract;
 pub mod cron;
+mod csv;
 pub mod expr;
 mod files;
 pub mod http;
@@ -45,7 +46,7 @@ pub use load::{FILES_MAX, Loaded, PROJECT_MAX_BYTES, from_files, load};
 pub use openapi::yaml;
 pub use problem::{PROBLEMS_MAX, Problem, Severity};
 pub use schemas::json_schemas;
-pub use summary::{Guarantee, Resolved, Summary, parameters, summary};
+pub use summary::{Guarantee, Resolved, Summary, operation_guarantee, parameters, summary};
 pub use tree::{DEPTH_MAX, FILE_MAX_BYTES};
 
 /// Reads bytes as the files of a project, for a fuzz target: a line `== path` begins a file. Never panics.

@@ -39,7 +39,7 @@ const FOLDERS: [(&str, &str); 12] = [
     ("sources", "`sources/<source>.yaml`"),
     ("rules", "`rules/<rule>.yaml`"),
     ("schemas", "`schemas/<Name>-<major>.<minor>.json`"),
-    ("identifiers", "`identifiers/<system>.yaml`"),
+    ("identifiers", "`identifiers/<system>.yaml`, `identifiers/<system>.csv`"),
     ("workflows", "`workflows/<workflow>.yaml`"),
     ("capabilities", "`capabilities/<name>.yaml`"),
     ("systems", "`systems/<system>.yaml`"),
@@ -258,6 +258,8 @@ pub(crate) struct Project {
     /// File and stem of each schema; the text is read by its check.
     pub(crate) schemas: Vec<Doc<()>>,
     pub(crate) identifiers: Vec<Doc<IdentifiersFile>>,
+    /// The tables of names; the text is read by its check.
+    pub(crate) tables: Vec<Doc<()>>,
     pub(crate) workflows: Vec<Doc<(Raw, Option<WorkflowFile>)>>,
     pub(crate) capabilities: Vec<Doc<CapabilityFile>>,
     pub(crate) systems: Vec<Doc<SystemFile>>,
@@ -303,6 +305,7 @@ impl Project {
             rules: raw("rules"),
             schemas: docs(&findings, "schemas", |_| Some(())),
             identifiers: shaped(&findings, "identifiers"),
+            tables: tables(&findings),
             workflows: docs(&findings, "workflows", |file| {
                 let spot = root(&findings, file)?;
                 Some((Raw { spot }, read(&findings, spot)))
@@ -351,6 +354,7 @@ fn place(findings: &Findings, number: u32, path: &str) {
         "" => path == "andon.yaml" || path == "routes.yaml",
         "policies" => ["ownership.yaml", "retention.yaml", "shelving.yaml"].contains(&file),
         "schemas" => has_ending(file, "json") || has_ending(file, "yaml"),
+        "identifiers" => has_ending(file, "csv") || has_ending(file, "yaml"),
         _ => holds.is_some() && has_ending(file, "yaml"),
     };
     if is_known && !file.contains('/') {
@@ -384,6 +388,18 @@ fn docs<T>(findings: &Findings, folder: &str, read: impl Fn(u32) -> Option<T>) -
         let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".json"));
         if let Some(stem) = stem.filter(|stem| in_folder == folder && !stem.contains('/')) {
             docs.push(Doc { file, stem: stem.to_owned(), body: read(file) });
+        }
+    }
+    docs
+}
+
+/// The tables of `identifiers/`.
+fn tables(findings: &Findings) -> Vec<Doc<()>> {
+    let mut docs = Vec::new();
+    for (file, found) in (0_u32..).zip(&findings.files) {
+        let name = found.path.strip_prefix("identifiers/").and_then(|name| name.strip_suffix(".csv"));
+        if let Some(stem) = name.filter(|stem| !stem.contains('/')) {
+            docs.push(Doc { file, stem: stem.to_owned(), body: Some(()) });
         }
     }
     docs

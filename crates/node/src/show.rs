@@ -49,7 +49,12 @@ pub(crate) fn show(store: &Store, id: &str) -> Result<Option<Json>, StoreError> 
     };
     let Some(call) = call else { return Ok(None) };
     let attempts = store.attempts(call.id)?;
-    Ok(Some(json!({ "call": public(Kind::Calls, json!(call)), "attempts": attempts })))
+    let shadows = andon_observe::shadow::compared(&call, &attempts);
+    let mut shown = json!({ "call": public(Kind::Calls, json!(call)), "attempts": attempts });
+    if let (false, Some(shown)) = (shadows.is_empty(), shown.as_object_mut()) {
+        shown.insert("shadows".into(), json!(shadows));
+    }
+    Ok(Some(shown))
 }
 
 /// A row without what only the layers need.

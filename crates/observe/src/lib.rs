@@ -26,5 +26,6 @@ pub mod narrate;
 pub mod oee;
 pub mod rows;
 pub mod seams;
+pub mod shadow;
 
 pub use lineage::{Lineage, explain};

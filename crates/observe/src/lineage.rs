@@ -1,6 +1,9 @@
 //! Lineage: from any id to the whole story it belongs to, samples first, documents last.
 
-use crate::confirmed::{self, Confirmed};
+use crate::{
+    confirmed::{self, Confirmed},
+    shadow::{Compared, compared},
+};
 use andon_model::{CallId, Event, EventId, ExceptionId, Position, Reference, RunId};
 use andon_store::{
     Store, StoreError,
@@ -92,6 +95,9 @@ pub struct CallNode {
     pub call: CallRow,
     /// Its attempts in order.
     pub attempts: Vec<AttemptRow>,
+    /// Its shadows, each compared with what the call gave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadows: Vec<Compared>,
 }
 
 /// The story of an event, run, call, exception, reference, document or sample (`epoch/offset`);
@@ -227,7 +233,8 @@ fn node(store: &Store, stored: &StoredEvent) -> Result<EventNode, StoreError> {
         let mut calls = Vec::new();
         for call in store.calls_of(run.id)? {
             let attempts = store.attempts(call.id)?;
-            calls.push(CallNode { call, attempts });
+            let shadows = compared(&call, &attempts);
+            calls.push(CallNode { call, attempts, shadows });
         }
         runs.push(RunNode { tasks: store.tasks(run.id)?, calls, run });
     }

@@ -254,7 +254,18 @@ fn call(out: &mut String, node: &CallNode) {
             .outcome
             .as_ref()
             .map_or(("under way", ""), |outcome| (outcome.class.word(), outcome.detail.as_str()));
-        let _ = writeln!(out, "        attempt {} {}: {class} {detail}", attempt.number, attempt.request);
+        let word = if attempt.shadow { "shadow" } else { "attempt" };
+        let _ = writeln!(out, "        {word} {} {}: {class} {detail}", attempt.number, attempt.request);
+        for exchange in attempt.outcome.iter().flat_map(|outcome| &outcome.exchanges) {
+            let answered = exchange.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let _ = writeln!(out, "          {}: {}: {answered}", exchange.what, exchange.request);
+        }
+    }
+    for shadow in &node.shadows {
+        let differences = shadow.differences.join("; ");
+        let colon = if differences.is_empty() { "" } else { ": " };
+        let (of, verdict) = (&shadow.operation, &shadow.verdict);
+        let _ = writeln!(out, "        compared with {of}: {verdict}{colon}{differences}");
     }
     if let Some(document) = &call.document {
         let _ = writeln!(out, "        document {document}");

@@ -103,6 +103,7 @@ fn story_beside(foreign: &[i64]) -> Store {
         started: at(10),
         ended: Some(at(11)),
         outcome: Some(Outcome { sent: true, ..Outcome::not_sent(OutcomeClass::Ok, "201 Created: MR-000001") }),
+        shadow: false,
     };
     let mut exception = given::exception("something else of this run", 3);
     exception.run = Some(run.id);

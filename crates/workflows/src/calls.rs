@@ -6,12 +6,12 @@
 use crate::fault::Fault;
 use crate::http;
 use andon_contract::Contract;
-use andon_contract::contract::{Idempotency, OperationRef, Retry, System, Target};
+use andon_contract::contract::{Capability, Idempotency, OperationRef, Retry, System, Target};
 use andon_contract::http::DOCUMENT;
 use andon_model::call::Step;
 use andon_model::id::derive;
 use andon_model::span::Span;
-use andon_model::{Key, Outcome, OutcomeClass, Time};
+use andon_model::{Key, Outcome, OutcomeClass, Schemas, Time};
 use andon_store::rows::CallRow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -422,9 +422,13 @@ pub fn chance(key: &Key, attempt: u32) -> f64 {
     f64::from(u16::from_le_bytes([a, b])) / f64::from(u16::MAX)
 }
 
-/// What an output lacks of the fields that its capability declares with their JSON types; `None`: nothing.
-pub fn drift(declared: &std::collections::BTreeMap<String, String>, output: &Json) -> Option<String> {
+/// What an output lacks of what its capability declares: its schema, or fields with their JSON types; `None`: nothing.
+pub fn drift(declared: &Capability, schemas: &Schemas, output: &Json) -> Option<String> {
+    if let Some(schema) = &declared.output_schema {
+        return schemas.check(schema, output).err().map(|mismatch| mismatch.to_string());
+    }
     let wrong: Vec<String> = declared
+        .output
         .iter()
         .filter_map(|(field, kind)| {
             let found = output.get(field);
@@ -554,15 +558,20 @@ mod tests {
     #[test]
     fn an_output_is_compared_with_what_is_declared() {
         let declared = [("a", "string"), ("b", "integer"), ("c", "array")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let declared = declared.into_iter().collect();
-        assert_eq!(drift(&declared, &json!({"a": "x", "b": 1, "c": [], "more": 1})), None);
+        let any = contract(&[]);
+        let of = any.capabilities["work.key"].clone();
+        let declared = Capability { output: declared.into_iter().collect(), ..of.clone() };
+        assert_eq!(drift(&declared, &any.schemas, &json!({"a": "x", "b": 1, "c": [], "more": 1})), None);
         assert_eq!(
-            drift(&declared, &json!({"a": null, "b": 1.5})).as_deref(),
+            drift(&declared, &any.schemas, &json!({"a": null, "b": 1.5})).as_deref(),
             Some(
                 "`a` should be string and is null, `b` should be integer and is number, \
                  `c` should be array and is missing"
             )
         );
+        let declared = Capability { output_schema: Some("Work/1".into()), ..of };
+        assert_eq!(drift(&declared, &any.schemas, &json!({"n": 1})), None);
+        assert!(drift(&declared, &any.schemas, &json!({"n": "one"})).is_some());
     }
 
     #[test]

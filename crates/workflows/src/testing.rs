@@ -208,8 +208,8 @@ pub(crate) mod plant {
 
     use super::definition;
     use andon_contract::contract::{
-        Address, Body, Capability, Content, Contract, Credentials, FieldMap, Idempotency, Lookup, Operation, OperationRef, Ownership,
-        OwnershipLine, Reach, Request, Response, Retry, Route, System, Target, Team, Validity,
+        Address, Body, Capability, Content, Contract, Credentials, FieldMap, Idempotency, Lookup, Operation,
+        OperationRef, Ownership, OwnershipLine, Reach, Request, Response, Retry, Route, System, Target, Team, Validity,
     };
     use andon_contract::expr::Program;
     use andon_model::{Name, Schemas, span::Span};

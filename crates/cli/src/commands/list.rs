@@ -2,11 +2,12 @@
 
 use super::samples;
 use crate::{
-    args::List,
-    output::{self, failure},
+    args::{List, Where},
+    output::{self, NO, failure},
     target::Target,
 };
-use andon_api::{Kind, Query, kind::KINDS};
+use andon_api::{Kind, Page, Query, kind::KINDS};
+use andon_contract::Contract;
 use serde_json::Value as Json;
 use std::process::ExitCode;
 
@@ -33,13 +34,13 @@ pub(super) fn run(args: &List) -> anyhow::Result<ExitCode> {
         };
         filters.push((field.to_owned(), value.to_owned()));
     }
-    let target = Target::find(&args.instance)?;
+    let asked = Asked::find(&args.instance, kind)?;
     let wanted = args.limit.unwrap_or(if args.instance.json { usize::MAX } else { SHOWN });
     let mut query = Query { filters, after: None, limit: PAGE.min(wanted).max(1), ascending: args.oldest };
     let mut rows = Vec::new();
     let mut count = 0;
     let more = loop {
-        let page = target.list(kind, &query)?;
+        let page = asked.list(kind, &query)?;
         for row in page.rows {
             if count == wanted {
                 break;
@@ -66,6 +67,38 @@ pub(super) fn run(args: &List) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who is asked for rows.
+enum Asked {
+    /// An instance, or its folder.
+    Instance(Target),
+    /// A project that does not run: it has only what its contract says by itself.
+    Project(Box<Contract>),
+}
+
+impl Asked {
+    fn find(place: &Where, kind: Kind) -> anyhow::Result<Self> {
+        let is_said = matches!(kind, Kind::Routes | Kind::Capabilities | Kind::Systems);
+        let Some(dir) = place.data.as_ref().filter(|dir| is_said && dir.join("andon.yaml").is_file()) else {
+            return Target::find(place).map(Self::Instance);
+        };
+        let loaded = andon_contract::load(dir).map_err(|problems| {
+            let message = format!("the project {} has {} problems", dir.display(), problems.len());
+            failure(NO, message, "`andon check` on it says which")
+        })?;
+        Ok(Self::Project(Box::new(loaded.contract)))
+    }
+
+    fn list(&self, kind: Kind, query: &Query) -> anyhow::Result<Page> {
+        match self {
+            Self::Instance(target) => target.list(kind, query),
+            Self::Project(contract) => {
+                let page = andon_node::answers(contract, kind, query, andon_node::clock::now());
+                Ok(page.unwrap_or(Page { rows: Vec::new(), next: None }))
+            }
+        }
+    }
 }
 
 /// The columns a person sees first.
@@ -137,6 +170,15 @@ fn columns(kind: Kind) -> &'static [&'static str] {
             "cursor",
             "detail",
         ],
+        Kind::Routes => {
+            &["capability", "site", "answers", "fallback", "shadow", "line", "idempotency", "reason", "changes", "then"]
+        }
+        Kind::Capabilities => {
+            &["capability", "domain", "owner", "effect", "input", "output", "objective", "operations", "deprecated"]
+        }
+        Kind::Systems => {
+            &["system", "operation", "implements", "idempotency", "zone", "test", "concurrent", "timeout"]
+        }
         Kind::Historian => &["path", "samples", "bytes"],
         Kind::Contracts => &["revision", "activated"],
     }
@@ -150,6 +192,9 @@ fn cell(row: &Json, column: &str) -> String {
     let text = match value {
         Json::Null => String::new(),
         Json::String(text) => text.clone(),
+        Json::Array(list) if list.iter().all(Json::is_string) => {
+            list.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(", ")
+        }
         other => other.to_string(),
     };
     cut(text)

@@ -2,17 +2,22 @@
 //! whose events can start a workflow that calls.
 
 use super::{
-    Known, assets::Assets, capabilities::Capabilities, expressions::Told, systems::Systems, workflows::Workflows,
+    Known,
+    assets::Assets,
+    capabilities::Capabilities,
+    days::{Days, days},
+    systems::Systems,
+    workflows::Workflows,
 };
 use crate::{
     codes,
-    contract::{OperationRef, Route, Target},
+    contract::{Capability, Idempotency, OperationRef, Route, Target, Validity},
     files::routes::RouteFile,
     load::Project,
     problem::{Finding, Spot, Where},
-    read::At,
+    read::{At, Raw, read},
 };
-use andon_model::{Name, SiteName, Time, time::Zone};
+use andon_model::{Name, SiteName, time::Zone};
 use std::collections::BTreeSet;
 
 /// All routes.
@@ -30,7 +35,7 @@ impl Routes {
                 Target::Operation(target) => Some(target),
                 Target::None { .. } => None,
             };
-            target.into_iter().chain(&route.fallback).any(|to| to.system == *system && to.operation == *operation)
+            target.into_iter().chain(&route.fallback).chain(&route.shadow).any(|to| to.system == *system && to.operation == *operation)
         };
         let mut sites = BTreeSet::new();
         for route in self.all.iter().filter(leads) {
@@ -66,55 +71,119 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// The routes of a line: one, or one for each site where the first day begins at each site's own midnight.
+    /// The routes of a line: one for each site it names; for every site one, or, where its days begin at each site's
+    /// own midnight, one for each.
     fn routes(&self, earlier: &[Route]) -> Vec<Route> {
         let Scope { project, line, .. } = self;
         let capability = self.capabilities.find(project, line.capability.spot, &line.capability);
-        let site = self.site();
-        let target = self.target(capability.map(|(name, _)| name));
-        let fallback: Vec<OperationRef> =
-            line.fallback.iter().filter_map(|text| self.operation(text, capability.map(|(name, _)| name))).collect();
-        let from = match &line.from {
-            None => Some(None),
-            Some(text) => self.day(text).map(Some),
-        };
-        let (Some((name, _)), Ok(site), Some(target), Some(from)) = (capability, site, target, from) else {
+        let name = capability.map(|(name, _)| name);
+        let sites = self.sites();
+        let target = self.target(name);
+        let fallback = self.fallback(name);
+        let shadow = self.shadow(capability);
+        let days = days(project, line.from.as_ref(), line.until.as_ref());
+        let (Some(name), Some(sites), Some(target), Some(days)) = (name, sites, target, days) else {
             return Vec::new();
         };
-        let make = |site: Option<SiteName>, from: Option<Time>| Route {
+        let sites = match sites {
+            Sites::All if days.is_empty() => vec![(None, Validity::ALWAYS)],
+            Sites::All => self.assets.sites.keys().map(|site| self.valid(site, days)).collect(),
+            Sites::Named(sites) => sites.iter().map(|site| self.valid(site, days)).collect(),
+        };
+        let make = |(site, valid): (Option<SiteName>, Validity)| Route {
             capability: name.to_owned(),
             site,
             target: target.clone(),
             fallback: fallback.clone(),
-            from,
+            shadow: shadow.clone(),
+            valid,
             line: project.findings.line_number(line.spot),
         };
-        let midnight = |zone: &Zone| Time::parse_in(&format!("{} 00:00:00", from.unwrap_or_default()), zone).ok();
-        let routes = match (&site, from) {
-            (_, None) => vec![make(site, None)],
-            (Some(name), Some(_)) => {
-                let zone = self.assets.sites.get(name).map(|info| info.site.timezone.clone());
-                vec![make(site.clone(), midnight(&zone.unwrap_or_else(Zone::utc)))]
-            }
-            (None, Some(_)) => {
-                let sites = self.assets.sites.iter();
-                sites.map(|(name, info)| make(Some(name.clone()), midnight(&info.site.timezone))).collect()
-            }
-        };
+        let routes: Vec<Route> = sites.into_iter().map(make).collect();
         self.reachable(earlier, &routes);
         routes
     }
 
-    /// The site; none stands for every site.
-    fn site(&self) -> Result<Option<SiteName>, Told> {
-        let site = &self.line.site;
-        if site.value == "*" {
-            return Ok(None);
+    /// The days of the line by the clock of a site.
+    fn valid(&self, site: &SiteName, days: Days<'_>) -> (Option<SiteName>, Validity) {
+        let zone = self.assets.sites.get(site).map_or_else(Zone::utc, |info| info.site.timezone.clone());
+        (Some(site.clone()), days.valid(&zone))
+    }
+
+    /// The sites of the line; `None` where something about them was told.
+    fn sites(&self) -> Option<Sites> {
+        let Raw { spot } = self.line.site;
+        let tree = self.project.findings.tree(spot.file)?;
+        if tree.text(spot.node) == Some("*") {
+            return Some(Sites::All);
         }
-        if !self.assets.known_sites.expect(self.project, codes::UNKNOWN_SITE, site.spot, "site", site) {
-            return Err(Told);
+        let texts: Vec<At<String>> = if tree.scalar(spot.node).is_some() {
+            vec![read(&self.project.findings, spot)?]
+        } else {
+            read(&self.project.findings, spot)?
+        };
+        if texts.is_empty() {
+            let finding = Finding::error(codes::UNKNOWN_SITE, spot, "a route of no site is never taken");
+            self.project.push(finding.expected("a site, a list of sites, or `'*'`").help("name a site"));
+            return None;
         }
-        SiteName::new(site).map(Some).map_err(|_| Told)
+        let known = |site: &At<String>| {
+            let is_known = self.assets.known_sites.expect(self.project, codes::UNKNOWN_SITE, site.spot, "site", site);
+            SiteName::new(site).ok().filter(|_| is_known)
+        };
+        let sites: Vec<Option<SiteName>> = texts.iter().map(known).collect();
+        sites.into_iter().collect::<Option<_>>().map(Sites::Named)
+    }
+
+    /// Who is asked when certainly nothing happened: others, each once.
+    fn fallback(&self, capability: Option<&str>) -> Vec<OperationRef> {
+        let mut before = BTreeSet::from([self.line.target.value.as_str()]);
+        let mut fallback = Vec::new();
+        for text in self.line.fallback.iter() {
+            if !before.insert(text) {
+                let message = format!("`{}` is asked before already", text.value);
+                let finding = Finding::error(codes::FALLBACK, text.spot, message);
+                self.project.push(finding.help("leave it out: what failed is repeated as its system's `retry` says"));
+            }
+            fallback.extend(self.operation(text, capability));
+        }
+        fallback
+    }
+
+    /// Who is sent the same to be compared: such that have no effect that counts.
+    fn shadow(&self, capability: Option<(&str, &Capability)>) -> Vec<OperationRef> {
+        let mut shadow = Vec::new();
+        for text in self.line.shadow.iter() {
+            let Some(found) = self.operation(text, capability.map(|(name, _)| name)) else { continue };
+            let refuse = |message: String, help: &str| {
+                self.project.push(Finding::error(codes::SHADOW, text.spot, message).help(help));
+            };
+            if self.line.target.value == "none" {
+                refuse("where nobody answers nothing is compared".to_owned(), "leave the shadow out");
+                continue;
+            }
+            let is_asked = self.line.target.value == text.value
+                || self.line.fallback.iter().any(|other| other.value == text.value)
+                || shadow.contains(&found);
+            if is_asked {
+                refuse(format!("`{}` is asked already", text.value), "name another operation, or leave it out");
+                continue;
+            }
+            let system = self.systems.good.get(&found.system);
+            let reads = system
+                .and_then(|system| system.operations.get(&found.operation))
+                .is_some_and(|operation| matches!(operation.idempotency, Idempotency::Read));
+            if !reads && !system.is_some_and(|system| system.test) {
+                let effect = capability.and_then(|(_, c)| c.effect.as_deref()).unwrap_or("an effect");
+                refuse(
+                    format!("each call would be done twice: `{}` {effect}, and `{}` counts", text.value, found.system),
+                    "shadow with an operation that only reads, or with one of a system that says `test: true`",
+                );
+                continue;
+            }
+            shadow.push(found);
+        }
+        shadow
     }
 
     fn target(&self, capability: Option<&str>) -> Option<Target> {
@@ -166,31 +235,31 @@ impl Scope<'_> {
         Some(OperationRef { system: Name::new(system).ok()?, operation: Name::new(operation).ok()? })
     }
 
-    fn day<'t>(&self, text: &'t At<String>) -> Option<&'t str> {
-        let is_day = text.len() == 10 && Time::parse(&format!("{}T00:00:00Z", text.value)).is_ok();
-        if !is_day {
-            let finding = Finding::error(codes::ROUTE_DATE, text.spot, format!("`{}` is no day", text.value));
-            self.project.push(finding.expected("a day like 2026-01-31").help("correct the day"));
-        }
-        is_day.then_some(text.value.as_str())
-    }
-
-    /// A route that an earlier one always takes precedence of.
+    /// Tells of a line that is never taken: those above it, together, always come first.
     fn reachable(&self, earlier: &[Route], routes: &[Route]) {
-        let hidden = |route: &Route| {
-            earlier.iter().find(|before| {
-                before.capability == route.capability
-                    && (before.site.is_none() || before.site == route.site)
-                    && before.from.is_none_or(|from| route.from.is_some_and(|later| from <= later))
-            })
+        let before = |route: &Route| {
+            let same = |before: &&Route| {
+                before.capability == route.capability && (before.site.is_none() || before.site == route.site)
+            };
+            let before: Vec<&Route> = earlier.iter().filter(same).collect();
+            let valid: Vec<Validity> = before.iter().map(|route| route.valid).collect();
+            route.valid.is_covered(&valid).then(|| before.first().map_or(0, |route| route.line))
         };
-        let all: Vec<_> = routes.iter().map(hidden).collect();
+        let all: Vec<_> = routes.iter().map(before).collect();
         if let Some(Some(before)) = all.first().filter(|_| all.iter().all(Option::is_some)) {
-            let message = format!("this route is never taken: the one of line {} comes first", before.line);
+            let message = format!("this route is never taken: the one of line {before} comes first");
             let finding = Finding::error(codes::ROUTE_COVERED, self.line.spot, message);
             self.project.push(finding.help("the first that matches wins: move the narrower one up, or remove one"));
         }
     }
+}
+
+/// The sites of a line.
+enum Sites {
+    /// Every site.
+    All,
+    /// These.
+    Named(Vec<SiteName>),
 }
 
 /// Every call of a workflow has a route at every site that can start it.
@@ -210,8 +279,10 @@ pub(crate) fn check_calls(
             .keys()
             .filter(|site| starts(call.trigger.as_deref(), site, assets, project))
             .filter(|site| {
-                let of = |route: &&Route| route.capability == call.capability;
-                !routes.all.iter().filter(of).any(|route| route.site.as_ref().is_none_or(|of| of == *site))
+                let of = |route: &&Route| {
+                    route.capability == call.capability && route.site.as_ref().is_none_or(|of| of == *site)
+                };
+                routes.all.iter().find(of).is_none()
             })
             .map(SiteName::as_str)
             .collect();

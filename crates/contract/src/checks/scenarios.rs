@@ -5,7 +5,10 @@ mod told;
 use super::{Known, assets::Assets, classes::Classes, coverage, schemas::SchemaSet, stem, systems::Systems};
 use crate::{
     codes,
-    contract::{Answer, Expect, Expected, Given, Happening, OperationRef, Reply, Rule, Scenario, Shelving, Source},
+    contract::{
+        Answer, Expect, Expected, Given, Happening, OperationRef, Reply, Rule, Scenario, Shelving, Source,
+        capability_key,
+    },
     files::scenarios::{
         AnswerFile, ExpectFile, ExpectedCallFile, ExpectedEventFile, ExpectedExceptionFile, FailureWord, GivenFile,
         QualityWord, ScenarioFile,
@@ -367,10 +370,10 @@ fn event(project: &Project, parts: &Parts<'_>, file: &ExpectedEventFile, start: 
 }
 
 fn call(project: &Project, parts: &Parts<'_>, file: &ExpectedCallFile) -> Expected {
-    let name = file.capability.split('@').next().unwrap_or_default();
+    let name = capability_key(&file.capability);
     parts.capabilities.expect(project, codes::UNKNOWN_CAPABILITY, file.capability.spot, "capability", name);
     let mut fields = Map::new();
-    fields.insert("capability".to_owned(), file.capability.value.as_str().into());
+    fields.insert("capability".to_owned(), name.into());
     if let Some(of) = &file.operation
         && let Some(found) = operation(project, parts, of)
     {

@@ -34,6 +34,26 @@ pub(crate) fn follow(schema: &Json, path: &[Step]) -> Result<(), Nowhere> {
     Ok(())
 }
 
+/// What stands one step further in a part of a schema; `Ok(None)` where the schema does not tell.
+pub(crate) fn step<'s>(root: &'s Json, here: &'s Json, step: &Step) -> Result<Option<&'s Json>, Nowhere> {
+    let next = match step {
+        Step::Key(key) => field(here, key)?,
+        Step::Index(_) | Step::Each => here.get("items"),
+    };
+    Ok(next.and_then(|next| resolved(root, next)))
+}
+
+/// The schema of what stands at a path; `None` where the schema does not tell.
+pub(crate) fn at<'s>(schema: &'s Json, path: &[Step]) -> Option<&'s Json> {
+    path.iter().try_fold(resolved(schema, schema)?, |here, step| {
+        let next = match step {
+            Step::Key(key) => here.get("properties")?.get(key)?,
+            Step::Index(_) | Step::Each => here.get("items")?,
+        };
+        resolved(schema, next)
+    })
+}
+
 fn field<'s>(here: &'s Json, key: &str) -> Result<Option<&'s Json>, Nowhere> {
     let properties = here.get("properties").and_then(Json::as_object);
     if let Some(found) = properties.and_then(|properties| properties.get(key)) {
@@ -50,7 +70,7 @@ fn field<'s>(here: &'s Json, key: &str) -> Result<Option<&'s Json>, Nowhere> {
 }
 
 /// A schema with its reference followed; `None` where that cannot be done here.
-fn resolved<'s>(root: &'s Json, schema: &'s Json) -> Option<&'s Json> {
+pub(crate) fn resolved<'s>(root: &'s Json, schema: &'s Json) -> Option<&'s Json> {
     let mut at = schema;
     for _ in 0..REFERENCES_MAX {
         match at.get("$ref").and_then(Json::as_str) {

@@ -67,6 +67,9 @@ pub trait Lookup: Sync {
     /// What we call something of a kind (`asset`, `site`, `material`, `location`, `party`) that a system calls so;
     /// `None` when nothing of ours, or more than one thing, has that name there.
     fn name(&self, system: &str, kind: &str, theirs: &str) -> Option<String>;
+
+    /// What we say for a value of a system, by one of its value maps; `None` when the map has no entry for it.
+    fn our_value(&self, system: &str, map: &str, value: &Value) -> Option<Value>;
 }
 
 /// A lookup without any name.
@@ -83,6 +86,10 @@ impl Lookup for NoNames {
     }
 
     fn name(&self, _: &str, _: &str, _: &str) -> Option<String> {
+        None
+    }
+
+    fn our_value(&self, _: &str, _: &str, _: &Value) -> Option<Value> {
         None
     }
 }

@@ -1,7 +1,8 @@
-//! `capabilities/<domain>.<verb>.yaml`: canonical functions.
+//! `capabilities/<domain>.<verb>.yaml`, and `capabilities/<domain>.<verb>@<major>.yaml` from the second major on:
+//! canonical functions.
 
-use super::words::{Duration, Named, Percent};
-use crate::read::{At, Entries};
+use super::words::{Duration, Named, Percent, Word};
+use crate::read::{At, Entries, Raw};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -10,7 +11,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "capabilities/<name>.yaml")]
 pub(crate) struct CapabilityFile {
-    /// Its major version, from 1.
+    /// Its major version, from 1; the file's name has it too, from the second on: `name@2.yaml`.
     pub(crate) version: At<u32>,
     /// Who answers for its kind: production, inventory, quality, maintenance, logistics, ...
     pub(crate) domain: At<Named>,
@@ -20,11 +21,29 @@ pub(crate) struct CapabilityFile {
     pub(crate) effect: At<String>,
     /// Its input.
     pub(crate) input: InputFile,
-    /// The fields of its output with their types.
-    pub(crate) output: Entries<String, At<TypeWord>>,
+    /// Its output: the fields with their types, or `{ schema: Name/1 }`.
+    #[schemars(with = "Entries<String, At<Word>>")]
+    pub(crate) output: Entries<String, Raw>,
     /// How quickly it is to be done.
     #[serde(default)]
     pub(crate) objective: Option<ObjectiveFile>,
+    /// Since when it should not be called any more.
+    #[serde(default)]
+    pub(crate) deprecated: Option<DeprecatedFile>,
+}
+
+/// A capability that goes away (RFC 9745, RFC 8594).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeprecatedFile {
+    /// The day since when it should not be called any more, `2026-01-31`.
+    pub(crate) since: At<String>,
+    /// The day from which on nobody need answer it.
+    #[serde(default)]
+    pub(crate) sunset: Option<At<String>>,
+    /// What is called instead: `name` or `name@major`.
+    #[serde(rename = "use")]
+    pub(crate) instead: At<String>,
 }
 
 /// The input of a capability.
@@ -64,6 +83,10 @@ pub(crate) enum TypeWord {
 }
 
 impl TypeWord {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::String, Self::Number, Self::Integer, Self::Boolean, Self::Object, Self::Array];
+
     /// The word of JSON Schema.
     pub(crate) fn word(self) -> &'static str {
         match self {

@@ -256,7 +256,7 @@ pub(super) fn new_attempt(request: &CallRequest, now: Time) -> AttemptRow {
     }
 }
 
-pub(super) fn describe(attempt: &mut AttemptRow, prepared: &Prepared) {
+pub(super) fn describe(attempt: &mut AttemptRow, prepared: &Prepared, kept: Prepared) {
     attempt.hash = prepared.hash();
     attempt.request = format!("{} {}", prepared.method, prepared.url);
     let end = prepared.body.floor_char_boundary(BODY_MAX_BYTES);

@@ -2,10 +2,7 @@
 
 use super::Load;
 use andon_contract::Contract;
-use andon_contract::contract::Identifiers;
-use andon_contract::expr::Lookup;
 use andon_store::{Store, StoreError};
-use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -49,23 +46,5 @@ impl Pins {
             self.kept.pop_first();
         }
         self.kept.insert(revision.to_owned(), contract);
-    }
-}
-
-/// The names of other systems, from the contract in force.
-pub(crate) struct Names<'a>(pub(crate) &'a Identifiers);
-
-impl Lookup for Names<'_> {
-    fn id(&self, system: &str, name: &str) -> Option<String> {
-        self.0.names.get(system)?.values().find_map(|kind| kind.get(name)).cloned()
-    }
-
-    fn value(&self, system: &str, map: &str, value: &Json) -> Option<Json> {
-        let key = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        self.0.values.get(system)?.get(map)?.get(&key).cloned()
-    }
-
-    fn name(&self, system: &str, kind: &str, theirs: &str) -> Option<String> {
-        self.0.our_name(system, kind, theirs).map(str::to_owned)
     }
 }

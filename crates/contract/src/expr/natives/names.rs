@@ -1,8 +1,8 @@
 //! The names of other systems: `id("system"; name)`, `value("system"; "map"; value)` and back again
-//! `name("system"; "kind"; theirs)`.
+//! `name("system"; "kind"; theirs)`, `our_value("system"; "map"; theirs)`.
 
 use super::{Kind, fv};
-use crate::expr::Missing;
+use crate::expr::{Lookup, Missing};
 use crate::expr::meter;
 use crate::expr::val::{Val, error};
 use jaq_core::box_iter::box_once;
@@ -19,6 +19,7 @@ pub(super) fn funs() -> Vec<Fun<Kind>> {
         fv("id", 2, |cv| box_once(id(cv))),
         fv("value", 3, |cv| box_once(value(cv))),
         fv("name", 3, |cv| box_once(name(cv))),
+        fv("our_value", 3, |cv| box_once(our_value(cv))),
     ]
 }
 
@@ -39,27 +40,42 @@ fn id(mut cv: Cv<'_, Kind>) -> ValX<'_, Val> {
 }
 
 /// What a system says for a value of ours.
-fn value(mut cv: Cv<'_, Kind>) -> ValX<'_, Val> {
+fn value(cv: Cv<'_, Kind>) -> ValX<'_, Val> {
+    mapped(cv, "value", |lookup, system, map, asked| lookup.value(system, map, asked))
+}
+
+/// What we say for a value of a system.
+fn our_value(cv: Cv<'_, Kind>) -> ValX<'_, Val> {
+    mapped(cv, "our_value", |lookup, system, map, asked| lookup.our_value(system, map, asked))
+}
+
+/// A value by a value map, one way or the other.
+fn mapped<'a>(
+    mut cv: Cv<'a, Kind>,
+    function: &str,
+    look: impl Fn(&dyn Lookup, &str, &str, &serde_json::Value) -> Option<serde_json::Value>,
+) -> ValX<'a, Val> {
     meter::tick()?;
-    let ours = cv.0.pop_var();
+    let given = cv.0.pop_var();
     let map = cv.0.pop_var();
     let system = cv.0.pop_var();
-    let (system, map) = (system.need_text("the system of value")?, map.need_text("the map of value")?);
+    let (system, map) = (system.need_text("the system of a value")?, map.need_text("the map of a value")?);
     let mut size = 0;
-    let asked = ours
+    let asked = given
         .to_json(&mut size, meter::MAX_GROWTH)
-        .map_err(|_| error("value needs a value of at most 1 MiB without infinite numbers"))?;
+        .map_err(|_| error("a value to be mapped has at most 1 MiB and no infinite numbers"))?;
     let map = map.to_string();
-    if let Some(theirs) = cv.0.data().lookup.value(system, &map, &asked) {
+    if let Some(found) = look(cv.0.data().lookup, system, &map, &asked) {
         let too_deep = |_| error(format!("the value map {map:?} of {system} gives a value that is nested too deep"));
-        let theirs = Val::from_json(&theirs, &mut size).map_err(too_deep)?;
+        let found = Val::from_json(&found, &mut size).map_err(too_deep)?;
         meter::try_grow(size)?;
-        return Ok(theirs);
+        return Ok(found);
     }
     let name: String = asked.to_string().chars().take(MAX_TOLD).collect();
+    let back = if function == "value" { "" } else { "back " };
     let message = format!(
-        "the value map {map:?} of {system} has no entry for {name}; add it there, or handle it with \
-         `value(...)? // \"...\"`"
+        "the value map {map:?} of {system} has no entry {back}for {name}; add it there, or handle it with \
+         `{function}(...)? // \"...\"`"
     );
     Err(missing(&cv, Missing { system: system.to_string(), map: Some(map), name, message }))
 }

@@ -74,6 +74,9 @@ fn a_lookup_may_evaluate_too() {
         fn name(&self, _: &str, _: &str, _: &str) -> Option<String> {
             None
         }
+        fn our_value(&self, _: &str, _: &str, _: &serde_json::Value) -> Option<serde_json::Value> {
+            None
+        }
     }
     let nested = Nested(Program::compile("ascii_upcase", &[]).unwrap());
     let program = Program::compile("[range(1000) | id(\"a\"; \"x\\(.)\")] | last", &[]).unwrap();

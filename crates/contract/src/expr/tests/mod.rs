@@ -40,4 +40,8 @@ impl Lookup for Office {
     fn name(&self, system: &str, kind: &str, theirs: &str) -> Option<String> {
         (system == "maximo" && kind == "asset" && theirs == "PKG-0003").then(|| "packing-3".to_owned())
     }
+
+    fn our_value(&self, system: &str, map: &str, value: &Value) -> Option<Value> {
+        (system == "maximo" && map == "priority" && *value == 1).then(|| "high".into())
+    }
 }

@@ -1,0 +1,84 @@
+//! What the contract in force says about calls: who answers, what is promised, what operations can do.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Who would answer for a capability at a site now, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// The capability; its plain name is its first major.
+    pub capability: String,
+    /// The site.
+    pub site: String,
+    /// The operation that answers, `none` where a route says that nobody does, `nobody` where no route holds now.
+    pub answers: String,
+    /// Why nobody answers.
+    pub reason: Option<String>,
+    /// Who is asked when certainly nothing happened at the first, in order.
+    pub fallback: Vec<String>,
+    /// Who is sent the same to be compared.
+    pub shadow: Vec<String>,
+    /// The line that says so: `routes.yaml:3`.
+    pub line: Option<String>,
+    /// The idempotency class of the operation.
+    pub idempotency: Option<String>,
+    /// What can be relied on, with what is assumed.
+    pub guarantee: Option<String>,
+    /// When another line answers.
+    pub changes: Option<String>,
+    /// Who answers from then on: an operation, `none` or `nobody`.
+    pub then: Option<String>,
+    /// The line that says that.
+    pub then_line: Option<String>,
+}
+
+/// A capability, one major of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CapabilityRow {
+    /// Its name as it is called.
+    pub capability: String,
+    /// Its major version.
+    pub version: u32,
+    /// Who answers for its kind.
+    pub domain: String,
+    /// The team that answers for it.
+    pub owner: String,
+    /// `reads`, or what it changes.
+    pub effect: String,
+    /// The schema of its input.
+    pub input: String,
+    /// The schema of its output, or its fields with their types.
+    pub output: String,
+    /// How quickly it is to be done: `30 s for 99 %`.
+    pub objective: Option<String>,
+    /// Since when it should not be called, and what is called instead.
+    pub deprecated: Option<String>,
+    /// The operations that implement it.
+    pub operations: Vec<String>,
+}
+
+/// An operation of a system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OperationRow {
+    /// The system.
+    pub system: String,
+    /// Its operation; null of a system that has none.
+    pub operation: Option<String>,
+    /// The capability it implements.
+    pub implements: Option<String>,
+    /// Its idempotency class.
+    pub idempotency: Option<String>,
+    /// What can be relied on, with what is assumed.
+    pub guarantee: Option<String>,
+    /// Where the system stands.
+    pub zone: String,
+    /// Whether it is a test system.
+    pub test: bool,
+    /// Attempts and reads under way there at once.
+    pub concurrent: u32,
+    /// How long an attempt may take.
+    pub timeout: String,
+}
