@@ -199,4 +199,6 @@ codes! {
     NAME_TABLE = "A6135", "a table of names that cannot be read";
     VALUE_GAP = "A6136", "a value map that lacks a value";
     CONNECT = "A6140", "a place that a connection cannot go to";
+    PROXY = "A6141", "a proxy that is not gone through";
+    OAUTH2 = "A6142", "a grant that gives no token";
 }

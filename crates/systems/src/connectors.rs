@@ -30,10 +30,15 @@ pub struct Connectors {
 impl Connectors {
     /// The connectors of a contract. Nothing is connected, no address and no secret is read before it is used.
     pub fn new(contract: Arc<Contract>, env: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        let clients =
-            contract.systems.iter().map(|(name, of)| (name.clone(), rest::Clients::new(of.concurrent))).collect();
+        let clients = contract.systems.iter().map(|(name, of)| (name.clone(), rest::Clients::new(of))).collect();
         let known = contract.systems.keys().map(|name| (name.clone(), rest::Known::default())).collect();
         Self { contract, env: Arc::new(env), clients, documents: rest::http::Documents::default(), known }
+    }
+
+    /// Sends nothing more: whoever waits for a place, its turn or a token is told that nothing was sent. What is under
+    /// way goes on. Called before the last outcomes are waited for.
+    pub fn stop(&self) {
+        self.clients.values().for_each(rest::Clients::stop);
     }
 
     /// Makes one attempt: adds the credentials, waits for one of the system's `concurrent` places, which reads take

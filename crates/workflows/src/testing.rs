@@ -271,6 +271,7 @@ pub(crate) mod plant {
                 within: Span::from_secs(3600),
             },
             concurrent: 4,
+            rate: None,
             operations: operations.collect(),
             reads: std::collections::BTreeMap::new(),
         }

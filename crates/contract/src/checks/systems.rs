@@ -10,7 +10,7 @@ use super::{
     identifiers::Names,
     mappings::fields,
     paging,
-    reach::reach,
+    reach::{oauth2, rate, reach},
     reads,
     requests::{Written, request},
     schemas::SchemaSet,
@@ -130,6 +130,7 @@ fn system(
         let finding = Finding::error(codes::CONCURRENT, number.spot, format!("{} attempts at once", number.value));
         project.push(finding.expected(format!("1 to {CONCURRENT_MAX}")).help("correct the number"));
     }
+    let rate = rate(project, file.limits.as_ref());
     let retry = retry(project, file.retry.as_ref());
     Some(System {
         zone: file.zone.0.clone(),
@@ -140,16 +141,17 @@ fn system(
         timeout: file.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.0),
         retry,
         concurrent: concurrent.map_or(CONCURRENT, |number| number.value),
+        rate,
         operations,
         reads,
     })
 }
 
 fn credentials(project: &Project, file: &At<CredentialsFile>) -> Option<Credentials> {
-    match (&file.bearer, &file.basic, &file.api_key) {
-        (Some(token), None, None) => secret(project, token).map(Credentials::Bearer),
-        (None, Some(basic), None) => user_password(project, basic).map(Credentials::Basic),
-        (None, None, Some(key)) => {
+    match (&file.bearer, &file.basic, &file.api_key, &file.oauth2) {
+        (Some(token), None, None, None) => secret(project, token).map(Credentials::Bearer),
+        (None, Some(basic), None, None) => user_password(project, basic).map(Credentials::Basic),
+        (None, None, Some(key), None) => {
             let is_header =
                 !key.header.is_empty() && key.header.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
             if !is_header {
@@ -159,9 +161,10 @@ fn credentials(project: &Project, file: &At<CredentialsFile>) -> Option<Credenti
             let header = key.header.value.clone();
             secret(project, &key.key).filter(|_| is_header).map(|key| Credentials::ApiKey { header, key })
         }
+        (None, None, None, Some(oauth)) => oauth2(project, oauth).map(Box::new).map(Credentials::OAuth2),
         _ => {
             let finding = Finding::error(codes::CREDENTIALS, file.spot, "these credentials are none, or several");
-            project.push(finding.expected("one of `bearer`, `basic`, `api-key`").help("keep one"));
+            project.push(finding.expected("one of `bearer`, `basic`, `api-key`, `oauth2`").help("keep one"));
             None
         }
     }

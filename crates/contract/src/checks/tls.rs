@@ -28,13 +28,23 @@ pub(crate) fn client(project: &Project, address: &Address, file: Option<&ClientT
         );
         return None;
     }
-    let mut paths = [&file.authority, &file.certificate].into_iter().flatten();
+    files(project, &file.authority, &file.certificate, &file.key)
+}
+
+/// The files of TLS; `None` where the keys do not go together.
+pub(crate) fn files(
+    project: &Project,
+    authority: &Option<At<String>>,
+    certificate: &Option<At<String>>,
+    key: &Option<At<String>>,
+) -> Option<ClientTls> {
+    let mut paths = [authority, certificate].into_iter().flatten();
     if let Some(path) = paths.find(|path| path.trim().is_empty()) {
         let finding = Finding::error(codes::TLS, path.spot, "this names no file");
         project.push(finding.expected("the path of a PEM file").help("write the path, or leave the key out"));
         return None;
     }
-    let identity = match (&file.certificate, &file.key) {
+    let identity = match (certificate, key) {
         (None, None) => None,
         (Some(certificate), Some(key)) => {
             Some(TlsIdentity { certificate: certificate.value.clone(), key: secret(project, key)? })
@@ -42,7 +52,7 @@ pub(crate) fn client(project: &Project, address: &Address, file: Option<&ClientT
         (Some(alone), None) => return half(project, alone, "key", "certificate"),
         (None, Some(alone)) => return half(project, alone, "certificate", "key"),
     };
-    Some(ClientTls { authority: file.authority.as_ref().map(|path| path.value.clone()), identity })
+    Some(ClientTls { authority: authority.as_ref().map(|path| path.value.clone()), identity })
 }
 
 fn half(project: &Project, alone: &At<String>, missing: &str, present: &str) -> Option<ClientTls> {

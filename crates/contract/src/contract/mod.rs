@@ -25,7 +25,7 @@ pub use file::{
 pub use http::{EventMapping, HttpSource, MappedEvent, MappedTo, Signature};
 pub use identifiers::{Identifiers, NameHeld, NameTable, NamesAt, ValueMap, value_key};
 pub use listeners::{Client, Listener, ServerTls};
-pub use reach::{Reach, is_loopback, place};
+pub use reach::{Grant, OAuth2, Proxy, Rate, Reach, TokenPlace, is_loopback, place};
 pub use reads::{Delta, Paged, Paging, Read, Webhook};
 pub use retention::{Keep, ReduceBy, Reduction, Retention};
 pub use routes::{OperationRef, Route, Target};

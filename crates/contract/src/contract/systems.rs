@@ -1,6 +1,6 @@
 //! Systems of record: where they are, what they can do, and how requests and answers are read.
 
-use super::{Address, Paged, Reach, Read, Secret, UserPassword};
+use super::{Address, OAuth2, Paged, Rate, Reach, Read, Secret, UserPassword};
 use crate::expr::Program;
 use andon_model::{Name, span::Span};
 use serde_json::Value as Json;
@@ -25,6 +25,8 @@ pub struct System {
     pub retry: Retry,
     /// Attempts under way at once; default 4.
     pub concurrent: u32,
+    /// How many requests it can bear in a time; `None`: as many as its places allow.
+    pub rate: Option<Rate>,
     /// What it can do.
     pub operations: BTreeMap<Name, Operation>,
     /// What is taken from it.
@@ -47,6 +49,8 @@ pub enum Credentials {
         /// Its value.
         key: Secret,
     },
+    /// `Authorization: Bearer` with a token that is got before.
+    OAuth2(Box<OAuth2>),
 }
 
 /// When failed attempts are repeated: `first`, then longer by `factor`, never longer than `max`,

@@ -1,7 +1,7 @@
 //! `systems/<system>.yaml`: systems of record and what they can do.
 
 use super::{
-    reach::SystemTlsFile,
+    reach::{OAuth2File, PerTime, ProxyWord, SystemTlsFile},
     reads::{PagingFile, ReadFile},
     sources::UserPasswordFile,
     words::{Duration, Named},
@@ -32,6 +32,10 @@ pub(crate) struct SystemFile {
     /// How TLS is spoken.
     #[serde(default)]
     pub(crate) tls: Option<SystemTlsFile>,
+    /// Connections go through this proxy: `http://host:port`, or with `credentials`. None of the environment is used.
+    #[serde(default)]
+    #[schemars(with = "Option<ProxyWord>")]
+    pub(crate) proxy: Option<Raw>,
     /// How we identify ourselves; without it not at all.
     #[serde(default)]
     pub(crate) credentials: Option<At<CredentialsFile>>,
@@ -73,6 +77,9 @@ pub(crate) struct CredentialsFile {
     /// A header with a key.
     #[serde(default, rename = "api-key")]
     pub(crate) api_key: Option<ApiKeyFile>,
+    /// `Authorization: Bearer` with a token of OAuth 2.0, got before and renewed in time.
+    #[serde(default)]
+    pub(crate) oauth2: Option<OAuth2File>,
 }
 
 /// A header with a key.
@@ -110,6 +117,12 @@ pub(crate) struct LimitsFile {
     /// Attempts under way at once; default 4.
     #[serde(default)]
     pub(crate) concurrent: Option<At<u32>>,
+    /// Requests in a time, those of calls and reads together: `10 / s`, `600 / min`, `5000 / h`; what comes sooner waits.
+    #[serde(default)]
+    pub(crate) rate: Option<At<PerTime>>,
+    /// Requests at once after a pause; default 1, which spaces them evenly.
+    #[serde(default)]
+    pub(crate) burst: Option<At<u32>>,
 }
 
 /// What a system can do, bound to a capability.

@@ -77,7 +77,8 @@ pub(super) async fn credentials(
     env: &(dyn Fn(&str) -> Option<String> + Send + Sync),
 ) -> Result<Credentials, String> {
     let (name, value, secrets) = match declared {
-        Declared::None => return Ok(Credentials::default()),
+        // A token is got from somewhere else first.
+        Declared::None | Declared::OAuth2(_) => return Ok(Credentials::default()),
         Declared::Bearer(secret) => {
             let token = read(system, "token", secret, env).await?;
             (AUTHORIZATION, format!("Bearer {token}"), vec![token])
@@ -104,7 +105,8 @@ pub(super) async fn credentials(
     Ok(Credentials { header: Some((name, value)), secrets: Secrets::new(secrets) })
 }
 
-async fn read(
+/// Reads a secret; `what` names it, for people.
+pub(super) async fn read(
     system: &Name,
     what: &str,
     secret: &Secret,
@@ -137,13 +139,25 @@ async fn read(
 }
 
 async fn file(path: &str) -> std::io::Result<String> {
-    let mut text = String::new();
+    String::from_utf8(whole(path, SECRET_MAX_BYTES).await?).map_err(|_| std::io::Error::other("is no text"))
+}
+
+async fn whole(path: &str, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     let file = tokio::fs::File::open(path).await?;
-    file.take(SECRET_MAX_BYTES + 1).read_to_string(&mut text).await?;
-    if text.len() as u64 > SECRET_MAX_BYTES {
-        return Err(std::io::Error::other(format!("is longer than {SECRET_MAX_BYTES} bytes")));
+    file.take(most + 1).read_to_end(&mut bytes).await?;
+    if bytes.len() as u64 > most {
+        return Err(std::io::Error::other(format!("is longer than {most} bytes")));
     }
-    Ok(text)
+    Ok(bytes)
+}
+
+/// The bytes of a file that is no secret.
+pub(super) async fn bytes(path: &str, most: u64) -> Result<Vec<u8>, String> {
+    match tokio::time::timeout(SECRET_WAIT, whole(path, most)).await {
+        Ok(read) => read.map_err(|cause| cause.to_string()),
+        Err(_) => Err("not in time".into()),
+    }
 }
 
 #[cfg(test)]

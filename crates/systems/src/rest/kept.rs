@@ -1,7 +1,7 @@
 //! What is kept of a request before it is sent: without the secrets of its system, and without what telling names hold.
 
 use super::redact::{self, Secrets};
-use andon_contract::contract::{Credentials, Secret};
+use andon_contract::contract::{Credentials, Grant, Secret};
 use andon_model::call::Prepared;
 use std::{
     io::Read as _,
@@ -43,6 +43,13 @@ fn references(declared: &Credentials) -> Vec<&Secret> {
         Credentials::None => Vec::new(),
         Credentials::Bearer(secret) | Credentials::ApiKey { key: secret, .. } => vec![secret],
         Credentials::Basic(pair) => vec![&pair.password],
+        Credentials::OAuth2(settings) => {
+            let password = match &settings.grant {
+                Grant::ClientCredentials => None,
+                Grant::Password(pair) => Some(&pair.password),
+            };
+            settings.secret.iter().chain(password).collect()
+        }
     }
 }
 

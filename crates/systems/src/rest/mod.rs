@@ -1,27 +1,33 @@
 //! The REST connector: JSON over HTTP, described by the field maps of a system's operations.
 //!
-//! Its limits: a request and an answer hold at most 1 MiB; an answer is JSON in UTF-8, not compressed; a redirect is
-//! followed only within the same scheme, host and port, and only where that cannot make a second effect; proxies of
-//! the environment are not used, because where a request goes is said by the project. Each attempt opens a connection
-//! of its own: on one that was kept open, a request can meet the server's closing of it, and then nobody knows whether
-//! it was read.
+//! Its limits: a request and an answer hold at most 1 MiB; an answer is JSON or a text in UTF-8, plain or by gzip;
+//! HTTP/1.1 is spoken; a redirect is followed only within the same scheme, host and port, and only where that cannot
+//! make a second effect; proxies of the environment are not used, because where a request goes is said by the project.
+//! Which requests may share a connection says `connection`.
 //!
 //! What a status code means stands in `status`, in one table.
 
 mod codec;
 mod config;
+mod connection;
 mod content;
 mod fields;
 mod fuzz;
+mod gzip;
 pub(crate) mod http;
 mod kept;
+mod line;
 mod links;
+mod oauth;
 mod paging;
+mod proxy;
+mod rate;
 mod reach;
 pub mod reads;
 mod redact;
 mod session;
 mod status;
+mod tls;
 mod words;
 
 pub use fuzz::fuzz;
@@ -34,16 +40,13 @@ use andon_model::{
     call::{CallRequest, Prepared},
     object::{Ask, Page},
 };
-use reqwest::Client;
+use line::{Caller, Line};
 use session::Failure;
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::collections::BTreeMap;
 
 pub(crate) use codec::prepare;
 pub(crate) use kept::Known;
+pub(crate) use line::Clients;
 
 /// The longest body of a request.
 pub const REQUEST_MAX_BYTES: usize = 1 << 20;
@@ -63,6 +66,12 @@ pub(crate) struct Shell<'a> {
     pub(crate) clients: &'a Clients,
 }
 
+impl<'a> Shell<'a> {
+    fn caller(&self, name: &'a Name, system: &'a System) -> Caller<'a> {
+        Caller { clients: self.clients, name, system, env: self.env }
+    }
+}
+
 /// Makes one attempt.
 pub(crate) async fn send(
     system: &System,
@@ -77,42 +86,27 @@ pub(crate) async fn send(
         Ok(url) => url,
         Err(cause) => return Outcome::not_sent(OutcomeClass::Validation, cause),
     };
-    let credentials = match config::credentials(&request.system, &system.credentials, shell.env).await {
-        Ok(credentials) => credentials,
-        Err(cause) => return Outcome::not_sent(OutcomeClass::Auth, cause),
+    let kept = status::is_harmless(operation, request.step);
+    let line = match Line::open(shell.caller(&request.system, system), &base, None, kept).await {
+        Ok(line) => line,
+        Err(outcome) => return *outcome,
     };
-    let way = match reach::way(&url, &system.reach, shell.env) {
-        Ok(way) => way,
-        Err(cause) => return Outcome::not_sent(OutcomeClass::Validation, cause),
-    };
-    let client = match shell.clients.get(system, &way) {
-        Ok(client) => client,
-        Err(cause) => return Outcome::not_sent(OutcomeClass::Transient, cause),
-    };
-    let (limit, most) = (system.timeout, ANSWER_MAX_BYTES);
-    let attempt = session::Attempt { prepared, url, way, credentials: &credentials, limit, most };
-    let _place = shell.clients.place().await;
-    let answered = session::exchange(&client, &attempt).await;
+    let answered = session::exchange(&line, &session::Attempt::new(prepared, url, ANSWER_MAX_BYTES)).await;
     let mut outcome = match (answered, codec::paging(operation, request.step)) {
-        (Ok(answer), None) => codec::read(operation, request, shell.names, &answer, &credentials.secrets),
+        (Ok(answer), None) => codec::read(operation, request, shell.names, &answer, &line.secrets),
         (Ok(answer), Some(paged)) => {
             let of = (operation, request);
-            let pages = paging::Pages::new(&base, of, shell.names, &credentials.secrets, (paged, prepared));
-            Box::pin(go_through(pages, answer, &client, &attempt)).await
+            let pages = paging::Pages::new(&base, of, shell.names, &line.secrets, (paged, prepared));
+            Box::pin(go_through(pages, answer, &line)).await
         }
         (Err(failure), _) => failed(failure, effect),
     };
-    outcome.detail = words::one_line(&credentials.secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
+    outcome.detail = words::one_line(&line.secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
     outcome
 }
 
 /// Goes through the pages of an answer whose first one is there, each within the time of an attempt.
-async fn go_through(
-    mut pages: paging::Pages<'_>,
-    mut answer: codec::Answer,
-    client: &Client,
-    first: &session::Attempt<'_>,
-) -> Outcome {
+async fn go_through(mut pages: paging::Pages<'_>, mut answer: codec::Answer, line: &Line<'_>) -> Outcome {
     loop {
         let prepared = match pages.take(&answer) {
             paging::After::Done(outcome) => return *outcome,
@@ -122,8 +116,7 @@ async fn go_through(
             Ok(url) => url,
             Err(cause) => return *pages.with_pages(Outcome::not_sent(OutcomeClass::Validation, cause)),
         };
-        let attempt = session::Attempt { prepared: &prepared, url, way: first.way.clone(), ..*first };
-        answer = match session::exchange(client, &attempt).await {
+        answer = match session::exchange(line, &session::Attempt::new(&prepared, url, ANSWER_MAX_BYTES)).await {
             Ok(answer) => answer,
             Err(failure) => return *pages.with_pages(Outcome { sent: true, ..failed(failure, false) }),
         };
@@ -141,18 +134,12 @@ pub(crate) async fn read(
     let base = system.base.resolve(shell.env);
     let prepared = &reads::prepare(&base, read, ask, shell.names)?;
     let url = config::allowed(&prepared.url, &base).map_err(|cause| not_sent(OutcomeClass::Validation, cause))?;
-    let credentials = config::credentials(name, &system.credentials, shell.env).await;
-    let credentials = credentials.map_err(|cause| not_sent(OutcomeClass::Auth, cause))?;
-    let way = reach::way(&url, &system.reach, shell.env).map_err(|cause| not_sent(OutcomeClass::Validation, cause))?;
-    let client = shell.clients.get(system, &way).map_err(|cause| not_sent(OutcomeClass::Transient, cause))?;
-    let (limit, most) = (system.timeout, reads::PAGE_MAX_BYTES);
-    let attempt = session::Attempt { prepared, url, way, credentials: &credentials, limit, most };
-    let _place = shell.clients.place().await;
-    match session::exchange(&client, &attempt).await {
-        Ok(answer) => reads::read(read, ask, shell.names, &answer, &credentials.secrets),
+    let line = Line::open(shell.caller(name, system), &base, None, true).await?;
+    match session::exchange(&line, &session::Attempt::new(prepared, url, reads::PAGE_MAX_BYTES)).await {
+        Ok(answer) => reads::read(read, ask, shell.names, &answer, &line.secrets),
         Err(failure) => {
             let mut outcome = failed(failure, false);
-            outcome.detail = words::one_line(&credentials.secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
+            outcome.detail = words::one_line(&line.secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
             Err(Box::new(outcome))
         }
     }
@@ -194,6 +181,7 @@ pub(crate) fn play(operation: &Operation, request: &CallRequest, names: Names<'_
 /// The outcome of an attempt without an answer.
 fn failed(failure: Failure, effect: bool) -> Outcome {
     match failure {
+        Failure::Kept(outcome) => *outcome,
         Failure::Senseless(cause) => Outcome::not_sent(OutcomeClass::Validation, cause),
         Failure::NotSent { cause, sent } => Outcome { sent, ..Outcome::not_sent(OutcomeClass::Transient, cause) },
         Failure::Lost(cause) if effect => {
@@ -201,38 +189,5 @@ fn failed(failure: Failure, effect: bool) -> Outcome {
             Outcome { sent: true, ..Outcome::not_sent(OutcomeClass::Unknown, detail) }
         }
         Failure::Lost(cause) => Outcome { sent: true, ..Outcome::not_sent(OutcomeClass::Transient, cause) },
-    }
-}
-
-/// The HTTP clients of a system, made when first needed: one without and one with TLS, because only the second needs
-/// the certificates of the machine. A request needs one of its places.
-pub(crate) struct Clients {
-    plain: Mutex<Option<Client>>,
-    tls: Mutex<Option<Client>>,
-    /// So many requests of calls and reads together are under way at most; who waits is served in the order of asking.
-    places: Semaphore,
-}
-
-impl Clients {
-    /// None yet, with so many places.
-    pub(crate) fn new(places: u32) -> Self {
-        let places = Semaphore::new(usize::try_from(places.max(1)).unwrap_or(1));
-        Self { plain: Mutex::default(), tls: Mutex::default(), places }
-    }
-
-    /// Waits for a place; it is free again when it is dropped.
-    async fn place(&self) -> SemaphorePermit<'_> {
-        self.places.acquire().await.expect("nobody closes it")
-    }
-
-    fn get(&self, system: &System, way: &reach::Way) -> Result<Client, String> {
-        let tls = way.tls;
-        let mut place = if tls { &self.tls } else { &self.plain }.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*place {
-            return Ok(client.clone());
-        }
-        let client = session::client(system.timeout, tls)
-            .map_err(|cause| format!("no TLS is possible on this machine: {cause}; install its root certificates"))?;
-        Ok(place.insert(client).clone())
     }
 }

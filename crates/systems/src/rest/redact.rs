@@ -3,7 +3,12 @@
 use super::RESPONSE_MAX_BYTES;
 use andon_model::call::Prepared;
 use serde_json::Value as Json;
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt,
+    sync::{PoisonError, RwLock},
+};
 
 /// What stands where something was taken out.
 const MARK: &str = "[redacted]";
@@ -28,16 +33,23 @@ const KEYS: [&str; 10] = [
 
 /// The secrets of an attempt: a system that repeats them must not put them into our records.
 #[derive(Default)]
-pub(super) struct Secrets(Vec<String>);
+pub(super) struct Secrets(RwLock<Vec<String>>);
 
 impl Secrets {
     pub(super) fn new(secrets: Vec<String>) -> Self {
-        Self(secrets.into_iter().filter(|secret| secret.len() >= SECRET_MIN_BYTES).collect())
+        Self(RwLock::new(secrets.into_iter().filter(|secret| secret.len() >= SECRET_MIN_BYTES).collect()))
+    }
+
+    /// Others that came up on the way, such as tokens.
+    pub(super) fn add(&self, secrets: impl IntoIterator<Item = String>) {
+        let secrets = secrets.into_iter().filter(|secret| secret.len() >= SECRET_MIN_BYTES);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).extend(secrets);
     }
 
     /// The text without the secrets.
     pub(super) fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.0.iter().fold(Cow::Borrowed(text), |text, secret| {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().fold(Cow::Borrowed(text), |text, secret| {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), MARK).into() } else { text }
         })
     }
@@ -45,7 +57,7 @@ impl Secrets {
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} secrets", self.0.len())
+        write!(f, "{} secrets", self.0.read().unwrap_or_else(PoisonError::into_inner).len())
     }
 }
 

@@ -15,6 +15,11 @@ pub(super) fn has_effect(operation: &Operation, step: Step) -> bool {
         && !operation.request.method.eq_ignore_ascii_case("GET")
 }
 
+/// Whether a second sending has no second effect, so that a connection that was kept open may carry the request.
+pub(super) fn is_harmless(operation: &Operation, step: Step) -> bool {
+    !has_effect(operation, step) || matches!(operation.idempotency, Idempotency::Key | Idempotency::Upsert)
+}
+
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {

@@ -40,6 +40,7 @@ pub(crate) fn changed(
         timeout,
         retry: Retry { first: Span::from_secs(1), max: Span::from_secs(1), factor: 1.0, within: Span::from_secs(1) },
         concurrent: 4,
+        rate: None,
         operations: BTreeMap::from([("create".parse().unwrap(), create()), ("fetch".parse().unwrap(), fetch())]),
         reads: BTreeMap::new(),
     };
