@@ -230,7 +230,8 @@ fn resolve(url: &str, from: Option<&Web<'_>>) -> Result<String, String> {
         return Ok(format!("{}{url}", from.origin()));
     }
     let folder = from.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    Ok(format!("{}{folder}/{}", from.origin(), url.strip_prefix("./").unwrap_or(url)))
+    let below = if url == "." { "" } else { url.strip_prefix("./").unwrap_or(url) };
+    Ok(format!("{}{folder}/{below}", from.origin()))
 }
 
 /// A text in YAML as JSON; `Err` says what is wrong with it first.

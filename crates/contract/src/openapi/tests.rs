@@ -143,6 +143,8 @@ fn the_server_is_that_of_the_document_where_none_is_named() {
     let two = document(&json!({ "swagger": "2.0", "paths": { "/x": get } }));
     assert_eq!(made(&two, "x", Json::Null).unwrap().url, "https://docs.example/x");
     assert!(three.request(&call("x", Json::Null), None, &|_| true).is_err());
+    let beside = document(&json!({ "openapi": "3.0.3", "servers": [{ "url": "." }], "paths": { "/x": get } }));
+    assert_eq!(made(&beside, "x", Json::Null).unwrap().url, "https://docs.example/api/v1/x");
     let below = document(&json!({ "openapi": "3.0.3", "servers": [{ "url": "./v2/" }], "paths": { "/x": get } }));
     assert_eq!(made(&below, "x", Json::Null).unwrap().url, "https://docs.example/api/v1/v2/x");
 }
