@@ -160,6 +160,7 @@ codes! {
     REPEATED_EFFECT = "A3120", "an effect that would happen twice";
     PLACEMENT = "A3121", "a workflow that cannot run at the edge";
     COMPENSATION = "A3122", "something that cannot be undone so";
+    DECISION = "A3140", "a decision that nobody could take";
     HOST = "A3130", "a request to a host that nobody declares";
     HTTP_CALL = "A3131", "a request over HTTP that cannot be sent";
 

@@ -2,7 +2,7 @@
 //! and every reference into `use` put in its place, so that whoever runs it needs nothing else.
 
 use crate::expr::Program;
-use andon_model::{Name, span::Span};
+use andon_model::{Name, SiteName, span::Span};
 use serde_json::Value as Json;
 use std::{fmt, sync::Arc};
 
@@ -59,6 +59,8 @@ pub struct Settings {
     pub compensate: bool,
     /// Which planned instants that were missed are made up for.
     pub catchup: Catchup,
+    /// The sites at which its planned runs begin; empty: at each site there is.
+    pub sites: Vec<SiteName>,
 }
 
 /// Which planned instants of a schedule that were missed are made up for.
@@ -364,6 +366,26 @@ pub struct Listen {
     pub read: ReadAs,
     /// What is done for each event.
     pub foreach: Option<Foreach>,
+    /// What a person is asked, where the event is the decision of one.
+    pub decision: Option<Box<Decision>>,
+}
+
+/// The type of the events by which people decide.
+pub const HUMAN_DECISION: &str = "human.decision";
+
+/// What a person is asked: `metadata` of a `listen` on [`HUMAN_DECISION`].
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// The team that decides.
+    pub owner: Name,
+    /// The question; `None`: the name of the task says it.
+    pub question: Option<Mapping>,
+    /// What the answer must be.
+    pub form: ValueSchema,
+    /// How long they have; `None`: as long as they like.
+    pub due: Option<Delay>,
+    /// When it passes to which team.
+    pub escalate: Option<(Delay, Name)>,
 }
 
 /// What of an event a `listen` gives.

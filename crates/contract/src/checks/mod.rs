@@ -69,6 +69,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
         capabilities: &capabilities,
         schemas: &schemas,
         owners: Some(&ownership),
+        sites: Some(&assets.known_sites),
         open: false,
     };
     let workflows = workflows::resolve(beside);

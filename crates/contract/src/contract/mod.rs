@@ -43,7 +43,9 @@ pub use sources::{
     Address, Broker, ClientTls, Clock, Level, ListenerSource, MqttSource, MqttVersion, Piece, Pointer, Secret,
     SignalMapping, Source, SourceKind, Template, TimeForm, TimeMapping, TlsIdentity, TopicMapping, UserPassword,
 };
-pub use systems::{Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Request, Response, Retry, System};
+pub use systems::{
+    Body, Content, Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Request, Response, Retry, System,
+};
 pub use validity::Validity;
 
 use crate::{expr::Program, workflow::Definition};

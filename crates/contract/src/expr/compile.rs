@@ -5,6 +5,7 @@ use super::known;
 use super::natives::{self, Kind};
 use super::reads::reads;
 use super::rewrite::definition;
+use super::route::whole;
 use super::{Inner, PathRead};
 use jaq_core::load::lex::{self, Tok, Token};
 use jaq_core::load::parse::{self, Def, Term};
@@ -70,9 +71,11 @@ fn compile_here(source: &str, vars: &[&str]) -> Result<Inner, CompileError> {
     let globals: Vec<String> = vars.iter().map(|v| format!("${v}")).collect();
     let used = check(source, &term, &globals)?;
     let reads: Vec<PathRead> = reads(source, &term, &globals);
+    let form = super::forms::form(&term, &globals);
     let filter = link(source, term, &globals, &used)?;
     let vars = vars.iter().zip(&globals).map(|(v, global)| ((*v).to_owned(), used.vars.contains(global.as_str())));
-    Ok(Inner { source: source.to_owned(), vars: vars.collect(), filter, shallow: used.depth <= SHALLOW, reads })
+    let is_path = whole(source, &reads).is_some();
+    Ok(Inner { source: source.to_owned(), vars: vars.collect(), filter, shallow: used.depth <= SHALLOW, reads, is_path, form })
 }
 
 /// Joins an expression with the functions it uses.

@@ -12,6 +12,7 @@
 
 mod check;
 mod compile;
+mod forms;
 #[doc(hidden)]
 pub mod fuzz;
 mod json;
@@ -22,12 +23,14 @@ mod num;
 mod ops;
 mod reads;
 mod rewrite;
+mod route;
 mod run;
 #[cfg(test)]
 mod tests;
 mod val;
 
 pub use compile::CompileError;
+pub(crate) use forms::Form;
 pub use meter::Limit;
 pub use reads::{PathRead, Step};
 
@@ -54,6 +57,9 @@ struct Inner {
     /// Whether it is nested so little that the stack of any caller is enough for it.
     shallow: bool,
     reads: Vec<PathRead>,
+    /// Whether it is the one path of `reads` and nothing else.
+    is_path: bool,
+    form: Form,
 }
 
 /// The names of other systems, as they stand when an expression is evaluated.
@@ -171,9 +177,25 @@ impl Program {
         &self.0.source
     }
 
+    /// What it gives, as far as its text says so.
+    pub(crate) fn form(&self) -> &Form {
+        &self.0.form
+    }
+
+    /// A number that is the same for its clones and differs from that of every other program that is still there.
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     /// The names of its variables in their order, without `$`.
     pub fn vars(&self) -> impl Iterator<Item = &str> {
         self.0.vars.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The variable and the steps from it, when the expression is one path from a variable and nothing else.
+    pub fn path(&self) -> Option<(&str, &[Step])> {
+        let path = self.0.reads.first().filter(|_| self.0.is_path)?;
+        Some((path.of.as_deref()?, &path.path))
     }
 
     /// The one output; none and several are errors.
@@ -216,6 +238,11 @@ impl PartialEq for Program {
 /// What is found is read whenever that part of the expression runs; what is not found may be read as well.
 pub fn paths_read(program: &Program) -> &[PathRead] {
     &program.0.reads
+}
+
+/// What steps of a [`Program::path`] lead to; `None`: into what has no fields, which the program says in its words.
+pub fn follow(root: &Value, steps: &[Step]) -> Option<Value> {
+    route::take(root, steps)
 }
 
 /// Whether jq takes a value for true: all but `null` and `false`.

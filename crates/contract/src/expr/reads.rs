@@ -353,7 +353,7 @@ fn extent(source: &str, mut at: Range<usize>) -> Range<usize> {
 }
 
 /// The text that a term is, when it is nothing else.
-fn constant<'s>(t: &Term<&'s str>) -> Option<&'s str> {
+pub(super) fn constant<'s>(t: &Term<&'s str>) -> Option<&'s str> {
     match t {
         Term::Str(None, parts) => match parts.as_slice() {
             [StrPart::Str(s)] => Some(s),
@@ -364,7 +364,7 @@ fn constant<'s>(t: &Term<&'s str>) -> Option<&'s str> {
 }
 
 /// The step that an index means, and the text of it.
-fn step<'s>(i: &Term<&'s str>) -> Option<(Step, &'s str)> {
+pub(super) fn step<'s>(i: &Term<&'s str>) -> Option<(Step, &'s str)> {
     match i {
         Term::Num(n) => Some((Step::Index(n.parse().ok()?), n)),
         Term::Neg(t) => match &**t {

@@ -22,9 +22,6 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("EmittedFile", "id", "leave it out; it is derived from the run and the task"),
     ("EmittedFile", "dataschema", "leave it out; it belongs to the type"),
     ("EmittedFile", "datacontenttype", "leave it out; it is JSON"),
-    ("RunFile", "container", "put the work behind a capability whose system runs it, and call that"),
-    ("RunFile", "script", "write it as expressions, or put the work behind a capability and call that"),
-    ("RunFile", "shell", "put the work behind a capability whose system runs it, and call that"),
 ];
 
 /// Folders and files of a project that nothing reads yet.
@@ -42,6 +39,13 @@ const SOURCE_KINDS: &[(&str, &str)] = &[
     ("opc-ua", "bring the values to MQTT with a gateway and use `kind: mqtt`, or post them to `kind: http`"),
     ("modbus", "bring the values to MQTT with a gateway and use `kind: mqtt`, or post them to `kind: http`"),
     ("sql", "post the rows to `kind: http`"),
+];
+
+/// What `run` of the workflow DSL could run, with what to do instead.
+const RUNS: &[(&str, &str)] = &[
+    ("container", "put the work behind a capability whose system runs it, and call that"),
+    ("script", "write it as expressions, or put the work behind a capability and call that"),
+    ("shell", "put the work behind a capability whose system runs it, and call that"),
 ];
 
 /// Functions of `call` of the workflow DSL, with what to do instead.
@@ -74,4 +78,9 @@ pub(crate) fn source_kind(word: &str) -> Option<&'static str> {
 /// What to do instead of a function of `call`.
 pub(crate) fn call(word: &str) -> Option<&'static str> {
     find(CALLS, word)
+}
+
+/// What to do instead of something that `run` cannot run.
+pub(crate) fn run(word: &str) -> Option<&'static str> {
+    find(RUNS, word)
 }

@@ -9,7 +9,7 @@ use crate::{
         TryTask,
     },
     problem::{Finding, Spot},
-    read::At,
+    read::{At, Raw},
     workflow::{
         Backoff, ErrorFilter, For, Foreach, Listen, ReadAs, RetryPolicy, Task, TaskKind, Try, VARIABLES,
     },
@@ -47,7 +47,13 @@ impl Scope<'_> {
         Ok(TaskKind::Fork { branches, compete: task.fork.compete })
     }
 
-    pub(super) fn listen(&mut self, task: &ListenTask, entry: &Entry, vars: &Vars) -> Result<TaskKind, Told> {
+    pub(super) fn listen(
+        &mut self,
+        task: &ListenTask,
+        entry: &Entry,
+        metadata: Option<Raw>,
+        vars: &Vars,
+    ) -> Result<TaskKind, Told> {
         let to = self.strategy(&task.listen.to, Some(vars));
         let read = match task.listen.read {
             None | Some(ReadWord::Data) => ReadAs::Data,
@@ -55,7 +61,9 @@ impl Scope<'_> {
             Some(ReadWord::Raw) => ReadAs::Raw,
         };
         let foreach = task.foreach.as_ref().map(|file| self.foreach(file, &entry.pointer, vars)).transpose();
-        Ok(TaskKind::Listen(Box::new(Listen { to: to?, read, foreach: foreach? })))
+        let to = to?;
+        let decision = self.decision(&to, metadata, task.listen.to.spot, vars);
+        Ok(TaskKind::Listen(Box::new(Listen { to, read, foreach: foreach?, decision: decision? })))
     }
 
     fn foreach(&mut self, file: &ForeachFile, pointer: &str, vars: &Vars) -> Result<Foreach, Told> {

@@ -2,29 +2,31 @@
 //! capabilities they name.
 
 mod blocks;
+mod decisions;
 mod events;
 mod flow;
 mod http;
+mod infer;
 mod inputs;
 mod settings;
 mod subflows;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod types;
 mod values;
 
 use super::{
+    Known,
     capabilities::Capabilities,
     expressions::{Expr, Told},
     ownership::Owners,
     rules::version,
     schemas::SchemaSet,
-    shapes::{Nowhere, follow},
     stem,
 };
 use crate::{
     codes,
-    expr::{Step, paths_read},
     files::workflows::{METADATA, MetadataFile, UseFile, WorkflowFile},
     load::{Doc, Project},
     problem::{Finding, Spot},
@@ -87,6 +89,8 @@ pub(crate) struct Beside<'a> {
     pub(crate) schemas: &'a SchemaSet,
     /// The teams; `None`: nobody is told that one is missing.
     pub(crate) owners: Option<&'a Owners>,
+    /// The sites; `None`: nobody is told that one is missing.
+    pub(crate) sites: Option<&'a Known>,
     /// Whether names that stand outside of the workflow are taken as they are.
     pub(crate) open: bool,
 }
@@ -118,7 +122,7 @@ pub(crate) fn alone(name: &str, text: &str) -> Result<Definition, String> {
         Capabilities { good: BTreeMap::new(), known: super::Known::default(), domains: super::Known::default() };
     let schemas = super::schemas::resolve(&project);
     let beside =
-        Beside { project: &project, capabilities: &capabilities, schemas: &schemas, owners: None, open: true };
+        Beside { project: &project, capabilities: &capabilities, schemas: &schemas, owners: None, sites: None, open: true };
     let mut found = resolve(beside);
     let problems = project.findings.problems();
     match found.good.pop_first() {
@@ -190,6 +194,7 @@ struct Scope<'a> {
     capabilities: &'a Capabilities,
     schemas: &'a SchemaSet,
     owners: Option<&'a Owners>,
+    sites: Option<&'a Known>,
     open: bool,
     uses: Option<&'a UseFile>,
     triggers: BTreeSet<String>,
@@ -214,6 +219,7 @@ impl<'a> Scope<'a> {
             capabilities: beside.capabilities,
             schemas: beside.schemas,
             owners: beside.owners,
+            sites: beside.sites,
             open: beside.open,
             uses,
             triggers: BTreeSet::new(),
@@ -254,21 +260,14 @@ impl<'a> Scope<'a> {
         }
         let vars = Vars::all();
         let input = self.input_of(file.input.clone(), &vars);
-        let inputs = self.exprs.len();
-        for expr in &self.exprs {
-            self.check_events(expr, None);
-        }
         let output = self.output_of(file.output.clone(), &vars);
         let timeout = self.timeout(file.timeout, &vars);
         let tasks = self.list(file.tasks, "/do", &vars);
         if let Some(uses) = &file.uses {
             self.unused(uses, &document);
         }
-        for expr in self.exprs.iter().skip(inputs).chain(self.exprs.iter().take(inputs)) {
-            self.check_events(expr, Some("workflow"));
-        }
         let (input, output) = (input?, output?);
-        Ok(Definition {
+        let definition = Definition {
             name: file.document.name.value.clone(),
             version: file.document.version.value.clone(),
             hash: version(&["workflow", &canonical(&document)]),
@@ -280,15 +279,9 @@ impl<'a> Scope<'a> {
             timeout: timeout?,
             settings: settings?,
             tasks: tasks?,
-        })
-    }
-
-    /// Paths into the events that started the run: of the input (`of` is nothing) or of `$workflow.input`.
-    fn check_events(&self, expr: &Expr, of: Option<&str>) {
-        let mut kinds = self.triggers.iter();
-        if let (Some(kind), None) = (kinds.next(), kinds.next()) {
-            check_events(self.project, self.schemas, Some(kind), expr, of);
-        }
+        };
+        infer::walk(self, &definition);
+        Ok(definition)
     }
 }
 
@@ -309,30 +302,6 @@ fn head(project: &Project, doc: &Doc<(Raw, Option<WorkflowFile>)>, file: &Workfl
     if document.version.trim().is_empty() {
         let finding = Finding::error(codes::WRONG_FORM, document.version.spot, "the version is empty");
         project.push(finding.expected("a version like 1.0.0").help("count it up with each change"));
-    }
-}
-
-/// Paths into the events that started the run: of the input (`of` is nothing) or of `$workflow.input`.
-fn check_events(project: &Project, schemas: &SchemaSet, trigger: Option<&str>, expr: &Expr, of: Option<&str>) {
-    let Some((kind, schema)) = trigger.and_then(|kind| Some((kind, schemas.json(kind)?))) else { return };
-    for read in paths_read(&expr.program).iter().filter(|read| read.of.as_deref() == of) {
-        let path = match (of, read.path.as_slice()) {
-            (None, path) => path,
-            (Some(_), [Step::Key(input), path @ ..]) if input == "input" => path,
-            _ => continue,
-        };
-        let [Step::Index(_) | Step::Each, Step::Key(attribute), rest @ ..] = path else { continue };
-        let found = match attribute.as_str() {
-            "data" => follow(schema, rest),
-            known if ATTRIBUTES.contains(&known) => Ok(()),
-            _ => Err(Nowhere { key: attribute.clone(), known: ATTRIBUTES.map(str::to_owned).to_vec() }),
-        };
-        if let Err(Nowhere { key, known }) = found {
-            let message = format!("`{read}` leads nowhere: an event `{kind}` has no `{key}` there");
-            let finding = Finding::error(codes::NO_SUCH_PATH, expr.place(project, &read.at), message);
-            let finding = finding.known(&key, known.iter().map(String::as_str));
-            project.push(finding.help("correct the path, or extend the schema of the event"));
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     read::{At, Raw, Shared, read_shared},
     workflow::{Placement, Settings},
 };
+use andon_model::SiteName;
 use serde::de::DeserializeOwned;
 
 /// Kinds of references to secrets.
@@ -62,8 +63,29 @@ impl Scope<'_> {
             },
             revoked: file.revoked.as_ref().map(|reason| reason.value.clone()),
             compensate: file.on_fault == Some(OnFaultWord::Compensate),
+            sites: self.planned_at(file),
             ..Settings::default()
         }
+    }
+
+    /// The sites at which planned runs begin.
+    fn planned_at(&self, file: &MetadataFile) -> Vec<SiteName> {
+        let Some(sites) = &file.sites else { return Vec::new() };
+        let mut named = Vec::new();
+        for site in &sites.value {
+            if let Some(known) = self.sites {
+                known.expect(self.project, codes::UNKNOWN_SITE, site.spot, "site", site.as_str());
+            }
+            match SiteName::new(site.as_str()) {
+                Ok(name) if !named.contains(&name) => named.push(name),
+                _ => {}
+            }
+        }
+        if named.is_empty() {
+            let finding = Finding::error(codes::SCHEDULE, sites.spot, "there is no site at which a run could begin");
+            self.project.push(finding.expected("names of sites").help("leave it out, for a run at each site"));
+        }
+        named
     }
 
     /// Keys of ours that stand under `document.metadata`, where nobody reads them.

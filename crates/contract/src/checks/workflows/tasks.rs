@@ -169,6 +169,10 @@ impl Scope<'_> {
             self.project.push(finding.help("add the key that says what is done"));
             return Err(Told);
         };
+        let kind = if keys.contains(&"for") { &"for" } else { kind };
+        if *kind == "run" {
+            self.runs_elsewhere(entry)?;
+        }
         let pointer = &entry.pointer;
         match *kind {
             "call" => self.of(entry, |scope, mut task: CallTask| {
@@ -186,7 +190,11 @@ impl Scope<'_> {
             "emit" => self.of(entry, |scope, mut task: EmitTask| (task.common(), scope.emit(&task, vars))),
             "for" => self.of(entry, |scope, mut task: ForTask| (task.common(), scope.for_each(&task, pointer, vars))),
             "fork" => self.of(entry, |scope, mut task: ForkTask| (task.common(), scope.fork(&task, pointer, vars))),
-            "listen" => self.of(entry, |scope, mut task: ListenTask| (task.common(), scope.listen(&task, entry, vars))),
+            "listen" => self.of(entry, |scope, mut task: ListenTask| {
+                let common = task.common();
+                let kind = scope.listen(&task, entry, common.metadata, vars);
+                (common, kind)
+            }),
             "raise" => self.of(entry, |scope, mut task: RaiseTask| (task.common(), scope.raise(&task, vars))),
             "run" => self.of(entry, |scope, mut task: RunTask| {
                 let common = task.common();
@@ -205,6 +213,20 @@ impl Scope<'_> {
                 (task.common(), scope.delay(task.wait, vars).map(TaskKind::Wait))
             }),
         }
+    }
+
+    /// Refuses what a `run` cannot run here.
+    fn runs_elsewhere(&self, entry: &Entry) -> Result<(), Told> {
+        let tree = self.project.findings.tree(entry.body.file).ok_or(Told)?;
+        let Some(run) = tree.get(entry.body.node, "run") else { return Ok(()) };
+        for (key, _) in tree.entries(run) {
+            let Some(help) = tree.text(*key).and_then(not_built::run) else { continue };
+            let spot = Spot { node: *key, ..entry.body };
+            let message = format!("`run: {}` is not supported", tree.text(*key).unwrap_or_default());
+            self.project.push(Finding::error(codes::NOT_SUPPORTED, spot, message).help(help));
+            return Err(Told);
+        }
+        Ok(())
     }
 
     fn of<T: DeserializeOwned>(

@@ -154,7 +154,7 @@ fn other_workflows_are_run_and_waited_for_or_not() {
     assert!(matches!(&found.tasks[0].output, Some(Mapping::Constant(json)) if json.is_null()));
     for (what, help) in [("container: { image: x }", "capability"), ("script: { language: js, code: x }", "expressions"), ("shell: { command: ls }", "capability")] {
         let told = told(&format!("do: [{{ it: {{ run: {{ {what} }} }} }}]\n"));
-        assert!(told.contains("is not built yet") && told.contains(help), "{told}");
+        assert!(told.contains("A3109") && told.contains(help), "{told}");
     }
 }
 
@@ -236,4 +236,75 @@ fn what_is_refused_says_what_to_do_instead() {
         let told = told(text);
         assert!(told.contains(help), "{text}: {told}");
     }
+}
+
+/// Paths that lead nowhere, of a list of tasks.
+fn nowhere(tasks: &str) -> Vec<String> {
+    match whole(&format!("do:\n{tasks}")) {
+        Ok(_) => Vec::new(),
+        Err(told) => {
+            let lines = told.lines().filter(|line| line.contains("error["));
+            lines.map(|line| line.split("]: ").nth(1).unwrap_or(line).to_owned()).collect()
+        }
+    }
+}
+
+#[test]
+fn what_flows_from_task_to_task_is_read_as_it_is() {
+    let told = |tasks: &str, message: &str| {
+        let found = nowhere(tasks);
+        assert!(found.len() == 1 && found[0].contains(message), "{tasks}\n{found:?}");
+    };
+    // What a task makes is what the next one reads.
+    told("  - a: { set: { order: 1 } }\n  - b: { set: { x: '${ .oder }' } }\n", "`.oder` leads nowhere: what is made before has no `oder`");
+    told("  - a: { set: { list: [{ n: 1 }] } }\n  - b: { set: { x: '${ .list[0].m }' } }\n", "has no `m`");
+    told("  - a: { set: { text: hello } }\n  - b: { set: { x: '${ .text.more }' } }\n", "a text has no `more`");
+    told("  - a: { set: { list: [1] } }\n  - b: { set: { x: '${ .list.n }' } }\n", "a list has no `n`");
+    // Filters change what is read: of `output`, of `export`, of `input`.
+    told("  - a: { set: { n: { m: 1 } }, output: { as: .n } }\n  - b: { set: { x: '${ .n }' } }\n", "has no `n`");
+    told("  - a: { set: { n: 1 }, output: { as: .m } }\n", "has no `m`");
+    told("  - a: { set: { n: 1 }, export: { as: '${ { kept: .n } }' } }\n  - b: { set: { x: '${ $context.kpt }' } }\n", "`$context.kpt`");
+    told("  - a: { set: { n: { m: 1 } } }\n  - b: { input: { from: .n }, set: { x: '${ .m }', y: '${ $input.n }' } }\n", "`$input.n`");
+    // Variables of what stands around.
+    told("  - a: { set: { list: [{ n: 1 }] } }\n  - b: { for: { each: one, in: .list }, do: [{ c: { set: { x: '${ $one.m }' } } }] }\n", "`$one.m`");
+    told("  - a: { try: [{ b: { wait: 1 s } }], catch: { do: [{ c: { set: { x: '${ $error.state }' } } }] } }\n", "an error has no `state`");
+    told("  - a: { set: { n: 1 }, metadata: { compensate: [{ u: { set: { x: '${ .outptu }' } } }] } }\n", "what is undone has no `outptu`");
+    told("  - a: { set: { x: '${ $workflow.definition.do }', y: '${ $workflow.name }' } }\n", "`$workflow` has no `name`");
+    // A value that is no list.
+    told("  - a: { set: { n: 1 } }\n  - b: { for: { in: .n }, do: [{ c: { wait: 1 s } }] }\n", "`in` gives number, and needs a list");
+}
+
+#[test]
+fn what_is_not_known_is_passed_over() {
+    for tasks in [
+        // What comes from outside.
+        "  - a: { set: { x: '${ .anything.at.all }' } }\n",
+        "  - a: { call: some.thing }\n  - b: { set: { x: '${ .document }' } }\n",
+        // What one of several ways makes.
+        "  - a: { switch: [{ one: { when: .n == 1, then: b } }, { other: { then: c } }] }\n  - b: { set: { p: 1 }, then: d }\n  - c: { set: { q: 1 } }\n  - d: { set: { x: '${ .p }', y: '${ .q }' } }\n",
+        "  - a: { set: { n: 1 } }\n  - b: { if: .n == 2, set: { m: 1 } }\n  - c: { set: { x: '${ .n }', y: '${ .m }' } }\n",
+        // What a loop makes for itself.
+        "  - a: { set: { n: 0 } }\n  - b: { set: { n: '${ .n + 1 }', more: true } }\n  - c: { switch: [{ again: { when: .n < 3, then: b } }, { done: { then: exit } }] }\n",
+        "  - a: { set: { list: [1] } }\n  - b: { for: { in: .list }, do: [{ c: { set: { sum: '${ .sum + $item }' } } }] }\n",
+        // What is asked for with a default, or whether it is there.
+        "  - a: { set: { n: 1 } }\n  - b: { set: { x: '${ .m // 0 }', y: '${ .m? }' } }\n",
+        // A context that nobody made yet is null.
+        "  - a: { set: { n: 1 }, if: '$context.seen | not' }\n",
+        // Branches make a list; the first of several is one of them.
+        "  - a: { fork: { branches: [{ b: { set: { p: 1 } } }, { c: { set: { q: 1 } } }] } }\n  - d: { set: { x: '${ .[0].p }' } }\n",
+        "  - a: { fork: { compete: true, branches: [{ b: { set: { p: 1 } } }, { c: { set: { q: 1 } } }] } }\n  - d: { set: { x: '${ .p }' } }\n",
+        // An error that was caught.
+        "  - a: { set: { n: 1 } }\n  - b: { try: [{ c: { set: { p: 1 } } }], catch: { do: [{ d: { set: { q: '${ .n }' } } }] } }\n  - e: { set: { x: '${ .p }', y: '${ .q }' } }\n",
+    ] {
+        assert_eq!(nowhere(tasks), Vec::<String>::new(), "{tasks}");
+    }
+}
+
+#[test]
+fn nested_loops_are_looked_at_in_time() {
+    let mut body = "{ set: { x: '${ .x }' } }".to_owned();
+    for depth in 0..14 {
+        body = format!("{{ for: {{ in: .l{depth} }}, do: [{{ a: {body} }}] }}");
+    }
+    good(&format!("do: [{{ it: {body} }}]\n"));
 }

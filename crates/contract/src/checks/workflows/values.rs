@@ -214,7 +214,7 @@ impl<'a> Scope<'a> {
     }
 
     /// What a value must be, written out or by the name of a schema of the project.
-    fn schema(&self, file: Option<SchemaFile>) -> Result<Option<ValueSchema>, Told> {
+    pub(super) fn schema(&self, file: Option<SchemaFile>) -> Result<Option<ValueSchema>, Told> {
         let Some(file) = file else { return Ok(None) };
         if let Some(format) = file.format.as_ref().filter(|format| !is_json(format)) {
             let message = format!("schemas of the format `{}` are not supported", format.value);

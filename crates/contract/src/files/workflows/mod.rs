@@ -9,7 +9,7 @@ pub(crate) use events::{CorrelateFile, EventFilterFile, StrategyFile};
 pub(crate) use http::{AuthenticationFile, EndpointFile, HttpFile, OpenapiFile, OutputWord};
 pub(crate) use policies::{DurationFile, ErrorFile, ErrorsFile, RetryPolicyFile, TimeoutFile, UseFile};
 pub(crate) use tasks::{
-    CallTask, CaseFile, CatchFile, Common, DoTask, EmitTask, ForTask, ForkTask, ForeachFile, KINDS, ListenTask,
+    CallTask, CaseFile, CatchFile, Common, DoTask, EmitTask, EscalateFile, ForTask, ForkTask, ForeachFile, KINDS, ListenTask,
     RaiseTask, ReadWord, RunTask, SetTask, SubflowFile, SwitchTask, TASK_METADATA, TaskMetadataFile, Tasks, TryTask, WaitTask,
 };
 
@@ -149,10 +149,13 @@ pub(crate) struct MetadataFile {
     /// Which planned instants that were missed are made up for: the `last` (default), `all` or `none`.
     #[serde(default)]
     pub(crate) catchup: Option<At<CatchupWord>>,
+    /// The sites at which planned runs begin, one run at each; without them at each site there is.
+    #[serde(default)]
+    pub(crate) sites: Option<At<Vec<At<Named>>>>,
 }
 
 /// The keys of [`MetadataFile`].
-pub(crate) const METADATA: [&str; 6] = ["owner", "limits", "placement", "revoked", "on-fault", "catchup"];
+pub(crate) const METADATA: [&str; 7] = ["owner", "limits", "placement", "revoked", "on-fault", "catchup", "sites"];
 
 /// How much there may be of a workflow.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

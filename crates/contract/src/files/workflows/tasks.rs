@@ -5,7 +5,10 @@ use super::{
     events::{EmitFile, StrategyFile},
     policies::{ErrorFile, ErrorsFile, RetryPolicyFile, TimeoutFile},
 };
-use crate::read::{At, Entries, Items, Raw};
+use crate::{
+    files::words::Named,
+    read::{At, Entries, Items, Raw},
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -69,10 +72,40 @@ pub(crate) struct TaskMetadataFile {
     /// Of a call over HTTP: what repeats do.
     #[serde(default)]
     pub(crate) idempotency: Option<At<String>>,
+    /// Of a `listen` on `human.decision`: the team that decides.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub(crate) owner: Option<Raw>,
+    /// Of a `listen` on `human.decision`: the JSON Schema of the answer, or the name of a schema of the project.
+    #[serde(default)]
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub(crate) form: Option<Raw>,
+    /// Of a `listen` on `human.decision`: what is asked, a text or an expression.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub(crate) question: Option<Raw>,
+    /// Of a `listen` on `human.decision`: how long they have.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub(crate) due: Option<Raw>,
+    /// Of a `listen` on `human.decision`: when it passes to whom.
+    #[serde(default)]
+    #[schemars(with = "Option<EscalateFile>")]
+    pub(crate) escalate: Option<Raw>,
+}
+
+/// When a decision passes to whom.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EscalateFile {
+    /// How long after it was asked.
+    pub(crate) after: Raw,
+    /// The team.
+    pub(crate) to: At<Named>,
 }
 
 /// The keys of [`TaskMetadataFile`].
-pub(crate) const TASK_METADATA: [&str; 2] = ["compensate", "idempotency"];
+pub(crate) const TASK_METADATA: [&str; 7] = ["compensate", "idempotency", "owner", "form", "question", "due", "escalate"];
 
 /// Makes a kind of task: its own keys and those of every task.
 macro_rules! task {
@@ -345,9 +378,9 @@ task! {
     }
 }
 
-/// The keys that say which kind a task is; `for` stands before `do`, which it has too.
+/// The keys that say which kind a task is; a task with `for` has `do` too.
 pub(crate) const KINDS: [&str; 12] =
-    ["call", "emit", "for", "fork", "listen", "raise", "run", "set", "switch", "try", "wait", "do"];
+    ["call", "do", "emit", "for", "fork", "listen", "raise", "run", "set", "switch", "try", "wait"];
 
 /// A case of a switch.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
