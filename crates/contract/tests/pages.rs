@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 const PAGES: &[(&str, usize)] = &[
     ("reads.md", 4),
     ("requests.md", 1),
+    ("workflow-calls.md", 3),
     ("systems.md", 1),
     ("routes.md", 5),
     ("identifiers.md", 1),

@@ -289,8 +289,12 @@ pub(crate) fn check_hosts(project: &Project, hosts: &[Host], systems: &Systems) 
             continue;
         }
         let known = bases(&systems.good);
-        let finding = Finding::error(codes::HOST, host.spot, cause);
-        let finding = finding.known(&web.origin(), known.iter().map(String::as_str));
+        let finding = Finding::error(codes::HOST, host.spot, &cause);
+        let finding = if cause.starts_with("no file") && !known.is_empty() {
+            finding.known(&web.origin(), known.iter().map(String::as_str))
+        } else {
+            finding
+        };
         project.push(finding.help(
             "correct the address, or declare the host: `base` of a file in `systems/`, with its zone and credentials",
         ));
