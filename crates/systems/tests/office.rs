@@ -37,7 +37,7 @@ fn office() -> Office {
 /// The contract of a system with these operations; each file of the smallest project stands beside it.
 fn contract(base: &str, operations: &str) -> Arc<Contract> {
     let read = "version: 1\ndomain: maintenance\nowner: people\neffect: reads\ninput: { schema: MaintenanceRequest/1 }\n\
-                output: { result: any }\n";
+                output: { result: string }\n";
     let made = "version: 1\ndomain: maintenance\nowner: people\neffect: creates MaintenanceRequest\n\
                 input: { schema: MaintenanceRequest/1 }\noutput: { document: string }\n";
     let system = format!(
@@ -68,7 +68,7 @@ fn call(operation: &str, step: Step, reference: &str) -> CallRequest {
         site: "home".parse().unwrap(),
         system: "eam".parse().unwrap(),
         operation: operation.parse().unwrap(),
-        input: json!({ "title": reference, "detail": "a&b <c>" }),
+        input: json!({ "title": reference, "description": "a&b <c>" }),
         key,
         at: Time(0),
     }
@@ -141,7 +141,7 @@ async fn a_search_goes_through_the_pages_until_the_document_is_there() {
             "  {name}:\n    implements: maintenance.request-work\n    idempotency:\n      lookup:\n        by: reference\n        \
              request: {{ method: GET, path: {path}, query: {{ reference: '${{ $reference }}', skip: '${{ $skip }}' }} }}\n        \
              paging: {{ size: 3, items: '${{ .value }}'{rest} }}\n        \
-             found: ${{ .value[] | select(.reference == \"R5\") }}\n    \
+             found: '${{ [.value[] | select(.reference == \"R5\")][0] }}'\n    \
              request: {{ method: POST, path: /requests, body: {{ reference: '${{ $reference }}' }} }}\n    \
              response: {{ document: '${{ .number }}', output: {{ document: '${{ .number }}' }} }}\n"
         )
@@ -167,8 +167,8 @@ async fn contents_are_written_and_read_as_they_are_declared() {
     let number = "{ document: '${ .number }', output: { document: '${ .number }' } }";
     let get = |path: &str| format!("{{ method: GET, path: {path} }}");
     let operations = [
-        post("form", "path: /x, content: form, body: { a: '${ .detail }', list: [1, 2], none: null }", number),
-        post("xml", "path: /x, content: text/xml, body: '${ \"<a>\" + (.detail | @html) + \"</a>\" }'", number),
+        post("form", "path: /x, content: form, body: { a: '${ .description }', list: [1, 2], none: null }", number),
+        post("xml", "path: /x, content: text/xml, body: '${ \"<a>\" + (.description | @html) + \"</a>\" }'", number),
         post("merge", "path: /x, content: application/merge-patch+json, body: { a: 1 }", number),
         post(
             "empty",

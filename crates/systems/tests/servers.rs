@@ -149,9 +149,9 @@ async fn answers_are_classified_by_status_and_words() {
     for (status, body, class, words) in [
         (422, problem.to_string(), OutcomeClass::Validation, "plant is missing"),
         (403, limit.to_string(), OutcomeClass::Limit, "ConcurrentPerOrgLongTxn"),
-        (502, html.to_string(), OutcomeClass::Unknown, "502 Bad Gateway: Bad Gateway"),
+        (502, html.to_string(), OutcomeClass::Unknown, "502 Bad Gateway: a page of HTML: Bad Gateway"),
         (503, String::new(), OutcomeClass::Transient, "503 Service Unavailable"),
-        (201, html.to_string(), OutcomeClass::Unknown, "no JSON (text/plain"),
+        (201, html.to_string(), OutcomeClass::Unknown, "a page of HTML and no JSON"),
         (204, String::new(), OutcomeClass::Unknown, "response.document"),
     ] {
         let base = always((StatusCode::from_u16(status).unwrap(), body)).await;

@@ -21,7 +21,8 @@ pub(crate) fn of_read(
         let finding = Finding::error(codes::READ_PAGES, items.spot, "the items of a read stand beside `paging`");
         project.push(finding.help("move `items` out of `paging`"));
     }
-    Some((paging(project, file, found)?, pages(project, file)))
+    let pages = pages(project, file);
+    Some((paging(project, file, found)?, pages))
 }
 
 /// How the pages of an operation follow each other. `counted`: its items are needed for more than to be counted.
