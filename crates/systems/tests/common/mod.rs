@@ -5,7 +5,8 @@
 use andon_contract::{
     Contract,
     contract::{
-        Address, Body, Content, Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Reach, Request, Response, Retry, System,
+        Address, Body, Content, Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Reach, Request,
+        Response, Retry, System,
     },
     expr::Program,
 };
