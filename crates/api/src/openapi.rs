@@ -1,7 +1,7 @@
 //! The `OpenAPI` document, made from the types and the table of kinds.
 
 use crate::{
-    alarms, backend, cost,
+    alarms, answers, backend, cost,
     kind::{KINDS, Kind},
     objects, oee, openapi_posts, openapi_runs, posts, problem, runs, samples, types, why,
 };

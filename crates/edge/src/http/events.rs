@@ -229,8 +229,8 @@ impl HttpIngest {
     }
 
     fn maker(&self, recorded: Time) -> Maker<'_> {
-        let Self { contract, name, source, http, table, .. } = self;
-        Maker { contract, name, source, http, table, recorded }
+        let Self { contract, name, source, door, table, .. } = self;
+        Maker { contract, name, source, http: &door.http, table, recorded }
     }
 }
 
@@ -281,7 +281,7 @@ impl Maker<'_> {
             if kind.contains('.') && self.contract.schemas.json(kind).is_some() {
                 return self.canonical(json, kind, now);
             }
-            if self.door.http.events.is_empty() {
+            if self.http.events.is_empty() {
                 let known = self.contract.schemas.names().filter(|name| name.contains('.'));
                 let known: Vec<String> = known.filter_map(|name| name.split('/').next().map(str::to_owned)).collect();
                 let remedy = format!("send one of {}, or add a mapping to the source", known.join(", "));
@@ -308,7 +308,7 @@ impl Maker<'_> {
 
     /// What the first mapping that takes an element makes of it.
     fn mapped(&self, element: &Element<'_>, now: Time) -> Result<Becomes, Trouble> {
-        for (number, EventMapping { when, to }) in self.door.http.events.iter().enumerate() {
+        for (number, EventMapping { when, to }) in self.http.events.iter().enumerate() {
             let place = |key: &str| format!("/{number}/{key}");
             if let Some(when) = when {
                 let holds = when.eval(&element.json, &[], &NoNames).map_err(|error| failed(&place("when"), &error))?;
