@@ -300,3 +300,88 @@ fn objects_are_given_by_the_api_by_a_file_and_by_events() {
     assert_eq!(curl("POST", &events, &["content-type: application/cloudevents+json"], &nobody).0, 422);
     assert_eq!(world.list("events", &data, &["type=production-order.changed"]).len(), 4);
 }
+
+/// Posts orders 1 to 20, each twice in two states, signed as Standard Webhooks say; sends again what is not answered.
+const SENDER: &str = r#"
+import base64, hashlib, hmac, json, sys, time, urllib.error, urllib.request
+url, key = sys.argv[1], base64.b64decode("c2VjcmV0LW9mLXRoZS1ob29r")
+counts = {"replayed": 0, "set_aside": 0}
+def post(id, order):
+    body = json.dumps({"type": "order.changed", "data": [order]}).encode()
+    while True:
+        stamp = str(int(time.time()))
+        tag = hmac.new(key, f"{id}.{stamp}.".encode() + body, hashlib.sha256).digest()
+        headers = {"content-type": "application/json", "webhook-id": id, "webhook-timestamp": stamp,
+                   "webhook-signature": "v1," + base64.b64encode(tag).decode()}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=5) as answer:
+                told = json.load(answer)
+                counts["replayed"] += answer.headers.get("idempotent-replayed") == "true"
+                counts["set_aside"] += len(told["set_aside"])
+                return
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            if isinstance(error, urllib.error.HTTPError) and error.code < 500:
+                raise
+            time.sleep(0.05)
+for number in range(1, 21):
+    for status in ("REL", "RUN"):
+        post(f"msg-{number}-{status}", {"no": number, "status": status, "workCentre": "WC-1", "material": "foil",
+                                      "quantity": 5, "start": "2026-11-22T06:00:00Z"})
+        print(number, flush=True)
+post("msg-1-REL", {"no": 1, "status": "REL", "workCentre": "WC-1", "material": "foil", "quantity": 5,
+                   "start": "2026-11-22T06:00:00Z"})
+print(json.dumps(counts), flush=True)
+"#;
+
+#[test]
+fn what_a_system_posts_is_taken_once_although_the_instance_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World { mqtt: "127.0.0.1:9".into(), eam: "http://127.0.0.1:1".into() };
+    let (project, data) = (project(dir.path()), dir.path().join("data"));
+    let hook = "    webhook:\n      signature: { secret: env:ERP_HOOK }\n      when: ${ .type == \"order.changed\" }\n      \
+                items: ${ .data }\n    sites: [home]\n    number: ${ .no }";
+    let asked = SYSTEM.find("    every: 1 s").unwrap()..SYSTEM.find("    number: ${ .no }").unwrap();
+    let mut posted = SYSTEM.to_owned();
+    posted.replace_range(asked, "");
+    let posted = posted.replace("    number: ${ .no }", hook);
+    fs::write(project.join("systems/erp.yaml"), posted).unwrap();
+    let port = free_port();
+    let start = || {
+        let mut command = world.command(&["run", project.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+        command.args(["--api", &format!("127.0.0.1:{port}")]).env("ERP_TOKEN", "the-token");
+        command.env("ERP_HOOK", "whsec_c2VjcmV0LW9mLXRoZS1ob29r");
+        let running = Running::start(command);
+        wait_ready(&running);
+        running
+    };
+    let mut running = start();
+    let url = format!("http://127.0.0.1:{port}/v1/systems/erp/reads/orders");
+    let order = json!({"type": "order.changed", "data": []});
+    assert_eq!(curl("POST", &url, &[], &order).0, 401);
+    assert_eq!(curl("POST", &url.replace("orders", "others"), &[], &order).0, 404);
+
+    let mut sender = Command::new("python3");
+    sender.args(["-c", SENDER, &url]).stdout(std::process::Stdio::piped());
+    let mut sender = sender.spawn().unwrap();
+    let mut lines = BufReader::new(sender.stdout.take().unwrap()).lines().map_while(Result::ok);
+    for _ in 0..2 {
+        for _ in 0..12 {
+            lines.next().unwrap();
+        }
+        running.kill();
+        running = start();
+    }
+    let last = lines.last().unwrap();
+    assert!(sender.wait().unwrap().success());
+    let counts: Json = serde_json::from_str(&last).unwrap();
+    // The last one was sent again at the end: what is newer stays.
+    assert!(counts["replayed"].as_u64().unwrap() >= 1 && counts["set_aside"] == 0, "{counts}");
+    assert_eq!(numbers(&world, &data, &[]).len(), 20);
+    assert_eq!(world.list("events", &data, &["data.change=created"]).len(), 20);
+    assert_eq!(world.list("events", &data, &["data.change=changed"]).len(), 20);
+    assert!(world.list("objects", &data, &[]).iter().all(|row| row["data"]["state"] == "Running"));
+    let read = read(&world, &data);
+    assert_eq!((&read["by"], &read["posts"], &read["changed"]), (&json!("webhook"), &json!(40), &json!(40)), "{read}");
+    assert_eq!(read["duplicates"], counts["replayed"], "{read}");
+    running.stop();
+}
