@@ -10,6 +10,7 @@ mod history;
 mod listener;
 mod posts;
 mod reads;
+mod runs;
 mod story;
 mod support;
 mod surface;
