@@ -40,10 +40,11 @@ impl Sender {
     pub(crate) fn send(&self, request: CallRequest, prepared: Prepared) {
         let this = self.clone();
         self.under_way.fetch_add(1, Ordering::AcqRel);
-        let mut flight = Flight { sender: this, request: Some(request), outcome: None };
+        let flight = Flight { sender: this, request: Some(request), outcome: None };
         self.runtime.spawn(async move {
             if let Some(request) = &flight.request {
-                flight.outcome = Some(flight.sender.connectors.send(request, &prepared).await);
+                let outcome = flight.sender.connectors.send(request, &prepared).await;
+                flight.land(outcome);
             }
         });
     }
@@ -75,6 +76,13 @@ struct Flight {
     sender: Sender,
     request: Option<CallRequest>,
     outcome: Option<Outcome>,
+}
+
+impl Flight {
+    /// Its outcome is known.
+    fn land(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
 }
 
 impl Drop for Flight {

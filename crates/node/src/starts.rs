@@ -91,7 +91,7 @@ impl Starts {
 
     async fn answer(self: Arc<Self>, start: RunStart) -> Result<StartedRun, Problem> {
         let RunStart { workflow, key, site, input, wait } = start;
-        self.check_workflow(&workflow)?;
+        self.check(&workflow, &input)?;
         let site = self.site(site.as_deref())?;
         let (begun_at, (told, begun), (told_end, ended)) = (clock::monotonic(), oneshot::channel(), oneshot::channel());
         let asker = Asker { started: told, ended: wait.map(|_| told_end) };
@@ -131,16 +131,25 @@ impl Starts {
         Ok(row.map_or(answer.clone(), |row| as_it_stands(answer, row)))
     }
 
-    fn check_workflow(&self, workflow: &str) -> Result<(), Problem> {
-        if self.contract.workflows.contains_key(workflow) {
-            return Ok(());
-        }
-        let known: Vec<&str> = self.contract.workflows.keys().map(andon_model::Name::as_str).collect();
-        let remedy = match known.as_slice() {
-            [] => "the project has no workflow at all".to_owned(),
-            known => format!("workflows of the project: {}", known.join(", ")),
+    /// Whether there is such a workflow, and takes this input.
+    fn check(&self, workflow: &str, input: &Json) -> Result<(), Problem> {
+        let Some(definition) = self.contract.workflows.get(workflow) else {
+            let known: Vec<&str> = self.contract.workflows.keys().map(andon_model::Name::as_str).collect();
+            let remedy = match known.as_slice() {
+                [] => "the project has no workflow at all".to_owned(),
+                known => format!("workflows of the project: {}", known.join(", ")),
+            };
+            return Err(Problem::not_found(format!("there is no workflow {workflow:?}")).remedy(remedy));
         };
-        Err(Problem::not_found(format!("there is no workflow {workflow:?}")).remedy(remedy))
+        if let Some(why) = &definition.settings.revoked {
+            return Err(Problem::conflict(format!("the workflow {workflow} is revoked: {why}"))
+                .remedy("take `revoked` out of its metadata, or start another workflow"));
+        }
+        let Some(schema) = &definition.schemas.input else { return Ok(()) };
+        schema.check(input).map_err(|why| {
+            Problem::content(format!("the input does not fit `input.schema` of the workflow {workflow}: {why}"))
+                .remedy(format!("workflows/{workflow}.yaml says what it takes"))
+        })
     }
 
     fn site(&self, asked: Option<&str>) -> Result<SiteName, Problem> {

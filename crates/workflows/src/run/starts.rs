@@ -160,3 +160,87 @@ impl Loop {
         Ok(Started::Begun(id, now))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::End;
+    use super::super::world::World;
+    use super::*;
+    use crate::testing::plant::contract;
+    use serde_json::json;
+
+    fn world() -> World {
+        let input = json!({"n": "${ $workflow.input.n }", "asset": "${ $workflow.input.asset }"});
+        let ask = json!({"do": [{"ask": {"call": "work.key", "with": input}}]});
+        let only = json!({"do": [{"give": {"set": {"n": "${ $workflow.input.n }"}}}]});
+        World::new(contract(&[("ask", ask), ("only", only)]))
+    }
+
+    fn start(token: u64, workflow: &str, key: &str) -> Start {
+        let (workflow, key) = (workflow.to_owned(), key.to_owned());
+        let site = SiteName::new("home").unwrap();
+        Start { token, workflow, key, site, input: json!({"n": 7, "asset": "m-1"}) }
+    }
+
+    #[test]
+    fn a_key_starts_one_run_that_goes_on_and_tells_its_end() {
+        let mut world = world();
+        world.runner.start(start(1, "ask", "a"));
+        world.runner.start(start(2, "ask", "a"));
+        world.runner.start(start(3, "nothing", "a"));
+        let requests = world.settle();
+        let (run, now) = (run_of_key("ask", "a"), world.now);
+        let told = [(1, Started::Begun(run, now)), (2, Started::Exists(run)), (3, Started::Unknown)];
+        assert_eq!(world.runner.take_started(), told);
+        assert!(world.runner.take_ended().is_empty());
+        world.serve(&requests);
+        world.finish();
+        let [ended] = world.runner.take_ended().try_into().unwrap();
+        assert_eq!((ended.run, ended.state), (run, RunState::Completed));
+        world.runner.start(start(4, "ask", "a"));
+        world.settle();
+        assert_eq!(world.runner.take_started(), [(4, Started::Exists(run))], "also after its end");
+        world.assert_exactly_once(1, 1, "one run");
+        assert_eq!(world.runs()[0].key.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_run_may_end_in_the_step_that_begins_it() {
+        let mut world = world();
+        world.runner.start(start(1, "only", "a"));
+        world.settle();
+        assert!(matches!(world.runner.take_started()[..], [(1, Started::Begun(..))]));
+        assert_eq!(world.runner.take_ended()[0].output, Some(json!({"n": 7})));
+    }
+
+    #[test]
+    fn a_start_whose_commit_fails_is_made_once_by_the_next_step() {
+        for end in [End::Before, End::After] {
+            let mut world = world();
+            world.runner.ends = Some((1, end));
+            world.runner.start(start(1, "ask", "a"));
+            assert!(world.runner.step(world.now).is_err());
+            assert!(world.runner.take_started().is_empty(), "nothing is told that may not be durable");
+            world.runner.ends = None;
+            let requests = world.settle();
+            assert!(matches!(world.runner.take_started()[..], [(1, Started::Begun(..))]), "{end:?}");
+            world.serve(&requests);
+            world.finish();
+            world.assert_exactly_once(1, 1, "whether the commit was durable or not");
+        }
+    }
+
+    #[test]
+    fn what_a_crash_leaves_of_a_start_goes_on_and_its_key_starts_nothing_more() {
+        let mut world = world();
+        world.runner.start(start(1, "ask", "a"));
+        let in_hand = world.settle();
+        world.crash(&in_hand);
+        world.runner.start(start(1, "ask", "a"));
+        let requests = world.settle();
+        assert_eq!(world.runner.take_started(), [(1, Started::Exists(run_of_key("ask", "a")))]);
+        world.serve(&requests);
+        world.finish();
+        world.assert_exactly_once(1, 1, "after the crash");
+    }
+}
