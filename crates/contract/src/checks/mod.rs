@@ -80,6 +80,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
     let instances = instances::resolve(project, &assets);
     ownership::check(project, &ownership, &assets, &capabilities);
     workflows::check_hosts(project, &workflows.hosts, &systems);
+    workflows::check_effects(project, &workflows, &routes, &systems);
     routes::check_calls(project, &workflows, &routes, &assets, &capabilities);
     let beside = identifiers::Beside { systems: &systems, routes: &routes, assets: &assets, capabilities: &capabilities, schemas: &schemas };
     identifiers::check_uses(project, &identifiers, &beside);

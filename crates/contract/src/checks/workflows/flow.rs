@@ -31,8 +31,9 @@ impl Scope<'_> {
         })
     }
 
-    /// Tells of tasks that no flow reaches.
+    /// Tells of tasks that no flow reaches, and of those that no flow leaves the list from.
     pub(super) fn reachable(&self, tasks: &[Task]) {
+        let next: Vec<Vec<usize>> = (0..tasks.len()).map(|at| targets(tasks, at)).collect();
         let mut reached = vec![false; tasks.len()];
         let mut open = vec![0];
         while let Some(at) = open.pop() {
@@ -40,27 +41,7 @@ impl Scope<'_> {
                 Some(seen) if !*seen => *seen = true,
                 _ => continue,
             }
-            let Some(task) = tasks.get(at) else { continue };
-            let mut go = |then: &Then| match then {
-                Then::Continue => open.push(at + 1),
-                Then::Task(name) => open.extend(tasks.iter().position(|task| task.name == *name)),
-                Then::Exit | Then::End => {}
-            };
-            if task.condition.is_some() {
-                go(&Then::Continue);
-            }
-            match &task.kind {
-                TaskKind::Raise(_) => {}
-                TaskKind::Switch(cases) => {
-                    for case in cases {
-                        go(&case.then);
-                    }
-                    if cases.iter().all(|case| case.when.is_some()) {
-                        go(&task.then);
-                    }
-                }
-                _ => go(&task.then),
-            }
+            open.extend(next.get(at).into_iter().flatten());
         }
         for (task, _) in tasks.iter().zip(&reached).filter(|(_, reached)| !**reached) {
             let Some(spot) = self.spots.get(&task.pointer) else { continue };
@@ -68,5 +49,53 @@ impl Scope<'_> {
                 Finding::error(codes::UNREACHABLE, *spot, format!("the task `{}` is never reached", task.name));
             self.project.push(finding.help("let a `then` lead to it, or remove it"));
         }
+        // What ends leads out of the list, or to what ends.
+        let mut ends = vec![false; tasks.len()];
+        loop {
+            let leads_out = |at: usize| {
+                next.get(at).is_some_and(|next| {
+                    next.is_empty() || next.iter().any(|to| ends.get(*to).copied().unwrap_or(true))
+                })
+            };
+            let now: Vec<bool> = (0..tasks.len()).map(leads_out).collect();
+            if now == ends {
+                break;
+            }
+            ends = now;
+        }
+        let endless = tasks.iter().enumerate().find(|(at, _)| {
+            reached.get(*at).copied().unwrap_or(false) && !ends.get(*at).copied().unwrap_or(true)
+        });
+        if let Some(spot) = endless.and_then(|(_, task)| self.spots.get(&task.pointer)) {
+            let message = "the flow goes in a circle from here, and nothing leads out of it";
+            let finding = Finding::error(codes::ENDLESS, *spot, message);
+            self.project.push(finding.help("let a `switch` leave it, by `then: exit`, `then: end` or a task behind it"));
+        }
     }
+}
+
+/// The tasks that may follow one; the number behind the last stands for what is outside of the list.
+fn targets(tasks: &[Task], at: usize) -> Vec<usize> {
+    let outside = tasks.len();
+    let place = |then: &Then| match then {
+        Then::Continue => at + 1,
+        Then::Task(name) => tasks.iter().position(|task| task.name == *name).unwrap_or(outside),
+        Then::Exit | Then::End => outside,
+    };
+    let Some(task) = tasks.get(at) else { return Vec::new() };
+    let mut all = Vec::new();
+    if task.condition.is_some() {
+        all.push(place(&Then::Continue));
+    }
+    match &task.kind {
+        TaskKind::Raise(_) => {}
+        TaskKind::Switch(cases) => {
+            all.extend(cases.iter().map(|case| place(&case.then)));
+            if cases.iter().all(|case| case.when.is_some()) {
+                all.push(place(&task.then));
+            }
+        }
+        _ => all.push(place(&task.then)),
+    }
+    all
 }

@@ -3,6 +3,7 @@
 
 mod blocks;
 mod decisions;
+mod effects;
 mod events;
 mod flow;
 mod http;
@@ -40,6 +41,7 @@ use std::{
     sync::Arc,
 };
 
+pub(crate) use effects::check as check_effects;
 pub(crate) use http::{Host, check_hosts};
 
 /// The version of the DSL that is read.
@@ -71,6 +73,12 @@ pub(crate) struct Workflows {
     pub(crate) calls: Vec<WorkflowCall>,
     /// The addresses that calls over HTTP name.
     pub(crate) hosts: Vec<Host>,
+    /// Where tasks stand, by workflow and pointer.
+    spots: BTreeMap<Name, BTreeMap<String, Spot>>,
+    /// Where a workflow says where it runs.
+    placed: BTreeMap<Name, Spot>,
+    /// The workflows that a workflow runs.
+    runs: BTreeMap<Name, Vec<String>>,
 }
 
 /// A call of a capability by a workflow.
@@ -95,6 +103,13 @@ pub(crate) struct Beside<'a> {
     pub(crate) open: bool,
 }
 
+impl Workflows {
+    /// Whether another workflow runs this one.
+    fn is_run(&self, name: &str) -> bool {
+        self.runs.values().flatten().any(|run| run == name)
+    }
+}
+
 pub(crate) fn resolve(beside: Beside) -> Workflows {
     let project = beside.project;
     let mut all = Workflows::default();
@@ -104,6 +119,9 @@ pub(crate) fn resolve(beside: Beside) -> Workflows {
         let mut scope = Scope::new(beside, file.uses.as_ref());
         let definition = scope.workflow(doc, *raw, file);
         let triggers = scope.triggers.clone();
+        all.spots.insert(name.clone(), std::mem::take(&mut scope.spots));
+        all.placed.extend(scope.placed.map(|spot| (name.clone(), spot)));
+        all.runs.insert(name.clone(), scope.subflows.iter().map(|run| run.name.value.clone()).collect());
         all.hosts.append(&mut scope.hosts);
         read.insert(name.clone(), Reading { file, calls: scope.calls, subflows: scope.subflows, triggers });
         if let Ok(definition) = definition {
@@ -146,8 +164,6 @@ struct Reading<'a> {
 struct Call {
     capability: String,
     spot: Spot,
-    #[expect(dead_code, reason = "the checks of calls look at what stands around them")]
-    pointer: String,
 }
 
 /// A run of another workflow.
@@ -155,7 +171,6 @@ struct Subflow {
     name: At<String>,
     namespace: At<String>,
     version: Option<At<String>>,
-    wait: bool,
 }
 
 /// The variables in scope, in the order of [`VARIABLES`] and what stands around the place.
@@ -204,6 +219,8 @@ struct Scope<'a> {
     exprs: Vec<Expr>,
     /// Where tasks stand, by their pointers.
     spots: BTreeMap<String, Spot>,
+    /// Where the workflow says where it runs.
+    placed: Option<Spot>,
     /// The functions around the place.
     functions: Vec<String>,
     /// Tasks read so far.
@@ -228,6 +245,7 @@ impl<'a> Scope<'a> {
             hosts: Vec::new(),
             exprs: Vec::new(),
             spots: BTreeMap::new(),
+            placed: None,
             functions: Vec::new(),
             count: 0,
             silent: None,
@@ -249,6 +267,9 @@ impl<'a> Scope<'a> {
             self.triggers = events::kinds(consumption).into_iter().map(str::to_owned).collect();
         }
         let metadata = file.metadata.map(|raw| self.beside::<MetadataFile>(raw, &METADATA)).transpose();
+        if let Ok(Some(metadata)) = &metadata {
+            self.placed = metadata.placement.as_ref().map(|word| word.spot);
+        }
         let settings = metadata.map(|metadata| {
             metadata.map_or_else(Settings::default, |metadata| Settings {
                 catchup: self.catchup(&metadata, file.schedule.as_ref().map(|schedule| &schedule.value)),

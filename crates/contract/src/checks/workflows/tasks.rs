@@ -270,7 +270,7 @@ impl Scope<'_> {
         if let Some(raw) = task.with {
             self.input(raw, &declared.input);
         }
-        self.calls.push(Call { capability: capability.to_owned(), spot: name.spot, pointer: entry.pointer.clone() });
+        self.calls.push(Call { capability: capability.to_owned(), spot: name.spot });
         Ok(TaskKind::Call { capability: capability.to_owned(), with: with? })
     }
 
@@ -394,7 +394,6 @@ impl Scope<'_> {
             name: subflow.name.clone(),
             namespace: subflow.namespace.clone(),
             version: subflow.version.clone().filter(|version| version.value != "latest"),
-            wait,
         });
         Ok(TaskKind::Run(run))
     }

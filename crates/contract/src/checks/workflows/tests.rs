@@ -308,3 +308,12 @@ fn nested_loops_are_looked_at_in_time() {
     }
     good(&format!("do: [{{ it: {body} }}]\n"));
 }
+
+#[test]
+fn a_circle_needs_a_way_out() {
+    let told = told("do:\n  - start: { wait: 1 s }\n  - a: { set: { n: 1 } }\n  - b: { wait: 1 s, then: a }\n");
+    assert!(told.contains("A3119") && told.contains("circle"), "{told}");
+    good("do:\n  - a: { set: { n: 1 } }\n  - b: { wait: 1 s, then: a, if: .n > 1 }\n");
+    good("do:\n  - a: { raise: { error: { type: 'https://x', status: 500 } } }\n");
+    good("do:\n  - a: { switch: [{ more: { when: .n, then: b } }, { done: { then: end } }] }\n  - b: { wait: 1 s, then: a }\n");
+}
