@@ -205,6 +205,9 @@ pub struct Run {
     pub event: Option<String>,
     /// The first event of the story.
     pub correlation: Option<String>,
+    /// The key under which it was started by hand; absent where an event started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// `running`, `waiting`, `completed` or `faulted`.
     pub state: String,
     /// When it was started.

@@ -6,6 +6,7 @@ use crate::{
     history::{Counted, fault},
     page,
     reads::Stand,
+    starts::Starts,
     show::{public, show},
 };
 use andon_api::{
@@ -14,6 +15,7 @@ use andon_api::{
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
     posts::{Admission, Post, Taken},
+    runs::{Pending, RunStart, StartedRun},
     samples::{
         CountQuery, Historian, LastPage, LastQuery, RangeQuery, Replay, ReplayQuery, SampleCount, SamplePage, Series,
         SeriesQuery,
@@ -59,6 +61,8 @@ pub(crate) trait Running: Send + Sync + 'static {
     fn reads(&self) -> BTreeMap<String, Stand>;
     /// The objects that are given.
     fn objects(&self) -> Objects;
+    /// Where runs are started by hand.
+    fn starts(&self) -> Arc<Starts>;
     /// Lets a post in before its body is read.
     fn admit(&self, post: &Post) -> Result<Admission, Problem>;
     /// Takes what was posted.
@@ -454,6 +458,13 @@ impl Backend for StoreBackend {
 
     fn take(&self, post: &Post, admission: Admission, body: axum::body::Bytes) -> Result<Taken, Problem> {
         self.at_work()?.take(post, admission, &body)
+    }
+
+    fn start_run(&self, start: RunStart) -> Pending<StartedRun> {
+        match self.at_work() {
+            Ok(running) => running.starts().start(start),
+            Err(problem) => Box::pin(std::future::ready(Err(problem))),
+        }
     }
 }
 
