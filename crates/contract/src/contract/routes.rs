@@ -74,3 +74,53 @@ impl Contract {
         Some((at, self.route(capability, site, at)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn route(line: usize, site: Option<u8>, from: Option<i64>, until: Option<i64>) -> Route {
+        Route {
+            capability: "a.b".into(),
+            site: site.map(|n| format!("s{n}").parse().unwrap()),
+            target: Target::None { reason: String::new() },
+            fallback: Vec::new(),
+            shadow: Vec::new(),
+            valid: Validity { from: from.map(Time), until: until.map(Time) },
+            line,
+        }
+    }
+
+    type Line = (Option<u8>, Option<i64>, Option<i64>);
+
+    fn lines() -> impl Strategy<Value = Vec<Line>> {
+        let day = || proptest::option::of(0_i64..6);
+        proptest::collection::vec((proptest::option::of(0_u8..2), day(), day()), 0..6)
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_that_matches_wins_and_the_next_change_is_the_next(lines in lines()) {
+            let routes = lines.iter().enumerate().map(|(n, (site, from, until))| route(n, *site, *from, *until));
+            let contract = Contract { routes: routes.collect(), ..Contract::empty() };
+            let naive = |site: u8, at: i64| {
+                lines.iter().position(|(of, from, until)| {
+                    of.is_none_or(|of| of == site) && from.is_none_or(|f| f <= at) && until.is_none_or(|u| at < u)
+                })
+            };
+            for site in 0..2_u8 {
+                let name: SiteName = format!("s{site}").parse().unwrap();
+                for at in -1..8_i64 {
+                    let found = contract.route("a.b", &name, Time(at)).map(|route| route.line);
+                    prop_assert_eq!(found, naive(site, at));
+                    prop_assert!(contract.route("a.c", &name, Time(at)).is_none());
+                    let change = (at + 1..8).find(|later| naive(site, *later) != found);
+                    let next = contract.next_route("a.b", &name, Time(at));
+                    prop_assert_eq!(next.map(|(when, _)| when.0), change);
+                    prop_assert_eq!(next.and_then(|(_, r)| r).map(|r| r.line), change.and_then(|c| naive(site, c)));
+                }
+            }
+        }
+    }
+}

@@ -4,6 +4,7 @@ use super::world::{World, answer, no_load};
 use super::{End, Loop, Ready};
 use crate::testing::plant::{contract, route};
 use andon_contract::Contract;
+use andon_contract::contract::{Route, Target};
 use andon_model::call::Step;
 use andon_model::{OutcomeClass, span::Span};
 use andon_store::rows::{CallState, ExceptionKind, ExceptionRow, RunState};
@@ -352,6 +353,27 @@ fn a_block_repeated_by_retry_makes_the_same_calls() {
     assert_eq!(world.calls().len(), 2);
     assert_eq!(world.attempts(second[0].request.call).len(), 2);
     assert_eq!(world.office.seen.len(), 2, "the delivered call is not sent again");
+}
+
+#[test]
+fn a_shadow_is_sent_once_behind_the_delivery_and_nothing_follows_from_it() {
+    let mut plant = contract(&[("story", on_alarm(&json!([{"ask": call("work.key")}])))]);
+    let shadow = route("work.key", "second.key", &[]);
+    let Target::Operation(target) = shadow.target else { panic!("an operation") };
+    plant.routes = vec![Route { shadow: vec![target], ..route("work.key", "eam.key", &[]) }];
+    let mut world = World::new(plant);
+    let sent = first(&mut world);
+    world.serve(std::slice::from_ref(&sent));
+    let shadows = world.settle();
+    assert_eq!(shadows.len(), 1);
+    assert_eq!((shadows[0].request.system.as_str(), shadows[0].request.attempt), ("second", 2));
+    assert_eq!(world.runs()[0].state, RunState::Completed, "the run does not wait for it");
+    world.reply(&shadows[0], answer(OutcomeClass::Conflict, true, Some(409), "it is locked there"));
+    world.finish();
+    let attempts = world.attempts(sent.request.call);
+    assert_eq!(attempts.iter().map(|attempt| attempt.shadow).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(attempts[1].outcome.as_ref().map(|outcome| outcome.class), Some(OutcomeClass::Conflict));
+    world.assert_exactly_once(1, 1, "shadow");
 }
 
 #[test]
