@@ -106,7 +106,7 @@ impl Loop {
         let mut attempt = new_attempt(&request, now);
         match self.prepare.prepare(&request) {
             Ok(prepared) => {
-                describe(&mut attempt, &prepared);
+                describe(&mut attempt, &prepared, self.prepare.kept(&request, &prepared));
                 row.state = CallState::InFlight;
                 row.due = None;
                 row.memory = serde_json::to_value(memory).expect("a memory is made of texts and numbers");
@@ -248,6 +248,7 @@ pub(super) fn new_attempt(request: &CallRequest, now: Time) -> AttemptRow {
         operation: request.operation.clone(),
         hash: String::new(),
         request: String::new(),
+        headers: std::collections::BTreeMap::new(),
         body: String::new(),
         started: now,
         ended: None,
@@ -258,7 +259,8 @@ pub(super) fn new_attempt(request: &CallRequest, now: Time) -> AttemptRow {
 
 pub(super) fn describe(attempt: &mut AttemptRow, prepared: &Prepared, kept: Prepared) {
     attempt.hash = prepared.hash();
-    attempt.request = format!("{} {}", prepared.method, prepared.url);
-    let end = prepared.body.floor_char_boundary(BODY_MAX_BYTES);
-    prepared.body.get(..end).unwrap_or_default().clone_into(&mut attempt.body);
+    attempt.request = format!("{} {}", kept.method, kept.url);
+    attempt.headers = kept.headers;
+    attempt.body = kept.body;
+    attempt.body.truncate(attempt.body.floor_char_boundary(BODY_MAX_BYTES));
 }
