@@ -27,6 +27,7 @@ pub const BUILT_IN: &[(&str, &str, &str)] = &[
     ("Shift", "1.0", include_str!("../schemas/Shift-1.0.json")),
     ("MaintenanceState", "1.0", include_str!("../schemas/MaintenanceState-1.0.json")),
     ("context.corrected", "1.0", include_str!("../schemas/context.corrected-1.0.json")),
+    ("human.decision", "1.0", include_str!("../schemas/human.decision-1.0.json")),
 ];
 
 /// Problems shown of one value at most; a value wrong in a thousand places is wrong once.

@@ -38,7 +38,8 @@ pub enum Write {
     /// An exception: a new one, or one more of the same fingerprint (count and last seen rise, an
     /// exception that was resolved opens again).
     Exception(Box<ExceptionRow>),
-    /// An exception as somebody has changed it; its occurrences stay as they were counted.
+    /// An open exception as somebody has changed it; its occurrences stay as they were counted. One that is resolved is
+    /// left as it is.
     ExceptionEdit(Box<ExceptionRow>),
     /// The state of an exception.
     ExceptionState(ExceptionId, ExceptionState),

@@ -1,8 +1,11 @@
 //! What people are told: cause, particulars and what to do next.
 
 use crate::fault::Fault;
+use crate::machine::Undo;
+use crate::machine::Ask;
 use andon_contract::Contract;
-use andon_model::{ExceptionId, Name, SiteName, Time};
+use andon_model::{EventId, ExceptionId, Name, SiteName, Time};
+use andon_store::Decision;
 use andon_store::rows::{CallRow, ExceptionKind, ExceptionRow, ExceptionState, RunRow};
 
 /// The most characters of a detail that an exception shows.
@@ -223,6 +226,44 @@ pub(crate) fn filter(
     .at(now)
 }
 
+/// What a task has done could not be undone.
+pub(crate) fn not_undone(contract: &Contract, run: &RunRow, undo: &Undo, fault: &Fault, now: Time) -> ExceptionRow {
+    let kind = ExceptionKind::Decision;
+    let detail = fault.detail.clone().or_else(|| fault.title.clone()).unwrap_or_default();
+    let times = if undo.iteration.is_empty() { String::new() } else { format!(" (iteration {})", undo.iteration) };
+    let mut row = Told {
+        kind,
+        owner: owner(contract, kind, None, Some(&run.site)),
+        site: Some(&run.site),
+        fingerprint: format!("not-undone/{}/{}/{}", run.id, undo.pointer, undo.iteration),
+        cause: format!("what the task {}{times} of {} has done is not undone", undo.pointer, run.workflow),
+        detail: format!("{} {}: {detail}; run {}", fault.kind, fault.status, run.id),
+        remedy: "undo by hand what the task has done; its row in the journal says with what and what it gave".to_owned(),
+    }
+    .at(now);
+    row.run = Some(run.id);
+    row
+}
+
+/// Runs are held because their definition is revoked.
+pub(crate) fn revoked(contract: &Contract, run: &RunRow, version: &str, reason: &str, now: Time) -> ExceptionRow {
+    let kind = ExceptionKind::Decision;
+    Told {
+        kind,
+        owner: owner(contract, kind, None, Some(&run.site)),
+        site: Some(&run.site),
+        fingerprint: format!("revoked/{}/{}/{version}", run.site, run.workflow),
+        cause: format!("runs of {} are held: its version {version} is revoked", run.workflow),
+        detail: reason.to_owned(),
+        remedy: format!(
+            "remove `metadata.revoked` to let them go on, or cancel them: andon runs cancel --where workflow={} --where \
+             state=held --reason ...",
+            run.workflow
+        ),
+    }
+    .at(now)
+}
+
 /// Runs wait because the contract they began with cannot be read any more.
 pub(crate) fn unreadable(contract: &Contract, run: &RunRow, why: &str, now: Time) -> ExceptionRow {
     let kind = ExceptionKind::Decision;
@@ -234,6 +275,71 @@ pub(crate) fn unreadable(contract: &Contract, run: &RunRow, why: &str, now: Time
         cause: format!("runs of {} wait: the contract they began with cannot be read", run.workflow),
         detail: format!("revision {}: {why}", run.revision),
         remedy: "start the version of andon that activated this revision, or restore a backup that holds it".to_owned(),
+    }
+    .at(now);
+    row.run = Some(run.id);
+    row
+}
+
+/// A run asks a person.
+pub(crate) fn decision(run: &RunRow, ask: &Ask, now: Time) -> ExceptionRow {
+    ExceptionRow {
+        id: ask.exception,
+        site: Some(run.site.clone()),
+        kind: ExceptionKind::Decision,
+        owner: ask.owner.clone(),
+        fingerprint: format!("decision/{}", ask.exception),
+        cause: ask.question.chars().take(DETAIL_MAX).collect(),
+        detail: format!("{} waits at {} for an answer", run.workflow, ask.pointer),
+        remedy: format!("andon exceptions decide {} --answer JSON, or --field name=value", ask.exception),
+        count: 1,
+        first: now,
+        last: now,
+        state: ExceptionState::Open,
+        source: None,
+        run: Some(run.id),
+        call: None,
+        due: ask.due,
+        decision: Some(Box::new(Decision {
+            task: ask.pointer.clone(),
+            form: ask.form.clone(),
+            escalate: ask.escalate.clone(),
+            escalated: None,
+            answer: None,
+            by: None,
+        })),
+    }
+}
+
+/// Nobody has decided in time: another team owns the question.
+pub(crate) fn pass_on(row: &mut ExceptionRow, to: Name, now: Time) {
+    let before = std::mem::replace(&mut row.owner, to);
+    row.detail = format!("{}; at {now} it passed from {before} to {}", row.detail, row.owner);
+    if let Some(decision) = &mut row.decision {
+        decision.escalate = None;
+        decision.escalated = Some((now, before));
+    }
+}
+
+/// A filter of a `listen` failed on an event.
+pub(crate) fn doubt(
+    contract: &Contract,
+    run: &RunRow,
+    (event, kind): (EventId, &str),
+    error: &str,
+    now: Time,
+) -> ExceptionRow {
+    let of = ExceptionKind::Decision;
+    let mut row = Told {
+        kind: of,
+        owner: owner(contract, of, None, Some(&run.site)),
+        site: Some(&run.site),
+        fingerprint: format!("listen/{}/{}/{kind}/{}", run.site, run.workflow, shape(error)),
+        cause: format!("a run of {} cannot tell whether an event of the type {kind} is meant for it", run.workflow),
+        detail: format!("{error}; event {event}"),
+        remedy: "correct the filter of the `listen`, for example by a default as in `.severity // 0`; the event was \
+                 passed over"
+            .to_owned(),
     }
     .at(now);
     row.run = Some(run.id);

@@ -30,6 +30,18 @@ pub(crate) fn listen(c: &Connection, run: RunId, rows: &[ListenRow]) -> Result<(
     Ok(())
 }
 
+/// A run that has ended listens for nothing, and what it has asked needs no answer.
+pub(crate) fn ended(c: &Connection, run: RunId) -> Result<(), StoreError> {
+    let id = run.to_string();
+    run_sql(c, "DELETE FROM listens WHERE run = ?1", params![id])?;
+    run_sql(
+        c,
+        "UPDATE exceptions SET state = 'resolved', row = json_set(row, '$.state', 'resolved')
+         WHERE run = ?1 AND state = 'open' AND row -> '$.decision' IS NOT NULL",
+        params![id],
+    )
+}
+
 /// The runs that listen for this.
 pub(crate) fn listeners(c: &Connection, row: &ListenRow) -> Result<Vec<RunId>, StoreError> {
     let mut statement =

@@ -214,7 +214,7 @@ fn run(connection: &Connection, row: &RunRow) -> Result<(), StoreError> {
         return Ok(());
     }
     if row.state.has_ended() {
-        super::waits::listen(connection, row.id, &[])?;
+        super::waits::ended(connection, row.id)?;
     }
     let other = "UPDATE runs SET state = ?3, due = ?4, row = ?5 WHERE site = ?1 AND id = ?2";
     if connection.prepare_cached(other)?.execute(params![site_, id, state, due, text])? > 0 {
@@ -355,11 +355,15 @@ fn exception(connection: &Connection, row: &ExceptionRow) -> Result<(), StoreErr
     put_exception(connection, &merged)
 }
 
+/// Who comes second finds it resolved, and changes nothing.
 fn exception_edit(connection: &Connection, row: &ExceptionRow) -> Result<(), StoreError> {
-    let old = super::read::exception(connection, row.id)?;
-    let counted = old.map_or((row.count, row.first, row.last), |old| (old.count, old.first, old.last));
-    let (count, first, last) = counted;
-    put_exception(connection, &ExceptionRow { count, first, last, ..row.clone() })
+    let Some(old) = super::read::exception(connection, row.id)? else {
+        return Err(StoreError::Refused(format!("there is no exception {}", row.id)));
+    };
+    if old.state == ExceptionState::Resolved {
+        return Ok(());
+    }
+    put_exception(connection, &ExceptionRow { count: old.count, first: old.first, last: old.last, ..row.clone() })
 }
 
 fn exception_state(connection: &Connection, id: ExceptionId, state: ExceptionState) -> Result<(), StoreError> {
