@@ -69,7 +69,8 @@ pub fn fuzz(data: &[u8]) {
     fuzz_pages(&answer, &request, names, &secrets);
 }
 
-/// The same answer as each page of an operation, by every way that pages follow each other: it ends, and asks nobody else.
+/// The same answer as each page of an operation, by every way that pages follow each other: it ends, and asks nobody
+/// else.
 fn fuzz_pages(answer: &Answer, request: &CallRequest, names: Names<'_>, secrets: &Secrets) {
     let program = |text: &str| Program::compile(text, &[]).expect("an expression");
     let ways = [

@@ -1,7 +1,8 @@
 //! What a system says about a failure, in its own words and in one line.
 //!
-//! Understood are the errors of SAP (`OData` V2 and V4), Maximo, Salesforce, `ServiceNow`, Odoo, problems (RFC 9457) with
-//! the fields at fault as ASP.NET names them, JSON:API, `FastAPI`, and what gateways and smaller systems commonly answer.
+//! Understood are the errors of SAP (`OData` V2 and V4), Maximo, Salesforce, `ServiceNow`, Odoo, problems (RFC 9457)
+//! with the fields at fault as ASP.NET names them, JSON:API, `FastAPI`, and what gateways and smaller systems commonly
+//! answer.
 
 use super::redact;
 use serde_json::Value as Json;
