@@ -427,7 +427,7 @@ async fn counting(fickle: bool) -> (String, Arc<AtomicUsize>, Arc<AtomicUsize>) 
                 let mut served = 0;
                 loop {
                     let mut seen = Vec::new();
-                    while !(seen.starts_with(b"GET") && seen.ends_with(b"\r\n\r\n")) && !seen.ends_with(b"}") {
+                    while !(seen.ends_with(b"}") || seen.starts_with(b"GET") && seen.ends_with(b"\r\n\r\n")) {
                         match stream.read_u8().await {
                             Ok(byte) => seen.push(byte),
                             Err(_) => return,

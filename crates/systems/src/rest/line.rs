@@ -85,12 +85,11 @@ pub(super) struct Road<'a> {
 impl Road<'_> {
     /// Opens a connection.
     pub(super) async fn open(&self) -> Result<Connection, (OutcomeClass, String)> {
-        let tls = match self.way.tls {
-            None => None,
-            Some(_) => {
-                let found = self.clients.tls.get(self.name, &self.system.reach.tls, self.env).await;
-                Some(found.map_err(|cause| (OutcomeClass::Transient, cause))?)
-            }
+        let tls = if self.way.tls.is_some() {
+            let found = self.clients.tls.get(self.name, &self.system.reach.tls, self.env).await;
+            Some(found.map_err(|cause| (OutcomeClass::Transient, cause))?)
+        } else {
+            None
         };
         connection::open(&self.way, tls).await
     }

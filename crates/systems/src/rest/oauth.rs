@@ -15,9 +15,9 @@ pub(super) const ANSWER_MAX_BYTES: usize = 64 << 10;
 /// A token is renewed so long before its end, or a tenth of its life before it where that is shorter.
 const AHEAD: Duration = Duration::from_secs(30);
 /// How long a token of unknown life is believed; the system's 401 says it sooner.
-const LIFE_UNKNOWN: Duration = Duration::from_secs(3_600);
+const LIFE_UNKNOWN: Duration = Duration::from_hours(1);
 /// The longest life that is believed.
-const LIFE_MAX: Duration = Duration::from_secs(24 * 3_600);
+const LIFE_MAX: Duration = Duration::from_hours(24);
 
 /// All but the characters that a form leaves as they are.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -205,14 +205,12 @@ pub(super) async fn ask<'a>(
             Failure::Kept(Box::new(Outcome { sent, ..Outcome::not_sent(class, cause) }))
         }
     };
-    let mut connection = match tokio::time::timeout(wait, road.open()).await {
-        Ok(opened) => opened.map_err(|(class, cause)| not_sent(class, cause))?,
-        Err(_) => {
-            let through = road.way.proxy.as_ref().map(|proxy| format!(" through {}", proxy.shown()));
-            let cause = format!("nobody answered{} within {} ms", through.unwrap_or_default(), wait.as_millis());
-            return Err(not_sent(OutcomeClass::Transient, cause));
-        }
+    let Ok(opened) = tokio::time::timeout(wait, road.open()).await else {
+        let through = road.way.proxy.as_ref().map(|proxy| format!(" through {}", proxy.shown()));
+        let cause = format!("nobody answered{} within {} ms", through.unwrap_or_default(), wait.as_millis());
+        return Err(not_sent(OutcomeClass::Transient, cause));
     };
+    let mut connection = opened.map_err(|(class, cause)| not_sent(class, cause))?;
     match connection.send(request).await {
         Ok(response) => Ok((response, Used { road, connection })),
         Err(Lost::NotSent(class, cause)) => Err(not_sent(class, cause)),
