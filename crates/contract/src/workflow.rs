@@ -7,10 +7,10 @@ use serde_json::Value as Json;
 use std::{fmt, sync::Arc};
 
 /// Reads one workflow (YAML or JSON) as a project does, for tests: capabilities, events, teams and other workflows that it
-/// names are taken as they are. `name` is that of its file. The error tells all problems.
+/// names are taken as they are, and values are not followed. `name` is that of its file. The error tells all problems.
 #[doc(hidden)]
 pub fn read(name: &str, text: &str) -> Result<Definition, String> {
-    crate::checks::alone(name, text)
+    crate::checks::alone(name, text, false)
 }
 
 /// A workflow definition.

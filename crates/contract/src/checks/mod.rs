@@ -71,6 +71,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
         owners: Some(&ownership),
         sites: Some(&assets.known_sites),
         open: false,
+        follow: true,
     };
     let workflows = workflows::resolve(beside);
     let routes = routes::resolve(project, &assets, &capabilities, &systems);

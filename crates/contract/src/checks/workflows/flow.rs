@@ -31,7 +31,7 @@ impl Scope<'_> {
         })
     }
 
-    /// Tells of tasks that no flow reaches, and of those that no flow leaves the list from.
+    /// Tells of tasks that no flow reaches.
     pub(super) fn reachable(&self, tasks: &[Task]) {
         let next: Vec<Vec<usize>> = (0..tasks.len()).map(|at| targets(tasks, at)).collect();
         let mut reached = vec![false; tasks.len()];
@@ -49,6 +49,13 @@ impl Scope<'_> {
                 Finding::error(codes::UNREACHABLE, *spot, format!("the task `{}` is never reached", task.name));
             self.project.push(finding.help("let a `then` lead to it, or remove it"));
         }
+        if self.follow {
+            self.endless(tasks, &next, &reached);
+        }
+    }
+
+    /// Tells of tasks that are reached, and from which no flow leaves the list.
+    fn endless(&self, tasks: &[Task], next: &[Vec<usize>], reached: &[bool]) {
         // What ends leads out of the list, or to what ends.
         let mut ends = vec![false; tasks.len()];
         loop {

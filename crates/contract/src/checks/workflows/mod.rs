@@ -101,6 +101,8 @@ pub(crate) struct Beside<'a> {
     pub(crate) sites: Option<&'a Known>,
     /// Whether names that stand outside of the workflow are taken as they are.
     pub(crate) open: bool,
+    /// Whether values and flows are followed, and not only read.
+    pub(crate) follow: bool,
 }
 
 impl Workflows {
@@ -128,19 +130,20 @@ pub(crate) fn resolve(beside: Beside) -> Workflows {
             all.good.insert(name, Arc::new(definition));
         }
     }
-    all.calls = subflows::check(project, &read, beside.open);
+    all.calls = subflows::check(beside, &read);
     all
 }
 
-/// Reads one workflow as a project does, without a project: what it names outside of itself is taken as it is.
-pub(crate) fn alone(name: &str, text: &str) -> Result<Definition, String> {
+/// Reads one workflow as a project does, without a project: what it names outside of itself is taken as it is. Where
+/// nothing is followed, flows that never end and values that cannot be there are left to whoever runs it.
+pub(crate) fn alone(name: &str, text: &str, follow: bool) -> Result<Definition, String> {
     let files = BTreeMap::from([(format!("workflows/{name}.yaml"), text.to_owned())]);
     let project = Project::read(&files, Vec::new());
     let capabilities =
         Capabilities { good: BTreeMap::new(), known: super::Known::default(), domains: super::Known::default() };
     let schemas = super::schemas::resolve(&project);
     let beside =
-        Beside { project: &project, capabilities: &capabilities, schemas: &schemas, owners: None, sites: None, open: true };
+        Beside { project: &project, capabilities: &capabilities, schemas: &schemas, owners: None, sites: None, open: true, follow };
     let mut found = resolve(beside);
     let problems = project.findings.problems();
     match found.good.pop_first() {
@@ -211,6 +214,7 @@ struct Scope<'a> {
     owners: Option<&'a Owners>,
     sites: Option<&'a Known>,
     open: bool,
+    follow: bool,
     uses: Option<&'a UseFile>,
     triggers: BTreeSet<String>,
     calls: Vec<Call>,
@@ -238,6 +242,7 @@ impl<'a> Scope<'a> {
             owners: beside.owners,
             sites: beside.sites,
             open: beside.open,
+            follow: beside.follow,
             uses,
             triggers: BTreeSet::new(),
             calls: Vec::new(),
@@ -301,7 +306,9 @@ impl<'a> Scope<'a> {
             settings: settings?,
             tasks: tasks?,
         };
-        infer::walk(self, &definition);
+        if self.follow {
+            infer::walk(self, &definition);
+        }
         Ok(definition)
     }
 }

@@ -1,6 +1,6 @@
 //! Workflows that run others: the others exist, in the version that is meant, and nobody waits for itself.
 
-use super::{Reading, WorkflowCall};
+use super::{Beside, Reading, WorkflowCall};
 use crate::{
     checks::Known,
     codes,
@@ -11,14 +11,17 @@ use andon_model::Name;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks the runs of other workflows, and answers with the calls of all by what can start them.
-pub(super) fn check(project: &Project, all: &BTreeMap<Name, Reading>, open: bool) -> Vec<WorkflowCall> {
-    if !open {
+pub(super) fn check(beside: Beside, all: &BTreeMap<Name, Reading>) -> Vec<WorkflowCall> {
+    let project = beside.project;
+    if !beside.open {
         let known = Known::stems(&project.workflows);
         for reading in all.values() {
             named(project, reading, &known, all);
         }
     }
-    cycles(project, all);
+    if beside.follow {
+        cycles(project, all);
+    }
     let triggers = triggers(all);
     let mut calls = Vec::new();
     for (name, reading) in all {

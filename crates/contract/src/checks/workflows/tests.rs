@@ -2,9 +2,13 @@
 
 use crate::workflow::{
     Backoff, Catchup, Consumption, DataFilter, Definition, Delay, Mapping, Placement, ReadAs, Schedule, TaskKind, Then,
-    Until, VARIABLES, read,
+    Until, VARIABLES,
 };
 use andon_model::span::Span;
+
+fn read(name: &str, text: &str) -> Result<Definition, String> {
+    crate::checks::alone(name, text, true)
+}
 
 /// A workflow whose document is written for it.
 fn whole(rest: &str) -> Result<Definition, String> {
