@@ -230,27 +230,28 @@ impl Machine<'_> {
 
     /// Considers events, which are all that were stored up to the order number `to` and that may be meant.
     pub(super) fn hear(&mut self, events: &[StoredEvent], to: u64) {
-        let seen: Vec<Seen<'_>> = events.iter().map(Seen::new).collect();
-        while self.memory.phase == Phase::Going && self.turn_to_listening(to) {
-            let at = self.ear().map_or(0, |ear| ear.at);
-            match seen.iter().find(|seen| seen.stored.sequence > at) {
-                Some(seen) => {
-                    if let Some(ear) = self.ear_mut() {
-                        ear.at = seen.stored.sequence;
-                    }
-                    self.consider(seen);
+        for stored in events {
+            let seen = Seen::new(stored);
+            // One by one for all strands, so that of branches that compete the one wins whose event came first.
+            while self.turn_to_listening(stored.sequence) {
+                if let Some(ear) = self.ear_mut() {
+                    ear.at = stored.sequence;
                 }
-                None => {
-                    if let Some(ear) = self.ear_mut() {
-                        ear.at = to;
-                    }
-                }
+                self.consider(&seen);
+            }
+        }
+        while self.turn_to_listening(to) {
+            if let Some(ear) = self.ear_mut() {
+                ear.at = to;
             }
         }
     }
 
     /// Turns to the first strand that listens and has not considered all events up to this order number.
     fn turn_to_listening(&mut self, to: u64) -> bool {
+        if self.memory.phase != Phase::Going {
+            return false;
+        }
         let listening = self.memory.strands.iter().position(|strand| {
             strand.waiting == Waiting::Events
                 && strand.frames.last().and_then(|frame| frame.ear.as_ref()).is_some_and(|ear| ear.at < to)

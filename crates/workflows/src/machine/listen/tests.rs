@@ -68,6 +68,15 @@ impl Bench {
         self.step(Input::Events(vec![stored], to));
     }
 
+    /// All events, as the loop looks back at them.
+    fn hear_all(&mut self, events: &[StoredEvent]) {
+        let to = events.last().map_or(0, |stored| stored.sequence);
+        while let Some(after) = self.memory.listening(&self.row, &self.definition).after.filter(|after| *after < to) {
+            let rest = events.iter().filter(|stored| stored.sequence > after).cloned().collect();
+            self.step(Input::Events(rest, to));
+        }
+    }
+
     fn rows(&self) -> Vec<(String, String, String)> {
         let rows = self.memory.listening(&self.row, &self.definition).rows;
         rows.into_iter().map(|row| (row.kind, row.by, row.value)).collect()
@@ -134,10 +143,10 @@ fn each_way_of_consuming_takes_what_it_should() {
         }
         assert_eq!(bench.output, output.map(Ok), "{told}");
         // All at once is the same as one by one.
+        let one_by_one = bench.output;
         let mut bench = Bench::new(json!({"do": [{"wait": {"listen": {"to": to}}}]}), Json::Null);
-        let one_by_one = bench.output.clone();
-        bench.step(Input::Events(letters(events), 100));
-        assert_eq!(bench.output.is_some(), one_by_one.is_some() || bench.memory.has_ended(), "{told}");
+        bench.hear_all(&letters(events));
+        assert_eq!(bench.output, one_by_one, "{told}");
     }
 }
 
@@ -163,7 +172,7 @@ fn an_event_before_the_run_is_not_heard_and_none_is_consumed_twice() {
         {"first": listen}, {"again": {"switch": [{"more": {"when": "${ .[0].n < 3 }", "then": "first"}}]}}]});
     let mut bench = Bench::new(twice, Json::Null);
     for number in [10, 9, 11] {
-        bench.hear(event(number, "a", "m-1", json!({"n": number - 10})));
+        bench.hear(event(number, "a", "m-1", json!({"n": number % 10})));
     }
     bench.step(Input::Events(vec![event(11, "a", "m-1", json!({"n": 9}))], 11));
     assert_eq!(bench.output, None, "the event 11 was consumed by this task before");
@@ -213,10 +222,10 @@ fn something_is_done_for_each_event_in_their_order() {
 fn a_loop_over_events_may_be_left_and_may_do_nothing() {
     let each = |foreach: Json| json!({"do": [{"all": {"listen": {"to": {"all": [with("a"), with("b")]}}, "foreach": foreach}}]});
     let mut bench = Bench::new(each(json!({"output": {"as": "${ .n + 1 }"}})), Json::Null);
-    bench.step(Input::Events(letters("ba"), 12));
+    bench.hear_all(&letters("ba"));
     assert_eq!(bench.output, Some(Ok(json!([1, 2]))));
     let mut bench = Bench::new(each(json!({"do": [{"stop": {"set": {"x": 1}, "then": "exit"}}]})), Json::Null);
-    bench.step(Input::Events(letters("ba"), 12));
+    bench.hear_all(&letters("ba"));
     assert_eq!(bench.output, Some(Ok(json!([{"x": 1}]))));
 }
 
@@ -251,12 +260,12 @@ fn events_belong_to_a_run_by_what_they_have_in_common() {
 
 #[test]
 fn a_filter_that_fails_passes_the_event_over_and_is_told() {
-    let to = json!({"one": {"with": {"type": "a", "data": "${ .n | test(\"x\") }"}}});
+    let to = json!({"one": {"with": {"type": "a", "data": "${ .n + 1 > 0 }"}}});
     let mut bench = Bench::new(json!({"do": [{"wait": {"listen": {"to": to}}}]}), Json::Null);
-    bench.hear(event(11, "a", "m", json!({"n": 1})));
+    bench.hear(event(11, "a", "m", json!({"n": "x"})));
     assert!(matches!(bench.actions.as_slice(), [Action::Doubt(_, kind, _)] if kind == "a"), "{:?}", bench.actions);
-    bench.hear(event(12, "a", "m", json!({"n": "x"})));
-    assert_eq!(bench.output, Some(Ok(json!([{"n": "x"}]))));
+    bench.hear(event(12, "a", "m", json!({"n": 1})));
+    assert_eq!(bench.output, Some(Ok(json!([{"n": 1}]))));
 }
 
 #[test]
