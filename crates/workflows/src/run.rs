@@ -6,10 +6,16 @@
 
 mod advance;
 mod attempt;
+mod acts;
 mod batch;
 mod events;
+mod family;
 mod lines;
+mod listens;
 mod pins;
+mod places;
+mod recall;
+mod schedules;
 mod shadow;
 mod starts;
 #[cfg(test)]
@@ -20,17 +26,25 @@ mod tests;
 mod world;
 
 use crate::calls::CallMemory;
+use crate::machine::Input;
 use crate::machine::memory::Memory;
 use andon_contract::Contract;
+use andon_contract::contract::Role;
 use andon_contract::workflow::Definition;
 use andon_model::call::{CallRequest, Prepare, Prepared};
-use andon_model::{CallId, Outcome, RunId, Time, span::Span};
+use andon_model::{CallId, Outcome, OutcomeClass, RunId, Time, span::Span};
 use andon_store::rows::{AttemptRow, CallRow, RunRow};
 use andon_store::{Store, StoreError};
+use acts::Acts;
 use batch::Batch;
+use family::Family;
 use lines::Lines;
+use listens::Ears;
 use pins::Pins;
+use places::Places;
+use schedules::Schedules;
 use starts::Starts;
+pub use acts::{Act, Acted, What};
 pub use starts::{Ended, Start, Started, run_of_key};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -81,6 +95,7 @@ pub struct Loop {
     store: Store,
     contract: Arc<Contract>,
     prepare: Arc<dyn Prepare>,
+    role: Role,
     pins: Pins,
     /// Definitions by the type of event that starts them.
     triggers: BTreeMap<String, Vec<Arc<Definition>>>,
@@ -96,6 +111,9 @@ pub struct Loop {
     wakes: BTreeSet<(Time, RunId)>,
     /// Whether `wakes` holds all there are.
     wakes_whole: bool,
+    ears: Ears,
+    schedules: Schedules,
+    places: Places,
     lines: Lines,
     /// Whether `lines` holds all unfinished calls.
     lines_whole: bool,
@@ -105,6 +123,7 @@ pub struct Loop {
     shadows: HashMap<(CallId, u32), AttemptRow>,
 
     // What a step has gathered and not yet committed.
+    family: Family,
     batch: Batch,
     /// The attempts that do not share the commit of the preceding tasks.
     second: Batch,
@@ -112,6 +131,7 @@ pub struct Loop {
 
     // What the outside holds or has brought.
     starts: Starts,
+    acts: Acts,
     given_out: HashMap<CallId, u32>,
     ready: Vec<Ready>,
     arrived: Vec<(CallId, u32, Outcome)>,
@@ -136,6 +156,8 @@ struct Open {
     pinned: Arc<Contract>,
     definition: Arc<Definition>,
     is_new: bool,
+    /// What it is told when it goes on.
+    told: VecDeque<Input>,
 }
 
 /// A call that is not finished.
@@ -150,7 +172,7 @@ impl Loop {
     /// under an earlier revision.
     pub fn new(store: Store, contract: Arc<Contract>, prepare: Arc<dyn Prepare>, load: Load) -> Self {
         Self {
-            triggers: events::triggers(&contract),
+            triggers: events::triggers(&contract, Role::Both),
             pins: Pins::new(load),
             store,
             contract,
@@ -163,6 +185,8 @@ impl Loop {
             turns: VecDeque::new(),
             wakes: BTreeSet::new(),
             wakes_whole: true,
+            ears: Ears::default(),
+            schedules: Schedules::default(),
             lines: Lines::default(),
             lines_whole: true,
             calls: HashMap::new(),
@@ -172,6 +196,10 @@ impl Loop {
             second: Batch::default(),
             next: Vec::new(),
             starts: Starts::default(),
+            acts: Acts::default(),
+            family: Family::default(),
+            places: Places::default(),
+            role: Role::Both,
             given_out: HashMap::new(),
             ready: Vec::new(),
             arrived: Vec::new(),
@@ -180,11 +208,19 @@ impl Loop {
         }
     }
 
+    /// The role of the instance: of workflows with another `placement` it starts no runs. Without it, it runs all.
+    #[must_use]
+    pub fn in_role(mut self, role: Role) -> Self {
+        self.role = role;
+        self.triggers = events::triggers(&self.contract, role);
+        self
+    }
+
     /// Puts another contract in force: new runs begin under it, and every later attempt goes by its routes and
     /// systems. Runs under way keep their definition.
     pub fn set_contract(&mut self, contract: Arc<Contract>, prepare: Arc<dyn Prepare>) {
         self.pins.keep(&self.contract);
-        self.triggers = events::triggers(&contract);
+        self.triggers = events::triggers(&contract, self.role);
         self.contract = contract;
         self.prepare = prepare;
         self.stale = true;
@@ -198,6 +234,7 @@ impl Loop {
         if done.is_err() {
             self.arrived = arrived;
             self.starts.again();
+            self.acts.again();
             self.forget();
         }
         done
@@ -222,8 +259,11 @@ impl Loop {
             self.recover(now)?;
         }
         for (call, attempt, outcome) in &arrived {
-            self.answer(*call, *attempt, outcome, now)?;
+            // What was not sent because we stop is no reason to ask somebody else after the next start.
+            let held_back = outcome.class == OutcomeClass::Transient && !outcome.sent;
+            self.answer_to(*call, *attempt, outcome, held_back, now)?;
         }
+        self.settle_families(now)?;
         self.write()?;
         self.starts.durable();
         Ok(())
@@ -236,12 +276,18 @@ impl Loop {
         for (call, attempt, outcome) in arrived {
             self.answer(*call, *attempt, outcome, now)?;
         }
+        self.take_queued(now)?;
         self.take_turns(now)?;
+        let more_acts = self.take_acts(now)?;
         let more_starts = self.take_starts(now)?;
+        let more_planned = self.take_schedules(now)?;
         let more_events = self.read_events(now)?;
+        self.settle_families(now)?;
         let more_attempts = self.dispatch(now)?;
+        self.settle_families(now)?;
         let committed = self.commit(now)?;
         self.starts.durable();
+        self.acts.durable();
         self.stale = false;
         for (call, attempt, _) in arrived {
             self.shadows.remove(&(*call, *attempt));
@@ -250,9 +296,9 @@ impl Loop {
             }
         }
         self.trim();
-        let worked = committed || more_starts || more_events || more_attempts || !self.turns.is_empty();
+        let worked = committed || more_acts || more_starts || more_planned || more_events || more_attempts || !self.turns.is_empty();
         let held = self.cursor_held.map(|since| since.plus(CURSOR_HELD_MAX));
-        let wakes = [self.wakes.first().map(|(time, _)| *time), self.lines.wake(), held];
+        let wakes = [self.wakes.first().map(|(time, _)| *time), self.lines.wake(), self.schedules.wake(), held];
         Ok(Progress { worked, wake: wakes.into_iter().flatten().min() })
     }
 
@@ -262,6 +308,7 @@ impl Loop {
     }
 
     fn write(&mut self) -> Result<bool, StoreError> {
+        self.plan_again();
         self.starts.see(self.batch.by_hand());
         let schemas = &self.contract.schemas;
         let first = std::mem::take(&mut self.batch).writes(CURSOR, schemas);
@@ -316,6 +363,7 @@ impl Loop {
         self.next.clear();
         self.open.clear();
         self.calls.clear();
+        self.family = Family::default();
     }
 
     /// Rows beyond the limit are forgotten; they are durable and read when needed.

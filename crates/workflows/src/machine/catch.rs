@@ -33,10 +33,12 @@ impl Machine<'_> {
             let Some(inner) = inner else {
                 if self.has_rivals(strand) {
                     self.strand = strand;
-                    return self.drop_out();
+                    let lost = self.branches(|place| place == strand);
+                    self.drop_out();
+                    return self.undo_branches(&lost);
                 }
                 let Some(of) = self.memory.strands.get(strand).and_then(|strand| strand.of) else {
-                    return self.fault(fault);
+                    return if self.memory.undoes(strand) { self.not_undone(fault) } else { self.fault(fault) };
                 };
                 if of.strand >= strand {
                     return self.fault(stranger());

@@ -1,7 +1,7 @@
 //! The flow from task to task: what a task gave is transformed, noted, and goes where `then` leads.
 
 use super::eval::Scene;
-use super::memory::{Block, Frame, Phase, Waiting, bytes};
+use super::memory::{Block, Frame, Waiting, bytes};
 use super::{Action, Done, Machine, conforms, stranger};
 use crate::fault::{Fault, Standard};
 use andon_contract::workflow::{For, Task, TaskKind, Then};
@@ -19,7 +19,14 @@ impl Machine<'_> {
     pub(super) fn finish(&mut self, raw: Json, then: Option<&Then>, note: Option<String>) {
         let Some(task) = self.task() else { return self.fault(stranger()) };
         match self.transform(task, raw) {
-            Ok(output) => self.go(output, then.unwrap_or(&task.then), note),
+            Ok(output) => {
+                // A call that nobody answers for has done nothing.
+                let nothing = note.is_some() && matches!(task.kind, TaskKind::Call { .. });
+                if !task.compensate.is_empty() && !nothing {
+                    self.note_done(task);
+                }
+                self.go(output, then.unwrap_or(&task.then), note);
+            }
             Err(fault) => self.raise(fault),
         }
     }
@@ -70,6 +77,7 @@ impl Machine<'_> {
         let next = next.and_then(|at| Some((at, list.get(at)?)));
         let Some(task) = list.get(frame.at) else { return self.fault(stranger()) };
         frame.deadline = None;
+        let input = (!task.compensate.is_empty()).then(|| frame.input().clone());
         if let Some((at, _)) = next {
             frame.at = at;
             frame.raw = output.clone();
@@ -78,6 +86,7 @@ impl Machine<'_> {
         self.actions.push(Action::Task(Done {
             pointer: task.pointer.clone(),
             iteration,
+            input,
             output: output.clone(),
             context,
             next: next.map(|(_, task)| task.pointer.clone()),
@@ -90,11 +99,15 @@ impl Machine<'_> {
 
     /// The innermost list gave `output`; with `end`, so do all around it, and `exit` leaves a loop.
     pub(super) fn leave(&mut self, output: Json, how: &Then) {
+        if self.frames().last().is_some_and(|frame| frame.block == Block::Foreach) {
+            return self.pass_ended(output, how);
+        }
         let Some(strand) = self.memory.strands.get_mut(self.strand) else { return self.fault(stranger()) };
         let Some(left) = strand.frames.pop() else { return self.fault(stranger()) };
         let end = (*how == Then::End).then_some(&Then::End);
         match left.block {
             Block::Root => self.complete(output),
+            Block::Undo => self.undone(),
             Block::Branch => self.join(output, left),
             Block::For if *how == Then::Continue => {
                 let Some(TaskKind::For(of)) = self.task().map(|task| &task.kind) else {
@@ -148,8 +161,8 @@ impl Machine<'_> {
         });
         match checked {
             Ok(output) => {
-                self.memory.phase = Phase::Ended;
-                self.actions.push(Action::Complete(output));
+                self.set_waiting(Waiting::Done);
+                self.end_complete(output);
             }
             Err(fault) => self.fault(fault),
         }

@@ -1,6 +1,7 @@
 //! Branches side by side: they begin, join, win, and are given up.
 
 use super::memory::{Block, Branch, Frame, STRANDS_MAX, Strand, Waiting};
+use super::undo::Awaited;
 use super::{Action, Machine, stranger};
 use crate::fault::{Fault, Standard};
 use andon_contract::workflow::TaskKind;
@@ -16,9 +17,10 @@ impl Machine<'_> {
             return Err(Fault::of(Standard::Runtime, text));
         }
         self.set_waiting(Waiting::Branches);
+        let since = self.memory.tasks;
         for number in 0..branches {
             let frame = Frame::new(Block::Branch, raw.clone(), self.given.now);
-            self.memory.strands.push(Strand::new(Some(Branch { strand, number }), frame));
+            self.memory.strands.push(Strand::new(Some(Branch { strand, number, since }), frame));
         }
         Ok(())
     }
@@ -29,8 +31,15 @@ impl Machine<'_> {
             return self.fault(stranger());
         };
         if self.competes(of.strand) == Some(true) {
+            let (won, fork) = (self.strand, of.strand);
+            let is_other = |place: usize| {
+                let branch = self.memory.strands.get(place).and_then(|strand| strand.of);
+                place != won && branch.is_some_and(|branch| branch.strand == fork)
+            };
+            let lost = self.branches(is_other);
             self.strand = of.strand;
             self.give_up_branches();
+            self.undo_branches(&lost);
             self.wake_up();
             return self.finish(output, None, None);
         }
@@ -104,7 +113,7 @@ impl Machine<'_> {
         self.remove(&gone);
     }
 
-    fn remove(&mut self, gone: &[bool]) {
+    pub(super) fn remove(&mut self, gone: &[bool]) {
         for place in 0..gone.len() {
             if gone.get(place).copied().unwrap_or(false) {
                 self.give_up_waiting(place);
@@ -132,11 +141,11 @@ impl Machine<'_> {
 
     /// Nobody waits any more for what a strand waits for.
     fn give_up_waiting(&mut self, place: usize) {
-        let waiting = self.memory.strands.get(place).map(|strand| strand.waiting);
-        if waiting == Some(Waiting::Call)
-            && let Some(key) = self.memory.key(self.given.run.id, self.given.definition, place)
-        {
-            self.actions.push(Action::GiveUp(key));
-        }
+        let Some(of) = self.memory.awaited_by(self.given.run.id, self.given.definition, place) else { return };
+        self.actions.push(match &of {
+            Awaited::Call(key) => Action::GiveUp(key.clone()),
+            Awaited::Run(run) => Action::GiveUpRun(*run),
+        });
+        self.owe(place, of);
     }
 }

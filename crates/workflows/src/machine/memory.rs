@@ -4,12 +4,15 @@
 //! The first strand is the run's own. A `fork` makes one for each of its branches; they stand behind the strand they
 //! come from, and are gone when the `fork` is.
 
+use super::listen::{Consumed, Ear};
+use super::undo::{Awaited, Ledger, without_passes};
 use crate::fault::Fault;
 use andon_contract::workflow::{Definition, Task, TaskKind};
 use andon_model::{Key, RunId, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The most bytes the memory of a run may take as JSON; a run that needs more faults.
 pub const MEMORY_MAX_BYTES: usize = 1 << 20;
@@ -28,6 +31,18 @@ pub struct Memory {
     pub(crate) phase: Phase,
     /// Tasks entered so far.
     pub(crate) tasks: u32,
+    /// The order number of the last event before the run, or of the one that has started it: it listens for later ones.
+    #[serde(skip_serializing_if = "is_none")]
+    pub(crate) since: u64,
+    /// The events that listening tasks have consumed, by their pointers.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) consumed: BTreeMap<String, Consumed>,
+    /// Whether events may have come that were not told to it, because its definition could not be read.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) deaf: bool,
+    /// What the run has done and may have to undo.
+    #[serde(skip_serializing_if = "Ledger::is_empty")]
+    pub(crate) ledger: Ledger,
 }
 
 /// Where a run as a whole stands.
@@ -64,6 +79,9 @@ pub(crate) struct Branch {
     pub(crate) strand: usize,
     /// Which branch.
     pub(crate) number: usize,
+    /// Tasks that the run had entered when it began.
+    #[serde(default)]
+    pub(crate) since: u32,
 }
 
 /// What a strand waits for.
@@ -108,6 +126,8 @@ pub(crate) enum Block {
     Foreach,
     /// The one task of a function.
     Function,
+    /// What undoes a task.
+    Undo,
 }
 
 /// A list of tasks and the one it has come to.
@@ -141,6 +161,9 @@ pub(crate) struct Frame {
     /// Where a `for`, or a `foreach`, has come to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) turns: Option<Box<Turns>>,
+    /// Where a `listen` has come to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) ear: Option<Box<Ear>>,
 }
 
 /// Where a loop has come to.
@@ -150,6 +173,16 @@ pub(crate) struct Turns {
     pub(crate) items: Vec<Json>,
     /// The index of the present one.
     pub(crate) index: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -170,6 +203,14 @@ struct Stored {
     frames: Vec<Frame>,
     #[serde(default)]
     waiting: Option<OldWaiting>,
+    #[serde(default)]
+    since: u64,
+    #[serde(default)]
+    consumed: BTreeMap<String, Consumed>,
+    #[serde(default)]
+    deaf: bool,
+    #[serde(default)]
+    ledger: Ledger,
 }
 
 #[derive(Deserialize)]
@@ -185,7 +226,7 @@ enum OldWaiting {
 
 impl From<Stored> for Memory {
     fn from(stored: Stored) -> Self {
-        let Stored { context, mut strands, phase, tasks, frames, waiting } = stored;
+        let Stored { context, mut strands, phase, tasks, frames, waiting, since, consumed, deaf, ledger } = stored;
         let (old_phase, waiting) = match waiting {
             None => (phase.unwrap_or(Phase::Going), None),
             Some(OldWaiting::Start) => (Phase::Start, None),
@@ -200,7 +241,7 @@ impl From<Stored> for Memory {
         {
             strands.push(Strand { of: None, frames, waiting, output: None });
         }
-        Self { context, strands, phase: old_phase, tasks }
+        Self { context, strands, phase: old_phase, tasks, since, consumed, deaf, ledger }
     }
 }
 
@@ -218,6 +259,7 @@ impl Frame {
             pass: 0,
             error: None,
             turns: None,
+            ear: None,
         }
     }
 
@@ -237,9 +279,17 @@ impl Frame {
         self.pass = 0;
         self.error = None;
         self.turns = None;
+        self.ear = None;
         let entries = self.entries.get_mut(self.at).expect("just made long enough");
         *entries = entries.saturating_add(1);
         *entries - 1
+    }
+
+    /// The current task is entered again as if it had not been entered yet.
+    pub(crate) fn leave_entry(&mut self) {
+        if let Some(entries) = self.entries.get_mut(self.at) {
+            *entries = entries.saturating_sub(1);
+        }
     }
 
     /// Entries of the current task before the present one.
@@ -256,7 +306,16 @@ impl Strand {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { context: Json::Object(serde_json::Map::new()), strands: Vec::new(), phase: Phase::Start, tasks: 0 }
+        Self {
+            context: Json::Object(serde_json::Map::new()),
+            strands: Vec::new(),
+            phase: Phase::Start,
+            tasks: 0,
+            since: 0,
+            consumed: BTreeMap::new(),
+            deaf: false,
+            ledger: Ledger::default(),
+        }
     }
 }
 
@@ -282,6 +341,8 @@ pub(crate) enum Rings {
     Deadline,
     /// What the strand waits for is over.
     Waited,
+    /// Nobody has decided in time.
+    Escalate,
 }
 
 impl Memory {
@@ -289,7 +350,10 @@ impl Memory {
     pub fn is_ready(&self) -> bool {
         match self.phase {
             Phase::Start => true,
-            Phase::Going => self.strands.iter().any(|strand| strand.waiting == Waiting::Nothing),
+            Phase::Going => {
+                let ready = |(place, strand): (usize, &Strand)| strand.waiting == Waiting::Nothing && self.is_live(place);
+                self.turns_back() || self.strands.iter().enumerate().any(ready)
+            }
             Phase::Ended => false,
         }
     }
@@ -314,7 +378,7 @@ impl Memory {
                     next = Some(next.map_or(alarm, |other| other.min(alarm)));
                 }
             };
-            if of.waiting == Waiting::Done {
+            if of.waiting == Waiting::Done || !self.is_live(strand) {
                 continue;
             }
             for (depth, frame) in of.frames.iter().enumerate() {
@@ -324,16 +388,52 @@ impl Memory {
             if let Waiting::Until(time) | Waiting::Retry(time) = of.waiting {
                 offer(Some(time), of.frames.len(), Rings::Waited);
             }
+            if of.waiting == Waiting::Events {
+                let asked = of.frames.last().and_then(|frame| frame.ear.as_ref()?.asked.as_ref());
+                let passes_on = asked.and_then(|asked| asked.escalate.as_ref()).map(|(time, _)| *time);
+                offer(passes_on, of.frames.len(), Rings::Escalate);
+            }
         }
         next
     }
 
     /// The keys of the calls that the run waits for, with the places of their strands.
     pub fn calls(&self, run: RunId, definition: &Definition) -> Vec<(usize, Key)> {
-        let waiting = |(strand, of): (usize, &Strand)| {
-            (of.waiting == Waiting::Call).then(|| Some((strand, self.key(run, definition, strand)?))).flatten()
+        let is_call = |(strand, of)| match of {
+            Awaited::Call(key) => Some((strand, key)),
+            Awaited::Run(_) => None,
         };
-        self.strands.iter().enumerate().filter_map(waiting).collect()
+        self.awaited(run, definition).into_iter().filter_map(is_call).collect()
+    }
+
+    /// The runs whose ends the run waits for.
+    pub fn children(&self, run: RunId, definition: &Definition) -> Vec<RunId> {
+        let is_run = |(_, of)| match of {
+            Awaited::Run(run) => Some(run),
+            Awaited::Call(_) => None,
+        };
+        self.awaited(run, definition).into_iter().filter_map(is_run).collect()
+    }
+
+    /// What the strands wait for that comes from outside and has a name, with their places.
+    pub(super) fn awaited(&self, run: RunId, definition: &Definition) -> Vec<(usize, Awaited)> {
+        (0..self.strands.len())
+            .filter(|place| self.is_live(*place))
+            .filter_map(|place| Some((place, self.awaited_by(run, definition, place)?)))
+            .collect()
+    }
+
+    /// What a strand waits for that comes from outside and has a name.
+    pub(super) fn awaited_by(&self, run: RunId, definition: &Definition, strand: usize) -> Option<Awaited> {
+        match self.strands.get(strand)?.waiting {
+            Waiting::Call => self.key(run, definition, strand).map(Awaited::Call),
+            Waiting::Run => {
+                let depth = self.strands.get(strand)?.frames.len().checked_sub(1)?;
+                let task = self.task_of(definition, strand, depth)?;
+                Some(Awaited::Run(super::child_id(run, &task.pointer, &self.key_iteration(strand, depth))))
+            }
+            _ => None,
+        }
     }
 
     /// The key of the call that the current task of a strand makes.
@@ -366,6 +466,7 @@ impl Memory {
         let first = frames.first()?.block;
         let mut list = match of.of {
             None if first == Block::Root => definition.tasks.as_slice(),
+            None if first == Block::Undo => self.undo_list(definition)?,
             Some(branch) if first == Block::Branch && branch.strand < strand => {
                 let outer = self.strands.get(branch.strand)?.frames.len().checked_sub(1)?;
                 match &self.task_of(definition, branch.strand, outer)?.kind {
@@ -403,6 +504,13 @@ impl Memory {
         let mut text = String::new();
         let mut any = false;
         let line = self.line(strand).unwrap_or_default();
+        if self.undoes(strand)
+            && let Some(of) = &self.ledger.current
+        {
+            // What undoes a task belongs to the iteration in which the task was done.
+            text = without_passes(&of.iteration);
+            any = !text.is_empty();
+        }
         for (place, of) in line.iter().filter_map(|place| Some((*place, self.strands.get(*place)?))) {
             let last = if place == strand { depth + 1 } else { of.frames.len() };
             for (i, frame) in of.frames.iter().enumerate().take(last) {
@@ -439,7 +547,9 @@ impl Memory {
                     Block::Catch => found.push(Cow::Owned(frame.error.as_ref().map_or(Json::Null, Fault::to_json))),
                     Block::For | Block::Foreach => {
                         let turns = frame.turns.as_deref();
-                        let item = turns.and_then(|turns| turns.items.get(turns.index));
+                        // A `foreach` keeps no event but the present one.
+                        let at = |turns: &Turns| if inner.block == Block::For { turns.index } else { 0 };
+                        let item = turns.and_then(|turns| turns.items.get(at(turns)));
                         found.push(item.map_or(Cow::Owned(Json::Null), Cow::Borrowed));
                         found.push(Cow::Owned(Json::from(turns.map_or(0, |turns| turns.index))));
                     }

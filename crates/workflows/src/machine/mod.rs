@@ -24,17 +24,20 @@ pub mod memory;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod undo;
 
 use crate::fault::{Fault, Standard};
 use andon_contract::expr::Lookup;
 use andon_contract::http::{HTTP, OPENAPI};
-use andon_contract::workflow::{Case, Definition, ErrorMapping, Task, TaskKind, Then};
-use andon_model::{Event, EventId, ExceptionId, Key, Name, Schemas, Time};
+use andon_contract::workflow::{Case, Definition, ErrorMapping, RunWorkflow, Task, TaskKind, Then};
+use andon_model::{Event, EventId, ExceptionId, Key, Name, RunId, Schemas, Time};
 use andon_store::rows::{RunRow, StoredEvent};
 use eval::Scene;
 pub use listen::Ask;
 use memory::{Block, Frame, MEMORY_MAX_BYTES, Memory, Phase, Strand, Turns, Waiting};
 use serde_json::Value as Json;
+use undo::Awaited;
+pub use undo::{Undo, take_up};
 
 /// Tasks entered in one step at most; then other runs get their turn.
 pub const STEP_TASKS_MAX: u32 = 1_000;
@@ -53,6 +56,8 @@ pub struct Given<'a> {
     pub schemas: &'a Schemas,
     /// The names of other systems.
     pub lookup: &'a dyn Lookup,
+    /// What a completed task of the run had and gave, by its pointer and iteration: `{ input, output }`.
+    pub journal: &'a dyn Fn(&str, &str) -> Option<Json>,
     /// The present time.
     pub now: Time,
 }
@@ -69,6 +74,10 @@ pub enum Input {
     Events(Vec<StoredEvent>, u64),
     /// What the call of this key gave. A key that nothing waits for changes nothing.
     Called(Key, Called),
+    /// How the run of this id, started by a task, ended; of one that nobody waits for, that it was started.
+    Ended(RunId, Result<Json, Fault>),
+    /// It is to end; where this is true, what it has done is undone first.
+    Cancel(bool),
 }
 
 /// What is to be done outside. When the run goes on by itself says [`Memory::wake`].
@@ -88,6 +97,14 @@ pub enum Action {
     Doubt(EventId, String, String),
     /// Nothing waits for the result of this call any more.
     GiveUp(Key),
+    /// Another run is to be started; a strand waits for its end, or that it was started.
+    Start(StartRun),
+    /// Nothing waits for the end of this run any more.
+    GiveUpRun(RunId),
+    /// A compensation failed with this error: what the task has done is not undone.
+    NotUndone(Undo, Fault),
+    /// The run ended because it was to end.
+    Cancelled,
     /// The run completed with this output.
     Complete(Json),
     /// The run faulted with this error; its memory still stands at the task it came from.
@@ -101,6 +118,8 @@ pub struct Done {
     pub pointer: String,
     /// The path of entries by `then`, indexes of `for` and passes of `retry`; empty for the first.
     pub iteration: String,
+    /// Its input, where something may have to undo it.
+    pub input: Option<Json>,
     /// Its output after `output.as`.
     pub output: Json,
     /// The context after `export.as`.
@@ -124,6 +143,25 @@ pub struct MakeCall {
     pub capability: String,
     /// Its input.
     pub input: Json,
+}
+
+/// A run to start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StartRun {
+    /// Derived from this run, the task and its iteration without passes of `retry`.
+    pub id: RunId,
+    /// The task's JSON pointer.
+    pub pointer: String,
+    /// The path of entries and indexes, without passes of `retry`.
+    pub iteration: String,
+    /// The workflow.
+    pub workflow: String,
+    /// The version it must have.
+    pub version: Option<String>,
+    /// Its input.
+    pub input: Json,
+    /// Whether the strand waits for its end.
+    pub wait: bool,
 }
 
 /// Goes on with a run until it waits, ends or has had its turn, and says what is to be done.
@@ -156,6 +194,7 @@ fn stranger() -> Fault {
 impl<'a> Machine<'a> {
     fn take(&mut self, input: Input) {
         match (self.memory.phase, input) {
+            (_, Input::Cancel(compensate)) => self.cancel(compensate),
             (Phase::Start, _) => self.start(),
             (Phase::Ended, _) => {}
             (Phase::Going, Input::Turn) => self.ring(),
@@ -163,18 +202,31 @@ impl<'a> Machine<'a> {
                 self.ring();
                 self.hear(&events, to);
             }
-            (Phase::Going, Input::Called(key, called)) => {
-                let waiting = self.memory.calls(self.given.run.id, self.given.definition);
-                if let Some((strand, _)) = waiting.into_iter().find(|(_, other)| *other == key) {
-                    self.strand = strand;
-                    self.set_waiting(Waiting::Nothing);
-                    match called {
-                        Ok((output, note)) => self.finish(output, None, note),
-                        Err(fault) => self.raise(fault),
-                    }
+            (Phase::Going, input) => {
+                if let Some((of, result)) = input.awaited() {
+                    self.take_result(&of, result);
                 }
                 self.ring();
             }
+        }
+    }
+
+    /// What a strand waits for has come to its end, or what was given up has.
+    fn take_result(&mut self, of: &Awaited, result: Called) {
+        let waiting = self.memory.awaited(self.given.run.id, self.given.definition);
+        let Some((strand, _)) = waiting.into_iter().find(|(_, other)| other == of) else {
+            return self.settle_owed(of, result);
+        };
+        self.strand = strand;
+        self.set_waiting(Waiting::Nothing);
+        self.forgive(of);
+        match result {
+            Ok((output, note)) => {
+                let detached = matches!(self.task().map(|task| &task.kind), Some(TaskKind::Run(run)) if !run.wait);
+                let output = if detached { self.frames().last().map(|frame| frame.input().clone()) } else { Some(output) };
+                self.finish(output.unwrap_or_default(), None, note);
+            }
+            Err(fault) => self.raise(fault),
         }
     }
 
@@ -202,10 +254,14 @@ impl<'a> Machine<'a> {
 
     /// Turns to the first strand that can go on.
     fn turn_to_ready(&mut self) -> bool {
+        self.settle_ledger();
         if self.memory.phase != Phase::Going {
             return false;
         }
-        let ready = self.memory.strands.iter().position(|strand| strand.waiting == Waiting::Nothing);
+        let waits_for_nothing = |(place, strand): (usize, &Strand)| {
+            strand.waiting == Waiting::Nothing && self.memory.is_live(place)
+        };
+        let ready = self.memory.strands.iter().enumerate().position(waits_for_nothing);
         self.strand = ready.unwrap_or(0);
         ready.is_some()
     }
@@ -323,8 +379,13 @@ impl<'a> Machine<'a> {
                 let input = http::described(&scene, call, input)?;
                 self.call(task, OPENAPI.to_owned(), input);
             }
-            TaskKind::Listen(_) | TaskKind::Run(_) => {
-                return Err(Fault::of(Standard::Runtime, format!("`{}` cannot be run here", task.name)));
+            TaskKind::Listen(listen) => {
+                let input = input.clone();
+                self.listen(task, listen, &input)?;
+            }
+            TaskKind::Run(run) => {
+                let input = run.input.as_ref().map_or_else(|| Ok(input.clone()), |with| scene.map(with, input))?;
+                self.start_run(task, run, input);
             }
             TaskKind::Emit(emit) => {
                 let event = self.event(task, emit, input)?;
@@ -368,6 +429,23 @@ impl<'a> Machine<'a> {
         self.set_waiting(Waiting::Call);
     }
 
+    /// The current task starts a run of another workflow.
+    fn start_run(&mut self, task: &Task, run: &RunWorkflow, input: Json) {
+        let iteration = self.memory.key_iteration(self.strand, self.depth());
+        let id = child_id(self.given.run.id, &task.pointer, &iteration);
+        self.forgive(&Awaited::Run(id));
+        self.actions.push(Action::Start(StartRun {
+            id,
+            pointer: task.pointer.clone(),
+            iteration,
+            workflow: run.name.clone(),
+            version: run.version.clone(),
+            input,
+            wait: run.wait,
+        }));
+        self.set_waiting(Waiting::Run);
+    }
+
     /// Begins the list of the current task with the task's input.
     fn push(&mut self, block: Block) {
         self.push_with(block, None);
@@ -384,8 +462,7 @@ impl<'a> Machine<'a> {
 
     /// Ends the run. Its strands stay, so that a person can let it go on where it stands.
     fn fault(&mut self, fault: Fault) {
-        self.memory.phase = Phase::Ended;
-        self.actions.push(Action::Fault(fault));
+        self.end_by_fault(fault);
     }
 
     /// A run whose memory has grown too big ends here, before it is stored.
@@ -398,14 +475,20 @@ impl<'a> Machine<'a> {
             return;
         }
         let pointer = self.task().map(|task| task.pointer.clone());
-        *self.memory = Memory { tasks: self.memory.tasks, ..Memory::default() };
-        self.actions.retain(|action| !matches!(action, Action::Call(_)));
+        let ledger = self.memory.ledger.rescued();
+        *self.memory = Memory { tasks: self.memory.tasks, phase: Phase::Going, ledger, ..Memory::default() };
+        self.actions.retain(|action| !matches!(action, Action::Call(_) | Action::Start(_)));
         let text = format!(
             "what the run would have to remember takes {bytes} bytes, and {MEMORY_MAX_BYTES} are allowed; \
              keep less in outputs and context, for example by `output.as`"
         );
         self.fault(Fault::of(Standard::Runtime, text).at(pointer.as_deref().unwrap_or("/do")));
     }
+}
+
+/// The id of the run that a task starts.
+pub fn child_id(run: RunId, pointer: &str, iteration: &str) -> RunId {
+    RunId::derived(&[b"child", run.to_string().as_bytes(), pointer.as_bytes(), iteration.as_bytes()])
 }
 
 /// Whether a value is what a schema wants; `what` names it.

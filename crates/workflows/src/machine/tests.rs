@@ -29,6 +29,8 @@ impl Bench {
             event: None,
             correlation: None,
             key: None,
+            parent: None,
+            cancel: None,
             state: RunState::Running,
             started: start,
             updated: start,
@@ -46,8 +48,14 @@ impl Bench {
         let stored = serde_json::to_string(&self.memory).unwrap();
         self.memory = serde_json::from_str(&stored).unwrap();
         let schemas = Schemas::built_in();
-        let given =
-            Given { definition: &self.definition, run: &self.row, schemas: &schemas, lookup: &NoNames, now: self.now };
+        let given = Given {
+            definition: &self.definition,
+            run: &self.row,
+            schemas: &schemas,
+            lookup: &NoNames,
+            journal: &|_, _| None,
+            now: self.now,
+        };
         let actions = step(&given, &mut self.memory, input);
         let last = actions.last().cloned();
         self.done.extend(actions);
@@ -227,7 +235,7 @@ fn emit_gives_the_event_and_a_wrong_one_is_an_error() {
         json!({"do": [{"tell": {"emit": {"event": {"with": {
             "type": "asset.alarm", "subject": "${ .asset }", "data": data}}}}}]})
     };
-    let fault = run(emit(json!({"change": 7})), json!({"asset": "m-1"})).unwrap_err();
+    let fault = run(emit(json!("${ { change: .change } }")), json!({"asset": "m-1", "change": 7})).unwrap_err();
     assert!(fault.kind.ends_with("/validation"), "{fault:?}");
     assert_eq!(fault.instance.as_deref(), Some("/do/0/tell"));
     let unknown = json!({"do": [{"tell": {"emit": {"event": {"with": {"type": "no.such", "data": {}}}}}}]});
@@ -271,7 +279,7 @@ fn export_makes_the_context_and_every_variable_is_there() {
 fn exit_leaves_its_list_and_end_leaves_all() {
     let inner = |then: &str| {
         json!({"do": [
-            {"block": {"do": [{"x": {"set": {"x": 1}, "then": then}}, {"y": {"set": {"y": 1}}}],
+            {"block": {"do": [{"x": {"if": ".y == null", "set": {"x": 1}, "then": then}}, {"y": {"set": {"y": 1}}}],
                        "output": {"as": ". + { block: true }"}}},
             {"after": {"set": "${ . + { after: true } }"}}]})
     };
@@ -405,7 +413,7 @@ fn for_goes_over_a_list_and_hands_each_output_to_the_next() {
 fn for_ends_by_while_by_exit_and_without_items() {
     let document = |extra: Json, then: &str| {
         let mut task = json!({"for": {"in": ".list", "at": "i"}, "do": [
-            {"add": {"set": {"list": "${ .list }", "sum": "${ .sum + $item }"}, "then": then}},
+            {"add": {"if": "$item > 0", "set": {"list": "${ .list }", "sum": "${ .sum + $item }"}, "then": then}},
             {"more": {"set": "${ . + { more: true } }"}}]});
         task.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         json!({"output": {"as": "{ sum: .sum, more: .more }"}, "do": [{"loop": task}]})

@@ -16,6 +16,7 @@ impl Machine<'_> {
             self.strand = alarm.strand;
             match alarm.rings {
                 Rings::Waited => self.waited(),
+                Rings::Escalate => self.escalate(),
                 Rings::Deadline => {
                     self.give_up_inside(alarm.depth);
                     if let Some(frame) = self.top() {

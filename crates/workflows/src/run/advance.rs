@@ -1,5 +1,6 @@
 //! A run goes on: its actions become rows, its calls take their place in the lines.
 
+use super::recall::Recall;
 use super::{Held, Loop, Open};
 use crate::calls::{CallMemory, Decision, decide};
 use crate::exceptions;
@@ -10,7 +11,7 @@ use crate::machine::{Action, Called, Done, Given, Input, MakeCall, step};
 use andon_model::span::Span;
 use andon_model::{Key, Name, OutcomeClass, RunId, Time};
 use andon_store::StoreError;
-use andon_store::rows::{CallRow, CallState, RunRow, RunState, TaskRow};
+use andon_store::rows::{CallRow, CallState, RunRow, RunState, StoredEvent, TaskRow};
 use serde_json::Value as Json;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,9 +24,11 @@ const UNREADABLE_AGAIN: Span = Span::from_secs(600);
 impl Loop {
     /// A run goes on by itself.
     pub(super) fn turn(&mut self, run: RunId, now: Time) -> Result<(), StoreError> {
-        let Some(open) = self.open_run(run, now)? else { return Ok(()) };
+        let Some(mut open) = self.open_run(run, now)? else { return Ok(()) };
         // Results that came while it waited for its contract, or that were left for this turn.
         let found = self.find_results(&open)?;
+        let children = self.find_children(&open)?;
+        open.told.extend(children);
         self.advance(open, found, now)
     }
 
@@ -42,8 +45,12 @@ impl Loop {
         if let Some(open) = self.open.remove(&id) {
             return Ok(Some(open));
         }
-        let Some(row) = self.store.run(id)? else { return Ok(None) };
-        if matches!(row.state, RunState::Completed | RunState::Faulted) {
+        let found = match self.batch.find_run(id) {
+            Some(row) => Some(row.clone()),
+            None => self.store.run(id)?,
+        };
+        let Some(row) = found else { return Ok(None) };
+        if row.state.has_ended() {
             return Ok(None);
         }
         let (pinned, is_news) = if row.revision == self.contract.revision {
@@ -63,7 +70,7 @@ impl Loop {
             }
         };
         match serde_json::from_value::<Memory>(row.memory.clone()) {
-            Ok(memory) => Ok(Some(Open { row, memory, pinned, definition, is_new: false })),
+            Ok(memory) => Ok(Some(Open { row, memory, pinned, definition, is_new: false, told: VecDeque::new() })),
             Err(error) => {
                 let detail = format!("the stored memory of the run cannot be read: {error}");
                 self.end_faulted(row, &Fault::of(Standard::Runtime, detail), None, now);
@@ -80,64 +87,101 @@ impl Loop {
         row.state = RunState::Waiting;
         row.wake = Some(wake);
         row.updated = now;
+        if let Some(memory) = row.memory.as_object_mut() {
+            memory.insert("deaf".to_owned(), true.into());
+        }
         self.wakes.insert((wake, row.id));
         self.batch.run(row, false);
     }
 
     /// The run goes on with what its calls gave until it waits, ends, or has had its turn.
-    pub(super) fn advance(
+    pub(super) fn advance(&mut self, open: Open, results: Vec<(Called, CallRow)>, now: Time) -> Result<(), StoreError> {
+        self.advance_with(open, results, None, now)
+    }
+
+    /// The same, with an event that may be meant for it.
+    pub(super) fn advance_with(
         &mut self,
         mut open: Open,
         results: Vec<(Called, CallRow)>,
+        heard: Option<StoredEvent>,
         now: Time,
     ) -> Result<(), StoreError> {
+        if let Some(reason) = self.revoked(&open) {
+            self.hold(open, &reason, now);
+            return Ok(());
+        }
         let mut results = VecDeque::from(results);
         if let Some(wake) = open.row.wake.take() {
             self.wakes.remove(&(wake, open.row.id));
         }
-        for _ in 0..AT_ONCE_MAX {
+        let ear = self.ear(&mut open, heard.as_ref());
+        let mut heard = heard.map(|stored| (vec![stored.clone()], stored.sequence));
+        for nth in 0..AT_ONCE_MAX {
             let (input, cause) = match results.pop_front() {
                 Some((called, call)) => (Input::Called(call.key.clone(), called), Some(call)),
-                None => (Input::Turn, None),
+                None if !open.told.is_empty() => (open.told.pop_front().unwrap_or(Input::Turn), None),
+                None => match heard.take().map_or_else(|| self.look_back(&open, &ear), |heard| Ok(Some(heard)))? {
+                    Some((events, to)) => (Input::Events(events, to), None),
+                    None if nth > 0 => break,
+                    None => (Input::Turn, None),
+                },
             };
             let contract = Arc::clone(&self.contract);
+            let recall = Recall::new(&self.store, &self.batch, open.row.id);
             let given = Given {
                 definition: &open.definition,
                 run: &open.row,
                 schemas: &open.pinned.schemas,
                 lookup: &contract.identifiers.at(now),
+                journal: &|pointer, iteration| recall.of(pointer, iteration),
                 now,
             };
             let actions = step(&given, &mut open.memory, input);
+            recall.end()?;
             for action in actions {
                 match action {
                     Action::Task(done) => self.batch.task(task_row(open.row.id, done, now)),
                     Action::Emit(event) => self.batch.event(*event),
                     Action::Call(call) => results.extend(self.make_call(&open, call, now)?),
+                    Action::Ask(ask) => self.ask(&open, &ask, now),
+                    Action::Escalate(exception, to) => self.escalate(exception, to, now)?,
+                    Action::Doubt(event, kind, why) => self.doubt(&open, event, &kind, &why, now),
                     Action::GiveUp(key) => {
                         results.retain(|(_, call)| call.key != key);
                         self.give_up(&key, now)?;
                     }
+                    Action::Start(start) => {
+                        let told = self.start_child(&open, start, now)?;
+                        open.told.extend(told);
+                    }
+                    Action::GiveUpRun(run) => self.give_up_child(&open.row, run),
+                    Action::NotUndone(undo, fault) => {
+                        self.batch.exception(exceptions::not_undone(&self.contract, &open.row, &undo, &fault, now));
+                    }
+                    Action::Cancelled => open.row.state = RunState::Cancelled,
                     Action::Complete(output) => {
                         open.row.state = RunState::Completed;
                         open.row.output = Some(output);
                     }
                     Action::Fault(fault) => {
+                        self.note_ear(&open, &ear);
                         open.row.memory = to_json(&open.memory);
                         self.end_faulted_new(open, &fault, cause.as_ref(), now);
                         return Ok(());
                     }
                 }
             }
-            if results.is_empty() || open.memory.has_ended() {
+            if open.memory.has_ended() {
                 break;
             }
         }
+        self.note_ear(&open, &ear);
         if !open.memory.has_ended() {
             open.row.state = RunState::Waiting;
             open.row.wake = open.memory.wake();
             // Results that are left are found by the next turn.
-            if open.memory.is_ready() || !results.is_empty() {
+            if open.memory.is_ready() || !results.is_empty() || !open.told.is_empty() || self.is_behind(&open, &ear) {
                 self.take_another_turn(&mut open);
             }
         }
@@ -145,21 +189,25 @@ impl Loop {
         Ok(())
     }
 
-    fn take_another_turn(&mut self, open: &mut Open) {
+    pub(super) fn take_another_turn(&mut self, open: &mut Open) {
         open.row.state = RunState::Running;
         self.turns.push_back(open.row.id);
     }
 
     /// Writes a run as it stands and keeps it at hand while it has not ended.
-    fn save_run(&mut self, mut open: Open, now: Time) {
+    pub(super) fn save_run(&mut self, mut open: Open, now: Time) {
         open.row.updated = now;
-        open.row.memory = to_json(&open.memory);
-        self.batch.run(open.row.clone(), open.is_new);
+        // The row at hand is kept without the memory that stands beside it.
+        open.row.memory = Json::Null;
+        let row = RunRow { memory: to_json(&open.memory), ..open.row.clone() };
+        self.batch.run(row, open.is_new);
         if let Some(wake) = open.row.wake {
             self.wakes.insert((wake, open.row.id));
         }
         open.is_new = false;
-        if !matches!(open.row.state, RunState::Completed | RunState::Faulted) {
+        if open.row.state.has_ended() {
+            self.over(&open.row);
+        } else {
             self.open.insert(open.row.id, open);
         }
     }
@@ -180,17 +228,22 @@ impl Loop {
         row.error = Some(fault.to_json());
         let blamed =
             cause.filter(|call| call.state == CallState::Refused && fault.instance.as_ref() == Some(&call.pointer));
-        self.batch.exception(match blamed {
-            Some(call) => exceptions::refused(&self.contract, call, fault, now),
-            None => exceptions::faulted(&self.contract, &row, fault, now),
-        });
+        // A parent that waits is told instead, and may catch the error.
+        if row.parent.as_ref().is_none_or(|parent| !parent.wait) {
+            self.batch.exception(match blamed {
+                Some(call) => exceptions::refused(&self.contract, call, fault, now),
+                None => exceptions::faulted(&self.contract, &row, fault, now),
+            });
+        }
+        self.over(&row);
         self.batch.run(row, false);
     }
 
     /// What the calls a run waits for have given, as far as they are finished.
     fn find_results(&self, open: &Open) -> Result<Vec<(Called, CallRow)>, StoreError> {
         let mut found = Vec::new();
-        for (_, key) in open.memory.calls(open.row.id, &open.definition) {
+        let waiting = open.memory.calls(open.row.id, &open.definition).into_iter().map(|(_, key)| key);
+        for key in waiting.chain(open.memory.owed_calls().cloned()) {
             found.extend(self.find_result(&key)?);
         }
         Ok(found)
@@ -258,7 +311,7 @@ impl Loop {
 
     /// Nobody waits for a call any more. One that was never attempted is not made; what is under way, or in doubt, is
     /// brought to its end, and its result changes nothing.
-    fn give_up(&mut self, key: &Key, now: Time) -> Result<(), StoreError> {
+    pub(super) fn give_up(&mut self, key: &Key, now: Time) -> Result<(), StoreError> {
         let Some(call) = self.find_call(key)? else { return Ok(()) };
         if call.state != CallState::Waiting || call.attempts > 0 {
             return Ok(());
@@ -313,6 +366,7 @@ fn task_row(run: RunId, done: Done, now: Time) -> TaskRow {
         pointer: done.pointer,
         iteration: done.iteration,
         completed: now,
+        input: done.input,
         output: done.output,
         context: done.context,
         next: done.next,

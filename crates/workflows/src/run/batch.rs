@@ -1,6 +1,6 @@
 //! The writes of a step, each row once, in the order in which they came about.
 
-use andon_model::{CallId, Event, RunId, Schemas};
+use andon_model::{CallId, Event, ExceptionId, RunId, Schemas, Time};
 use andon_store::rows::{AttemptRow, CallRow, ExceptionRow, RunRow, TaskRow, Write};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,6 +15,8 @@ pub(crate) struct Batch {
     attempts: Rows<(CallId, u32), AttemptRow>,
     events: Vec<Event>,
     exceptions: Vec<ExceptionRow>,
+    /// What follows from the rows before.
+    others: Vec<Write>,
     cursor: Option<u64>,
 }
 
@@ -53,6 +55,11 @@ impl Batch {
         self.runs.put(row.id, (is_new || was_new, row));
     }
 
+    /// A run as this step leaves it.
+    pub(crate) fn find_run(&self, id: RunId) -> Option<&RunRow> {
+        self.runs.get(&id).map(|(_, row)| row)
+    }
+
     /// Whether a run is written by this step.
     pub(crate) fn has_run(&self, id: RunId) -> bool {
         self.runs.get(&id).is_some()
@@ -61,6 +68,17 @@ impl Batch {
     /// The runs that were started by hand and are begun, or have ended, by this step.
     pub(crate) fn by_hand(&self) -> impl Iterator<Item = &RunRow> {
         self.runs.rows.iter().map(|(_, row)| row).filter(|row| row.key.is_some())
+    }
+
+    /// A completed task of this step.
+    pub(crate) fn find_task(&self, run: RunId, pointer: &str, iteration: &str) -> Option<&TaskRow> {
+        self.tasks.iter().rev().find(|row| row.run == run && row.pointer == pointer && row.iteration == iteration)
+    }
+
+    /// The runs of this step that a run has started.
+    pub(crate) fn children_of(&self, parent: RunId) -> impl Iterator<Item = RunId> {
+        let rows = self.runs.rows.iter().map(|(_, row)| row);
+        rows.filter(move |row| row.parent.as_ref().is_some_and(|of| of.run == parent)).map(|row| row.id)
     }
 
     /// A completed task.
@@ -93,6 +111,26 @@ impl Batch {
         self.exceptions.push(row);
     }
 
+    /// An exception that is new in this step.
+    pub(crate) fn find_exception(&mut self, id: ExceptionId) -> Option<&mut ExceptionRow> {
+        self.exceptions.iter_mut().find(|row| row.id == id)
+    }
+
+    /// When a run ends by this step.
+    pub(crate) fn ended(&self, id: RunId) -> Option<Time> {
+        self.find_run(id).filter(|row| row.state.has_ended()).map(|row| row.updated)
+    }
+
+    /// What follows from the other rows so far.
+    pub(crate) fn others(&self) -> &[Write] {
+        &self.others
+    }
+
+    /// Something that follows from the other rows.
+    pub(crate) fn also(&mut self, write: Write) {
+        self.others.push(write);
+    }
+
     /// How far the event log has been read.
     pub(crate) fn cursor(&mut self, place: u64) {
         self.cursor = Some(place);
@@ -115,6 +153,7 @@ impl Batch {
             && self.attempts.rows.is_empty()
             && self.events.is_empty()
             && self.exceptions.is_empty()
+            && self.others.is_empty()
     }
 
     /// The writes in an order in which what a row belongs to comes first.
@@ -132,6 +171,7 @@ impl Batch {
                 Write::event(Box::new(event), None, fact)
             }))
             .chain(self.exceptions.into_iter().map(|row| Write::Exception(Box::new(row))))
+            .chain(self.others)
             .chain(self.cursor.map(|place| Write::Cursor(cursor.to_owned(), place)))
             .collect()
     }

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 
 /// What a story did, in terms that do not depend on how often the process ended.
 #[derive(Debug, PartialEq)]
-struct Told {
+pub(super) struct Told {
     /// Of each run: its workflow, state, output and error.
-    runs: Vec<(String, RunState, Option<Json>, Option<Json>)>,
+    pub(super) runs: Vec<(String, RunState, Option<Json>, Option<Json>)>,
     /// Effects by task and iteration.
     effects: BTreeMap<(String, String), u32>,
     /// Completed tasks with their iterations, sorted: what goes on side by side may complete in another order.
@@ -21,10 +21,10 @@ struct Told {
     /// Types and data of events that were emitted.
     events: Vec<(String, Json)>,
     /// Fingerprints' first parts of exceptions.
-    exceptions: Vec<String>,
+    pub(super) exceptions: Vec<String>,
 }
 
-fn told(world: &World) -> Told {
+pub(super) fn told(world: &World) -> Told {
     let mut runs: Vec<_> =
         world.runs().into_iter().map(|run| (run.workflow, run.state, run.output, run.error)).collect();
     runs.sort_by_key(|(name, _, output, _)| (name.clone(), output.as_ref().map(Json::to_string)));
@@ -84,7 +84,7 @@ fn cases() -> Vec<Case> {
             "if, then, input, output, export",
             json!([
                 {"a": {"if": ".n == 2", "call": "work.key"}},
-                {"b": {"input": {"from": "{ n: (.n + 4) }"}, "set": "${ . }", "output": {"as": ".n"},
+                {"b": {"input": {"from": "{ n: (.n + 4) }"}, "if": ".n == 5", "set": "${ . }", "output": {"as": ".n"},
                        "export": {"as": "{ kept: $output }"}, "then": "d"}},
                 {"c": {"set": {"never": true}}},
                 {"d": {"set": {"n": "${ $context.kept }"}}},
@@ -163,7 +163,7 @@ fn cases() -> Vec<Case> {
                         {"bad": {"raise": {"error": {"type": "t", "status": 503}}}}],
                 "catch": {"retry": {"delay": "2 s", "backoff": {"exponential": {}}, "jitter": {"from": "0 s", "to": "1 s"},
                                     "limit": {"attempt": {"count": 3}}},
-                          "do": [{"end": {"set": {"n": 9}}}]}}}]),
+                          "do": [{"last": {"set": {"n": 9}}}]}}}]),
             Ok(json!({"n": 9})),
             2,
         ),

@@ -3,27 +3,28 @@
 use super::lines::Place;
 use super::{CALLS_UNFINISHED_MAX, CURSOR, EVENTS_STEP_MAX, Held, Loop, Open, RUNS_STEP_MAX, WAKES_KEPT_MAX};
 use crate::calls::Answered;
-use crate::exceptions;
+use crate::filter::filters;
 use crate::http;
 use crate::machine::memory::Memory;
 use andon_contract::Contract;
-use andon_contract::contract::OperationRef;
-use andon_contract::expr::truthy;
+use andon_contract::contract::{OperationRef, Role};
 use andon_contract::http::Repeats;
-use andon_contract::workflow::{Consumption, DataFilter, Definition, EventFilter, Schedule};
-use andon_model::{Event, EventId, Name, Outcome, OutcomeClass, RunId, SiteName, Time};
+use andon_contract::workflow::{Definition, Schedule};
+use andon_model::{EventId, Name, Outcome, OutcomeClass, RunId, SiteName, Time};
 use andon_store::StoreError;
-use andon_store::rows::{AttemptRow, CallRow, RunRow, RunState, StoredEvent};
+use andon_store::rows::{AttemptRow, CallRow, RunRow, RunState};
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// The definitions by the type of event that starts them.
-pub(super) fn triggers(contract: &Contract) -> BTreeMap<String, Vec<Arc<Definition>>> {
+pub(super) fn triggers(contract: &Contract, role: Role) -> BTreeMap<String, Vec<Arc<Definition>>> {
     let mut triggers: BTreeMap<String, Vec<Arc<Definition>>> = BTreeMap::new();
-    for definition in contract.workflows.values() {
-        if let Some(Schedule::On(Consumption::One(filter))) = &definition.schedule {
-            triggers.entry(filter.kind.clone()).or_default().push(Arc::clone(definition));
+    for definition in super::places::here(contract, role) {
+        let Some(Schedule::On(consumption)) = &definition.schedule else { continue };
+        let kinds: BTreeSet<&str> = filters(consumption).iter().map(|filter| filter.kind.as_str()).collect();
+        for kind in kinds {
+            triggers.entry(kind.to_owned()).or_default().push(Arc::clone(definition));
         }
     }
     triggers
@@ -44,11 +45,12 @@ impl Loop {
         if self.lines.len() >= CALLS_UNFINISHED_MAX {
             return Ok(false);
         }
-        if self.triggers.is_empty() {
+        if self.triggers.is_empty() && self.ears.is_empty() {
             // No event can start anything: all that are there are passed over unread.
             let last = self.store.last_sequence()?;
             if last > self.cursor {
                 self.cursor = last;
+                self.ears.told = last;
                 self.batch.cursor(last);
             }
             return Ok(false);
@@ -56,36 +58,19 @@ impl Loop {
         let events = self.store.events_after(self.cursor, EVENTS_STEP_MAX)?;
         let more = events.len() == EVENTS_STEP_MAX;
         let Some(last) = events.last() else { return Ok(false) };
+        // What begins to listen from here on looks back as far as this page goes.
         self.cursor = last.sequence;
         self.batch.cursor(last.sequence);
         for stored in &events {
+            self.ears.told = stored.sequence - 1;
+            self.tell(stored, now)?;
             let triggers = self.triggers.get(&stored.event.kind).cloned().unwrap_or_default();
             for definition in triggers {
                 self.consider(&definition, stored, now)?;
             }
         }
+        self.ears.told = self.cursor;
         Ok(more)
-    }
-
-    /// Starts a run of a definition by an event, when the event is meant for it.
-    fn consider(&mut self, definition: &Arc<Definition>, stored: &StoredEvent, now: Time) -> Result<(), StoreError> {
-        let event = &stored.event;
-        let Some(Schedule::On(Consumption::One(filter))) = &definition.schedule else { return Ok(()) };
-        match meant(&self.contract, filter, event) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(error) => {
-                self.batch.exception(exceptions::filter(&self.contract, &definition.name, event, &error, now));
-                return Ok(());
-            }
-        }
-        let id = RunId::derived(&[b"run", definition.name.as_bytes(), event.id.to_string().as_bytes()]);
-        if self.store.run(id)?.is_some() {
-            return Ok(());
-        }
-        let origin = Origin { event: Some(event.id), correlation: Some(event.correlation), key: None };
-        let input = Json::Array(vec![event.to_json(Some(stored.sequence))]);
-        self.begin_run(definition, (id, event.site.clone()), origin, input, now)
     }
 
     /// A run begins, under the contract in force.
@@ -97,6 +82,7 @@ impl Loop {
         input: Json,
         now: Time,
     ) -> Result<(), StoreError> {
+        let since = self.begins_after(definition, event, &input)?;
         let row = RunRow {
             id,
             site,
@@ -117,13 +103,19 @@ impl Loop {
             output: None,
             error: None,
         };
+        if self.places.queues(definition) {
+            self.queue(row);
+            return Ok(());
+        }
         let open = Open {
             row,
-            memory: Memory::default(),
+            memory: Memory { since, ..Memory::default() },
             pinned: Arc::clone(&self.contract),
             definition: Arc::clone(definition),
             is_new: true,
+            told: VecDeque::new(),
         };
+        self.places.enter(&definition.name);
         self.advance(open, Vec::new(), now)
     }
 
@@ -150,6 +142,7 @@ impl Loop {
         self.forget();
         self.cursor = self.store.cursor(CURSOR)?.unwrap_or(0);
         (self.cursor_durable, self.cursor_held) = (self.cursor, None);
+        self.ears = self.listened()?;
         self.lines = super::lines::Lines::default();
         self.under_way.clear();
         let in_flight = self.store.calls_in_flight()?;
@@ -164,6 +157,8 @@ impl Loop {
             self.recover_attempt(row, now)?;
         }
         self.given_out.retain(|call, _| self.under_way.contains_key(call));
+        self.read_places()?;
+        self.read_schedules(now)?;
         self.read_runs()
     }
 
@@ -256,14 +251,4 @@ impl Loop {
         let lane = (!reads && !memory.lane.is_empty()).then(|| (home.clone(), memory.lane.clone()));
         (asked.unwrap_or(home), lane)
     }
-}
-
-/// Whether an event passes a filter.
-fn meant(contract: &Contract, filter: &EventFilter, event: &Event) -> Result<bool, String> {
-    let Some(DataFilter::Holds(filter)) = &filter.data else { return Ok(true) };
-    let vars = vec![Json::Null; filter.vars().count()];
-    filter
-        .eval(&event.data, &vars, &contract.identifiers.at(event.recorded))
-        .map(|value| truthy(&value))
-        .map_err(|e| e.to_string())
 }

@@ -149,7 +149,8 @@ impl Loop {
             let ours = tried && row.input == input && row.site == site;
             return Ok(if ours { Started::Begun(id, row.started) } else { Started::Exists(id) });
         }
-        let Some(definition) = self.contract.workflows.get(workflow.as_str()).cloned() else {
+        let placed = self.contract.workflows.get(workflow.as_str()).filter(|definition| self.is_placed_here(definition));
+        let Some(definition) = placed.cloned() else {
             return Ok(Started::Unknown);
         };
         if self.lines.len() >= CALLS_UNFINISHED_MAX {
