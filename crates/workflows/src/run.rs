@@ -4,9 +4,9 @@
 //! after the one that holds the preceding tasks. A request leaves this file only after its attempt row is durable.
 //! When a commit fails, everything in memory is forgotten and read again from the store.
 
+mod acts;
 mod advance;
 mod attempt;
-mod acts;
 mod batch;
 mod events;
 mod family;
@@ -20,6 +20,8 @@ mod shadow;
 mod starts;
 #[cfg(test)]
 mod constructs;
+#[cfg(test)]
+mod ends;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -132,6 +132,18 @@ impl Loop {
 
     /// The outcome of an attempt has come.
     pub(super) fn answer(&mut self, call: CallId, number: u32, outcome: &Outcome, now: Time) -> Result<(), StoreError> {
+        self.answer_to(call, number, outcome, false, now)
+    }
+
+    /// The same; with `lost` it says nothing about the system, and the attempt is made again as if it had not been.
+    pub(super) fn answer_to(
+        &mut self,
+        call: CallId,
+        number: u32,
+        outcome: &Outcome,
+        lost: bool,
+        now: Time,
+    ) -> Result<(), StoreError> {
         if self.answer_shadow(call, number, outcome, now) {
             return Ok(());
         }
@@ -149,7 +161,7 @@ impl Loop {
             target: OperationRef { system: attempt.system.clone(), operation: attempt.operation.clone() },
             outcome,
             last_byte: now,
-            lost: false,
+            lost,
         };
         self.batch.attempt(attempt);
         self.judge(held, &answered, now)

@@ -262,6 +262,23 @@ fn at_a_clean_stop_outcomes_that_have_come_are_kept_and_nothing_is_begun() {
 }
 
 #[test]
+fn what_was_not_sent_because_we_stop_is_sent_by_the_same_operation_after_the_next_start() {
+    let mut plant = contract(&[("story", on_alarm(&json!([{"ask": call("work.none")}])))]);
+    plant.routes.retain(|route| route.capability != "work.none");
+    plant.routes.push(route("work.none", "eam.none", &["second.none"]));
+    let mut world = World::new(plant);
+    let sent = first(&mut world);
+    world.reply(&sent, answer(OutcomeClass::Transient, false, None, "andon stops"));
+    world.runner.close(world.now).unwrap();
+    world.crash(&[]);
+    let again = world.settle();
+    assert_eq!(again.iter().map(|ready| ready.request.system.as_str()).collect::<Vec<_>>(), ["eam"]);
+    world.serve(&again);
+    world.finish();
+    world.assert_exactly_once(1, 1, "after a stop");
+}
+
+#[test]
 fn after_a_restart_settle_counts_from_the_attempt() {
     let mut world = one_call("lookup");
     let sent = first(&mut world);
