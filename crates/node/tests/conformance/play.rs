@@ -3,15 +3,15 @@
 
 use crate::hosts::Hosts;
 use andon_contract::load;
-use andon_model::{RunId, Time};
+use andon_model::SiteName;
 use andon_node::clock;
-use andon_store::{
-    Store,
-    rows::{RunRow, TaskRow, Write},
-};
+use andon_store::{Store, rows::TaskRow};
 use andon_systems::Connectors;
-use andon_workflows::{Loop, Ready};
-use serde_json::{Value as Json, json};
+use andon_workflows::{
+    Loop, Ready,
+    run::{Start, run_of_key},
+};
+use serde_json::Value as Json;
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
@@ -45,8 +45,10 @@ async fn run(contract: Arc<andon_contract::Contract>, input: Json) -> Result<Ran
     let connectors = Arc::new(Connectors::new(contract.clone(), |_| None));
     let load = Box::new(|_: &BTreeMap<String, String>| Err("there is one contract".to_owned()));
     let mut workflows = Loop::new(store.clone(), contract.clone(), connectors.clone(), load);
-    let (id, start) = start(&contract, input)?;
-    store.commit(vec![start]).map_err(|e| e.to_string())?;
+    let workflow = contract.workflows.values().next().ok_or("the project has no workflow")?.name.clone();
+    let (key, site) = ("conformance".to_owned(), SiteName::new("plant").map_err(|e| e.expected)?);
+    let id = run_of_key(&workflow, &key);
+    workflows.start(Start { token: 1, workflow, key, site, input });
     let (done, mut outcomes) = mpsc::unbounded_channel();
     let end = clock::monotonic().std() + RUN_MAX;
     while clock::monotonic().std() < end {
@@ -76,20 +78,6 @@ async fn run(contract: Arc<andon_contract::Contract>, input: Json) -> Result<Ran
     }
     let waits = store.run(id).map_err(|e| e.to_string())?.map(|row| row.state);
     Err(format!("the run has not ended within {RUN_MAX:?}; it is {waits:?}"))
-}
-
-/// The row of a run that begins.
-fn start(contract: &andon_contract::Contract, input: Json) -> Result<(RunId, Write), String> {
-    let definition = contract.workflows.values().next().ok_or("the project has no workflow")?;
-    let id = RunId::derived(&[b"conformance"]);
-    let now: Time = clock::now();
-    let row = json!({
-        "id": id, "site": "plant", "workflow": definition.name, "definition": definition.hash,
-        "revision": contract.revision, "state": "running", "started": now, "updated": now, "input": input,
-        "memory": { "context": {}, "frames": [], "waiting": "start", "tasks": 0 },
-    });
-    let row: RunRow = serde_json::from_value(row).map_err(|e| e.to_string())?;
-    Ok((id, Write::StartRun(Box::new(row))))
 }
 
 fn write_project(folder: &Path, definition: &str, hosts: Hosts) -> std::io::Result<()> {
