@@ -91,7 +91,7 @@ fn write_project(folder: &Path, definition: &str, hosts: Hosts) -> std::io::Resu
         ("policies/ownership.yaml", "teams: { integration: {} }\nrules:\n  - { owner: integration }\n".to_owned()),
         ("systems/petstore.yaml", system("petstore.swagger.io", hosts.petstore)),
         ("systems/httpbin.yaml", system("httpbin.org", hosts.httpbin)),
-        ("schemas/com.fake-source.user.greeted-1.0.json", r#"{ "type": "object" }"#.to_owned()),
+        ("schemas/com.fake-source.user.greeted.v1-1.0.json", r#"{ "type": "object" }"#.to_owned()),
         (&format!("workflows/{name}.yaml"), definition.to_owned()),
     ];
     for (path, text) in files {

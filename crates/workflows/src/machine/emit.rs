@@ -51,13 +51,31 @@ fn not_a_time(text: &str) -> Fault {
     Fault::of(Standard::Expression, format!("`time` must be a moment like 2026-11-22T08:05:00Z, it is {text:?}"))
 }
 
-/// The schema of an event type: later majors of a type end in `.v2`.
+/// The schema of an event type: that of its whole name, which others may end in `.v1`; else later majors of a type end
+/// in `.v2`.
 fn schema_of(kind: &str, schemas: &Schemas) -> Result<String, Fault> {
-    let (name, major) = match kind.rsplit_once(".v") {
-        Some((name, major)) if major.parse::<u32>().is_ok() => (name, major),
-        _ => (kind, "1"),
+    let versioned = || {
+        let (name, major) = kind.rsplit_once(".v")?;
+        major.parse::<u32>().ok().and_then(|major| schemas.full_name(&format!("{name}/{major}")))
     };
     schemas
-        .full_name(&format!("{name}/{major}"))
+        .full_name(&format!("{kind}/1"))
+        .or_else(versioned)
         .ok_or_else(|| Fault::of(Standard::Validation, format!("there is no schema for events of the type {kind}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_type_is_found_by_its_whole_name_and_then_by_its_major() {
+        let of = |name: &str, version: &str| (name.to_owned(), version.to_owned(), json!({ "type": "object" }));
+        let schemas = Schemas::with(vec![of("com.x.greeted.v1", "1.0"), of("press.checked", "2.3")]).unwrap();
+        assert_eq!(schema_of("com.x.greeted.v1", &schemas).unwrap(), "andon:com.x.greeted.v1/1.0");
+        assert_eq!(schema_of("press.checked.v2", &schemas).unwrap(), "andon:press.checked/2.3");
+        assert_eq!(schema_of("asset.alarm", &schemas).unwrap().rsplit_once('/').unwrap().0, "andon:asset.alarm");
+        assert!(schema_of("press.checked.v3", &schemas).is_err() && schema_of("press.vast", &schemas).is_err());
+    }
 }
