@@ -89,6 +89,10 @@ impl Loop {
             output: None,
             error: None,
         };
+        if open.is_new {
+            // Whoever reads the rows in their order meets the parent first.
+            self.batch.run(open.row.clone(), true);
+        }
         if !self.places.queues(&definition) {
             let since = self.ears.told;
             let memory = Memory { since, ..Memory::default() };

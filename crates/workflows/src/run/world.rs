@@ -5,7 +5,7 @@ use andon_contract::Contract;
 use andon_model::call::{CallRequest, Prepare, Prepared, Step};
 use andon_model::{CallId, Event, EventId, Outcome, OutcomeClass, Reference, SiteName, Time, span::Span};
 use andon_store::Store;
-use andon_store::rows::{AttemptRow, CallRow, ExceptionRow, RunRow, RunState, TaskRow, Write};
+use andon_store::rows::{AttemptRow, CallRow, ContractRow, ExceptionRow, RunRow, RunState, TaskRow, Write};
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,10 +76,16 @@ pub(super) fn answer(class: OutcomeClass, sent: bool, status: Option<u16>, detai
     Outcome { sent, status, ..Outcome::not_sent(class, detail) }
 }
 
+/// Makes a contract; twice the same.
+pub(super) type Maker = Arc<dyn Fn() -> Contract + Send + Sync>;
+type Makers = Arc<Mutex<BTreeMap<String, Maker>>>;
+
 pub(super) struct World {
     pub(super) store: Store,
     pub(super) contract: Arc<Contract>,
     pub(super) dialect: Arc<Dialect>,
+    /// How the contracts are made that were in force, by revision.
+    makers: Makers,
     pub(super) runner: Loop,
     pub(super) office: Office,
     pub(super) now: Time,
@@ -93,9 +99,31 @@ impl World {
         let store = Store::memory(&mut |bytes| bytes.fill(7));
         let contract = Arc::new(contract);
         let dialect = Arc::new(Dialect::default());
-        let runner = Loop::new(store.clone(), Arc::clone(&contract), dialect.clone(), no_load());
+        let makers = Makers::default();
+        let runner = Loop::new(store.clone(), Arc::clone(&contract), dialect.clone(), load(&makers));
         let now = Time::parse("2026-11-22T08:00:00Z").unwrap();
-        Self { store, contract, dialect, runner, office: Office::default(), now, crashes: 0, chance: 1 }
+        Self { store, contract, dialect, makers, runner, office: Office::default(), now, crashes: 0, chance: 1 }
+    }
+
+    /// A world whose contract can be read again after it was changed.
+    pub(super) fn of(maker: Maker) -> Self {
+        let mut world = Self::new(maker());
+        world.change(maker);
+        world
+    }
+
+    /// Another contract comes into force.
+    pub(super) fn change(&mut self, maker: Maker) {
+        let contract = maker();
+        let row = ContractRow {
+            revision: contract.revision.clone(),
+            activated: self.now,
+            files: [("revision".to_owned(), contract.revision.clone())].into(),
+        };
+        self.store.commit(vec![Write::Contract(Box::new(row))]).unwrap();
+        self.makers.lock().unwrap().insert(contract.revision.clone(), maker);
+        self.contract = Arc::new(contract);
+        self.runner.set_contract(Arc::clone(&self.contract), self.dialect.clone());
     }
 
     /// A number below `below`, by chance.
@@ -112,7 +140,8 @@ impl World {
                 self.office.serve(ready);
             }
         }
-        self.runner = Loop::new(self.store.clone(), Arc::clone(&self.contract), self.dialect.clone(), no_load());
+        let (store, contract) = (self.store.clone(), Arc::clone(&self.contract));
+        self.runner = Loop::new(store, contract, self.dialect.clone(), load(&self.makers));
     }
 
     /// An event of a type about an asset.
@@ -231,6 +260,14 @@ impl World {
         assert!(self.office.effects.keys().all(|reference| calls.contains(reference)), "{why}");
         assert!(self.exceptions().is_empty(), "{why}: {:?}", self.exceptions());
     }
+}
+
+fn load(makers: &Makers) -> Load {
+    let makers = Arc::clone(makers);
+    Box::new(move |files| {
+        let makers = makers.lock().unwrap();
+        makers.get(&files["revision"]).map(|maker| maker()).ok_or_else(|| "nothing can be read in this test".into())
+    })
 }
 
 pub(super) fn no_load() -> Load {
