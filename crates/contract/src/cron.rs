@@ -211,9 +211,11 @@ impl Field {
         };
         let every = match step {
             None => 1,
-            Some(step) => step.parse::<u32>().ok().filter(|n| (1..=self.max).contains(n)).ok_or_else(|| {
-                self.wrong(format!("`{step}` is no step of the {}", self.name))
-            })?,
+            Some(step) => step
+                .parse::<u32>()
+                .ok()
+                .filter(|n| (1..=self.max).contains(n))
+                .ok_or_else(|| self.wrong(format!("`{step}` is no step of the {}", self.name)))?,
         };
         let (from, to) = match range.split_once('-') {
             _ if range == "*" => (self.min, self.max.min(self.min + self.numbers() - 1)),
@@ -274,14 +276,18 @@ mod tests {
 
     #[test]
     fn fields_mean_what_crontab_means() {
-        assert_eq!(next("*/20 8-9 * * *", "2026-11-26T08:30:00Z", "UTC", 4), [
-            "2026-11-26T08:40:00Z", "2026-11-26T09:00:00Z", "2026-11-26T09:20:00Z", "2026-11-26T09:40:00Z"
-        ]);
+        assert_eq!(
+            next("*/20 8-9 * * *", "2026-11-26T08:30:00Z", "UTC", 4),
+            ["2026-11-26T08:40:00Z", "2026-11-26T09:00:00Z", "2026-11-26T09:20:00Z", "2026-11-26T09:40:00Z"]
+        );
         assert_eq!(next("30 6 * * mon-fri", "2026-11-27T06:30:00Z", "UTC", 1), ["2026-11-30T06:30:00Z"]);
         assert_eq!(next("0 0 * * 7", "2026-11-26T00:00:00Z", "UTC", 1), ["2026-11-29T00:00:00Z"]);
         assert_eq!(next("0 0 29 2 *", "2097-01-01T00:00:00Z", "UTC", 1), ["2104-02-29T00:00:00Z"]);
         // Where both days are limited, one of the two is enough.
-        assert_eq!(next("0 0 1 * fri", "2026-11-26T00:00:00Z", "UTC", 2), ["2026-11-27T00:00:00Z", "2026-12-01T00:00:00Z"]);
+        assert_eq!(
+            next("0 0 1 * fri", "2026-11-26T00:00:00Z", "UTC", 2),
+            ["2026-11-27T00:00:00Z", "2026-12-01T00:00:00Z"]
+        );
         assert_eq!(next("@monthly", "2026-11-26T00:00:00Z", "UTC", 1), ["2026-12-01T00:00:00Z"]);
         assert_eq!(next("59 23 31 12 *", "2026-12-31T23:59:00Z", "UTC", 1), ["2027-12-31T23:59:00Z"]);
     }
@@ -289,34 +295,41 @@ mod tests {
     #[test]
     fn a_fixed_hour_comes_once_on_both_days_on_which_clocks_change() {
         // Forward on 2027-03-28 at 02:00, which is 01:00Z: the time that is left out is the moment of the change.
-        assert_eq!(next("0 2 * * *", "2027-03-27T02:00:00Z", "Europe/Berlin", 2), [
-            "2027-03-28T01:00:00Z", "2027-03-29T00:00:00Z"
-        ]);
-        assert_eq!(next("30 2 * * *", "2027-03-27T02:00:00Z", "Europe/Berlin", 2), [
-            "2027-03-28T01:00:00Z", "2027-03-29T00:30:00Z"
-        ]);
+        assert_eq!(
+            next("0 2 * * *", "2027-03-27T02:00:00Z", "Europe/Berlin", 2),
+            ["2027-03-28T01:00:00Z", "2027-03-29T00:00:00Z"]
+        );
+        assert_eq!(
+            next("30 2 * * *", "2027-03-27T02:00:00Z", "Europe/Berlin", 2),
+            ["2027-03-28T01:00:00Z", "2027-03-29T00:30:00Z"]
+        );
         // Back on 2026-10-25 at 03:00, which is 01:00Z: of two times the first.
-        assert_eq!(next("0 2 * * *", "2026-10-24T12:00:00Z", "Europe/Berlin", 2), [
-            "2026-10-25T00:00:00Z", "2026-10-26T01:00:00Z"
-        ]);
+        assert_eq!(
+            next("0 2 * * *", "2026-10-24T12:00:00Z", "Europe/Berlin", 2),
+            ["2026-10-25T00:00:00Z", "2026-10-26T01:00:00Z"]
+        );
         // Several times in the hour that is left out are one moment.
-        assert_eq!(next("0,30 2 * * *", "2027-03-27T02:00:00Z", "Europe/Berlin", 2), [
-            "2027-03-28T01:00:00Z", "2027-03-29T00:00:00Z"
-        ]);
+        assert_eq!(
+            next("0,30 2 * * *", "2027-03-27T02:00:00Z", "Europe/Berlin", 2),
+            ["2027-03-28T01:00:00Z", "2027-03-29T00:00:00Z"]
+        );
     }
 
     #[test]
     fn every_hour_follows_the_clock_through_both_passes() {
-        assert_eq!(next("30 * * * *", "2026-10-24T23:45:00Z", "Europe/Berlin", 3), [
-            "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z"
-        ]);
-        assert_eq!(next("30 * * * *", "2027-03-28T00:00:00Z", "Europe/Berlin", 2), [
-            "2027-03-28T00:30:00Z", "2027-03-28T01:30:00Z"
-        ]);
+        assert_eq!(
+            next("30 * * * *", "2026-10-24T23:45:00Z", "Europe/Berlin", 3),
+            ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z"]
+        );
+        assert_eq!(
+            next("30 * * * *", "2027-03-28T00:00:00Z", "Europe/Berlin", 2),
+            ["2027-03-28T00:30:00Z", "2027-03-28T01:30:00Z"]
+        );
         // At midnight, in a zone whose clocks change then.
-        assert_eq!(next("0 0 * * *", "2018-11-03T12:00:00Z", "America/Sao_Paulo", 2), [
-            "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z"
-        ]);
+        assert_eq!(
+            next("0 0 * * *", "2018-11-03T12:00:00Z", "America/Sao_Paulo", 2),
+            ["2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z"]
+        );
     }
 
     #[test]

@@ -77,7 +77,8 @@ fn scenarios() -> Vec<(String, String)> {
         let text = fs::read_to_string(&path).unwrap();
         for part in text.split("Given a workflow with definition:").skip(1) {
             let block = part.split("\"\"\"").nth(1).unwrap().trim_start_matches("yaml");
-            let least = block.lines().filter(|line| !line.trim().is_empty()).map(|l| l.len() - l.trim_start().len()).min();
+            let least =
+                block.lines().filter(|line| !line.trim().is_empty()).map(|l| l.len() - l.trim_start().len()).min();
             let lines = block.lines().map(|line| line.get(least.unwrap_or(0)..).unwrap_or_default());
             all.push((path.display().to_string(), lines.collect::<Vec<_>>().join("\n")));
         }
@@ -134,7 +135,11 @@ fn what_the_schema_of_the_language_refuses_is_refused() {
         ("do: [{ a: { raise: { error: { type: 'https://x.example/e', status: 500 } } } }]\n", true, true),
         ("schedule: { every: PT1H }\ndo: [{ a: { wait: PT1S } }]\n", true, true),
         ("schedule: { at: noon }\ndo: [{ a: { wait: PT1S } }]\n", false, false),
-        ("use: { retries: { r: { delay: PT1S, backoff: { linear: {} } } } }\ndo: [{ a: { wait: PT1S } }]\n", true, true),
+        (
+            "use: { retries: { r: { delay: PT1S, backoff: { linear: {} } } } }\ndo: [{ a: { wait: PT1S } }]\n",
+            true,
+            true,
+        ),
         ("use: { things: {} }\ndo: [{ a: { wait: PT1S } }]\n", false, false),
         // Parts of the language that do not run here.
         ("do: [{ a: { run: { shell: { command: ls } } } }]\n", true, false),
@@ -198,7 +203,9 @@ fn the_page_has_a_row_for_every_construct_of_the_language() {
     }
     // Each kind of task, and each kind of call.
     let tasks = schema.pointer("/$defs/task/oneOf").and_then(Json::as_array).unwrap();
-    for task in tasks.iter().filter_map(|task| task.get("$ref")?.as_str()?.strip_prefix("#/$defs/")?.strip_suffix("Task")) {
+    for task in
+        tasks.iter().filter_map(|task| task.get("$ref")?.as_str()?.strip_prefix("#/$defs/")?.strip_suffix("Task"))
+    {
         let is_there = rows.iter().any(|row| {
             let cell = row.split(" | ").next().unwrap_or_default();
             cell.contains(&format!("`{task}")) || cell.contains(&format!("`{task}."))

@@ -61,13 +61,12 @@ impl<'s> Reader<'s, '_> {
             Term::Path(base, Path(parts)) => {
                 let mut at = self.term(base, here);
                 for (part, _) in parts {
-                    at = self.part(at, part);
+                    at = self::part(at, part);
                 }
                 at
             }
             Term::BinOp(l, op, r) => self.operator(l, op, r, here),
-            Term::Label(_, t) => self.term(t, here),
-            Term::TryCatch(t, None) => self.term(t, here),
+            Term::Label(_, t) | Term::TryCatch(t, None) => self.term(t, here),
             Term::TryCatch(t, Some(catch)) => {
                 let (one, other) = (self.term(t, here), self.term(catch, &Form::Any));
                 either(vec![one, other])
@@ -103,18 +102,6 @@ impl<'s> Reader<'s, '_> {
             fields.push((name.to_owned(), value));
         }
         Form::Object(fields)
-    }
-
-    fn part(&mut self, at: Form, part: &Part<Term<&'s str>>) -> Form {
-        match part {
-            Part::Index(index) => match step(index) {
-                Some((step, _)) => next(at, step),
-                None => Form::Any,
-            },
-            Part::Range(None, None) => next(at, Step::Each),
-            // A slice of a list has the items of the list; one of a text is a text.
-            Part::Range(..) => at,
-        }
     }
 
     fn var(&self, x: &str) -> Form {
@@ -162,16 +149,18 @@ impl<'s> Reader<'s, '_> {
         match (name, args) {
             ("null", []) => Form::Kind("null"),
             ("empty" | "error", _) => Form::Either(Vec::new()),
-            ("true" | "false" | "not" | "isvalid" | "isempty", _)
-            | ("any" | "all" | "has" | "in" | "contains" | "inside" | "startswith" | "endswith", _) => {
-                Form::Kind("boolean")
-            }
-            ("length" | "utf8bytelength" | "tonumber" | "floor" | "ceil" | "round" | "sqrt" | "time_us" | "time_ms", []) => {
-                Form::Kind("number")
-            }
+            (
+                "true" | "false" | "not" | "isvalid" | "isempty" | "any" | "all" | "has" | "in" | "contains" | "inside"
+                | "startswith" | "endswith",
+                _,
+            ) => Form::Kind("boolean"),
+            (
+                "length" | "utf8bytelength" | "tonumber" | "floor" | "ceil" | "round" | "sqrt" | "time_us" | "time_ms",
+                [],
+            ) => Form::Kind("number"),
             ("tostring" | "tojson" | "ascii_downcase" | "ascii_upcase" | "trim" | "ltrim" | "rtrim" | "todate", [])
             | ("join", [_]) => Form::Kind("string"),
-            ("keys" | "to_entries" | "explode", []) | ("split" | "range", _) if name != "range" => Form::Kind("array"),
+            ("keys" | "to_entries" | "explode", []) | ("split", _) => Form::Kind("array"),
             ("map", [f]) => {
                 let item = next(here.clone(), Step::Each);
                 match self.term(f, &item) {
@@ -180,14 +169,25 @@ impl<'s> Reader<'s, '_> {
                     one => Form::List(vec![one]),
                 }
             }
-            ("select", [_]) | ("values" | "sort" | "reverse" | "unique", []) | ("sort_by" | "unique_by", [_]) => {
-                here.clone()
-            }
+            ("values" | "sort" | "reverse" | "unique", []) | ("select" | "sort_by" | "unique_by", [_]) => here.clone(),
             ("first", []) => next(here.clone(), Step::Index(0)),
             ("last", []) => next(here.clone(), Step::Index(-1)),
             ("first" | "last", [f]) => self.term(f, here),
             _ => Form::Any,
         }
+    }
+}
+
+/// What a part of a path leads to.
+fn part(at: Form, part: &Part<Term<&str>>) -> Form {
+    match part {
+        Part::Index(index) => match step(index) {
+            Some((step, _)) => next(at, step),
+            None => Form::Any,
+        },
+        Part::Range(None, None) => next(at, Step::Each),
+        // A slice of a list has the items of the list; one of a text is a text.
+        Part::Range(..) => at,
     }
 }
 

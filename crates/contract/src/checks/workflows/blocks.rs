@@ -5,14 +5,12 @@ use crate::{
     checks::expressions::Told,
     codes,
     files::workflows::{
-        CatchFile, ErrorsFile, ForTask, ForkTask, ForeachFile, ListenTask, OrName, ReadWord, RetryPolicyFile, Tasks,
+        CatchFile, ErrorsFile, ForTask, ForeachFile, ForkTask, ListenTask, OrName, ReadWord, RetryPolicyFile, Tasks,
         TryTask,
     },
     problem::{Finding, Spot},
     read::{At, Raw},
-    workflow::{
-        Backoff, ErrorFilter, For, Foreach, Listen, ReadAs, RetryPolicy, Task, TaskKind, Try, VARIABLES,
-    },
+    workflow::{Backoff, ErrorFilter, For, Foreach, Listen, ReadAs, RetryPolicy, Task, TaskKind, Try, VARIABLES},
 };
 
 /// Branches of one `fork` at most.
@@ -21,11 +19,7 @@ const BRANCHES_MAX: usize = 64;
 impl Scope<'_> {
     pub(super) fn for_each(&mut self, task: &ForTask, pointer: &str, vars: &Vars) -> Result<TaskKind, Told> {
         let list = self.program(&task.list.list, task.list.list.spot, vars);
-        let (each, at) = self.variables(
-            (task.list.each.as_ref(), "item"),
-            (task.list.at.as_ref(), "index"),
-            vars,
-        );
+        let (each, at) = self.variables((task.list.each.as_ref(), "item"), (task.list.at.as_ref(), "index"), vars);
         let inner = vars.with(&[each.clone().unwrap_or("item".into()), at.clone().unwrap_or("index".into())]);
         let condition = self.condition(task.holds.as_ref(), &inner);
         let tasks = self.list(task.tasks, &format!("{pointer}/do"), &inner);
@@ -170,16 +164,12 @@ impl Scope<'_> {
     /// A repetition, written out or by its name.
     fn retry_of(&mut self, retry: OrName<RetryPolicyFile>, vars: &Vars) -> Result<RetryPolicy, Told> {
         let OrName(raw, _) = retry;
-        match self.name_of(raw) {
-            Some(name) => {
-                let file = self.used("repetition", &name, raw.spot, |uses| &uses.retries)?;
-                self.retry(file, vars)
-            }
-            None => {
-                let file: RetryPolicyFile = self.read(raw.spot)?;
-                self.retry(&file, vars)
-            }
+        if let Some(name) = self.name_of(raw) {
+            let file = self.used("repetition", &name, raw.spot, |uses| &uses.retries)?;
+            return self.retry(file, vars);
         }
+        let file: RetryPolicyFile = self.read(raw.spot)?;
+        self.retry(&file, vars)
     }
 
     pub(super) fn retry(&mut self, file: &RetryPolicyFile, vars: &Vars) -> Result<RetryPolicy, Told> {

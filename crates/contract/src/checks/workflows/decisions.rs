@@ -4,8 +4,8 @@ use super::{Scope, Vars};
 use crate::{
     checks::expressions::Told,
     codes,
-    files::workflows::{EscalateFile, SchemaFile, TaskMetadataFile},
     files::words::Named,
+    files::workflows::{EscalateFile, SchemaFile, TaskMetadataFile},
     problem::{Finding, Spot},
     read::{At, Raw},
     tree::Kind,
@@ -68,7 +68,8 @@ impl Scope<'_> {
     fn decides(&self, file: &TaskMetadataFile, spot: Spot) -> Result<andon_model::Name, Told> {
         let Some(raw) = file.owner else {
             let finding = Finding::error(codes::DECISION, spot, "nobody is asked: the decision has no owner");
-            self.project.push(finding.expected("`metadata: { owner: <team> }` at the task").help("name the team that decides"));
+            self.project
+                .push(finding.expected("`metadata: { owner: <team> }` at the task").help("name the team that decides"));
             return Err(Told);
         };
         let owner: At<Named> = self.read(raw.spot)?;
@@ -81,7 +82,8 @@ impl Scope<'_> {
     /// What an answer must be: a schema, or the name of one.
     fn form(&self, file: &TaskMetadataFile, spot: Spot) -> Result<ValueSchema, Told> {
         let Some(raw) = file.form else {
-            let finding = Finding::error(codes::DECISION, spot, "nobody knows what an answer is: the decision has no form");
+            let finding =
+                Finding::error(codes::DECISION, spot, "nobody knows what an answer is: the decision has no form");
             self.project.push(finding.expected("`metadata: { form: <JSON Schema> }` at the task").help(
                 "describe the answer, for example `form: { type: object, required: [approve], properties: { approve: { type: boolean } } }`",
             ));
@@ -96,9 +98,11 @@ impl Scope<'_> {
         let name = name.strip_prefix("andon:").unwrap_or(name);
         let Some(schema) = self.schemas.json(name) else {
             let finding = Finding::error(codes::DECISION, raw.spot, format!("`{name}` is no schema of the project"));
-            self.project.push(finding.expected("a JSON Schema, or `<Name>/<major>`").help(
-                "write the schema here, or put it into `schemas/`",
-            ));
+            self.project.push(
+                finding
+                    .expected("a JSON Schema, or `<Name>/<major>`")
+                    .help("write the schema here, or put it into `schemas/`"),
+            );
             return Err(Told);
         };
         ValueSchema::compile(schema.clone()).map_err(|_| Told)

@@ -48,6 +48,7 @@ fn placed(project: &Project, workflows: &Workflows, name: &Name, definition: &De
 
 /// What stands around a task.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing that may stand around a task")]
 struct Around {
     /// It is repeated by a `retry`.
     repeated: bool,

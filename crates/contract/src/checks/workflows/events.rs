@@ -28,8 +28,11 @@ impl Scope<'_> {
         let told = [file.on.is_some(), file.every.is_some(), file.after.is_some(), file.cron.is_some()];
         if told.iter().filter(|there| **there).count() != 1 {
             let finding = Finding::error(codes::SCHEDULE, file.spot, "a schedule is one thing, and this one is not");
-            self.project
-                .push(finding.expected("one of `on`, `every`, `after`, `cron`").help("keep one; write another workflow for another schedule"));
+            self.project.push(
+                finding
+                    .expected("one of `on`, `every`, `after`, `cron`")
+                    .help("keep one; write another workflow for another schedule"),
+            );
             return Err(Told);
         }
         if let Some(on) = &file.on {
@@ -79,14 +82,11 @@ impl Scope<'_> {
     }
 
     /// Which events are consumed; `vars` are those of the run, of which a schedule has none.
-    pub(super) fn strategy(
-        &mut self,
-        file: &At<StrategyFile>,
-        vars: Option<&Vars>,
-    ) -> Result<Consumption, Told> {
+    pub(super) fn strategy(&mut self, file: &At<StrategyFile>, vars: Option<&Vars>) -> Result<Consumption, Told> {
         let told = [file.one.is_some(), file.any.is_some(), file.all.is_some()];
         if told.iter().filter(|there| **there).count() != 1 {
-            let finding = Finding::error(codes::EVENTS, file.spot, "which events are meant is told in no way, or in several");
+            let finding =
+                Finding::error(codes::EVENTS, file.spot, "which events are meant is told in no way, or in several");
             self.project.push(finding.expected("one of `one`, `any`, `all`").help("keep one"));
             return Err(Told);
         }
@@ -113,7 +113,11 @@ impl Scope<'_> {
             self.project.push(finding.expected("`- { with: { type: ... } }`").help("name the types of events"));
             return Err(Told);
         }
-        if file.all.is_some() { Ok(Consumption::All(read)) } else { Ok(Consumption::Any { filters: read, until: until? }) }
+        if file.all.is_some() {
+            Ok(Consumption::All(read))
+        } else {
+            Ok(Consumption::Any { filters: read, until: until? })
+        }
     }
 
     /// When a listener has enough.
@@ -179,7 +183,8 @@ impl Scope<'_> {
             return Ok(value);
         }
         let finding = Finding::error(codes::EVENTS, spot, "there is no run yet that an expression could look at");
-        self.project.push(finding.expected("a value").help("write the value; filter over the data by `data: ${ ... }`"));
+        self.project
+            .push(finding.expected("a value").help("write the value; filter over the data by `data: ${ ... }`"));
         Err(Told)
     }
 

@@ -60,9 +60,8 @@ impl Scope<'_> {
         let mut ends = vec![false; tasks.len()];
         loop {
             let leads_out = |at: usize| {
-                next.get(at).is_some_and(|next| {
-                    next.is_empty() || next.iter().any(|to| ends.get(*to).copied().unwrap_or(true))
-                })
+                next.get(at)
+                    .is_some_and(|next| next.is_empty() || next.iter().any(|to| ends.get(*to).copied().unwrap_or(true)))
             };
             let now: Vec<bool> = (0..tasks.len()).map(leads_out).collect();
             if now == ends {
@@ -70,13 +69,15 @@ impl Scope<'_> {
             }
             ends = now;
         }
-        let endless = tasks.iter().enumerate().find(|(at, _)| {
-            reached.get(*at).copied().unwrap_or(false) && !ends.get(*at).copied().unwrap_or(true)
-        });
+        let endless = tasks
+            .iter()
+            .enumerate()
+            .find(|(at, _)| reached.get(*at).copied().unwrap_or(false) && !ends.get(*at).copied().unwrap_or(true));
         if let Some(spot) = endless.and_then(|(_, task)| self.spots.get(&task.pointer)) {
             let message = "the flow goes in a circle from here, and nothing leads out of it";
             let finding = Finding::error(codes::ENDLESS, *spot, message);
-            self.project.push(finding.help("let a `switch` leave it, by `then: exit`, `then: end` or a task behind it"));
+            self.project
+                .push(finding.help("let a `switch` leave it, by `then: exit`, `then: end` or a task behind it"));
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Follows values through a workflow before it runs: every expression reads what can be there, and what is handed to
 //! capabilities and events can fit. It is sure of what it tells; what it does not know it passes over.
 
-use super::{ATTRIBUTES, Scope, events, types::{Lost, Type, kinds_of}};
+use super::{
+    ATTRIBUTES, Scope, events,
+    types::{Lost, Type},
+};
 use crate::{
-    checks::{expressions::Expr, shapes},
+    checks::expressions::Expr,
     codes,
     contract::Capability,
     expr::{Program, Step, paths_read},
-    problem::{Finding, Spot},
+    problem::Finding,
     workflow::{
-        Case, Consumption, Definition, Delay, Emit, ErrorMapping, For, Listen, Mapping, ReadAs, Schedule, Task, TaskKind, Then,
-        Try,
+        Case, Consumption, Definition, Delay, Emit, ErrorMapping, For, Listen, Mapping, ReadAs, Schedule, Task,
+        TaskKind, Then, Try,
     },
 };
 use serde_json::Value as Json;
@@ -44,10 +47,7 @@ impl Flow {
         if other.is_never() {
             return self;
         }
-        Self {
-            value: Type::either([self.value, other.value]),
-            context: Type::either([self.context, other.context]),
-        }
+        Self { value: Type::either([self.value, other.value]), context: Type::either([self.context, other.context]) }
     }
 }
 
@@ -75,11 +75,11 @@ impl Seen<'_> {
 
 /// The walk through one workflow.
 pub(super) struct Walk<'w, 'a> {
-    scope: &'w Scope<'a>,
-    exprs: HashMap<usize, &'w Expr>,
+    pub(super) scope: &'w Scope<'a>,
+    pub(super) exprs: HashMap<usize, &'w Expr>,
     schemas: BTreeMap<String, Arc<Json>>,
     /// Whether what is wrong is told: not while a loop has not settled.
-    telling: bool,
+    pub(super) telling: bool,
     /// What flows to the end of the workflow from within.
     ended: Flow,
     /// Tasks looked at so far.
@@ -146,7 +146,7 @@ impl Walk<'_, '_> {
         self.described(kind).map_or(Type::Any, |schema| Type::schema(&schema, &format!("an event `{kind}`")))
     }
 
-    fn described(&mut self, reference: &str) -> Option<Arc<Json>> {
+    pub(super) fn described(&mut self, reference: &str) -> Option<Arc<Json>> {
         if let Some(known) = self.schemas.get(reference) {
             return Some(Arc::clone(known));
         }
@@ -523,8 +523,7 @@ impl Walk<'_, '_> {
                 let Err(Lost { of, key, known }) = from.follow(&read.path) else { continue };
                 let Some(expr) = self.exprs.get(&program.identity()) else { continue };
                 let message = format!("`{read}` leads nowhere: {of} has no `{key}` there");
-                let finding =
-                    Finding::error(codes::NO_SUCH_PATH, expr.place(self.scope.project, &read.at), message);
+                let finding = Finding::error(codes::NO_SUCH_PATH, expr.place(self.scope.project, &read.at), message);
                 let finding = match (of.as_str(), known.is_empty()) {
                     (_, false) => finding.known(&key, known.iter().map(String::as_str)),
                     ("a list", true) => finding.expected(format!("one of its items, such as `.[0].{key}`")),
@@ -540,73 +539,11 @@ impl Walk<'_, '_> {
         Type::of_form(program.form(), input, &|name| seen.var(name))
     }
 
-    fn tell(&self, program: &Program, code: &'static str, message: String, help: &str) {
+    pub(super) fn tell(&self, program: &Program, code: &'static str, message: String, help: &str) {
         let Some(expr) = self.exprs.get(&program.identity()).filter(|_| self.telling) else { return };
         let whole = 0..program.source().len();
         self.scope.project.push(Finding::error(code, expr.place(self.scope.project, &whole), message).help(help));
     }
-
-    /// Tells where something that is handed over surely does not fit its schema.
-    fn handed(&mut self, mapping: &Mapping, given: &Type, reference: &str) {
-        match mapping {
-            Mapping::Expression(program) => {
-                if let Some(expr) = self.exprs.get(&program.identity()) {
-                    self.fits(given, reference, expr.spot);
-                }
-            }
-            Mapping::Object(fields) => {
-                let Some(schema) = self.described(reference) else { return };
-                for (name, value) in fields {
-                    let Mapping::Expression(program) = value else { continue };
-                    let given = given.follow(&[Step::Key(name.clone())]).unwrap_or(Type::Any);
-                    if let Some(message) = misfit(&given, &schema, name) {
-                        let message = format!("`{name}` does not fit {reference}: {message}");
-                        self.tell(program, codes::INPUT, message, "correct the expression, or the schema");
-                    }
-                }
-            }
-            Mapping::Constant(_) | Mapping::List(_) => {}
-        }
-    }
-
-    /// The same for an object whose fields are known.
-    fn fits(&mut self, given: &Type, reference: &str, spot: Spot) {
-        let (Some(schema), true) = (self.described(reference), self.telling) else { return };
-        let push = |message: String| {
-            let finding = Finding::error(codes::INPUT, spot, message);
-            self.scope.project.push(finding.help("make what it wants, by `with` or in a task before"));
-        };
-        let Some(fields) = given.fields() else {
-            if let Some(kinds) = given.kinds().filter(|kinds| !kinds.contains("object")) {
-                let kinds = kinds.into_iter().collect::<Vec<_>>().join(" or ");
-                push(format!("{reference} is an object, and here it would be given {kinds}"));
-            }
-            return;
-        };
-        for (name, of) in fields {
-            if let Some(message) = misfit(of, &schema, name) {
-                push(format!("`{name}` does not fit {reference}: {message}"));
-            } else if shapes::follow(&schema, &[Step::Key(name.clone())]).is_err() {
-                push(format!("{reference} has no `{name}`, which would be given here"));
-            }
-        }
-        for required in schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
-            if !fields.iter().any(|(name, _)| name == required) {
-                push(format!("{reference} demands `{required}`, which is missing here"));
-            }
-        }
-    }
-}
-
-/// Why a value surely does not fit the field of a schema; nothing is sure where null may come and may stand.
-fn misfit(given: &Type, schema: &Json, name: &str) -> Option<String> {
-    let wanted = kinds_of(shapes::at(schema, &[Step::Key(name.to_owned())])?)?;
-    let kinds = given.kinds()?;
-    if wanted.contains("null") || kinds.iter().any(|kind| wanted.contains(kind)) {
-        return None;
-    }
-    let join = |kinds: std::collections::BTreeSet<&str>| kinds.into_iter().collect::<Vec<_>>().join(" or ");
-    Some(format!("it is {}, and the schema wants {}", join(kinds), join(wanted)))
 }
 
 /// Where the flow may go on behind a task.
@@ -632,9 +569,13 @@ fn exports(task: &Task) -> bool {
     let inner = |tasks: &[Task]| tasks.iter().any(exports);
     task.export.is_some()
         || match &task.kind {
-            TaskKind::Do(tasks) | TaskKind::Function { tasks, .. } | TaskKind::Fork { branches: tasks, .. } => inner(tasks),
+            TaskKind::Do(tasks) | TaskKind::Function { tasks, .. } | TaskKind::Fork { branches: tasks, .. } => {
+                inner(tasks)
+            }
             TaskKind::For(of) => inner(&of.tasks),
-            TaskKind::Listen(listen) => listen.foreach.as_ref().is_some_and(|of| of.export.is_some() || inner(&of.tasks)),
+            TaskKind::Listen(listen) => {
+                listen.foreach.as_ref().is_some_and(|of| of.export.is_some() || inner(&of.tasks))
+            }
             TaskKind::Try(guard) => inner(&guard.tasks) || inner(&guard.handler),
             _ => false,
         }

@@ -17,8 +17,7 @@ impl Scope<'_> {
         let Some(tree) = self.project.findings.tree(raw.spot.file) else { return };
         if matches!(tree.node(raw.spot.node).kind, Kind::Map(_)) {
             self.fields(raw, reference);
-            let there: Vec<&str> =
-                tree.entries(raw.spot.node).iter().filter_map(|(key, _)| tree.text(*key)).collect();
+            let there: Vec<&str> = tree.entries(raw.spot.node).iter().filter_map(|(key, _)| tree.text(*key)).collect();
             self.demanded(reference, raw.spot, &there);
         }
     }

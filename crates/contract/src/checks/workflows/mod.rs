@@ -6,6 +6,7 @@ mod decisions;
 mod effects;
 mod events;
 mod flow;
+mod handed;
 mod http;
 mod infer;
 mod inputs;
@@ -142,8 +143,15 @@ pub(crate) fn alone(name: &str, text: &str, follow: bool) -> Result<Definition, 
     let capabilities =
         Capabilities { good: BTreeMap::new(), known: super::Known::default(), domains: super::Known::default() };
     let schemas = super::schemas::resolve(&project);
-    let beside =
-        Beside { project: &project, capabilities: &capabilities, schemas: &schemas, owners: None, sites: None, open: true, follow };
+    let beside = Beside {
+        project: &project,
+        capabilities: &capabilities,
+        schemas: &schemas,
+        owners: None,
+        sites: None,
+        open: true,
+        follow,
+    };
     let mut found = resolve(beside);
     let problems = project.findings.problems();
     match found.good.pop_first() {

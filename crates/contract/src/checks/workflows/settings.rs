@@ -40,8 +40,10 @@ impl Scope<'_> {
         let count = |number: Option<&At<u32>>| {
             let number = number?;
             if number.value == 0 {
-                let finding = Finding::error(codes::WRONG_FORM, number.spot, "with a limit of 0 nothing would ever run");
-                self.project.push(finding.expected("a whole number from 1").help("correct the number, or leave it out"));
+                let finding =
+                    Finding::error(codes::WRONG_FORM, number.spot, "with a limit of 0 nothing would ever run");
+                self.project
+                    .push(finding.expected("a whole number from 1").help("correct the number, or leave it out"));
             }
             Some(number.value)
         };
@@ -50,7 +52,8 @@ impl Scope<'_> {
         }
         if let Some(revoked) = file.revoked.as_ref().filter(|reason| reason.trim().is_empty()) {
             let finding = Finding::error(codes::WRONG_FORM, revoked.spot, "a workflow is revoked for a reason");
-            self.project.push(finding.expected("the reason in a sentence").help("write it; its exceptions will say it"));
+            self.project
+                .push(finding.expected("the reason in a sentence").help("write it; its exceptions will say it"));
         }
         Settings {
             owner: file.owner.as_ref().map(|owner| owner.value.0.clone()),
@@ -97,9 +100,11 @@ impl Scope<'_> {
             if METADATA.contains(&text) {
                 let spot = Spot { node: *key, ..raw.spot };
                 let finding = Finding::error(codes::UNKNOWN_KEY, spot, format!("`{text}` is not read here"));
-                self.project.push(finding.expected("notes of yours").help(format!(
-                    "write `{text}` under the `metadata` that stands beside `document`"
-                )));
+                self.project.push(
+                    finding
+                        .expected("notes of yours")
+                        .help(format!("write `{text}` under the `metadata` that stands beside `document`")),
+                );
             }
         }
     }
@@ -110,7 +115,8 @@ impl Scope<'_> {
             if !SECRETS.iter().any(|kind| secret.starts_with(kind)) {
                 let message = format!("`{}` does not say where the secret is", secret.value);
                 let finding = Finding::error(codes::SECRET, secret.spot, message);
-                self.project.push(finding.expected("`env:NAME` or `file:PATH`").help("secrets never stand in a project"));
+                self.project
+                    .push(finding.expected("`env:NAME` or `file:PATH`").help("secrets never stand in a project"));
             }
         }
         let before = self.exprs.len();

@@ -91,13 +91,13 @@ fn triggers<'a>(all: &'a BTreeMap<Name, Reading>) -> BTreeMap<&'a str, Option<BT
         for (name, reading) in all {
             let of_caller = found.get(name.as_str()).cloned().flatten();
             for subflow in &reading.subflows {
-                let Some(callee) = found.get_mut(subflow.name.as_str()) else { continue };
-                let joined = match (&callee, &of_caller) {
-                    (Some(callee), Some(caller)) => Some(callee | caller),
+                let Some(known) = found.get_mut(subflow.name.as_str()) else { continue };
+                let joined = match (&known, &of_caller) {
+                    (Some(own), Some(others)) => Some(own | others),
                     _ => None,
                 };
-                changed |= joined != *callee;
-                *callee = joined;
+                changed |= joined != *known;
+                *known = joined;
             }
         }
         if !changed {

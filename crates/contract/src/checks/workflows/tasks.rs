@@ -6,7 +6,6 @@ use crate::{
     codes,
     contract::capability_key,
     expr::embedded,
-    http::{HTTP, OPENAPI},
     files::{
         not_built,
         workflows::{
@@ -15,6 +14,7 @@ use crate::{
             WaitTask,
         },
     },
+    http::{HTTP, OPENAPI},
     problem::{Finding, Spot},
     read::{At, Entries, Items, Raw},
     tree::{Kind, NodeId},
@@ -112,7 +112,8 @@ impl Scope<'_> {
         self.count += 1;
         if self.count > ALL_TASKS_MAX {
             if self.count == ALL_TASKS_MAX + 1 {
-                let message = format!("the workflow has more than {ALL_TASKS_MAX} tasks, those of its functions included");
+                let message =
+                    format!("the workflow has more than {ALL_TASKS_MAX} tasks, those of its functions included");
                 self.shape(entry.key, message, "take it apart: run another workflow");
             }
             return Err(Told);
@@ -201,9 +202,8 @@ impl Scope<'_> {
                 let kind = scope.run(&task, entry, common.output.is_some(), vars);
                 (common, kind)
             }),
-            "set" => self.of(entry, |scope, mut task: SetTask| {
-                (task.common(), scope.object(task.set, vars).map(TaskKind::Set))
-            }),
+            "set" => self
+                .of(entry, |scope, mut task: SetTask| (task.common(), scope.object(task.set, vars).map(TaskKind::Set))),
             "switch" => self.of(entry, |scope, mut task: SwitchTask| {
                 let cases = scope.switch(&task.switch, names, vars);
                 (task.common(), cases.map(TaskKind::Switch))
@@ -331,9 +331,11 @@ impl Scope<'_> {
         let error = match self.name_of(raw) {
             Some(text) if embedded(&text).is_some() => {
                 let finding = Finding::error(codes::NOT_SUPPORTED, raw.spot, "an error as a whole is no expression");
-                self.project.push(finding.expected("`{ type, status, title, detail }`, or a name of `use.errors`").help(
-                    "write its parts; each of them may be an expression",
-                ));
+                self.project.push(
+                    finding
+                        .expected("`{ type, status, title, detail }`, or a name of `use.errors`")
+                        .help("write its parts; each of them may be an expression"),
+                );
                 return Err(Told);
             }
             Some(name) => self.used("error", &name, raw.spot, |uses| &uses.errors)?,
@@ -371,7 +373,8 @@ impl Scope<'_> {
         if let Some(give) = &file.give {
             match give.as_str() {
                 "none" if has_output => {
-                    let finding = Finding::error(codes::TASK, give.spot, "nothing is returned that `output` could look at");
+                    let finding =
+                        Finding::error(codes::TASK, give.spot, "nothing is returned that `output` could look at");
                     self.project.push(finding.help("leave `return` or `output` out"));
                     return Err(Told);
                 }
@@ -379,17 +382,13 @@ impl Scope<'_> {
                 _ => {
                     let message = format!("a workflow returns no `{}`", give.value);
                     let finding = Finding::error(codes::NOT_SUPPORTED, give.spot, message);
-                    self.project.push(finding.expected("`none`").help("leave it out: the task gives the workflow's output"));
+                    self.project
+                        .push(finding.expected("`none`").help("leave it out: the task gives the workflow's output"));
                     return Err(Told);
                 }
             }
         }
-        let run = RunWorkflow {
-            name: subflow.name.value.clone(),
-            version: version(subflow),
-            input: input?,
-            wait,
-        };
+        let run = RunWorkflow { name: subflow.name.value.clone(), version: version(subflow), input: input?, wait };
         self.subflows.push(Subflow {
             name: subflow.name.clone(),
             namespace: subflow.namespace.clone(),

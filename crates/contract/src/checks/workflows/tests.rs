@@ -37,15 +37,18 @@ fn vars(program: &crate::expr::Program) -> Vec<String> {
 #[test]
 fn a_loop_knows_its_list_and_its_variables() {
     let TaskKind::For(found) = kind(
-        "for: { each: color, in: .colors, at: number }\nwhile: $number < 3\ndo:\n  - mark: { set: { last: '${ $color }' } }",
+        "for: { each: color, in: .colors, at: number }\nwhile: $number < 3\ndo:\n  - mark: { set: { last: '${ \
+         $color }' } }",
     ) else {
         panic!("no loop")
     };
     assert_eq!((found.each.as_str(), found.at.as_str(), found.list.source()), ("color", "number", ".colors"));
     assert_eq!(vars(found.condition.as_ref().unwrap()), ["color", "number"]);
     assert_eq!(found.tasks[0].pointer, "/do/0/it/do/0/mark");
-    let TaskKind::For(found) = kind("for: { in: '${ .a }' }\ndo:\n  - inner:\n      for: { in: $item }\n      do:\n        - x: { set: { y: '${ $item }' } }")
-    else {
+    let TaskKind::For(found) = kind(
+        "for: { in: '${ .a }' }\ndo:\n  - inner:\n      for: { in: $item }\n      do:\n        - x: { set: { \
+         y: '${ $item }' } }",
+    ) else {
         panic!("no loop")
     };
     // The inner item hides the outer one.
@@ -57,22 +60,28 @@ fn a_loop_knows_its_list_and_its_variables() {
 
 #[test]
 fn branches_are_lists_of_their_own() {
-    let TaskKind::Fork { branches, compete } =
-        kind("fork:\n  compete: true\n  branches:\n    - a: { set: { x: 1 } }\n    - b: { set: { x: 2 }, then: exit }")
-    else {
+    let TaskKind::Fork { branches, compete } = kind(
+        "fork:\n  compete: true\n  branches:\n    - a: { set: { x: 1 } }\n    - b: { set: { x: 2 }, then: \
+        exit }",
+    ) else {
         panic!("no fork")
     };
     assert!(compete);
     assert_eq!(branches[1].pointer, "/do/0/it/fork/branches/1/b");
     assert_eq!(branches[1].then, Then::Exit);
-    let told = told("do:\n  - it:\n      fork: { branches: [{ a: { set: { x: 1 }, then: b } }, { b: { set: { x: 1 } } }] }\n");
+    let told = told(
+        "do:\n  - it:\n      fork: { branches: [{ a: { set: { x: 1 }, then: b } }, { b: { set: { x: \
+        1 } } }] }\n",
+    );
     assert!(told.contains("A3107"), "{told}");
 }
 
 #[test]
 fn a_listener_says_which_events_and_when_it_has_enough() {
-    let text = "listen:\n  read: envelope\n  to:\n    any:\n      - with: { type: a.b, subject: '${ .order }', data: '${ .n > 1 }' }\n        \
-                correlate: { order: { from: .data.order, expect: $input.order }, site: { from: '${ .site }', expect: hamburg } }\n    \
+    let text = "listen:\n  read: envelope\n  to:\n    any:\n      - with: { type: a.b, subject: '${ .order }', \
+    data: '${ .n > 1 }' }\n        \
+                correlate: { order: { from: .data.order, expect: $input.order }, site: { from: '${ .site }', \
+                expect: hamburg } }\n    \
                 until: .n > 5\nforeach:\n  item: event\n  do:\n    - keep: { set: { last: '${ $event }' } }\n  \
                 output: { as: .last }\n  export: { as: '${ $context + {n: $index} }' }";
     let TaskKind::Listen(found) = kind(text) else { panic!("no listener") };
@@ -92,7 +101,8 @@ fn a_listener_says_which_events_and_when_it_has_enough() {
         let TaskKind::Listen(found) = kind(&text) else { panic!("no listener") };
         assert!(format!("{:?}", found.to).contains(is), "{:?}", found.to);
     }
-    let TaskKind::Listen(all) = kind("listen: { to: { all: [{ with: { type: a.b } }, { with: { type: c.d, data: { n: 1 } } }] } }")
+    let TaskKind::Listen(all) =
+        kind("listen: { to: { all: [{ with: { type: a.b } }, { with: { type: c.d, data: { n: 1 } } }] } }")
     else {
         panic!("no listener")
     };
@@ -115,20 +125,31 @@ fn durations_are_texts_objects_and_expressions() {
     assert_eq!(span, Span::from_secs(65));
     assert!(matches!(kind("wait: PT30S"), TaskKind::Wait(Delay::Fixed(_))));
     assert!(matches!(kind("wait: '${ .pause }'"), TaskKind::Wait(Delay::Expression(_))));
-    assert!(told("do: [{ it: { wait: soon } }]\n").contains("A0104") || told("do: [{ it: { wait: soon } }]\n").contains("A01"));
-    let found = good("timeout: long\nuse: { timeouts: { long: { after: '${ .limit }' } } }\ndo: [{ it: { set: { a: 1 }, timeout: { after: 5 s } } }]\n");
+    assert!(
+        told("do: [{ it: { wait: soon } }]\n").contains("A0104")
+            || told("do: [{ it: { wait: soon } }]\n").contains("A01")
+    );
+    let found = good(
+        "timeout: long\nuse: { timeouts: { long: { after: '${ .limit }' } } }\ndo: [{ it: { set: { a: 1 }, \
+         timeout: { after: 5 s } } }]\n",
+    );
     assert!(matches!(found.timeout, Some(Delay::Expression(_))));
     assert!(matches!(found.tasks[0].timeout, Some(Delay::Fixed(_))));
-    assert!(told("timeout: lnog\nuse: { timeouts: { long: { after: 1 s } } }\ndo: [{ it: { set: { a: 1 } } }]\n").contains("did you mean `long`"));
+    assert!(
+        told("timeout: lnog\nuse: { timeouts: { long: { after: 1 s } } }\ndo: [{ it: { set: { a: 1 } } }]\n")
+            .contains("did you mean `long`")
+    );
 }
 
 #[test]
 fn errors_repetitions_and_functions_have_names() {
     let found = good(
         "use:\n  errors: { late: { type: 'https://x/late', status: 504, title: '${ .t }' } }\n  \
-         retries: { thrice: { when: $error.status == 503, delay: '${ .d }', backoff: { linear: {} }, jitter: { from: 1 s, to: 2 s }, limit: { attempt: { count: 3, duration: 5 s }, duration: PT1H } } }\n  \
+         retries: { thrice: { when: $error.status == 503, delay: '${ .d }', backoff: { linear: {} }, jitter: { \
+         from: 1 s, to: 2 s }, limit: { attempt: { count: 3, duration: 5 s }, duration: PT1H } } }\n  \
          functions: { greet: { set: { hello: '${ .name }' } } }\n\
-         do:\n  - guard:\n      try:\n        - raise: { raise: { error: late } }\n      catch: { retry: thrice, errors: { with: { details: x } } }\n  \
+         do:\n  - guard:\n      try:\n        - raise: { raise: { error: late } }\n      catch: { retry: \
+         thrice, errors: { with: { details: x } } }\n  \
          - greet: { call: greet, with: { name: '${ .who }' } }\n",
     );
     let TaskKind::Try(guard) = &found.tasks[0].kind else { panic!("no try") };
@@ -141,22 +162,31 @@ fn errors_repetitions_and_functions_have_names() {
     assert_eq!(vars(retry.when.as_ref().unwrap()), ["error"]);
     let TaskKind::Function { with: Some(_), tasks } = &found.tasks[1].kind else { panic!("no function") };
     assert_eq!(tasks[0].pointer, "/do/1/greet/call/greet");
-    let told = told("use: { functions: { a: { call: b }, b: { do: [{ c: { call: a } }] } } }\ndo: [{ it: { call: a } }]\n");
+    let told =
+        told("use: { functions: { a: { call: b }, b: { do: [{ c: { call: a } }] } } }\ndo: [{ it: { call: a } }]\n");
     assert!(told.contains("A3119"), "{told}");
 }
 
 #[test]
 fn other_workflows_are_run_and_waited_for_or_not() {
-    let TaskKind::Run(run) = kind("run: { workflow: { namespace: plant, name: other, version: 1.2.0, input: { a: '${ .b }' } } }")
+    let TaskKind::Run(run) =
+        kind("run: { workflow: { namespace: plant, name: other, version: 1.2.0, input: { a: '${ .b }' } } }")
     else {
         panic!("no run")
     };
     assert_eq!((run.name.as_str(), run.version.as_deref(), run.wait), ("other", Some("1.2.0"), true));
-    let found = good("do: [{ it: { run: { workflow: { namespace: plant, name: other, version: latest }, await: false, return: none } } }]\n");
+    let found = good(
+        "do: [{ it: { run: { workflow: { namespace: plant, name: other, version: latest }, await: false, \
+         return: none } } }]\n",
+    );
     let TaskKind::Run(run) = &found.tasks[0].kind else { panic!("no run") };
     assert_eq!((run.version.as_deref(), run.wait), (None, false));
     assert!(matches!(&found.tasks[0].output, Some(Mapping::Constant(json)) if json.is_null()));
-    for (what, help) in [("container: { image: x }", "capability"), ("script: { language: js, code: x }", "expressions"), ("shell: { command: ls }", "capability")] {
+    for (what, help) in [
+        ("container: { image: x }", "capability"),
+        ("script: { language: js, code: x }", "expressions"),
+        ("shell: { command: ls }", "capability"),
+    ] {
         let told = told(&format!("do: [{{ it: {{ run: {{ {what} }} }} }}]\n"));
         assert!(told.contains("A3109") && told.contains(help), "{told}");
     }
@@ -169,8 +199,14 @@ fn schedules_are_events_spans_and_cron() {
     assert!(matches!(of("{ every: { minutes: 15 } }"), Schedule::Every(span) if span == Span::from_secs(900)));
     assert!(matches!(of("{ after: PT5S }"), Schedule::After(_)));
     assert!(matches!(of("{ cron: '0 2 * * mon-fri' }"), Schedule::Cron(_)));
-    assert!(matches!(of("{ on: { any: [{ with: { type: a.b } }, { with: { type: c.d, site: hamburg } }] } }"), Schedule::On(Consumption::Any { .. })));
-    assert!(matches!(of("{ on: { all: [{ with: { type: a.b }, correlate: { order: { from: .data.order } } }] } }"), Schedule::On(Consumption::All(_))));
+    assert!(matches!(
+        of("{ on: { any: [{ with: { type: a.b } }, { with: { type: c.d, site: hamburg } }] } }"),
+        Schedule::On(Consumption::Any { .. })
+    ));
+    assert!(matches!(
+        of("{ on: { all: [{ with: { type: a.b }, correlate: { order: { from: .data.order } } }] } }"),
+        Schedule::On(Consumption::All(_))
+    ));
     for (schedule, code) in [
         ("{ every: 1 h, cron: '@daily' }", "A3116"),
         ("{}", "A3116"),
@@ -191,9 +227,11 @@ fn schedules_are_events_spans_and_cron() {
 
 #[test]
 fn what_is_said_beside_the_language_is_read() {
-    let task = "do:\n  - it:\n      call: a.b\n      metadata:\n        compensate: [{ undo: { call: a.c, with: { x: '${ .output }' } } }]\n        position: [1, 2]\n";
+    let task = "do:\n  - it:\n      call: a.b\n      metadata:\n        compensate: [{ undo: { call: a.c, \
+    with: { x: '${ .output }' } } }]\n        position: [1, 2]\n";
     let found = good(&format!(
-        "metadata: {{ owner: planning, limits: {{ runs: 2, history: 50, payload: 1 MiB }}, placement: edge, revoked: wrong order, on-fault: compensate, author: me }}\n{task}"
+        "metadata: {{ owner: planning, limits: {{ runs: 2, history: 50, payload: 1 MiB }}, placement: edge, \
+         revoked: wrong order, on-fault: compensate, author: me }}\n{task}"
     ));
     let settings = &found.settings;
     assert_eq!(settings.owner.as_ref().unwrap().as_str(), "planning");
@@ -202,7 +240,12 @@ fn what_is_said_beside_the_language_is_read() {
     assert_eq!(settings.revoked.as_deref(), Some("wrong order"));
     assert_eq!(found.tasks[0].compensate[0].pointer, "/do/0/it/metadata/compensate/0/undo");
     assert!(told(&format!("metadata: {{ ownr: planning }}\n{task}")).contains("nearly `owner`"));
-    let misplaced = read("it", &format!("document: {{ dsl: 1.0.3, namespace: p, name: it, version: 1.0.0, metadata: {{ owner: x }} }}\n{task}"));
+    let misplaced = read(
+        "it",
+        &format!(
+            "document: {{ dsl: 1.0.3, namespace: p, name: it, version: 1.0.0, metadata: {{ owner: x }} }}\n{task}"
+        ),
+    );
     assert!(misplaced.unwrap_err().contains("beside `document`"));
 }
 
@@ -210,7 +253,8 @@ fn what_is_said_beside_the_language_is_read() {
 fn schemas_are_written_out_or_named() {
     let found = good(
         "input: { schema: { format: json, document: { type: object, required: [a] } } }\n\
-         output: { schema: { resource: { endpoint: 'andon:ProductionOrder/1' } } }\ndo: [{ it: { set: { a: 1 }, export: { schema: { document: { type: object } } } } }]\n",
+         output: { schema: { resource: { endpoint: 'andon:ProductionOrder/1' } } }\ndo: [{ it: { set: { a: \
+         1 }, export: { schema: { document: { type: object } } } } }]\n",
     );
     assert!(found.schemas.input.as_ref().unwrap().check(&serde_json::json!({})).is_err());
     assert!(found.schemas.output.is_some() && found.tasks[0].schemas.export.is_some());
@@ -260,22 +304,48 @@ fn what_flows_from_task_to_task_is_read_as_it_is() {
         assert!(found.len() == 1 && found[0].contains(message), "{tasks}\n{found:?}");
     };
     // What a task makes is what the next one reads.
-    told("  - a: { set: { order: 1 } }\n  - b: { set: { x: '${ .oder }' } }\n", "`.oder` leads nowhere: what is made before has no `oder`");
+    told(
+        "  - a: { set: { order: 1 } }\n  - b: { set: { x: '${ .oder }' } }\n",
+        "`.oder` leads nowhere: what is made before has no `oder`",
+    );
     told("  - a: { set: { list: [{ n: 1 }] } }\n  - b: { set: { x: '${ .list[0].m }' } }\n", "has no `m`");
     told("  - a: { set: { text: hello } }\n  - b: { set: { x: '${ .text.more }' } }\n", "a text has no `more`");
     told("  - a: { set: { list: [1] } }\n  - b: { set: { x: '${ .list.n }' } }\n", "a list has no `n`");
     // Filters change what is read: of `output`, of `export`, of `input`.
     told("  - a: { set: { n: { m: 1 } }, output: { as: .n } }\n  - b: { set: { x: '${ .n }' } }\n", "has no `n`");
     told("  - a: { set: { n: 1 }, output: { as: .m } }\n", "has no `m`");
-    told("  - a: { set: { n: 1 }, export: { as: '${ { kept: .n } }' } }\n  - b: { set: { x: '${ $context.kpt }' } }\n", "`$context.kpt`");
-    told("  - a: { set: { n: { m: 1 } } }\n  - b: { input: { from: .n }, set: { x: '${ .m }', y: '${ $input.n }' } }\n", "`$input.n`");
+    told(
+        "  - a: { set: { n: 1 }, export: { as: '${ { kept: .n } }' } }\n  - b: { set: { x: '${ $context.kpt }' } }\n",
+        "`$context.kpt`",
+    );
+    told(
+        "  - a: { set: { n: { m: 1 } } }\n  - b: { input: { from: .n }, set: { x: '${ .m }', y: '${ \
+         $input.n }' } }\n",
+        "`$input.n`",
+    );
     // Variables of what stands around.
-    told("  - a: { set: { list: [{ n: 1 }] } }\n  - b: { for: { each: one, in: .list }, do: [{ c: { set: { x: '${ $one.m }' } } }] }\n", "`$one.m`");
-    told("  - a: { try: [{ b: { wait: 1 s } }], catch: { do: [{ c: { set: { x: '${ $error.state }' } } }] } }\n", "an error has no `state`");
-    told("  - a: { set: { n: 1 }, metadata: { compensate: [{ u: { set: { x: '${ .outptu }' } } }] } }\n", "what is undone has no `outptu`");
-    told("  - a: { set: { x: '${ $workflow.definition.do }', y: '${ $workflow.name }' } }\n", "`$workflow` has no `name`");
+    told(
+        "  - a: { set: { list: [{ n: 1 }] } }\n  - b: { for: { each: one, in: .list }, do: [{ c: { set: { x: \
+         '${ $one.m }' } } }] }\n",
+        "`$one.m`",
+    );
+    told(
+        "  - a: { try: [{ b: { wait: 1 s } }], catch: { do: [{ c: { set: { x: '${ $error.state }' } } }] } }\n",
+        "an error has no `state`",
+    );
+    told(
+        "  - a: { set: { n: 1 }, metadata: { compensate: [{ u: { set: { x: '${ .outptu }' } } }] } }\n",
+        "what is undone has no `outptu`",
+    );
+    told(
+        "  - a: { set: { x: '${ $workflow.definition.do }', y: '${ $workflow.name }' } }\n",
+        "`$workflow` has no `name`",
+    );
     // A value that is no list.
-    told("  - a: { set: { n: 1 } }\n  - b: { for: { in: .n }, do: [{ c: { wait: 1 s } }] }\n", "`in` gives number, and needs a list");
+    told(
+        "  - a: { set: { n: 1 } }\n  - b: { for: { in: .n }, do: [{ c: { wait: 1 s } }] }\n",
+        "`in` gives number, and needs a list",
+    );
 }
 
 #[test]
@@ -285,20 +355,27 @@ fn what_is_not_known_is_passed_over() {
         "  - a: { set: { x: '${ .anything.at.all }' } }\n",
         "  - a: { call: some.thing }\n  - b: { set: { x: '${ .document }' } }\n",
         // What one of several ways makes.
-        "  - a: { switch: [{ one: { when: .n == 1, then: b } }, { other: { then: c } }] }\n  - b: { set: { p: 1 }, then: d }\n  - c: { set: { q: 1 } }\n  - d: { set: { x: '${ .p }', y: '${ .q }' } }\n",
-        "  - a: { set: { n: 1 } }\n  - b: { if: .n == 2, set: { m: 1 } }\n  - c: { set: { x: '${ .n }', y: '${ .m }' } }\n",
+        "  - a: { switch: [{ one: { when: .n == 1, then: b } }, { other: { then: c } }] }\n  - b: { set: { p: \
+         1 }, then: d }\n  - c: { set: { q: 1 } }\n  - d: { set: { x: '${ .p }', y: '${ .q }' } }\n",
+        "  - a: { set: { n: 1 } }\n  - b: { if: .n == 2, set: { m: 1 } }\n  - c: { set: { x: '${ .n }', y: '${ \
+         .m }' } }\n",
         // What a loop makes for itself.
-        "  - a: { set: { n: 0 } }\n  - b: { set: { n: '${ .n + 1 }', more: true } }\n  - c: { switch: [{ again: { when: .n < 3, then: b } }, { done: { then: exit } }] }\n",
-        "  - a: { set: { list: [1] } }\n  - b: { for: { in: .list }, do: [{ c: { set: { sum: '${ .sum + $item }' } } }] }\n",
+        "  - a: { set: { n: 0 } }\n  - b: { set: { n: '${ .n + 1 }', more: true } }\n  - c: { switch: [{ \
+         again: { when: .n < 3, then: b } }, { done: { then: exit } }] }\n",
+        "  - a: { set: { list: [1] } }\n  - b: { for: { in: .list }, do: [{ c: { set: { sum: '${ \
+         .sum + $item }' } } }] }\n",
         // What is asked for with a default, or whether it is there.
         "  - a: { set: { n: 1 } }\n  - b: { set: { x: '${ .m // 0 }', y: '${ .m? }' } }\n",
         // A context that nobody made yet is null.
         "  - a: { set: { n: 1 }, if: '$context.seen | not' }\n",
         // Branches make a list; the first of several is one of them.
-        "  - a: { fork: { branches: [{ b: { set: { p: 1 } } }, { c: { set: { q: 1 } } }] } }\n  - d: { set: { x: '${ .[0].p }' } }\n",
-        "  - a: { fork: { compete: true, branches: [{ b: { set: { p: 1 } } }, { c: { set: { q: 1 } } }] } }\n  - d: { set: { x: '${ .p }' } }\n",
+        "  - a: { fork: { branches: [{ b: { set: { p: 1 } } }, { c: { set: { q: 1 } } }] } }\n  - d: { set: { \
+         x: '${ .[0].p }' } }\n",
+        "  - a: { fork: { compete: true, branches: [{ b: { set: { p: 1 } } }, { c: { set: { q: \
+         1 } } }] } }\n  - d: { set: { x: '${ .p }' } }\n",
         // An error that was caught.
-        "  - a: { set: { n: 1 } }\n  - b: { try: [{ c: { set: { p: 1 } } }], catch: { do: [{ d: { set: { q: '${ .n }' } } }] } }\n  - e: { set: { x: '${ .p }', y: '${ .q }' } }\n",
+        "  - a: { set: { n: 1 } }\n  - b: { try: [{ c: { set: { p: 1 } } }], catch: { do: [{ d: { set: { q: \
+         '${ .n }' } } }] } }\n  - e: { set: { x: '${ .p }', y: '${ .q }' } }\n",
     ] {
         assert_eq!(nowhere(tasks), Vec::<String>::new(), "{tasks}");
     }
@@ -319,5 +396,8 @@ fn a_circle_needs_a_way_out() {
     assert!(told.contains("A3119") && told.contains("circle"), "{told}");
     good("do:\n  - a: { set: { n: 1 } }\n  - b: { wait: 1 s, then: a, if: .n > 1 }\n");
     good("do:\n  - a: { raise: { error: { type: 'https://x', status: 500 } } }\n");
-    good("do:\n  - a: { switch: [{ more: { when: .n, then: b } }, { done: { then: end } }] }\n  - b: { wait: 1 s, then: a }\n");
+    good(
+        "do:\n  - a: { switch: [{ more: { when: .n, then: b } }, { done: { then: end } }] }\n  - b: { wait: \
+         1 s, then: a }\n",
+    );
 }

@@ -1,6 +1,9 @@
 //! What is known of a value before a workflow runs: its schema, its fields, its kind, or nothing.
 
-use crate::{checks::shapes, expr::{Form, Step}};
+use crate::{
+    checks::shapes,
+    expr::{Form, Step},
+};
 use serde_json::Value as Json;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -124,19 +127,18 @@ impl Type {
             Step::Index(_) | Step::Each => Ok(Self::Any),
         };
         match (self, step) {
-            (Self::Any | Self::Kind("null" | "object"), _) => Ok(Self::Any),
             (Self::Kind("array") | Self::List(_), Step::Key(_)) => lost("a list", Vec::new()),
             (Self::Kind("string"), _) => lost("a text", Vec::new()),
             (Self::Kind("number"), _) => lost("a number", Vec::new()),
             (Self::Kind("boolean"), _) => lost("a truth value", Vec::new()),
-            (Self::Kind(_), _) => Ok(Self::Any),
+            // Null gives null, and of an object nothing else is known.
+            (Self::Kind(_) | Self::Any, _) | (Self::Object(_), Step::Index(_)) => Ok(Self::Any),
             (Self::List(of), _) => Ok((**of).clone()),
             (Self::Object(of), Step::Key(key)) => match of.fields.iter().find(|(name, _)| name == key) {
                 Some((_, found)) => Ok(found.clone()),
                 None => lost(&of.name, of.fields.iter().map(|(name, _)| name.clone()).collect()),
             },
             (Self::Object(of), Step::Each) => Ok(Self::either(of.fields.iter().map(|(_, of)| of.clone()))),
-            (Self::Object(_), Step::Index(_)) => Ok(Self::Any),
             (Self::Schema(of), step) => match shapes::step(&of.root, &of.at, step) {
                 Ok(None) => Ok(Self::Any),
                 Ok(Some(at)) => Ok(Self::Schema(Arc::new(Described {
@@ -244,7 +246,9 @@ mod tests {
     fn what_is_known_is_followed_and_what_is_not_is_anything() {
         let root = Arc::new(json!({
             "type": "object", "additionalProperties": false,
-            "properties": { "n": { "type": "number" }, "inner": { "$ref": "#/$defs/inner" }, "list": { "items": { "type": "string" } } },
+            "properties": {
+                "n": { "type": "number" }, "inner": { "$ref": "#/$defs/inner" }, "list": { "items": { "type": "string" } }
+            },
             "$defs": { "inner": { "additionalProperties": false, "properties": { "x": {} } } }
         }));
         let of = Type::schema(&root, "thing");

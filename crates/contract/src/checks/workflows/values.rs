@@ -148,11 +148,7 @@ impl<'a> Scope<'a> {
     }
 
     /// A time at most, written out or by its name.
-    pub(super) fn timeout(
-        &mut self,
-        timeout: Option<OrName<TimeoutFile>>,
-        vars: &Vars,
-    ) -> Result<Option<Delay>, Told> {
+    pub(super) fn timeout(&mut self, timeout: Option<OrName<TimeoutFile>>, vars: &Vars) -> Result<Option<Delay>, Told> {
         let Some(OrName(raw, _)) = timeout else { return Ok(None) };
         let after = match self.name_of(raw) {
             Some(name) => self.used("timeout", &name, raw.spot, |uses| &uses.timeouts)?.after,
@@ -254,9 +250,9 @@ impl<'a> Scope<'a> {
         let Some(name) = text.strip_prefix(SCHEMA) else {
             let finding = Finding::error(codes::NOT_SUPPORTED, spot, "a schema that stands elsewhere is not fetched");
             self.project.push(
-                finding.expected("a schema of the project: `andon:<Name>/<major>`").help(
-                    "put the schema into `schemas/` and name it, or write it out under `document`",
-                ),
+                finding
+                    .expected("a schema of the project: `andon:<Name>/<major>`")
+                    .help("put the schema into `schemas/` and name it, or write it out under `document`"),
             );
             return Err(Told);
         };

@@ -9,8 +9,9 @@ pub(crate) use events::{CorrelateFile, EventFilterFile, StrategyFile};
 pub(crate) use http::{AuthenticationFile, EndpointFile, HttpFile, OpenapiFile, OutputWord};
 pub(crate) use policies::{DurationFile, ErrorFile, ErrorsFile, RetryPolicyFile, TimeoutFile, UseFile};
 pub(crate) use tasks::{
-    CallTask, CaseFile, CatchFile, Common, DoTask, EmitTask, EscalateFile, ForTask, ForkTask, ForeachFile, KINDS, ListenTask,
-    RaiseTask, ReadWord, RunTask, SetTask, SubflowFile, SwitchTask, TASK_METADATA, TaskMetadataFile, Tasks, TryTask, WaitTask,
+    CallTask, CaseFile, CatchFile, Common, DoTask, EmitTask, EscalateFile, ForTask, ForeachFile, ForkTask, KINDS,
+    ListenTask, RaiseTask, ReadWord, RunTask, SetTask, SubflowFile, SwitchTask, TASK_METADATA, TaskMetadataFile, Tasks,
+    TryTask, WaitTask,
 };
 
 use super::words::{Named, Size};

@@ -105,7 +105,8 @@ pub(crate) struct EscalateFile {
 }
 
 /// The keys of [`TaskMetadataFile`].
-pub(crate) const TASK_METADATA: [&str; 7] = ["compensate", "idempotency", "owner", "form", "question", "due", "escalate"];
+pub(crate) const TASK_METADATA: [&str; 7] =
+    ["compensate", "idempotency", "owner", "form", "question", "due", "escalate"];
 
 /// Makes a kind of task: its own keys and those of every task.
 macro_rules! task {
