@@ -391,7 +391,9 @@ fn new_call(open: &Open, made: MakeCall, key: Key, earlier: Option<CallRow>, now
         Some(call) => {
             // What a search has found out about an earlier attempt stays true.
             let before = Held::read(call.clone()).memory;
-            (memory.doubt, memory.described) = (before.doubt, before.described);
+            // So does the request that a document gave, as long as it may have had its effect; else it is made anew.
+            memory.described = before.described.filter(|_| before.doubt.is_some());
+            memory.doubt = before.doubt;
             (call.system, call.operation)
         }
         None => (None, None),
