@@ -2,6 +2,8 @@
 
 use crate::{
     alarms::{Control, ControlQuery},
+    cancel::{CancelRun, CancelledRun},
+    decisions::{Decide, Decided},
     kind::Kind,
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
@@ -53,6 +55,10 @@ pub trait Backend: Send + Sync + 'static {
     fn seal(&self) -> Result<Historian, Problem>;
     /// Tries messages of an exception again that were set aside.
     fn replay(&self, exception: &str, query: &ReplayQuery) -> Result<Replay, Problem>;
+    /// Answers what an exception asks; returns once it is durable.
+    fn decide(&self, exception: &str, decide: &Decide) -> Result<Decided, Problem>;
+    /// Ends a run; returns once that is durable.
+    fn cancel_run(&self, run: &str, cancel: &CancelRun) -> Result<CancelledRun, Problem>;
     /// An object with its versions.
     fn object(&self, of: &ObjectRef) -> Result<ObjectHistory, Problem>;
     /// Takes an object that is given; returns once it is durable.

@@ -20,6 +20,8 @@ pub mod alarms;
 pub mod answers;
 pub mod backend;
 pub mod cost;
+pub mod cancel;
+pub mod decisions;
 pub mod kind;
 pub mod objects;
 pub mod oee;

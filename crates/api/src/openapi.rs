@@ -1,7 +1,7 @@
 //! The `OpenAPI` document, made from the types and the table of kinds.
 
 use crate::{
-    alarms, answers, backend, cost,
+    alarms, answers, backend, cancel, cost, decisions,
     kind::{KINDS, Kind},
     objects, oee, openapi_posts, openapi_runs, posts, problem, runs, samples, types, why,
 };
@@ -43,6 +43,10 @@ use utoipa::OpenApi;
         objects::Read,
         alarms::Alarm,
         alarms::Control,
+        cancel::CancelRun,
+        cancel::CancelledRun,
+        decisions::Decide,
+        decisions::Decided,
         cost::RuleCost,
         answers::Answer,
         answers::CapabilityRow,
@@ -122,6 +126,8 @@ pub fn document() -> Json {
     put("/v1/samples/count", count());
     put("/v1/historian/seal", seal());
     put("/v1/exceptions/{id}/replay", replay());
+    put("/v1/exceptions/{id}/decide", decide());
+    put("/v1/runs/{id}/cancel", openapi_runs::cancel());
     put("/v1/oee", effectiveness());
     put("/v1/objects/{type}/{site}/{number}", object());
     put("/v1/alarms/{rule}/{asset}/{act}", control());
@@ -163,6 +169,24 @@ fn object() -> Json {
             }
         }
     })
+}
+
+/// A decision that a run waits for.
+fn decide() -> Json {
+    let id = parameter("id", "path", "The exception that asks.", &json!({"type": "string"}));
+    json!({"post": {
+        "summary": "Answers what an exception of kind `decision` asks; once.",
+        "operationId": "decide",
+        "description": "The answer must fit the form that the exception shows. It becomes an event `human.decision`, \
+            durable before this is answered, and the run goes on.",
+        "parameters": [id],
+        "requestBody": {"required": true, "content": {"application/json": {
+            "schema": {"$ref": "#/components/schemas/Decide"}}}},
+        "responses": {
+            "200": answer("It is durable.", "Decided"),
+            "409": problem(), "422": problem(), "default": problem()
+        }
+    }})
 }
 
 fn answer(about: &str, schema: &str) -> Json {

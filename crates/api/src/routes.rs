@@ -3,6 +3,7 @@
 use crate::{
     alarms,
     backend::Backend,
+    cancel, decisions,
     kind::{KINDS, Kind},
     objects::{self, ObjectPut, ObjectRef},
     oee, openapi, posts,
@@ -42,6 +43,8 @@ pub fn router(backend: Shared) -> Router {
         .route("/v1/samples/count", get(count))
         .route("/v1/historian/seal", post(seal))
         .route("/v1/exceptions/{id}/replay", post(replay))
+        .route("/v1/exceptions/{id}/decide", post(decide))
+        .route("/v1/runs/{id}/cancel", post(cancel_run))
         .route("/v1/oee", get(oee_of))
         .route("/v1/objects/{type}/{site}/{number}", get(object).put(put_object))
         .route("/v1/alarms/{rule}/{asset}/{act}", post(control))
@@ -176,6 +179,26 @@ async fn replay(
     own_origin(&headers)?;
     let query = query::replay(&pairs(&uri)?)?;
     Ok(Json(ask(backend, move |b| b.replay(&id, &query)).await?).into_response())
+}
+
+async fn decide(
+    State(backend): State<Shared>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Result<Response, Problem> {
+    let decide = decisions::decide(&headers, &body)?;
+    Ok(Json(ask(backend, move |b| b.decide(&id, &decide)).await?).into_response())
+}
+
+async fn cancel_run(
+    State(backend): State<Shared>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Result<Response, Problem> {
+    let cancel = cancel::cancel(&headers, &body)?;
+    Ok(Json(ask(backend, move |b| b.cancel_run(&id, &cancel)).await?).into_response())
 }
 
 async fn object(

@@ -3,6 +3,8 @@
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
     alarms::{Control, ControlQuery},
+    cancel::{CancelRun, CancelledRun},
+    decisions::{Decide, Decided},
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
     posts::{Admission, POST_MAX_BYTES, Post, Taken, What},
@@ -83,6 +85,20 @@ impl Backend for Few {
         let (at, position) = ("2026-11-22T08:00:00Z".to_owned(), "1/4".to_owned());
         Ok(Control { rule, asset, act, actor, reason, at, until: None, once: false, position })
     }
+    fn decide(&self, exception: &str, decide: &Decide) -> Result<Decided, Problem> {
+        if exception == "ex_decided" {
+            return Err(Problem::conflict("it was decided before"));
+        }
+        Ok(Decided {
+            exception: exception.to_owned(),
+            run: None,
+            answer: decide.answer.clone(),
+            by: decide.by.clone(),
+            at: "2026-11-22T08:00:00Z".to_owned(),
+            event: "ev_0000000000000000".to_owned(),
+        })
+    }
+
     fn replay(&self, exception: &str, query: &ReplayQuery) -> Result<Replay, Problem> {
         Ok(Replay {
             dry_run: query.dry_run,
@@ -100,6 +116,13 @@ impl Backend for Few {
     fn take(&self, post: &Post, admission: Admission, body: Bytes) -> Result<Taken, Problem> {
         assert_eq!(admission.0.downcast_ref::<What>(), Some(&post.what));
         Ok(Taken { answer: json!({"stored": body.len(), "duplicate": 0}), replayed: post.what == What::Events })
+    }
+    fn cancel_run(&self, run: &str, cancel: &CancelRun) -> Result<CancelledRun, Problem> {
+        if run == "ru_ended" {
+            return Err(Problem::conflict("the run has ended"));
+        }
+        let state = if cancel.compensate { "waiting" } else { "cancelled" };
+        Ok(CancelledRun { id: run.to_owned(), state: state.to_owned() })
     }
     fn start_run(&self, start: RunStart) -> Pending<StartedRun> {
         let state = if start.wait.is_some_and(|wait| wait.as_secs() > 1) { "completed" } else { "waiting" };

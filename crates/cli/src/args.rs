@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Oee(Oee),
     /// Takes care of exceptions
     Exceptions(Exceptions),
+    /// Ends runs of workflows
+    Runs(Runs),
     /// Takes care of the files of samples
     Historian(Historian),
     /// Prints the completions of a shell
@@ -342,15 +344,75 @@ pub(crate) struct AlarmsOf {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Exceptions {
+    /// What to do; without it the open exceptions are listed, those that are due first
     #[command(subcommand)]
-    pub(crate) command: ExceptionsCommand,
+    pub(crate) command: Option<ExceptionsCommand>,
+    #[command(flatten)]
+    pub(crate) instance: Where,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExceptionsCommand {
     /// Tries messages again that were set aside, with the mapping that the running instance has now
     Replay(Replay),
+    /// Answers what a run asks: the answer must fit the form that `andon show` shows
+    Decide(Decide),
+    /// Something that is not there yet
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Decide {
+    /// The exception (ex_...)
+    pub(crate) id: String,
+    /// The answer as JSON
+    #[arg(long, value_name = "JSON", required_unless_present = "field")]
+    pub(crate) answer: Option<String>,
+    /// A field of the answer; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "answer")]
+    pub(crate) field: Vec<String>,
+    /// Who decides [default: the user of the operating system]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) instance: Where,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Runs {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: RunsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Ends runs, and the runs they have started; attempts under way come to their end and are recorded
+    Cancel(CancelRuns),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CancelRuns {
+    /// The runs (ru_...)
+    #[arg(required_unless_present = "filters")]
+    pub(crate) ids: Vec<String>,
+    /// Runs that have not ended and in which this field has this value; may be repeated, all must hold
+    #[arg(long = "where", value_name = "FIELD=VALUE")]
+    pub(crate) filters: Vec<String>,
+    /// Undoes what the runs have done: `metadata.compensate` of their tasks, the last completed first
+    #[arg(long)]
+    pub(crate) compensate: bool,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Who says so [default: the user of the operating system]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) instance: Where,
 }
 
 #[derive(Debug, clap::Args)]

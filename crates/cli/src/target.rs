@@ -7,6 +7,8 @@ use crate::{
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
     alarms::{ACTOR, Act, Control, ControlQuery},
+    cancel::{CancelRun, CancelledRun},
+    decisions::{Decide, Decided},
     objects::{ObjectGiven, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
     samples::{
@@ -198,6 +200,30 @@ impl Target {
                     .with("limit", Some(query.limit))
                     .with("after", query.after),
             ),
+        }
+    }
+
+    /// Answers what an exception asks.
+    pub(crate) fn decide(&self, id: &str, decide: &Decide) -> anyhow::Result<Decided> {
+        match self {
+            Self::Stopped(backend) => backend.decide(id, decide).map_err(refused),
+            Self::Running(remote) => {
+                let path = format!("/v1/exceptions/{}/decide", encode(id));
+                let request = remote.client.post(format!("{}{path}", remote.base)).json(decide);
+                Ok(serde_json::from_value(remote.answer(request)?)?)
+            }
+        }
+    }
+
+    /// Ends a run.
+    pub(crate) fn cancel_run(&self, id: &str, cancel: &CancelRun) -> anyhow::Result<CancelledRun> {
+        match self {
+            Self::Stopped(backend) => backend.cancel_run(id, cancel).map_err(refused),
+            Self::Running(remote) => {
+                let path = format!("/v1/runs/{}/cancel", encode(id));
+                let request = remote.client.post(format!("{}{path}", remote.base)).json(cancel);
+                Ok(serde_json::from_value(remote.answer(request)?)?)
+            }
         }
     }
 

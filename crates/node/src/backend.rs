@@ -12,6 +12,8 @@ use crate::{
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
     alarms::{Control, ControlQuery},
+    cancel::{CancelRun, CancelledRun},
+    decisions::{Decide, Decided},
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
     posts::{Admission, Post, Taken},
@@ -442,6 +444,14 @@ impl Backend for StoreBackend {
 
     fn control(&self, query: &ControlQuery) -> Result<Control, Problem> {
         self.control_alarm(query, self.stopped.as_deref())
+    }
+
+    fn decide(&self, exception: &str, decide: &Decide) -> Result<Decided, Problem> {
+        self.decide_exception(exception, decide, self.stopped.as_deref())
+    }
+
+    fn cancel_run(&self, run: &str, cancel: &CancelRun) -> Result<CancelledRun, Problem> {
+        self.at_work()?.starts().acts.cancel(&self.store, run, cancel)
     }
 
     fn object(&self, of: &ObjectRef) -> Result<ObjectHistory, Problem> {

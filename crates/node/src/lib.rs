@@ -16,6 +16,7 @@
 //! ## How it is tested
 //! As users use it, through the binary; see the tests of the package `andon`.
 
+mod acts;
 mod alarms;
 mod answers;
 pub mod assemble;
@@ -23,6 +24,7 @@ pub mod backend;
 mod calls;
 pub mod clock;
 mod cost;
+mod decisions;
 mod drive;
 pub mod given;
 mod history;

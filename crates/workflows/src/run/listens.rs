@@ -192,3 +192,6 @@ impl Loop {
         self.batch.exception(exceptions::doubt(&self.contract, &open.row, (event, kind), why, now));
     }
 }
+
+#[cfg(test)]
+mod tests;
