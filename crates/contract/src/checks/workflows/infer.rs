@@ -13,7 +13,7 @@ use crate::{
     problem::Finding,
     workflow::{
         Case, Consumption, Definition, Delay, Emit, ErrorMapping, For, Listen, Mapping, ReadAs, Schedule, Task,
-        TaskKind, Then, Try,
+        TaskKind, Then, Try, Until,
     },
 };
 use serde_json::Value as Json;
@@ -304,7 +304,8 @@ impl Walk<'_, '_> {
             TaskKind::Listen(listen) => self.listen(listen, input, context, seen),
             TaskKind::Run(run) => {
                 self.each(&[&run.input], input, seen);
-                flow(Type::Any)
+                // A run that nobody waits for leaves the input as it is.
+                flow(if run.wait { Type::Any } else { input.clone() })
             }
             TaskKind::Wait(delay) => {
                 if let Delay::Expression(delay) = delay {
@@ -441,18 +442,28 @@ impl Walk<'_, '_> {
         } else {
             Type::either(kinds.into_iter().map(|kind| of_kind(self, kind)).collect::<Vec<_>>())
         };
-        let Some(foreach) = &listen.foreach else { return Flow { value: Type::Any, context: context.clone() } };
+        if let Consumption::Any { until: Some(Until::Condition(condition)), .. } = &listen.to {
+            self.eval(condition, &item, seen);
+        }
+        let Some(foreach) = &listen.foreach else {
+            return Flow { value: Type::list(item), context: context.clone() };
+        };
         let mut vars = seen.vars.clone();
-        vars.extend([(foreach.item.clone(), item), (foreach.at.clone(), Type::Kind("number"))]);
+        vars.extend([(foreach.item.clone(), item.clone()), (foreach.at.clone(), Type::Kind("number"))]);
         let context =
             if foreach.export.is_some() || foreach.tasks.iter().any(exports) { Type::Any } else { context.clone() };
-        let out = self.list(&foreach.tasks, Flow { value: Type::Any, context: context.clone() }, &vars);
-        let value = if foreach.tasks.is_empty() { Type::Any } else { out.value };
-        if value != Type::never() {
-            let seen = Seen { context: context.clone(), input: Type::Any, output: value.clone(), vars: &vars };
-            self.each(&[&foreach.output], &value, &seen);
+        let into = Flow { value: item, context: context.clone() };
+        let out = if foreach.tasks.is_empty() { into } else { self.list(&foreach.tasks, into, &vars) };
+        if out.is_never() {
+            return Flow { value: Type::Any, context };
         }
-        Flow { value: Type::Any, context }
+        let seen = Seen { context: context.clone(), input: Type::Any, output: out.value.clone(), vars: &vars };
+        let made = foreach.output.as_ref().map_or_else(|| out.value.clone(), |of| self.map(of, &out.value, &seen));
+        if let Some(export) = &foreach.export {
+            let seen = Seen { context: context.clone(), input: Type::Any, output: made.clone(), vars: &vars };
+            self.map(export, &made, &seen);
+        }
+        Flow { value: Type::list(made), context }
     }
 
     fn consumption(&mut self, of: &Consumption, input: &Type, seen: &Seen) {

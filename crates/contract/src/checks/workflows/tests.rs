@@ -82,7 +82,7 @@ fn a_listener_says_which_events_and_when_it_has_enough() {
     data: '${ .n > 1 }' }\n        \
                 correlate: { order: { from: .data.order, expect: $input.order }, site: { from: '${ .site }', \
                 expect: hamburg } }\n    \
-                until: .n > 5\nforeach:\n  item: event\n  do:\n    - keep: { set: { last: '${ $event }' } }\n  \
+                until: .data.n > 5\nforeach:\n  item: event\n  do:\n    - keep: { set: { last: '${ $event }' } }\n  \
                 output: { as: .last }\n  export: { as: '${ $context + {n: $index} }' }";
     let TaskKind::Listen(found) = kind(text) else { panic!("no listener") };
     assert_eq!(found.read, ReadAs::Envelope);
@@ -379,6 +379,20 @@ fn what_is_not_known_is_passed_over() {
     ] {
         assert_eq!(nowhere(tasks), Vec::<String>::new(), "{tasks}");
     }
+}
+
+#[test]
+fn what_a_listener_gives_is_a_list_of_what_it_read() {
+    let alarm = "listen: { to: { one: { with: { type: asset.alarm } } } }";
+    let found = nowhere(&format!("  - a: {{ {alarm} }}\n  - b: {{ set: {{ x: '${{ .change }}' }} }}\n"));
+    assert!(found.len() == 1 && found[0].contains("a list has no `change`"), "{found:?}");
+    let found = nowhere(&format!("  - a: {{ {alarm} }}\n  - b: {{ set: {{ x: '${{ .[0].chnge }}' }} }}\n"));
+    assert!(found.len() == 1 && found[0].contains("no `chnge`"), "{found:?}");
+    let each =
+        "foreach: { do: [{ c: { set: { state: '${ .change }', of: '${ $item.change }' } } }], output: { as: .state } }";
+    assert_eq!(nowhere(&format!("  - a: {{ {alarm}, {each} }}\n")), Vec::<String>::new());
+    let until = "listen: { to: { any: [{ with: { type: asset.alarm } }], until: .chnge } }";
+    assert_eq!(nowhere(&format!("  - a: {{ {until} }}\n")).len(), 1);
 }
 
 #[test]
