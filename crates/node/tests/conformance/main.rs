@@ -92,7 +92,7 @@ fn at<'a>(json: &'a Json, path: &str) -> Option<&'a Json> {
 /// What each step does: its words, with what is taken from them.
 fn steps() -> Collection<World> {
     let regex = |words: &str| Regex::new(&format!("^{words}$")).unwrap();
-    Collection::new()
+    Collection::<World>::new()
         .given(None, regex("a workflow with definition:"), |world, context| {
             text(&context.step).clone_into(&mut world.definition);
             Box::pin(ready(()))
