@@ -1,7 +1,7 @@
 //! Calls over HTTP as the machine of calls sees them: who is asked, what repeats do, what an answer means for the run.
 //!
-//! A call of `http` is its request. A call of `openapi` asks twice: first for the document, a read, whose outcome is the
-//! request that the call is; from there on it is the same as one of `http`.
+//! A call of `http` is its request. A call of `openapi` asks twice: first for the document, a read, whose outcome is
+//! the request that the call is; from there on it is the same as one of `http`.
 
 use crate::calls::CallMemory;
 use crate::fault::{Fault, Standard};

@@ -94,14 +94,16 @@ fn openapi_3_is_read_with_servers_styles_and_bodies() {
         "openapi": "3.1.0",
         "servers": [
             { "url": "https://elsewhere.example" },
-            { "url": "https://{stage}.example/{v}", "variables": { "stage": { "default": "live" }, "v": { "default": "v3" } } },
+            { "url": "https://{stage}.example/{v}",
+              "variables": { "stage": { "default": "live" }, "v": { "default": "v3" } } },
         ],
         "paths": {
             "/a/{list}": { "$ref": "#/components/pathItems/a" },
             "/b": { "post": { "operationId": "b", "servers": [{ "url": "../x" }, { "url": "v2/" }],
                 "requestBody": { "$ref": "#/components/requestBodies/b" } } },
             "/c": { "get": { "operationId": "c", "servers": [{ "url": "https://elsewhere.example" }] } },
-            "/d": { "post": { "operationId": "d", "requestBody": { "content": { "application/x-www-form-urlencoded": {} } } } },
+            "/d": { "post": { "operationId": "d",
+                "requestBody": { "content": { "application/x-www-form-urlencoded": {} } } } },
             "/e": { "post": { "operationId": "e", "requestBody": { "content": { "image/png": {} } } } },
             "/f": { "get": { "operationId": "f", "parameters": [{ "$ref": "other.yaml#/x" }] } },
             "/g": { "get": { "operationId": "g", "parameters": [{ "$ref": "#/components/parameters/g" }] } },
@@ -155,7 +157,8 @@ fn whatever_a_document_says_nothing_panics() {
         r##"{"openapi":"3.0.0","paths":{"":{"get":{"operationId":"a"}},"/{":{"get":{"operationId":"b"}}}}"##,
         r##"{"openapi":"3.0.0","paths":{"/{x}":{"$ref":"#/paths/~1{x}"}}}"##,
         r##"{"swagger":"2.0","host":"a b","paths":{"/x":{"get":{"operationId":"c","parameters":[{"in":"query"}]}}}}"##,
-        r##"{"openapi":"3.0.0","servers":[{"url":"{a}","variables":{"a":{"default":"{a}{a}"}}}],"paths":{"/x":{"get":{"operationId":"d"}}}}"##,
+        r##"{"openapi":"3.0.0","servers":[{"url":"{a}","variables":{"a":{"default":"{a}{a}"}}}],
+            "paths":{"/x":{"get":{"operationId":"d"}}}}"##,
         "openapi: 3.0.0\npaths:\n  /x: [1]\n",
     ] {
         fuzz(text.as_bytes());
