@@ -75,7 +75,15 @@ fn compile_here(source: &str, vars: &[&str]) -> Result<Inner, CompileError> {
     let filter = link(source, term, &globals, &used)?;
     let vars = vars.iter().zip(&globals).map(|(v, global)| ((*v).to_owned(), used.vars.contains(global.as_str())));
     let is_path = whole(source, &reads).is_some();
-    Ok(Inner { source: source.to_owned(), vars: vars.collect(), filter, shallow: used.depth <= SHALLOW, reads, is_path, form })
+    Ok(Inner {
+        source: source.to_owned(),
+        vars: vars.collect(),
+        filter,
+        shallow: used.depth <= SHALLOW,
+        reads,
+        is_path,
+        form,
+    })
 }
 
 /// Joins an expression with the functions it uses.
