@@ -9,6 +9,7 @@ const PAGES: &[(&str, usize)] = &[
     ("reads.md", 4),
     ("requests.md", 1),
     ("workflow-calls.md", 3),
+    ("workflow-events.md", 4),
     ("workflows-dsl.md", 1),
     ("systems.md", 1),
     ("routes.md", 5),

@@ -29,7 +29,8 @@ impl StoreBackend {
         };
         let id = ExceptionId::parse(exception).map_err(|_| unknown())?;
         let opened = stopped.map(|dir| Store::open(dir, &mut given::chance)).transpose();
-        let opened = opened.map_err(|e| Problem::unavailable(e.to_string()).remedy("ask the instance that holds it"))?;
+        let opened =
+            opened.map_err(|e| Problem::unavailable(e.to_string()).remedy("ask the instance that holds it"))?;
         let store = opened.as_ref().unwrap_or(&self.store);
         let row = store.exception(id).map_err(|e| fault(&e))?.ok_or_else(unknown)?;
         let Some(asked) = row.decision.clone() else {

@@ -5,6 +5,7 @@ mod confirmations;
 pub mod history;
 mod log;
 mod objects;
+mod waits;
 
 pub use log::read_all;
 
@@ -30,7 +31,7 @@ pub type Make<'a> = &'a dyn Fn() -> (Store, Box<dyn Any>);
 /// Runs every behaviour on a store of its own; panics at the first that does not hold. The log's segments should be
 /// small enough that a few thousand samples fill several.
 pub fn suite(make: Make<'_>) {
-    let behaviours: [fn(&Store); 26] = [
+    let behaviours: [fn(&Store); 30] = [
         an_event_exists_once,
         a_story_is_found_whole,
         order_numbers_have_no_holes,
@@ -57,6 +58,10 @@ pub fn suite(make: Make<'_>) {
         confirmations::intervals_decide_what_is_one_fact,
         confirmations::the_first_report_decides_for_all,
         confirmations::what_follows_from_a_fact_is_no_report_of_it,
+        waits::listening_runs_are_found_until_they_end,
+        waits::an_edit_of_an_exception_counts_nothing_and_comes_too_late_when_resolved,
+        waits::events_of_a_type_are_found_between_two_places,
+        waits::what_waits_for_others_and_for_times_is_kept,
     ];
     for behaviour in behaviours {
         let (store, keep) = make();

@@ -1,4 +1,4 @@
-//! `andon exceptions`: what is open; `decide` answers what a run asks, `replay` tries messages again that were set aside.
+//! `andon exceptions`: what is open; `decide` answers what a run asks, `replay` tries messages again.
 
 use crate::{
     args::{Decide, Exceptions, ExceptionsCommand, Replay, Where},
@@ -33,7 +33,11 @@ pub(super) fn run(args: &Exceptions) -> anyhow::Result<ExitCode> {
 /// An action that is none, or none yet.
 fn other(word: &str) -> anyhow::Error {
     if NOT_BUILT.contains(&word) {
-        return failure(2, format!("`andon exceptions {word}` is not built yet"), "mend the cause as `andon show` says");
+        return failure(
+            2,
+            format!("`andon exceptions {word}` is not built yet"),
+            "mend the cause as `andon show` says",
+        );
     }
     let known = ["decide", "replay"].join(", ");
     failure(2, format!("`andon exceptions {word}` is no action"), format!("the actions are {known}"))

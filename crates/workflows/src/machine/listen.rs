@@ -19,8 +19,8 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Events that a listening task has consumed and that it remembers for when it is entered again; of more, the oldest and
-/// all before them are not considered again.
+/// Events that a listening task has consumed and that it remembers for when it is entered again; of more, the oldest
+/// and all before them are not considered again.
 const CONSUMED_MAX: usize = 256;
 
 /// What a `listen` needs to go on.
@@ -456,16 +456,17 @@ fn site_of(filter: &EventFilter, fixed: &Fixed) -> Option<SiteName> {
     SiteName::new(fixed.attributes.get(at)?.as_str()?).ok()
 }
 
-/// Whether a `listen` stands anywhere in these tasks.
+/// Whether a `listen` stands anywhere in these tasks, or in what undoes them.
 pub(crate) fn any_listens(tasks: &[Task]) -> bool {
-    tasks.iter().any(|task| match &task.kind {
+    let inside = |task: &Task| match &task.kind {
         TaskKind::Listen(_) => true,
         TaskKind::Do(tasks) | TaskKind::Function { tasks, .. } => any_listens(tasks),
         TaskKind::For(of) => any_listens(&of.tasks),
         TaskKind::Fork { branches, .. } => any_listens(branches),
         TaskKind::Try(guarded) => any_listens(&guarded.tasks) || any_listens(&guarded.handler),
         _ => false,
-    })
+    };
+    tasks.iter().any(|task| inside(task) || any_listens(&task.compensate))
 }
 
 /// The event by which a person decides, from the exception by which it was asked: a second decision is the same event.

@@ -1,8 +1,8 @@
 //! What starts runs by itself: an event, the first of several, several together, and planned instants.
 //!
-//! An instant is planned from the one before, which is a row: a clock that is set back repeats none, one that jumps ahead
-//! misses some, and those are made up for as the workflow says. A run's id derives from the workflow's name, the site and
-//! the instant; its row and that of the schedule go in one commit.
+//! An instant is planned from the one before, which is a row: a clock that is set back repeats none, one that jumps
+//! ahead misses some, and those are made up for as the workflow says. A run's id derives from the workflow's name, the
+//! site and the instant; its row and that of the schedule go in one commit.
 
 use super::events::Origin;
 use super::{CALLS_UNFINISHED_MAX, Loop};
@@ -24,12 +24,8 @@ const PLANNED_STEP_MAX: usize = 64;
 /// An instant that is later than this was missed.
 pub const MISSED_AFTER: Span = Span::from_secs(60);
 /// How far back the last instant is looked for first.
-const BACK: [Span; 4] = [
-    Span::from_secs(3_600),
-    Span::from_secs(86_400),
-    Span::from_secs(32 * 86_400),
-    Span::from_secs(366 * 86_400),
-];
+const BACK: [Span; 4] =
+    [Span::from_secs(3_600), Span::from_secs(86_400), Span::from_secs(32 * 86_400), Span::from_secs(366 * 86_400)];
 
 /// The schedules of the contract in force.
 #[derive(Default)]
@@ -115,7 +111,8 @@ impl Planned {
 
     /// The instants that are due now, and the last one that is done with.
     fn due(&self, now: Time) -> (Vec<Time>, Option<Time>) {
-        let catchup = if matches!(self.when, When::After(_)) { Catchup::Last } else { self.definition.settings.catchup };
+        let catchup =
+            if matches!(self.when, When::After(_)) { Catchup::Last } else { self.definition.settings.catchup };
         match catchup {
             Catchup::All => {
                 let mut due = Vec::new();
@@ -351,7 +348,11 @@ impl Loop {
         for write in self.batch.others() {
             match write {
                 Write::Gather(other, at, number, waits) if other == key && *at == slot => {
-                    if *waits { here.insert(*number) } else { gone.insert(*number) };
+                    if *waits {
+                        here.insert(*number)
+                    } else {
+                        gone.insert(*number)
+                    };
                 }
                 _ => {}
             }

@@ -16,6 +16,7 @@ use crate::{
 };
 use andon_model::span::Span;
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 
 /// Filters of one strategy at most.
 const FILTERS_MAX: usize = 64;
@@ -113,11 +114,33 @@ impl Scope<'_> {
             self.project.push(finding.expected("`- { with: { type: ... } }`").help("name the types of events"));
             return Err(Told);
         }
+        if file.all.is_some() && vars.is_none() {
+            self.belong_together(file, &read)?;
+        }
         if file.all.is_some() {
             Ok(Consumption::All(read))
         } else {
             Ok(Consumption::Any { filters: read, until: until? })
         }
+    }
+
+    /// Events that start a run together belong together by the same names.
+    fn belong_together(&self, file: &At<StrategyFile>, filters: &[EventFilter]) -> Result<(), Told> {
+        let names = |filter: &EventFilter| {
+            let open = filter.correlate.iter().filter(|correlation| correlation.expect.is_none());
+            open.map(|correlation| correlation.name.clone()).collect::<BTreeSet<_>>()
+        };
+        let Some(first) = filters.first().map(names) else { return Ok(()) };
+        let Some(other) = filters.iter().map(names).find(|other| *other != first) else { return Ok(()) };
+        let name = first.symmetric_difference(&other).next().cloned().unwrap_or_default();
+        let message = format!("`{name}` is told of one event and not of the others, so they would never be together");
+        let finding = Finding::error(codes::EVENTS, file.spot, message);
+        self.project.push(
+            finding
+                .expected("`correlate` with the same names at each event")
+                .help("say of each event where the value stands, or leave it out at all of them"),
+        );
+        Err(Told)
     }
 
     /// When a listener has enough.
@@ -139,6 +162,13 @@ impl Scope<'_> {
             (Kind::Scalar { text, .. }, _) => self.program(text, raw.spot, vars).map(|p| Some(Until::Condition(p))),
             _ => {
                 let inner: At<StrategyFile> = self.read(raw.spot)?;
+                if let Some(nested) = inner.until {
+                    let message = "what ends the listening is not ended by something else again";
+                    let finding = Finding::error(codes::EVENTS, nested.spot, message);
+                    let finding = finding.expected("`one`, `any` or `all` alone");
+                    self.project.push(finding.help("leave out the inner `until`"));
+                    return Err(Told);
+                }
                 self.strategy(&inner, Some(vars)).map(|events| Some(Until::Events(Box::new(events))))
             }
         }

@@ -52,8 +52,14 @@ impl Bench {
         let stored = serde_json::to_string(&self.memory).unwrap();
         self.memory = serde_json::from_str(&stored).unwrap();
         let schemas = Schemas::built_in();
-        let given =
-            Given { definition: &self.definition, run: &self.row, schemas: &schemas, lookup: &NoNames, now: self.now, journal: &|_, _| None };
+        let given = Given {
+            definition: &self.definition,
+            run: &self.row,
+            schemas: &schemas,
+            lookup: &NoNames,
+            now: self.now,
+            journal: &|_, _| None,
+        };
         for action in step(&given, &mut self.memory, input) {
             match action {
                 Action::Complete(output) => self.output = Some(Ok(output)),
@@ -272,7 +278,8 @@ fn a_filter_that_fails_passes_the_event_over_and_is_told() {
 fn time_that_runs_out_ends_the_listening_and_its_passes() {
     let task = json!({"listen": {"to": {"any": [with("a")], "until": false}},
         "foreach": {"do": [{"pause": {"wait": "1 h"}}]}, "timeout": {"after": "10 s"}});
-    let document = json!({"do": [{"guarded": {"try": [{"all": task}], "catch": {"do": [{"late": {"set": {"late": true}}}]}}}]});
+    let document =
+        json!({"do": [{"guarded": {"try": [{"all": task}], "catch": {"do": [{"late": {"set": {"late": true}}}]}}}]});
     for events in ["", "a"] {
         let mut bench = Bench::new(document.clone(), Json::Null);
         bench.step(Input::Events(letters(events), 20));
@@ -285,8 +292,10 @@ fn time_that_runs_out_ends_the_listening_and_its_passes() {
 #[test]
 fn branches_listen_side_by_side_and_the_first_may_win() {
     let listen = |kind: &str| json!({"listen": {"to": {"one": with(kind)}}});
-    let fork = |compete: bool| json!({"do": [{"both": {"fork": {"compete": compete, "branches": [
-        {"one": listen("a")}, {"other": listen("b")}]}}}]});
+    let fork = |compete: bool| {
+        json!({"do": [{"both": {"fork": {"compete": compete, "branches": [
+        {"one": listen("a")}, {"other": listen("b")}]}}}]})
+    };
     let mut bench = Bench::new(fork(false), Json::Null);
     bench.step(Input::Events(letters("cb"), 12));
     assert_eq!(bench.rows(), [("a".into(), String::new(), String::new())]);

@@ -85,14 +85,17 @@ fn same_at_every_commit(contract: impl Fn() -> Contract, story: &dyn Fn(&mut Wor
 #[test]
 fn nothing_is_missed_and_nothing_consumed_twice_whatever_is_lost() {
     let listens = || {
-        contract(&[("waits", by_order(&json!([
-            {"first": {"listen": {"to": go()}, "output": {"as": "${ .[0].n }"}, "export": {"as": "${ {first: .} }"}}},
-            {"all": {
-                "listen": {"to": {"any": [{"with": {"type": "go"}}], "until": "${ .n >= 6 }"}},
-                "foreach": {"do": [{"pause": {"wait": "1 s"}}], "output": {"as": "${ .n }"}},
-                "output": {"as": "${ {first: $context.first, all: .} }"},
-            }},
-        ])))])
+        contract(&[(
+            "waits",
+            by_order(&json!([
+                {"first": {"listen": {"to": go()}, "output": {"as": "${ .[0].n }"}, "export": {"as": "${ {first: .} }"}}},
+                {"all": {
+                    "listen": {"to": {"any": [{"with": {"type": "go"}}], "until": "${ .n >= 6 }"}},
+                    "foreach": {"do": [{"pause": {"wait": "1 s"}}], "output": {"as": "${ .n }"}},
+                    "output": {"as": "${ {first: $context.first, all: .} }"},
+                }},
+            ])),
+        )])
     };
     let ends = same_at_every_commit(listens, &|world| {
         tell(world, 1, "go", json!({"order": "A", "n": 0}));
@@ -126,12 +129,8 @@ fn an_event_wakes_the_run_it_is_meant_for_and_touches_no_other() {
     let before = world.now;
     world.pass(Span::from_secs(10));
     tell(&world, RUNS, "go", json!({"order": 4_711.0}));
-    let row = |value: &str| ListenRow {
-        site: here(),
-        kind: "go".into(),
-        by: ".data.order".into(),
-        value: value.into(),
-    };
+    let row =
+        |value: &str| ListenRow { site: here(), kind: "go".into(), by: ".data.order".into(), value: value.into() };
     assert_eq!(world.store.listeners(&row("4711")).unwrap().len(), 1);
     world.settle();
     assert_eq!(world.runner.open.len(), 0, "the run has ended, and no other was looked at");
@@ -228,10 +227,17 @@ fn missed_instants_are_made_up_for_as_the_workflow_says() {
     for (catchup, wanted) in [
         ("last", vec!["2026-11-22T09:00:00Z", "2026-11-22T13:00:00Z", "2026-11-22T14:00:00Z"]),
         ("none", vec!["2026-11-22T09:00:00Z", "2026-11-22T14:00:00Z"]),
-        ("all", vec![
-            "2026-11-22T09:00:00Z", "2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z",
-            "2026-11-22T13:00:00Z", "2026-11-22T14:00:00Z",
-        ]),
+        (
+            "all",
+            vec![
+                "2026-11-22T09:00:00Z",
+                "2026-11-22T10:00:00Z",
+                "2026-11-22T11:00:00Z",
+                "2026-11-22T12:00:00Z",
+                "2026-11-22T13:00:00Z",
+                "2026-11-22T14:00:00Z",
+            ],
+        ),
     ] {
         for schedule in [json!({"cron": "0 * * * *"}), json!({"every": "PT1H"})] {
             let mut world = World::new(planned(&schedule, &json!({"catchup": catchup})));
