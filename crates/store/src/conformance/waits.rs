@@ -92,7 +92,7 @@ pub(super) fn what_waits_for_others_and_for_times_is_kept(store: &Store) {
     let gather = |at: &str, slot, number, waits| Write::Gather(key(at), slot, number, waits);
     store.commit(vec![gather("x", 0, 7, true), gather("x", 0, 3, true), gather("y", 0, 1, true)]).unwrap();
     assert_eq!(store.gathered(&key("x"), 0, 9).unwrap(), [3, 7]);
-    assert_eq!(store.gathered(&key("x"), 1, 9).unwrap(), []);
+    assert!(store.gathered(&key("x"), 1, 9).unwrap().is_empty());
     store.commit(vec![gather("x", 0, 3, false)]).unwrap();
     assert_eq!(store.gathered(&key("x"), 0, 9).unwrap(), [7]);
     let row = |planned| ScheduleRow {

@@ -85,7 +85,7 @@ impl Scope<'_> {
             let finding =
                 Finding::error(codes::DECISION, spot, "nobody knows what an answer is: the decision has no form");
             self.project.push(finding.expected("`metadata: { form: <JSON Schema> }` at the task").help(
-                "describe the answer, for example `form: { type: object, required: [approve], properties: { approve: { type: boolean } } }`",
+                "describe the answer, for example `form: { type: object, properties: { approve: { type: boolean } } }`",
             ));
             return Err(Told);
         };

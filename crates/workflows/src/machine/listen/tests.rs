@@ -226,7 +226,8 @@ fn something_is_done_for_each_event_in_their_order() {
 
 #[test]
 fn a_loop_over_events_may_be_left_and_may_do_nothing() {
-    let each = |foreach: Json| json!({"do": [{"all": {"listen": {"to": {"all": [with("a"), with("b")]}}, "foreach": foreach}}]});
+    let both = json!({"to": {"all": [with("a"), with("b")]}});
+    let each = |foreach: Json| json!({"do": [{"all": {"listen": both, "foreach": foreach}}]});
     let mut bench = Bench::new(each(json!({"output": {"as": "${ .n + 1 }"}})), Json::Null);
     bench.hear_all(&letters("ba"));
     assert_eq!(bench.output, Some(Ok(json!([1, 2]))));
