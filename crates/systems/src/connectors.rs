@@ -6,7 +6,7 @@ use andon_contract::{
     contract::{Operation, OperationRef, Reply, System},
 };
 use andon_model::{
-    Name, Outcome, OutcomeClass, Time,
+    Name, Outcome, OutcomeClass, SiteName, Time,
     call::{CallRequest, Prepare, Prepared},
     object::{Ask, Item, Page},
 };
@@ -23,16 +23,13 @@ pub struct Connectors {
     clients: BTreeMap<Name, rest::Clients>,
     /// The documents that describe APIs, as they were read.
     documents: rest::http::Documents,
-    /// What must not be kept of the requests of each system.
-    known: BTreeMap<Name, rest::Known>,
 }
 
 impl Connectors {
     /// The connectors of a contract. Nothing is connected, no address and no secret is read before it is used.
     pub fn new(contract: Arc<Contract>, env: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         let clients = contract.systems.iter().map(|(name, of)| (name.clone(), rest::Clients::new(of))).collect();
-        let known = contract.systems.keys().map(|name| (name.clone(), rest::Known::default())).collect();
-        Self { contract, env: Arc::new(env), clients, documents: rest::http::Documents::default(), known }
+        Self { contract, env: Arc::new(env), clients, documents: rest::http::Documents::default() }
     }
 
     /// Sends nothing more: whoever waits for a place, its turn or a token is told that nothing was sent. What is under
@@ -100,6 +97,20 @@ impl Connectors {
         rest::reads::posted(settings, settings.sites.first(), self.contract.identifiers.at(now), body)
     }
 
+    /// An item that was set aside, read again; `Err` says why it cannot be.
+    pub fn again(
+        &self,
+        system: &Name,
+        read: &Name,
+        site: Option<&SiteName>,
+        item: &[u8],
+        now: Time,
+    ) -> Result<Item, String> {
+        let settings = self.contract.systems.get(system).and_then(|of| of.reads.get(read));
+        let settings = settings.ok_or_else(|| format!("the project has no read {system}.{read} any more"))?;
+        rest::reads::again(settings, site, self.contract.identifiers.at(now), item)
+    }
+
     /// What becomes of an attempt whose answer a scenario tells; nothing is sent.
     pub fn play(&self, request: &CallRequest, reply: &Reply) -> Outcome {
         match self.find(request) {
@@ -125,8 +136,8 @@ impl Prepare for Connectors {
     }
 
     fn kept(&self, request: &CallRequest, prepared: &Prepared) -> Prepared {
-        match (self.contract.systems.get(&request.system), self.known.get(&request.system)) {
-            (Some(system), Some(known)) => known.request(prepared, &system.credentials, &*self.env),
+        match (self.contract.systems.get(&request.system), self.clients.get(&request.system)) {
+            (Some(system), Some(clients)) => clients.known.request(prepared, system, &*self.env),
             _ => prepared.clone(),
         }
     }

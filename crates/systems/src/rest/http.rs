@@ -173,12 +173,12 @@ pub(crate) async fn send(
     let effect = http.repeats != Repeats::Read;
     let ways = Ways { follow: http.redirect, most: ANSWER_MAX_BYTES };
     let identity = http.identity.as_ref();
-    let (answer, secrets) = match exchange((name, system), prepared, identity, &ways, shell).await {
+    let (answer, line) = match exchange((name, system), prepared, identity, &ways, shell).await {
         Ok(found) => found,
         Err(Unanswered::Not(outcome)) => return *outcome,
-        Err(Unanswered::Failed(failure, secrets)) => return hidden(failed(failure, effect), &secrets),
+        Err(Unanswered::Failed(failure, line)) => return line.told(failed(failure, effect)),
     };
-    hidden(read(http, prepared, &answer, &secrets), &secrets)
+    line.told(read(http, prepared, &answer, &line.secrets))
 }
 
 /// Reads a document, or takes the one that was read before, and gives the request that the call is.
@@ -199,13 +199,13 @@ pub(crate) async fn describe(
         documents.forget(&prepared.url);
     }
     let ways = Ways { follow: true, most: DOCUMENT_MAX_BYTES };
-    let (answer, secrets) = match exchange((name, system), prepared, None, &ways, shell).await {
+    let (answer, line) = match exchange((name, system), prepared, None, &ways, shell).await {
         Ok(found) => found,
         Err(Unanswered::Not(outcome)) => return *outcome,
-        Err(Unanswered::Failed(failure, secrets)) => return hidden(failed(failure, false), &secrets),
+        Err(Unanswered::Failed(failure, line)) => return line.told(failed(failure, false)),
     };
-    if let Err(outcome) = went_well(&answer, false, &secrets) {
-        return hidden(*outcome, &secrets);
+    if let Err(outcome) = went_well(&answer, false, &line.secrets) {
+        return line.told(*outcome);
     }
     let sent = |class, detail: String| Outcome {
         sent: true,
@@ -257,20 +257,20 @@ struct Ways {
     most: usize,
 }
 
-enum Unanswered {
+enum Unanswered<'a> {
     /// Nothing was sent, and this is what became of it.
     Not(Box<Outcome>),
     /// There is no answer.
-    Failed(session::Failure, redact::Secrets),
+    Failed(session::Failure, Box<Line<'a>>),
 }
 
-async fn exchange(
-    (name, system): (&Name, &System),
+async fn exchange<'a>(
+    (name, system): (&'a Name, &'a System),
     prepared: &Prepared,
     identity: Option<&Identity>,
     ways: &Ways,
-    shell: &Shell<'_>,
-) -> Result<(Answer, redact::Secrets), Unanswered> {
+    shell: &Shell<'a>,
+) -> Result<(Answer, Line<'a>), Unanswered<'a>> {
     let not = |class, cause: String| Unanswered::Not(Box::new(Outcome::not_sent(class, cause)));
     let base = system.base.resolve(shell.env);
     let url = config::allowed(&prepared.url, &base).map_err(|cause| not(OutcomeClass::Validation, cause))?;
@@ -286,8 +286,8 @@ async fn exchange(
     let attempt =
         session::Attempt { follow: ways.follow, whole: true, ..session::Attempt::new(prepared, url, ways.most) };
     match session::exchange(&line, &attempt).await {
-        Ok(answer) => Ok((answer, line.secrets)),
-        Err(failure) => Err(Unanswered::Failed(failure, line.secrets)),
+        Ok(answer) => Ok((answer, line)),
+        Err(failure) => Err(Unanswered::Failed(failure, Box::new(line))),
     }
 }
 
@@ -319,11 +319,6 @@ async fn identify(
             config::credentials(system, &declared, &given(&password)).await
         }
     }
-}
-
-fn hidden(mut outcome: Outcome, secrets: &redact::Secrets) -> Outcome {
-    outcome.detail = words::one_line(&secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
-    outcome
 }
 
 /// The outcome that an answer means.

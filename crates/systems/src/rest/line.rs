@@ -1,18 +1,20 @@
 //! What an attempt goes over: one of the system's places, the way to it, and who we are there.
 
 use super::{
+    DETAIL_MAX_CHARS,
     codec::Answer,
     config,
     connection::{self, Connection, Idle},
+    kept::Known,
     oauth::{self, Proofs, Token, Tokens},
     rate::Bucket,
     reach::{self, Way},
-    redact::Secrets,
+    redact::{self, Secrets},
     session::{self, Failure, Who},
-    tls,
+    tls, words,
 };
 use andon_contract::contract::{Credentials as Declared, Grant, OAuth2, System, TokenPlace};
-use andon_model::{Name, Outcome, OutcomeClass, span::Span};
+use andon_model::{Name, Outcome, OutcomeClass, call::Exchange, span::Span};
 use reqwest::{
     Url,
     header::{AUTHORIZATION, HeaderValue},
@@ -34,6 +36,8 @@ pub(crate) struct Clients {
     idle: Idle,
     tls: tls::Settings,
     tokens: Tokens,
+    /// What must not be kept of requests and answers.
+    pub(crate) known: Known,
     /// Whether nothing more is sent.
     stopped: watch::Sender<bool>,
 }
@@ -44,7 +48,8 @@ impl Clients {
         let places = Semaphore::new(usize::try_from(system.concurrent.max(1)).unwrap_or(1));
         let bucket = system.rate.map(|rate| (Mutex::new(Bucket::new(rate)), Instant::now()));
         let (idle, tls, tokens) = (Idle::default(), tls::Settings::default(), Tokens::default());
-        Self { places, bucket, idle, tls, tokens, stopped: watch::Sender::new(false) }
+        let known = Known::default();
+        Self { places, bucket, idle, tls, tokens, known, stopped: watch::Sender::new(false) }
     }
 
     /// Whoever still waits to send, for a place, its turn or a token, is told that nothing was sent. What is under way
@@ -102,6 +107,8 @@ pub(super) struct Line<'a> {
     pub(super) limit: Span,
     /// What must not be shown.
     pub(super) secrets: Secrets,
+    /// What else was asked on the way: tokens.
+    noted: Mutex<Vec<Exchange>>,
     who: Mutex<Option<Who>>,
     base: Url,
     _place: SemaphorePermit<'a>,
@@ -129,7 +136,8 @@ impl<'a> Line<'a> {
         let place = clients.unless_stopped(clients.places.acquire()).await.map_err(outcome)?;
         let place = place.map_err(|_| not_sent(OutcomeClass::Transient, "the system has no places".into()))?;
         let base = config::base(base).map_err(|cause| not_sent(OutcomeClass::Validation, cause))?;
-        let way = reach::way(name, (&base, true), &system.reach, env).await;
+        let hidden = Secrets::default().with(clients.known.all(name, system, env).await);
+        let way = reach::way(name, (&base, true), &system.reach, env, &hidden).await;
         let way = way.map_err(|cause| not_sent(OutcomeClass::Validation, cause))?;
         let road = Road { way: Arc::new(way), idle: &clients.idle, kept, clients, name, system, env };
         let credentials = match (given, &system.credentials) {
@@ -139,11 +147,13 @@ impl<'a> Line<'a> {
                 config::credentials(name, declared, env).await.map_err(|cause| not_sent(OutcomeClass::Auth, cause))?
             }
         };
+        hidden.add_all(&credentials.secrets);
         let with_token = credentials.header.is_none() && matches!(system.credentials, Declared::OAuth2(_));
         let line = Self {
             road,
             limit: system.timeout,
-            secrets: credentials.secrets,
+            secrets: hidden,
+            noted: Mutex::default(),
             who: Mutex::new(credentials.header),
             base,
             _place: place,
@@ -187,6 +197,7 @@ impl<'a> Line<'a> {
         let got = clients.tokens.get(refused, |refresh| self.ask(settings, refresh));
         let token = clients.unless_stopped(got).await?.map_err(|outcome| Failure::Kept(Box::new(outcome)))?;
         self.secrets.add([token.clone()]);
+        clients.known.token(&token);
         let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {token}")) else {
             let detail = "the token has characters that no header can carry";
             return Err(Failure::Kept(Box::new(Outcome::not_sent(OutcomeClass::Auth, detail))));
@@ -212,7 +223,7 @@ impl<'a> Line<'a> {
         let told = [&proofs.client, &proofs.password, &refresh].into_iter().flatten().cloned();
         self.secrets.add(told.collect::<Vec<_>>());
         let (url, own) = self.token_place(&settings.token).map_err(auth)?;
-        let way = reach::way(name, (&url, own), &system.reach, env).await.map_err(auth)?;
+        let way = reach::way(name, (&url, own), &system.reach, env, &self.secrets).await.map_err(auth)?;
         let road = Road { way: Arc::new(way), idle: &clients.idle, kept: false, clients, name, system, env };
         let (form, who) = oauth::form(settings, &proofs, refresh.as_deref());
         if let Some(who) = &who {
@@ -232,6 +243,8 @@ impl<'a> Line<'a> {
             Ok::<(), Failure>(())
         };
         let talked = tokio::time::timeout(self.limit.std(), talk).await;
+        let status = Some(answer.status).filter(|status| *status > 0);
+        self.note(&url, status);
         let host = config::host(&url);
         let no_token = |cause: &str| {
             let detail = format!("no token from {host}: {}", self.secrets.hide(cause));
@@ -248,6 +261,21 @@ impl<'a> Line<'a> {
                 oauth::read(&answer, &host, Instant::now(), &self.secrets)
             }
         }
+    }
+
+    /// Notes that a token was asked for, and nothing of what was said.
+    fn note(&self, url: &Url, status: Option<u16>) {
+        let request = format!("POST {}", self.secrets.hide(&redact::address(url.as_str())));
+        let exchange = Exchange { what: "token".into(), request, body: String::new(), status, response: String::new() };
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
+    }
+
+    /// The outcome, with what was asked beside it, in the order of asking.
+    pub(super) fn told(&self, mut outcome: Outcome) -> Outcome {
+        let noted = std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner));
+        outcome.exchanges.splice(..0, noted);
+        outcome.detail = words::one_line(&self.secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
+        outcome
     }
 
     /// Where a token is got, and whether that is the system's own host.

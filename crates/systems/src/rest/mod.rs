@@ -45,7 +45,6 @@ use session::Failure;
 use std::collections::BTreeMap;
 
 pub(crate) use codec::prepare;
-pub(crate) use kept::Known;
 pub(crate) use line::Clients;
 
 /// The longest body of a request.
@@ -92,7 +91,7 @@ pub(crate) async fn send(
         Err(outcome) => return *outcome,
     };
     let answered = session::exchange(&line, &session::Attempt::new(prepared, url, ANSWER_MAX_BYTES)).await;
-    let mut outcome = match (answered, codec::paging(operation, request.step)) {
+    let outcome = match (answered, codec::paging(operation, request.step)) {
         (Ok(answer), None) => codec::read(operation, request, shell.names, &answer, &line.secrets),
         (Ok(answer), Some(paged)) => {
             let of = (operation, request);
@@ -101,8 +100,7 @@ pub(crate) async fn send(
         }
         (Err(failure), _) => failed(failure, effect),
     };
-    outcome.detail = words::one_line(&line.secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
-    outcome
+    line.told(outcome)
 }
 
 /// Goes through the pages of an answer whose first one is there, each within the time of an attempt.
@@ -137,11 +135,7 @@ pub(crate) async fn read(
     let line = Line::open(shell.caller(name, system), &base, None, true).await?;
     match session::exchange(&line, &session::Attempt::new(prepared, url, reads::PAGE_MAX_BYTES)).await {
         Ok(answer) => reads::read(read, ask, shell.names, &answer, &line.secrets),
-        Err(failure) => {
-            let mut outcome = failed(failure, false);
-            outcome.detail = words::one_line(&line.secrets.hide(&outcome.detail), DETAIL_MAX_CHARS);
-            Err(Box::new(outcome))
-        }
+        Err(failure) => Err(Box::new(line.told(failed(failure, false)))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a connection to a system goes: place, name in TLS, proxy.
 
-use super::config;
+use super::{config, redact::Secrets};
 use andon_contract::contract::{Credentials, Reach, is_loopback, place};
 use andon_model::Name;
 use reqwest::{Url, header::HeaderValue};
@@ -38,12 +38,13 @@ pub(super) fn joined(host: &str, port: u16) -> String {
 }
 
 /// The way to the host of an address, which is that of the system's base when `own`; `Err` says what is wrong and what
-/// to do.
+/// to do. What must not be shown of it is added to `secrets`.
 pub(super) async fn way(
     system: &Name,
     (url, own): (&Url, bool),
     reach: &Reach,
     env: &(dyn Fn(&str) -> Option<String> + Send + Sync),
+    secrets: &Secrets,
 ) -> Result<Way, String> {
     let (host, port) = of(url);
     let tls = (url.scheme() == "https").then(|| host.clone());
@@ -70,7 +71,9 @@ pub(super) async fn way(
                 None => None,
                 Some(pair) => {
                     let found = config::credentials(system, &Credentials::Basic(pair.clone()), env).await;
-                    found.map_err(|cause| format!("for its proxy: {cause}"))?.header.map(|(_, value)| value)
+                    let found = found.map_err(|cause| format!("for its proxy: {cause}"))?;
+                    secrets.add_all(&found.secrets);
+                    found.header.map(|(_, value)| value)
                 }
             };
             let (host, port) = of(&address);
@@ -91,7 +94,12 @@ mod tests {
     use andon_contract::contract::{Address, Proxy, Secret, UserPassword};
 
     async fn to(base: &str, reach: &Reach, value: Option<&'static str>) -> Result<Way, String> {
-        way(&"eam".parse().unwrap(), (&Url::parse(base).unwrap(), true), reach, &|_| value.map(str::to_owned)).await
+        let (env, secrets) = (|_: &str| value.map(str::to_owned), Secrets::default());
+        let way = way(&"eam".parse().unwrap(), (&Url::parse(base).unwrap(), true), reach, &env, &secrets).await;
+        assert!(
+            !secrets.hide("it says s3cret").contains("s3cret") || !way.as_ref().is_ok_and(|way| way.proxy.is_some())
+        );
+        way
     }
 
     #[tokio::test]

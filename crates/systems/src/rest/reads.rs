@@ -151,6 +151,12 @@ pub(crate) fn posted(
     Ok(Some(list.iter().map(item).collect()))
 }
 
+/// An item that was set aside, read again by the read as it is now.
+pub(crate) fn again(read: &Read, site: Option<&SiteName>, names: Names<'_>, item: &[u8]) -> Result<Item, String> {
+    let json: Json = serde_json::from_slice(item).map_err(|e| format!("the item is not JSON: {e}"))?;
+    Ok(Item { bytes: item.to_vec(), told: told(read, site, names, &json) })
+}
+
 /// What an item tells.
 fn told(read: &Read, site: Option<&SiteName>, names: Names<'_>, item: &Json) -> Result<Told, Unfit> {
     let of = Of { read, names, item };

@@ -1,13 +1,14 @@
 //! Keeps what a system answered without what must not be kept.
 
-use super::RESPONSE_MAX_BYTES;
+use super::{RESPONSE_MAX_BYTES, codec::SEGMENT};
 use andon_model::call::Prepared;
+use percent_encoding::utf8_percent_encode;
 use serde_json::Value as Json;
 use std::{
     borrow::Cow,
     collections::BTreeMap,
     fmt,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 /// What stands where something was taken out.
@@ -33,23 +34,50 @@ const KEYS: [&str; 10] = [
 
 /// The secrets of an attempt: a system that repeats them must not put them into our records.
 #[derive(Default)]
-pub(super) struct Secrets(RwLock<Vec<String>>);
+pub(super) struct Secrets {
+    own: RwLock<Vec<String>>,
+    /// Those of its system, which all attempts share.
+    shared: Option<Arc<Secrets>>,
+}
 
 impl Secrets {
     pub(super) fn new(secrets: Vec<String>) -> Self {
-        Self(RwLock::new(secrets.into_iter().filter(|secret| secret.len() >= SECRET_MIN_BYTES).collect()))
+        let new = Self::default();
+        new.add(secrets);
+        new
+    }
+
+    /// These, and those of the system.
+    pub(super) fn with(self, shared: Arc<Self>) -> Self {
+        Self { shared: Some(shared), ..self }
+    }
+
+    /// Those that others have of their own.
+    pub(super) fn add_all(&self, others: &Self) {
+        let others = others.own.read().unwrap_or_else(PoisonError::into_inner).clone();
+        self.add(others);
     }
 
     /// Others that came up on the way, such as tokens.
     pub(super) fn add(&self, secrets: impl IntoIterator<Item = String>) {
-        let secrets = secrets.into_iter().filter(|secret| secret.len() >= SECRET_MIN_BYTES);
-        self.0.write().unwrap_or_else(PoisonError::into_inner).extend(secrets);
+        let mut all = self.own.write().unwrap_or_else(PoisonError::into_inner);
+        for secret in secrets.into_iter().filter(|secret| secret.len() >= SECRET_MIN_BYTES) {
+            for form in forms(&secret) {
+                if !all.contains(&form) {
+                    all.push(form);
+                }
+            }
+            if !all.contains(&secret) {
+                all.push(secret);
+            }
+        }
     }
 
     /// The text without the secrets.
     pub(super) fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        all.iter().fold(Cow::Borrowed(text), |text, secret| {
+        let hidden = self.shared.as_ref().map_or(Cow::Borrowed(text), |shared| shared.hide(text));
+        let all = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().fold(hidden, |text, secret| {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), MARK).into() } else { text }
         })
     }
@@ -57,8 +85,19 @@ impl Secrets {
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} secrets", self.0.read().unwrap_or_else(PoisonError::into_inner).len())
+        write!(f, "{} secrets", self.own.read().unwrap_or_else(PoisonError::into_inner).len())
     }
+}
+
+/// How a secret may stand in a text otherwise than plainly: in JSON, in an address or a form, in a page of HTML.
+fn forms(secret: &str) -> impl Iterator<Item = String> {
+    let json = Json::from(secret).to_string();
+    let json = json.get(1..json.len() - 1).unwrap_or_default().to_owned();
+    let address = utf8_percent_encode(secret, SEGMENT).to_string();
+    let form = address.replace("%20", "+");
+    let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let plain = secret.to_owned();
+    [json, address, form, html].into_iter().filter(move |form| *form != plain)
 }
 
 /// The body as it is kept: redacted and at most 16 KiB.
@@ -224,6 +263,13 @@ mod tests {
         assert_eq!(secrets.hide("got s3cret and abc"), "got [redacted] and abc");
         assert_eq!(kept(b"<p>s3cret</p>", None, &secrets), "<p>[redacted]</p>");
         assert!(!format!("{secrets:?}").contains("s3cret"));
+        let strange = r#"p w/"&<\x"#;
+        let secrets = Secrets::new(vec![strange.into()]);
+        let html = "p w/&quot;&amp;&lt;\\x";
+        for text in [strange, &json!(strange).to_string(), "?a=p%20w%2F%22%26%3C%5Cx", "a=p+w%2F%22%26%3C%5Cx", html] {
+            let hidden = secrets.hide(text);
+            assert!(hidden.contains(MARK) && !hidden.contains("p w") && !hidden.contains("%26"), "{hidden}");
+        }
     }
 
     #[test]
