@@ -193,6 +193,7 @@ impl World {
     /// Heals everything and lets the world come to rest.
     pub fn finish(&mut self) -> Result<(), String> {
         self.office.healed = true;
+        self.workflows.plan_no_more();
         for _ in 0..ROUNDS_MAX {
             self.bring_answers();
             let events = self.step_events()?;

@@ -142,7 +142,8 @@ impl<'a> Stage<'a> {
             rest = later;
         }
         self.go_on_until(scenario.end, true)?;
-        // The plant stands still now; what was begun comes to its end.
+        // The plant stands still now; what was begun comes to its end, and nothing is planned any more.
+        self.workflows.plan_no_more();
         self.go_on_until(scenario.end.plus(REST_MAX), false)
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Schedules {
     all: BTreeMap<(Name, SiteName), Planned>,
     /// The runs that must end before their workflow is planned again.
     awaited: BTreeMap<RunId, (Name, SiteName)>,
+    /// Whether nothing is begun by itself any more.
+    resting: bool,
 }
 
 /// A workflow at a site.
@@ -53,7 +55,7 @@ enum When {
 impl Schedules {
     /// The next planned instant.
     pub(super) fn wake(&self) -> Option<Time> {
-        self.all.values().filter_map(|planned| planned.next).min()
+        self.all.values().filter_map(|planned| planned.next).min().filter(|_| !self.resting)
     }
 }
 
@@ -136,9 +138,14 @@ impl Planned {
 }
 
 impl Loop {
+    /// From now on no run begins at a planned instant: a world that is simulated comes to rest.
+    pub fn plan_no_more(&mut self) {
+        self.schedules.resting = true;
+    }
+
     /// Reads how far the schedules are done. One that is new, or that was changed, begins at `now`.
     pub(super) fn read_schedules(&mut self, now: Time) -> Result<(), StoreError> {
-        self.schedules = Schedules::default();
+        self.schedules = Schedules { resting: self.schedules.resting, ..Schedules::default() };
         let mut rows: BTreeMap<(Name, SiteName), ScheduleRow> = BTreeMap::new();
         for row in self.store.schedules()? {
             rows.insert((row.workflow.clone(), row.site.clone()), row);
