@@ -1,4 +1,4 @@
-//! The part of the `OpenAPI` document about runs that are started by hand.
+//! The part of the `OpenAPI` document about runs that people start and end.
 
 use crate::{openapi::parameter, runs};
 use serde_json::{Value as Json, json};
@@ -60,6 +60,35 @@ pub(crate) fn start() -> Json {
             "429": refused("More wait, or are unfinished, than is served at once; nothing was started.", &later),
             "503": refused("Nothing can be started now; the same may be asked again.", &none),
             "default": refused("Why not, and what to do next.", &none)
+        }
+    }})
+}
+
+/// `/v1/runs/{id}/cancel`.
+pub(crate) fn cancel() -> Json {
+    let id = parameter("id", "path", "The run.", &json!({"type": "string"}));
+    let problem = |about: &str| {
+        json!({
+            "description": about,
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        })
+    };
+    json!({"post": {
+        "summary": "Ends a run, and the runs it has started.",
+        "operationId": "cancel-run",
+        "description": "Calls that were never attempted are not made; attempts under way are brought to their end and \
+            recorded. With `compensate` the run first undoes what it has done, the last completed task first.",
+        "parameters": [id],
+        "requestBody": {"required": true, "content": {"application/json": {
+            "schema": {"$ref": "#/components/schemas/CancelRun"}}}},
+        "responses": {
+            "200": {
+                "description": "It is durable.",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CancelledRun"}}}
+            },
+            "404": problem("There is no such run."),
+            "409": problem("The run has ended before."),
+            "default": problem("Why not, and what to do next.")
         }
     }})
 }

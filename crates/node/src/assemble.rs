@@ -20,7 +20,7 @@ use andon_api::{
 };
 use andon_contract::{
     Contract, Problem as ProjectProblem,
-    contract::{Instance, SourceKind},
+    contract::{Instance, Role, SourceKind},
 };
 use andon_edge::{
     files::start_file,
@@ -223,7 +223,7 @@ impl Node {
             shared.add(Part::Subscriber(handle.map_err(StartError::Thread)?));
         }
         let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
-        shared.add(Part::Worker(workflows(&store, &contract, connectors.clone(), sender, &shared.starts)?));
+        shared.add(Part::Worker(workflows(&store, (&contract, instance.role), connectors.clone(), sender, &shared.starts)?));
         let closing = CancellationToken::new();
         let objects = shared.objects.clone();
         shared.add(Part::Worker(given_objects(&objects).map_err(on_reads)?));
@@ -471,7 +471,7 @@ fn given_objects(objects: &Objects) -> Result<Worker, reads::ReadsError> {
 /// Layer 3: reads events, drives runs and calls; attempts go out by the sender and come back.
 fn workflows(
     store: &Store,
-    contract: &Arc<Contract>,
+    (contract, role): (&Arc<Contract>, Role),
     connectors: Arc<Connectors>,
     sender: Sender,
     starts: &Arc<Starts>,
@@ -480,7 +480,9 @@ fn workflows(
         Ok(loaded) => Ok(loaded.contract),
         Err(problems) => Err(problems.first().map_or_else(String::new, ToString::to_string)),
     });
-    let runs = andon_workflows::run::Loop::new(store.clone(), contract.clone(), connectors, pinned);
+    // The one instance there is runs everything.
+    let role = if contract.instances.len() == 1 { Role::Both } else { role };
+    let runs = andon_workflows::run::Loop::new(store.clone(), contract.clone(), connectors, pinned).in_role(role);
     let runs = Arc::new(Mutex::new(runs));
     let (ending, sent) = (runs.clone(), sender.clone());
     let (starts, closing) = (starts.clone(), starts.clone());
@@ -493,8 +495,10 @@ fn workflows(
                 runs.complete(done.request.call, done.request.attempt, done.outcome);
             }
             starts.take_asked().into_iter().for_each(|start| runs.start(start));
+            starts.acts.take_asked().into_iter().for_each(|act| runs.act(act));
             let progress = runs.step(clock::now())?;
             starts.tell(runs.take_started(), runs.take_ended());
+            starts.acts.tell(runs.take_acted());
             for ready in runs.take_requests() {
                 sender.send(ready.request, ready.prepared);
             }

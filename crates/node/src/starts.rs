@@ -3,7 +3,7 @@
 //! Nothing here is durable: who asked is told only what the loop has made durable, and asks again after a crash; the
 //! key keeps that from starting anything twice.
 
-use crate::{clock, history::fault};
+use crate::{acts::Acts, clock, history::fault};
 use andon_api::{
     Problem,
     runs::{Pending, RunStart, StartedRun, link},
@@ -35,6 +35,8 @@ pub(crate) struct Starts {
     contract: Arc<Contract>,
     store: Store,
     desk: Mutex<Desk>,
+    /// What people do with runs that are there.
+    pub(crate) acts: Acts,
 }
 
 #[derive(Default)]
@@ -76,7 +78,7 @@ impl Drop for Place {
 
 impl Starts {
     pub(crate) fn new(contract: Arc<Contract>, store: Store) -> Self {
-        Self { contract, store, desk: Mutex::default() }
+        Self { contract, store, desk: Mutex::default(), acts: Acts::default() }
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
@@ -219,6 +221,7 @@ impl Starts {
     /// Nothing is taken any more; who waits is told that the instance stops.
     pub(crate) fn close(&self) {
         let mut desk = self.desk();
+        self.acts.close();
         desk.closed = true;
         desk.asked.clear();
         desk.starts.clear();

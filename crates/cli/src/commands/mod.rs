@@ -14,6 +14,7 @@ mod objects;
 mod oee;
 mod office;
 mod run;
+mod runs;
 mod samples;
 mod show;
 mod status;
@@ -42,6 +43,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Objects(args) => objects::run(&args),
         Command::Oee(args) => oee::run(&args),
         Command::Exceptions(args) => exceptions::run(&args),
+        Command::Runs(args) => runs::run(&args),
         Command::Historian(args) => historian::run(&args),
         Command::Completions(args) => Ok(completions::run(&args)),
     }

@@ -1,0 +1,207 @@
+//! Workflows that nobody has written: whatever their shape, a process that ends at any commit, before it is durable or
+//! after, changes nothing of what they do.
+
+use super::End;
+use super::constructs::told;
+use super::world::World;
+use crate::testing::plant::contract;
+use andon_contract::Contract;
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+
+/// A task by its shape.
+#[derive(Debug, Clone)]
+enum Shape {
+    Set,
+    /// A call of this class, with something that undoes it or without.
+    Call(&'static str, bool),
+    Emit,
+    Wait(u8),
+    Do(Vec<Shape>),
+    For(u8, Vec<Shape>),
+    Fork(Vec<Vec<Shape>>),
+    /// The first branch wins; the others have done something by then.
+    Race(u8),
+    /// Repeated so often, then handled.
+    Try(Vec<Shape>, u8, Vec<Shape>),
+    /// Ends by its timeout where it waits for long.
+    Timeout(Vec<Shape>, bool),
+    Switch(Vec<Shape>),
+    Raise(u16),
+    Run(bool),
+}
+
+fn leaf() -> impl Strategy<Value = Shape> {
+    prop_oneof![
+        2 => Just(Shape::Set),
+        6 => (prop_oneof![Just("key"), Just("upsert"), Just("lookup"), Just("read")], any::<bool>())
+            .prop_map(|(class, undone)| Shape::Call(class, undone)),
+        1 => Just(Shape::Emit),
+        1 => (0_u8..3).prop_map(Shape::Wait),
+        1 => (2_u8..4).prop_map(Shape::Race),
+        1 => (500_u16..503).prop_map(Shape::Raise),
+        1 => any::<bool>().prop_map(Shape::Run),
+    ]
+}
+
+fn shapes() -> impl Strategy<Value = Vec<Shape>> {
+    let shape = leaf().prop_recursive(3, 16, 3, |inner| {
+        let list = || prop::collection::vec(inner.clone(), 1..3);
+        prop_oneof![
+            list().prop_map(Shape::Do),
+            (0_u8..3, list()).prop_map(|(items, tasks)| Shape::For(items, tasks)),
+            prop::collection::vec(list(), 1..3).prop_map(Shape::Fork),
+            (list(), 1_u8..4, prop::collection::vec(inner.clone(), 0..2))
+                .prop_map(|(tasks, passes, handler)| Shape::Try(tasks, passes, handler)),
+            (list(), any::<bool>()).prop_map(|(tasks, late)| Shape::Timeout(tasks, late)),
+            list().prop_map(Shape::Switch),
+        ]
+    });
+    prop::collection::vec(shape, 1..5)
+}
+
+/// Writes shapes down as tasks.
+struct Writer {
+    /// Names and values differ from call to call.
+    next: u32,
+    /// Whether other runs may be started.
+    runs: bool,
+}
+
+impl Writer {
+    fn list(&mut self, shapes: &[Shape], timed: bool) -> Json {
+        shapes.iter().map(|shape| self.named(|writer| writer.task(shape, timed))).collect()
+    }
+
+    fn named(&mut self, write: impl FnOnce(&mut Self) -> Json) -> Json {
+        self.next += 1;
+        let name = format!("t{}", self.next);
+        let task = write(self);
+        Json::Object([(name, task)].into_iter().collect())
+    }
+
+    fn call(&mut self, class: &str, undone: bool) -> Json {
+        self.next += 1;
+        let with = |n: u32| json!({"n": n, "asset": "m-1"});
+        let mut task = json!({"call": format!("work.{class}"), "with": with(self.next), "output": {"as": "$input"}});
+        if undone {
+            let undo = json!({"call": "work.key", "with": with(self.next + 10_000)});
+            task["metadata"] = json!({"compensate": [{"undo": undo}]});
+        }
+        task
+    }
+
+    /// Where time decides what happens, no call takes time of its own: a search waits for its `settle`.
+    fn task(&mut self, shape: &Shape, timed: bool) -> Json {
+        match shape {
+            Shape::Set => json!({"set": {"n": self.next}}),
+            Shape::Call("lookup", undone) if timed => self.call("key", *undone),
+            Shape::Call(class, undone) => self.call(class, *undone),
+            Shape::Emit => json!({"emit": {"event": {"with": {
+                "type": "work.done", "source": "https://plant/x", "data": {"n": self.next}}}}, "output": {"as": "$input"}}),
+            Shape::Wait(seconds) => json!({"wait": {"seconds": seconds}}),
+            Shape::Do(tasks) => json!({"do": self.list(tasks, timed)}),
+            Shape::For(items, tasks) => {
+                let items: Vec<u8> = (0..*items).collect();
+                json!({"for": {"in": format!("{items:?}")}, "do": self.list(tasks, timed)})
+            }
+            Shape::Fork(branches) => {
+                let branches: Vec<Json> = branches
+                    .iter()
+                    .map(|tasks| self.named(|writer| json!({"do": writer.list(tasks, timed)})))
+                    .collect();
+                json!({"fork": {"branches": branches}})
+            }
+            Shape::Race(branches) => {
+                let quick = json!({"quick": {"do": [{"pause": {"wait": "1 s"}}, {"won": {"set": {"n": 7}}}]}});
+                let mut all = vec![quick];
+                for _ in 1..*branches {
+                    all.push(
+                        self.named(
+                            |writer| json!({"do": [{"k": writer.call("key", true)}, {"long": {"wait": "1 h"}}]}),
+                        ),
+                    );
+                }
+                json!({"fork": {"compete": true, "branches": all}})
+            }
+            Shape::Try(tasks, passes, handler) => {
+                self.next += 1;
+                let error = format!("e{}", self.next);
+                let mut catch =
+                    json!({"as": error, "retry": {"delay": "1 s", "limit": {"attempt": {"count": passes}}}});
+                if !handler.is_empty() {
+                    catch["do"] = self.list(handler, timed);
+                }
+                json!({"try": self.list(tasks, timed), "catch": catch})
+            }
+            Shape::Timeout(tasks, late) => {
+                let mut list = self.list(tasks, true);
+                if *late {
+                    list.as_array_mut().unwrap().push(json!({"long": {"wait": "3 h"}}));
+                }
+                json!({"timeout": {"after": "1 h"}, "do": list})
+            }
+            Shape::Switch(tasks) => json!({"do": [
+                {"which": {"switch": [{"never": {"when": "false", "then": "end"}}, {"other": {"then": "on"}}]}},
+                {"over": {"set": {"n": 0}}},
+                {"on": {"do": self.list(tasks, timed)}}]}),
+            Shape::Raise(status) => {
+                // What follows is reached as far as `check` knows.
+                json!({"if": "$context != 7", "raise": {"error": {"type": "https://plant/errors/bad", "status": status}}})
+            }
+            Shape::Run(wait) if self.runs && !(timed && *wait) => {
+                json!({"run": {"await": wait, "workflow": {"namespace": "test", "name": "child", "version": "1.0.0"}}})
+            }
+            Shape::Run(_) => json!({"set": {"n": 0}}),
+        }
+    }
+}
+
+fn written(parent: &[Shape], child: &[Shape], compensate: bool) -> Contract {
+    let mut writer = Writer { next: 0, runs: true };
+    let tasks = writer.list(parent, false);
+    writer.runs = false;
+    let story = json!({
+        "schedule": {"on": {"one": {"with": {"type": "asset.alarm"}}}},
+        "input": {"from": "{ n: .[0].data.n }"},
+        "do": tasks,
+    });
+    let mut contract = contract(&[("story", story), ("child", json!({"do": writer.list(child, false)}))]);
+    for definition in contract.workflows.values_mut() {
+        Arc::make_mut(definition).settings.compensate = compensate;
+    }
+    contract
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_end_of_the_process_at_any_commit_changes_nothing(
+        parent in shapes(), child in shapes(), compensate: bool, seed in 0_u64..1_000, after: bool,
+    ) {
+        let make = || {
+            let mut world = World::new(written(&parent, &child, compensate));
+            world.chance = seed;
+            world.event(1, "m-1", json!({"change": "activated", "n": 1}));
+            world
+        };
+        let mut plain = make();
+        plain.finish();
+        let expected = told(&plain);
+        let side = if after { End::After } else { End::Before };
+        for end in 1.. {
+            let mut world = make();
+            world.runner.ends = Some((end, side));
+            world.finish();
+            let written: Vec<_> = world.contract.workflows.values().map(|d| d.document.to_string()).collect();
+            let why = format!("seed {seed}, the process ends {side:?} commit {end} of {written:#?}");
+            prop_assert_eq!(&told(&world), &expected, "{}", why);
+            prop_assert!(world.office.effects.values().all(|count| *count == 1), "{}", why);
+            if world.crashes == 0 {
+                break;
+            }
+        }
+    }
+}
