@@ -387,9 +387,12 @@ fn intakes_are_kept_until_they_are_forgotten(store: &Store) {
     assert_eq!(store.intake(&name("other"), "a.csv").unwrap(), None);
     assert_eq!(store.intakes(&name("drop-folder")).unwrap(), [done.clone(), second.clone()]);
     // What is open stays, however old it is; what is not goes once it was not written for long.
-    store.commit(vec![Write::IntakesBefore(name("drop-folder"), Time(30))]).unwrap();
+    store.commit(vec![Write::IntakesBefore(name("drop-folder"), "a.", Time(30))]).unwrap();
     assert_eq!(store.intakes(&name("drop-folder")).unwrap(), [done, second.clone()]);
-    store.commit(vec![Write::IntakesBefore(name("drop-folder"), Time(31))]).unwrap();
+    // What begins otherwise is somebody else's.
+    store.commit(vec![Write::IntakesBefore(name("drop-folder"), "c.", Time(31))]).unwrap();
+    assert_eq!(store.intakes(&name("drop-folder")).unwrap().len(), 2);
+    store.commit(vec![Write::IntakesBefore(name("drop-folder"), "a.", Time(31))]).unwrap();
     assert_eq!(store.intakes(&name("drop-folder")).unwrap(), [second]);
     let remove = || Write::IntakeRemove(name("drop-folder"), "b.csv".into());
     store.commit(vec![remove(), remove()]).unwrap();

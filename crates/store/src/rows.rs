@@ -59,8 +59,9 @@ pub enum Write {
     Intake(Box<IntakeRow>),
     /// Forgets an intake; one that is not there is forgotten already.
     IntakeRemove(Name, String),
-    /// Forgets intakes of a source that are not open and were last written before this time, at most 1,000 of them.
-    IntakesBefore(Name, Time),
+    /// Forgets intakes of a source whose `of` begins so, that are not open and were last written before this time, at
+    /// most 1,000 of them. A system may have the name of a source, and what is kept of its reads stays.
+    IntakesBefore(Name, &'static str, Time),
     /// Removes a message that was set aside, by its number; one that is not there is removed already.
     QuarantineRemove(u64),
     /// A revision of the context; its number is given inside the transaction.

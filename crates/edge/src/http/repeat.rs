@@ -27,6 +27,9 @@ pub const KEPT_MAX: usize = 100_000;
 pub const KEY_MAX: usize = 255;
 /// How often what is too old is looked for.
 const TIDY: Span = Span::from_secs(60);
+/// How the names of requests begin. Rows of other names, under the name of the source, are not ours: those of the reads
+/// of a system that is called as the source is.
+const NAMES: [&str; 2] = ["webhook/", "key/"];
 /// Rows that are forgotten in one transaction.
 const FORGET_MAX: usize = 1_000;
 
@@ -47,7 +50,8 @@ impl Repeats {
     /// As the database has it.
     pub(super) fn read(store: &Store, source: &Name) -> Result<Self, StoreError> {
         let mut found = Self::default();
-        for row in store.intakes(source)? {
+        let ours = |row: &IntakeRow| NAMES.iter().any(|name| row.of.starts_with(name));
+        for row in store.intakes(source)?.into_iter().filter(ours) {
             if row.open {
                 found.open.insert(row.of, row.updated);
             } else {
@@ -210,7 +214,8 @@ impl HttpIngest {
         drop(repeats);
         let mut writes = Vec::new();
         if let Some(oldest) = before {
-            writes.push(Write::IntakesBefore(self.name.clone(), Time(oldest.0.saturating_add(1))));
+            let before = Time(oldest.0.saturating_add(1));
+            writes.extend(NAMES.map(|name| Write::IntakesBefore(self.name.clone(), name, before)));
         }
         writes.extend(too_old.into_iter().map(|of| Write::IntakeRemove(self.name.clone(), of)));
         if writes.is_empty() { Ok(()) } else { self.store.commit(writes).map(drop) }

@@ -13,7 +13,10 @@ use andon_edge::{
     http::{Admitted, Head, HttpIngest, KEPT, Posted, Raised, Refusal, SAMPLES_MAX, Told},
 };
 use andon_model::{Entry, Mark, SiteName, Time, Value, sample::Counts, span::Span, time::Zone};
-use andon_store::{Fault, Query, Store};
+use andon_store::{
+    Fault, Query, Store,
+    rows::{IntakeRow, Write},
+};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use proptest::prelude::*;
 use std::{io::Write as _, sync::Arc};
@@ -287,10 +290,22 @@ fn a_request_with_a_key_is_stored_once() {
     // What was refused is not remembered: the corrected body may have the same key.
     assert_eq!(posts.refused(&keyed("mended"), "[]").0, 422);
     assert_eq!(posts.post(&keyed("mended"), UNTIMED), accepted(1, 0));
+    // What is kept of the reads of a system that is called as the source is.
+    let row = IntakeRow {
+        source: name("posts"),
+        of: "reads/posts/orders/home".into(),
+        position: posts.store.log_end(),
+        open: false,
+        updated: NOW,
+        state: serde_json::json!({ "cursor": 7 }),
+    };
+    posts.store.commit(vec![Write::Intake(Box::new(row.clone()))]).unwrap();
     // A day later the key is new.
     let later = NOW.plus(KEPT).plus(Span::from_secs(1));
     assert_eq!(again.try_post(&keyed("other"), UNTIMED.as_bytes(), later).unwrap(), accepted(1, 0));
-    assert_eq!(again.store.intakes(&name("posts")).unwrap().len(), 1, "the others are forgotten");
+    let left = again.store.intakes(&name("posts")).unwrap();
+    assert_eq!(left.len(), 2, "the others are forgotten");
+    assert!(left.contains(&row), "a read goes on where it was");
 }
 
 #[test]

@@ -70,12 +70,14 @@ fn one(connection: &Connection, write: &Write, committed: &mut Committed) -> Res
         Write::IntakeRemove(source, of) => {
             run_sql(connection, "DELETE FROM intakes WHERE source = ?1 AND of = ?2", params![source.as_str(), of])
         }
-        Write::IntakesBefore(source, time) => run_sql(
+        Write::IntakesBefore(source, of, time) => run_sql(
             connection,
             "DELETE FROM intakes WHERE no IN (
-                 SELECT no FROM intakes WHERE source = ?1 AND updated < ?2 AND open = 0 ORDER BY updated LIMIT ?3
+                 SELECT no FROM intakes
+                 WHERE source = ?1 AND updated < ?2 AND open = 0 AND substr(of, 1, length(?4)) = ?4
+                 ORDER BY updated LIMIT ?3
              )",
-            params![source.as_str(), time.0, REMOVED_ROWS_MAX],
+            params![source.as_str(), time.0, REMOVED_ROWS_MAX, of],
         ),
         Write::ContextRevision(row) => {
             committed.context = Some(objects::revision(connection, row)?);
