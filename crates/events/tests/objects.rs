@@ -3,7 +3,7 @@
 
 use andon_contract::{Contract, from_files};
 use andon_events::objects::{
-    Given, Objects, Teller, of_body,
+    Again, Given, Objects, Teller, of_body,
     poll::Poll,
     posted::{NotTaken, Posted},
 };
@@ -631,4 +631,36 @@ fn a_crash_in_a_post_loses_nothing_and_takes_it_once() {
         assert_eq!(again.replayed, fault == Fault::After || skipped > 0, "{skipped} {fault:?}");
         assert_eq!(changes(&store).len(), 1, "{skipped} {fault:?}");
     }
+}
+
+#[test]
+fn what_a_system_posted_and_was_set_aside_is_told_again_but_never_over_something_newer() {
+    let objects = Objects::new(store(), contract(POSTED));
+    let store = objects.store().clone();
+    let hook = posted(&objects);
+    let sites = [SiteName::new("home").unwrap()];
+    hook.take(None, b"x", vec![unknown("EQ-9")], at(0)).unwrap();
+    hook.take(None, b"y", vec![unknown("EQ-9")], at(1)).unwrap();
+    hook.take(None, b"w", vec![unknown("EQ-9")], at(2)).unwrap();
+    let aside = store.quarantined(None, 0, 10).unwrap();
+    let teller = Teller { of: aside[0].1.topic.clone(), max_age: None, home: sites[0].clone() };
+    let again = |n: usize, item: Item, dry_run| {
+        let (number, row) = &aside[n];
+        objects.again((&teller, &sites), (*number, row.received), item, dry_run, at(20)).unwrap()
+    };
+    assert!(matches!(again(0, unknown("EQ-9"), false), Again::Wrong(_)));
+    let away = item(Told { site: "away".into(), ..order("1", "Released", &[]) });
+    assert!(matches!(again(0, away, false), Again::Wrong(_)));
+    // Mended, it becomes what it would have been; a trial changes nothing.
+    assert_eq!(again(0, item(order("1", "Released", &[])), true), Again::Changed);
+    assert_eq!((store.object(&name("1")).unwrap(), rows(&store, "quarantine").len()), (None, 3));
+    assert_eq!(again(0, item(order("1", "Released", &[])), false), Again::Changed);
+    assert_eq!((changes(&store).len(), rows(&store, "quarantine").len()), (1, 2));
+    // What came behind it is newer, although both are told now.
+    assert_eq!(again(1, item(order("1", "Held", &[])), false), Again::Changed);
+    // Of this one something newer came in meanwhile.
+    hook.take(None, b"z", vec![item(order("1", "Running", &[]))], at(21)).unwrap();
+    assert_eq!(again(2, item(order("1", "Released", &[])), false), Again::Overtaken);
+    assert_eq!(store.object(&name("1")).unwrap().unwrap().data["state"], "Running");
+    assert_eq!(rows(&store, "quarantine").len(), 0);
 }

@@ -413,9 +413,12 @@ impl Backend for StoreBackend {
             return Err(Problem::content(format!("{id} holds no messages: it is of kind {}", row.kind.word()))
                 .remedy("andon list exceptions --where kind=input names those that do"));
         }
-        if ["reads/", "events/"].iter().any(|of| row.fingerprint.starts_with(of)) {
-            return Err(Problem::content(format!("{id} holds what told of no object, and no messages of a source"))
-                .remedy("mend the read or the identifiers; at the next start the read begins anew"));
+        if row.fingerprint.starts_with("reads/") {
+            return self.replay_items(&self.at_work()?.objects(), &row, query);
+        }
+        if row.fingerprint.starts_with("events/") {
+            return Err(Problem::content(format!("{id} holds events that told of no object, and no messages of a source"))
+                .remedy("let who sends them send them again, mended, or give the object with `andon objects put`"));
         }
         let ask = Ask {
             exception: id,

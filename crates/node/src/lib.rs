@@ -17,6 +17,7 @@
 //! As users use it, through the binary; see the tests of the package `andon`.
 
 mod acts;
+mod again;
 mod alarms;
 mod answers;
 pub mod assemble;

@@ -1,11 +1,13 @@
 //! Business objects as they become known: what is told is compared with what was known, and what is another becomes a
 //! version, an event and a revision of the context, at once or not at all.
 
+mod again;
 pub mod given;
 pub mod poll;
 pub mod posted;
 mod weigh;
 
+pub use again::Again;
 pub use given::{Given, of_body};
 pub use weigh::{Changed, weigh};
 
@@ -51,7 +53,7 @@ pub struct Taken {
 pub struct Objects {
     store: Store,
     contract: Arc<Contract>,
-    turn: Arc<Mutex<()>>,
+    turn: Arc<Mutex<again::Retold>>,
 }
 
 /// What names an object: type, site and number, as they were told.
