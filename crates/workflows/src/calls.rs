@@ -29,9 +29,10 @@ pub struct CallMemory {
     /// Failed attempts in a row, for the pause before the next.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub failures: u32,
-    /// Who is asked: 0 is the route, then its fallbacks.
-    #[serde(skip_serializing_if = "is_zero", default)]
-    pub target: u32,
+    /// Where certainly nothing happened since the route was last begun with: the next of the route is asked. Kept by
+    /// name, since the route may be another by then.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub passed: Vec<String>,
     /// An attempt whose effect nobody knows.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub doubt: Option<Doubt>,
@@ -152,7 +153,7 @@ pub fn decide(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Tim
         Target::None { reason } => return Decision::Skip(reason.clone()),
         Target::Operation(first) => first,
     };
-    let target = memory.target.checked_sub(1).and_then(|i| route.fallback.get(i as usize)).unwrap_or(first);
+    let target = not_passed(first, &route.fallback, memory).unwrap_or(first);
     match contract.operation(target) {
         Some((_, operation)) => attempt(Step::Send, target, &operation.idempotency),
         None => Decision::Nobody(format!("the route of {} leads to {target}, which does not exist", call.capability)),
@@ -167,12 +168,7 @@ struct Asked<'c> {
 }
 
 /// What a call asks at a target; `None` where an edit removed it.
-fn asked<'c>(
-    contract: &'c Contract,
-    call: &CallRow,
-    memory: &CallMemory,
-    target: &OperationRef,
-) -> Option<Asked<'c>> {
+fn asked<'c>(contract: &'c Contract, call: &CallRow, memory: &CallMemory, target: &OperationRef) -> Option<Asked<'c>> {
     if http::is_over_http(call) {
         let repeats = http::target(contract, call, memory).ok()?.1;
         return Some(Asked { system: contract.systems.get(&target.system)?, idempotency: http::class(repeats) });
@@ -275,7 +271,7 @@ fn settle_search(
                 return Verdict::Refuse(Fault::of_outcome(&Outcome::not_sent(OutcomeClass::Transient, detail)));
             }
             // Certainly nothing happened, so the route is asked from its beginning again.
-            memory.target = 0;
+            memory.passed.clear();
             Verdict::Again(now)
         }
         _ if answered.lost => Verdict::Again(now),
@@ -308,11 +304,13 @@ fn settle_send(
             }
             let nothing_happened =
                 outcome.class == OutcomeClass::Limit || (outcome.class == OutcomeClass::Transient && !outcome.sent);
-            if nothing_happened && !in_doubt(memory) && has_fallback(contract, call, memory, now) {
-                memory.target += 1;
-                return Verdict::Again(now);
+            if nothing_happened && !in_doubt(memory) {
+                memory.passed.push(answered.target.to_string());
+                if has_another(contract, call, memory, now) {
+                    return Verdict::Again(now);
+                }
             }
-            memory.target = 0;
+            memory.passed.clear();
             match again(retry_of(known), call, memory, answered, now) {
                 Some(due) => Verdict::Again(due),
                 None => refuse(memory, outcome, "it did not succeed until time was up"),
@@ -331,10 +329,22 @@ fn in_doubt(memory: &CallMemory) -> bool {
     memory.doubt.as_ref().is_some_and(|doubt| doubt.not_found.is_none())
 }
 
-fn has_fallback(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Time) -> bool {
-    contract
-        .route(&call.capability, &call.site, now)
-        .is_some_and(|route| (memory.target as usize) < route.fallback.len())
+/// Whether the route in force leads to somebody who was not asked yet.
+fn has_another(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Time) -> bool {
+    contract.route(&call.capability, &call.site, now).is_some_and(|route| match &route.target {
+        Target::Operation(first) => not_passed(first, &route.fallback, memory).is_some(),
+        // Nobody: the call is skipped at once.
+        Target::None { .. } => true,
+    })
+}
+
+/// The first of a route where the call was not in vain yet.
+fn not_passed<'r>(
+    first: &'r OperationRef,
+    fallback: &'r [OperationRef],
+    memory: &CallMemory,
+) -> Option<&'r OperationRef> {
+    std::iter::once(first).chain(fallback).find(|to| !memory.passed.contains(&to.to_string()))
 }
 
 /// Refused for good, unless an earlier attempt may have had its effect: an error would say that nothing happened.
