@@ -25,6 +25,7 @@ pub mod machine;
 pub mod run;
 
 mod exceptions;
+mod filter;
 mod http;
 #[cfg(test)]
 mod testing;
