@@ -330,7 +330,15 @@ impl Machine<'_> {
             found.map_or(Heard::Passed, |(_, common)| Heard::Consumed(common, is_over))
         };
         match &listen.to {
-            Consumption::One(_) => Ok(consumed(first(ear, 0..own, false)?, true)),
+            Consumption::One(_) => {
+                let found = first(ear, 0..own, false)?;
+                // An answer may also come from elsewhere than the API, which looks at the form.
+                if let (Some(_), Some(decision)) = (&found, listen.decision.as_deref()) {
+                    let answer = seen.event().data.get("answer").unwrap_or(&Json::Null);
+                    decision.form.check(answer).map_err(|why| format!("the answer does not fit the form: {why}"))?;
+                }
+                Ok(consumed(found, true))
+            }
             Consumption::All(_) => {
                 let Some((number, common)) = first(ear, 0..own, true)? else { return Ok(Heard::Passed) };
                 ear.filled.push(number);

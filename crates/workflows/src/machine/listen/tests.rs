@@ -328,7 +328,9 @@ fn a_decision_is_asked_escalated_and_taken() {
     let answer = |of: ExceptionId| json!({"exception": of, "answer": {"yes": true}});
     bench.hear(event(11, HUMAN_DECISION, "x", answer(ExceptionId::derived(&[b"another"]))));
     assert_eq!(bench.output, None);
-    bench.hear(event(12, HUMAN_DECISION, "x", answer(ask.exception)));
+    bench.hear(event(12, HUMAN_DECISION, "x", json!({"exception": ask.exception, "answer": 7})));
+    assert_eq!(bench.output, None, "it does not fit the form");
+    bench.hear(event(13, HUMAN_DECISION, "x", answer(ask.exception)));
     assert_eq!(bench.output, Some(Ok(json!([answer(ask.exception)]))));
     assert_eq!(bench.memory.asked(), []);
 }
