@@ -111,7 +111,9 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Runs => &["id", "workflow", "state", "event", "started", "wake"],
         Kind::Tasks => &["run", "pointer", "iteration", "completed", "note"],
         Kind::Calls => &["id", "reference", "capability", "state", "system", "document", "attempts", "detail"],
-        Kind::Attempts => &["call", "number", "step", "request", "started", "outcome.class", "outcome.detail"],
+        Kind::Attempts => {
+            &["call", "number", "step", "shadow", "request", "started", "outcome.class", "outcome.detail"]
+        }
         Kind::Exceptions => &["id", "kind", "state", "owner", "count", "last", "cause"],
         Kind::Quarantine => &["exception", "received", "source", "topic", "detail"],
         Kind::Samples => &["position", "time", "signal", "value", "quality", "source"],
@@ -176,9 +178,7 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Capabilities => {
             &["capability", "domain", "owner", "effect", "input", "output", "objective", "operations", "deprecated"]
         }
-        Kind::Systems => {
-            &["system", "operation", "implements", "idempotency", "zone", "test", "concurrent", "timeout"]
-        }
+        Kind::Systems => &["system", "operation", "implements", "idempotency", "zone", "test", "concurrent", "timeout"],
         Kind::Historian => &["path", "samples", "bytes"],
         Kind::Contracts => &["revision", "activated"],
     }

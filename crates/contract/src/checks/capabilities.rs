@@ -54,11 +54,8 @@ impl Capabilities {
         let (key, capability) = self.find(project, at, name)?;
         if let Some(deprecated) = &capability.deprecated {
             let end = deprecated.sunset.as_ref().map(|day| format!("; from {day} on nobody need answer it"));
-            let message = format!(
-                "`{key}` should not be called any more since {}{}",
-                deprecated.since,
-                end.unwrap_or_default()
-            );
+            let message =
+                format!("`{key}` should not be called any more since {}{}", deprecated.since, end.unwrap_or_default());
             let finding = Finding::warning(codes::DEPRECATED, at, message);
             project.push(finding.help(format!("call `{}`", deprecated.instead)));
         } else if !name.contains('@')
@@ -152,9 +149,11 @@ fn file_name(project: &Project, doc: &Doc<CapabilityFile>, version: Option<&At<u
         let message = format!("the major {} stands in the file of the major {major}", version.value);
         let finding = Finding::error(codes::CAPABILITY, version.spot, message);
         let file = if version.value == 1 { plain.to_owned() } else { format!("{plain}@{}", version.value) };
-        project.push(finding.expected(format!("{major}")).help(format!(
-            "correct the number, or rename the file to `capabilities/{file}.yaml`"
-        )));
+        project.push(
+            finding
+                .expected(format!("{major}"))
+                .help(format!("correct the number, or rename the file to `capabilities/{file}.yaml`")),
+        );
     }
 }
 
@@ -220,7 +219,8 @@ fn deprecated(project: &Project, file: &DeprecatedFile) -> Option<Deprecated> {
         Some(text) => Some(day(project, text)?),
     };
     if let (Some(day), Some(text)) = (sunset.filter(|day| *day < since), &file.sunset) {
-        let finding = Finding::error(codes::CAPABILITY, text.spot, format!("it ends on {day}, before it is deprecated"));
+        let finding =
+            Finding::error(codes::CAPABILITY, text.spot, format!("it ends on {day}, before it is deprecated"));
         project.push(finding.expected(format!("a day from {since} on")).help("correct the days"));
     }
     Some(Deprecated {

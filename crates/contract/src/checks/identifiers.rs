@@ -159,7 +159,11 @@ impl Into<'_> {
         if !COLUMNS.starts_with(&named) || named.len() < 3 {
             let wrong = header.iter().zip(COLUMNS).find(|(cell, name)| cell.text != *name).map(|(cell, _)| &cell.at);
             let at = wrong.or_else(|| header.last().map(|cell| &cell.at)).cloned().unwrap_or(0..0);
-            refuse(at, format!("the columns are {}", named.join(",")), "`kind,ours,theirs`, or with `from,until` behind");
+            refuse(
+                at,
+                format!("the columns are {}", named.join(",")),
+                "`kind,ours,theirs`, or with `from,until` behind",
+            );
             return false;
         }
         let columns = named.len();
@@ -247,7 +251,8 @@ impl Into<'_> {
         if let Some(other) = table.held(ours).iter().find(|other| other.valid.overlaps(&held.valid)) {
             let message = format!("the {kind} `{ours}` is called `{}` at the same time", other.name);
             let finding = Finding::error(codes::NAME_OVERLAP, at, message);
-            self.project.push(finding.expected("one name at a time").help("let one end with `until` where the other begins"));
+            self.project
+                .push(finding.expected("one name at a time").help("let one end with `until` where the other begins"));
             return;
         }
         table.add(ours, held);
@@ -260,7 +265,8 @@ fn values(project: &Project, file: &IdentifiersFile) -> BTreeMap<String, ValueMa
         let mut map = ValueMap::default();
         let is_both = entries.good.iter().any(|(key, raw)| {
             let tree = project.findings.tree(raw.spot.file);
-            ["to", "from"].contains(&key.value.as_str()) && tree.is_some_and(|tree| tree.scalar(raw.spot.node).is_none())
+            ["to", "from"].contains(&key.value.as_str())
+                && tree.is_some_and(|tree| tree.scalar(raw.spot.node).is_none())
         });
         if is_both {
             for (way, raw) in &entries.good {
@@ -269,8 +275,11 @@ fn values(project: &Project, file: &IdentifiersFile) -> BTreeMap<String, ValueMa
                     "to" => (map.to, map.to_else) = one_way(project, &found),
                     "from" => (map.from, map.from_else) = one_way(project, &found),
                     other => {
-                        let finding = Finding::error(codes::UNKNOWN_KEY, way.spot, format!("nobody knows `{other}` here"));
-                        project.push(finding.known(other, ["to", "from"]).help("a map that tells both ways has these two"));
+                        let finding =
+                            Finding::error(codes::UNKNOWN_KEY, way.spot, format!("nobody knows `{other}` here"));
+                        project.push(
+                            finding.known(other, ["to", "from"]).help("a map that tells both ways has these two"),
+                        );
                     }
                 }
             }
@@ -388,7 +397,8 @@ fn values_of(beside: &Beside<'_>, used: &NameUse) -> Vec<Json> {
         let input = &beside.capabilities.good.get(&operation.implements)?.input;
         let path = used.call.argument.strip_prefix('.')?;
         let plain = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        let path: Option<Vec<Step>> = path.split('.').map(|key| plain(key).then(|| Step::Key(key.to_owned()))).collect();
+        let path: Option<Vec<Step>> =
+            path.split('.').map(|key| plain(key).then(|| Step::Key(key.to_owned()))).collect();
         values_in(at(beside.schemas.json(input)?, &path?)?)
     };
     if used.expr.of_item { Vec::new() } else { found().unwrap_or_default() }

@@ -35,7 +35,11 @@ impl Routes {
                 Target::Operation(target) => Some(target),
                 Target::None { .. } => None,
             };
-            target.into_iter().chain(&route.fallback).chain(&route.shadow).any(|to| to.system == *system && to.operation == *operation)
+            target
+                .into_iter()
+                .chain(&route.fallback)
+                .chain(&route.shadow)
+                .any(|to| to.system == *system && to.operation == *operation)
         };
         let mut sites = BTreeSet::new();
         for route in self.all.iter().filter(leads) {

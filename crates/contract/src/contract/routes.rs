@@ -57,9 +57,9 @@ impl Contract {
 
     /// The routes that may be in force for a capability at a site at some time, in their order.
     pub fn routes_of<'a>(&'a self, capability: &str, site: &SiteName) -> impl Iterator<Item = &'a Route> {
-        self.routes.iter().filter(move |route| {
-            route.capability == capability && route.site.as_ref().is_none_or(|of| of == site)
-        })
+        self.routes
+            .iter()
+            .filter(move |route| route.capability == capability && route.site.as_ref().is_none_or(|of| of == site))
     }
 
     /// The next moment behind `now` at which another line answers, with that line; the route is `None` where nobody

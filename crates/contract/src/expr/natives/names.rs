@@ -2,9 +2,9 @@
 //! `name("system"; "kind"; theirs)`, `our_value("system"; "map"; theirs)`.
 
 use super::{Kind, fv};
-use crate::expr::{Lookup, Missing};
 use crate::expr::meter;
 use crate::expr::val::{Val, error};
+use crate::expr::{Lookup, Missing};
 use jaq_core::box_iter::box_once;
 use jaq_core::native::Fun;
 use jaq_core::{Cv, Exn, ValX};
