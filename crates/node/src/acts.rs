@@ -74,8 +74,10 @@ impl Acts {
         self.desk().waiting.remove(&token);
         match acted {
             Ok(Acted::Done(state)) => Ok(CancelledRun { id: run.to_string(), state: state.word().to_owned() }),
-            Ok(Acted::Ended(state)) => Err(Problem::conflict(format!("the run {id} has ended: it is {}", state.word()))
-                .remedy(format!("`andon show {id}` says what it has done; nothing was changed"))),
+            Ok(Acted::Ended(state)) => {
+                Err(Problem::conflict(format!("the run {id} has ended: it is {}", state.word()))
+                    .remedy(format!("`andon show {id}` says what it has done; nothing was changed")))
+            }
             Ok(Acted::Unknown) => Err(unknown()),
             Ok(Acted::Refused(why)) => Err(Problem::conflict(format!("the run {id} was not cancelled: {why}"))),
             Err(_) => Err(Problem::unavailable(format!("it was not durable within {} s", DURABLE_WAIT.as_secs()))

@@ -23,7 +23,11 @@ pub(super) fn run(args: &Runs) -> anyhow::Result<ExitCode> {
 fn cancel(args: &CancelRuns) -> anyhow::Result<ExitCode> {
     let target = Target::find(&args.instance)?;
     if !target.is_running() {
-        return Err(failure(3, "the instance is stopped", "start it with `andon run`: it ends the runs and what they wait for"));
+        return Err(failure(
+            3,
+            "the instance is stopped",
+            "start it with `andon run`: it ends the runs and what they wait for",
+        ));
     }
     let mut ids = args.ids.clone();
     if !args.filters.is_empty() {

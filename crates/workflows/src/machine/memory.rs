@@ -351,7 +351,8 @@ impl Memory {
         match self.phase {
             Phase::Start => true,
             Phase::Going => {
-                let ready = |(place, strand): (usize, &Strand)| strand.waiting == Waiting::Nothing && self.is_live(place);
+                let ready =
+                    |(place, strand): (usize, &Strand)| strand.waiting == Waiting::Nothing && self.is_live(place);
                 self.turns_back() || self.strands.iter().enumerate().any(ready)
             }
             Phase::Ended => false,
