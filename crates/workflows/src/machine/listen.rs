@@ -370,7 +370,7 @@ impl Machine<'_> {
             .depth()
             .checked_sub(1)
             .and_then(|depth| self.memory.task_of(self.given.definition, self.strand, depth).and_then(listens));
-        let made = outer.and_then(|listen| listen.foreach.as_ref()).map(|of| self.made(of, raw));
+        let made = outer.and_then(|listen| listen.foreach.as_ref()).map(|of| self.made(of, &raw));
         let popped = self.memory.strands.get_mut(self.strand).and_then(|strand| strand.frames.pop());
         let (Some(listen), Some(made), Some(_)) = (outer, made, popped) else { return self.fault(stranger()) };
         let output = match made {
@@ -399,13 +399,13 @@ impl Machine<'_> {
     }
 
     /// `output.as`, then `export.as` of a pass.
-    fn made(&mut self, of: &Foreach, raw: Json) -> Result<Json, Fault> {
+    fn made(&mut self, of: &Foreach, raw: &Json) -> Result<Json, Fault> {
         let output = match &of.output {
-            Some(mapping) => self.scene().after(&raw).map(mapping, &raw)?,
+            Some(mapping) => self.scene().after(raw).map(mapping, raw)?,
             None => raw.clone(),
         };
         if let Some(export) = &of.export {
-            let context = self.scene().after(&raw).with_output(&output).map(export, &output)?;
+            let context = self.scene().after(raw).with_output(&output).map(export, &output)?;
             self.memory.context = context;
         }
         Ok(output)

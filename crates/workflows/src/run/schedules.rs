@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// Planned runs of one workflow at one site that begin in one step at most; then others get their turn.
 const PLANNED_STEP_MAX: usize = 64;
 /// An instant that is later than this was missed.
-pub const MISSED_AFTER: Span = Span::from_secs(60);
+const MISSED_AFTER: Span = Span::from_secs(60);
 /// How far back the last instant is looked for first.
 const BACK: [Span; 4] =
     [Span::from_secs(3_600), Span::from_secs(86_400), Span::from_secs(32 * 86_400), Span::from_secs(366 * 86_400)];
@@ -183,15 +183,12 @@ impl Loop {
     fn await_run(&mut self, planned: &mut Planned, is_new: bool) -> Result<(), StoreError> {
         let mut is_new = is_new;
         if let Some(run) = planned.row.run {
-            match self.store.run(run)?.filter(|row| !row.state.has_ended()) {
-                Some(_) => {
-                    let place = (planned.row.workflow.clone(), planned.row.site.clone());
-                    self.schedules.awaited.insert(run, place);
-                }
-                None => {
-                    planned.row.run = None;
-                    is_new = true;
-                }
+            if self.store.run(run)?.is_some_and(|row| !row.state.has_ended()) {
+                let place = (planned.row.workflow.clone(), planned.row.site.clone());
+                self.schedules.awaited.insert(run, place);
+            } else {
+                planned.row.run = None;
+                is_new = true;
             }
         }
         planned.plan();

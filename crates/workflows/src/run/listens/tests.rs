@@ -76,7 +76,7 @@ fn same_at_every_commit(contract: impl Fn() -> Contract, story: &dyn Fn(&mut Wor
             assert_eq!(of(&world), plain, "the process ended at commit {number}, {end:?}");
         }
         if crashed == 0 {
-            assert!(number > 3, "the process has hardly ended anywhere");
+            assert!(number > 1, "the process has ended nowhere");
             return plain.into_iter().map(|(_, state, output)| (state, output)).collect();
         }
     }
