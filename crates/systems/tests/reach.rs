@@ -257,6 +257,7 @@ async fn a_proxy_leads_on_and_what_it_refuses_was_not_sent() {
     for (answer, class, says) in [
         ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", OutcomeClass::Auth, "does not accept who we are"),
         ("HTTP/1.1 403 Forbidden\r\n\r\n", OutcomeClass::Transient, "403 Forbidden"),
+        ("HTTP/1.1 403 not s3cret-PASSWORD\r\n\r\n", OutcomeClass::Transient, "403 not [redacted]"),
         ("", OutcomeClass::Transient, "leads nowhere"),
     ] {
         let (place, _) = proxy(to.clone(), Some(answer)).await;
@@ -340,7 +341,11 @@ async fn a_token_is_got_once_renewed_once_and_shown_never() {
 
     // Taken back: got anew with the refresh token, and the request sent again.
     system.tokens.fetch_add(1, Ordering::SeqCst);
-    assert_eq!(attempt(&connectors, "create", Step::Send).await.class, OutcomeClass::Ok);
+    let outcome = attempt(&connectors, "create", Step::Send).await;
+    assert_eq!(outcome.class, OutcomeClass::Ok);
+    let [noted] = &outcome.exchanges[..] else { panic!("{:?}", outcome.exchanges) };
+    let found = (noted.what.as_str(), noted.status, noted.request.as_str(), noted.response.as_str());
+    assert_eq!(found, ("token", Some(200), format!("POST {base}/oauth/token").as_str(), ""));
     assert_eq!(system.calls.load(Ordering::SeqCst), 8 + 2);
     assert!(system.forms.lock().unwrap()[1].ends_with("grant_type=refresh_token&refresh_token=r3fresh-1"));
 }

@@ -12,6 +12,7 @@ mod listener;
 mod posts;
 mod reads;
 mod runs;
+mod secrecy;
 mod story;
 mod support;
 mod surface;

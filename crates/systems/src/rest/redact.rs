@@ -103,7 +103,7 @@ fn forms(secret: &str) -> impl Iterator<Item = String> {
 /// The body as it is kept: redacted and at most 16 KiB.
 pub(super) fn kept(body: &[u8], json: Option<&Json>, secrets: &Secrets) -> String {
     let text = match json {
-        Some(json) => clean(json).to_string(),
+        Some(json) => clean(json, secrets).to_string(),
         None => text(&String::from_utf8_lossy(body.get(..LOOKED_AT_BYTES).unwrap_or(body))),
     };
     cut(&secrets.hide(&text), RESPONSE_MAX_BYTES)
@@ -119,7 +119,7 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 pub(super) fn kept_bytes(body: &[u8], secrets: &Secrets, most: usize) -> String {
     let whole = if body.len() <= LOOKED_AT_BYTES { serde_json::from_slice::<Json>(body).ok() } else { None };
     let text = match whole.filter(|json| json.is_object() || json.is_array()) {
-        Some(json) => clean(&json).to_string(),
+        Some(json) => clean(&json, secrets).to_string(),
         None => text(&String::from_utf8_lossy(body.get(..LOOKED_AT_BYTES).unwrap_or(body))),
     };
     cut(&secrets.hide(&text), most)
@@ -210,18 +210,20 @@ fn telling(key: &str) -> bool {
     KEYS.iter().any(|word| plain.contains(word))
 }
 
-/// A value without what stands under telling keys. JSON that was read is nested at most 128 deep.
-fn clean(json: &Json) -> Json {
+/// A value without what stands under telling keys, and without the secrets in its texts, which may hold JSON
+/// themselves. JSON that was read is nested at most 128 deep.
+fn clean(json: &Json, secrets: &Secrets) -> Json {
     match json {
         Json::Object(fields) => {
             let clean = fields.iter().map(|(key, value)| {
-                let value = if telling(key) && !value.is_null() { Json::from(MARK) } else { clean(value) };
-                (key.clone(), value)
+                let value = if telling(key) && !value.is_null() { Json::from(MARK) } else { clean(value, secrets) };
+                (secrets.hide(key).into_owned(), value)
             });
             Json::Object(clean.collect())
         }
-        Json::Array(items) => Json::Array(items.iter().map(clean).collect()),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => json.clone(),
+        Json::Array(items) => Json::Array(items.iter().map(|item| clean(item, secrets)).collect()),
+        Json::String(text) => secrets.hide(text).into(),
+        Json::Null | Json::Bool(_) | Json::Number(_) => json.clone(),
     }
 }
 
