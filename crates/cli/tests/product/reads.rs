@@ -385,3 +385,47 @@ fn what_a_system_posts_is_taken_once_although_the_instance_is_killed() {
     assert_eq!(read["duplicates"], counts["replayed"], "{read}");
     running.stop();
 }
+
+#[test]
+fn what_a_system_posted_and_was_set_aside_is_told_again_once_its_names_are_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World { mqtt: "127.0.0.1:9".into(), eam: "http://127.0.0.1:1".into() };
+    let (project, data) = (project(dir.path()), dir.path().join("data"));
+    let asked = SYSTEM.find("    every: 1 s").unwrap()..SYSTEM.find("    number: ${ .no }").unwrap();
+    let mut posted = SYSTEM.to_owned();
+    posted.replace_range(asked, "    webhook: { token: env:ERP_TOKEN }\n    sites: [home]\n");
+    fs::write(project.join("systems/erp.yaml"), posted).unwrap();
+    let post = |api: &str, id: &str, status: &str, work_centre: &str| {
+        let order = json!({ "no": 1, "status": status, "workCentre": work_centre, "material": "foil", "quantity": 5,
+                            "start": "2026-11-22T06:00:00Z" });
+        let headers = ["authorization: Bearer the-token", &format!("idempotency-key: {id}")];
+        curl("POST", &format!("http://{api}/v1/systems/erp/reads/orders"), &headers, &order)
+    };
+    let (mut running, api) = start(&world, &project, &data);
+    for (id, status) in [("a", "REL"), ("b", "RUN")] {
+        let (code, told) = post(&api, id, status, "WC-9");
+        assert_eq!((code, told["set_aside"].as_array().map(Vec::len)), (202, Some(1)), "{told}");
+    }
+    let [exception] = world.list("exceptions", &data, &[]).try_into().unwrap();
+    let id = exception["id"].as_str().unwrap();
+    let replay = |options: &[&str]| {
+        let output = world.run(&[&["exceptions", "replay", id, "--data", data.to_str().unwrap()], options].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = replay(&[]);
+    assert!(told.contains("2 still wrong") && told.contains("WC-9"), "{told}");
+    running.stop();
+    let names = "system: erp\nnames:\n  asset: { press-01: WC-1, press-02: WC-9 }\n";
+    fs::write(project.join("identifiers/erp.yaml"), names).unwrap();
+    let (_running, api) = start(&world, &project, &data);
+    let told = replay(&["--dry-run"]);
+    assert!(told.contains("2 would be mended") && numbers(&world, &data, &[]).is_empty(), "{told}");
+    let told = replay(&[]);
+    assert!(told.contains("2 mended (2 stored, 0 there already), 0 still wrong"), "{told}");
+    let orders = world.list("objects", &data, &["asset=press-02"]);
+    assert_eq!((orders.len(), &orders[0]["data"]["state"]), (1, &json!("Running")), "in the order in which they came");
+    assert_eq!(world.list("exceptions", &data, &["state=resolved"]).len(), 1);
+    assert_eq!(world.list("quarantine", &data, &[]).len(), 0);
+    // The post itself stays answered as it was.
+    assert_eq!(post(&api, "b", "RUN", "WC-9").1["set_aside"].as_array().map(Vec::len), Some(1));
+}
