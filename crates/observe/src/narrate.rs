@@ -5,6 +5,7 @@ use crate::{
     lineage::{CallNode, EventNode, Lineage, RunNode},
 };
 use andon_model::Quantity;
+use andon_store::rows::CallState;
 use serde_json::Value as Json;
 use std::fmt::Write as _;
 
@@ -239,6 +240,7 @@ fn call(out: &mut String, node: &CallNode) {
     let call = &node.call;
     let target = match (&call.system, &call.operation) {
         (Some(system), Some(operation)) => format!("{system}.{operation}"),
+        _ if call.state == CallState::Skipped => "nobody".to_owned(),
         _ => "nobody yet".to_owned(),
     };
     let _ = writeln!(
@@ -250,22 +252,25 @@ fn call(out: &mut String, node: &CallNode) {
         call.reference
     );
     for attempt in &node.attempts {
-        let (class, detail) = attempt
-            .outcome
-            .as_ref()
-            .map_or(("under way", ""), |outcome| (outcome.class.word(), outcome.detail.as_str()));
+        let (class, detail) = match (&attempt.outcome, attempt.shadow) {
+            (Some(outcome), _) => (outcome.class.word(), outcome.detail.as_str()),
+            (None, true) => ("no answer", "is known"),
+            (None, false) => ("under way", ""),
+        };
         let word = if attempt.shadow { "shadow" } else { "attempt" };
         let _ = writeln!(out, "        {word} {} {}: {class} {detail}", attempt.number, attempt.request);
         for exchange in attempt.outcome.iter().flat_map(|outcome| &outcome.exchanges) {
             let answered = exchange.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
             let _ = writeln!(out, "          {}: {}: {answered}", exchange.what, exchange.request);
         }
-    }
-    for shadow in &node.shadows {
-        let differences = shadow.differences.join("; ");
-        let colon = if differences.is_empty() { "" } else { ": " };
-        let (of, verdict) = (&shadow.operation, &shadow.verdict);
-        let _ = writeln!(out, "        compared with {of}: {verdict}{colon}{differences}");
+        // What a failed one said stands there already.
+        let compared = node.shadows.iter().filter(|of| of.attempt == attempt.number);
+        for compared in compared.filter(|of| matches!(of.verdict.as_str(), "same" | "differs")) {
+            let _ = writeln!(out, "          compared: {}", compared.verdict);
+            for difference in &compared.differences {
+                let _ = writeln!(out, "            {difference}");
+            }
+        }
     }
     if let Some(document) = &call.document {
         let _ = writeln!(out, "        document {document}");

@@ -4,6 +4,7 @@ use andon_model::OutcomeClass;
 use andon_store::rows::{AttemptRow, CallRow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 
 /// Differences told of one shadow at most.
 const DIFFERENCES_MAX: usize = 20;
@@ -33,7 +34,9 @@ pub fn compared(call: &CallRow, attempts: &[AttemptRow]) -> Vec<Compared> {
             }
             Some(outcome) => {
                 let mut differences = Vec::new();
-                differ(call.output.as_ref().unwrap_or(&Json::Null), &outcome.output, "", &mut differences);
+                let documents = call.document.as_deref().zip(outcome.document.as_deref());
+                let real = call.output.as_ref().unwrap_or(&Json::Null);
+                differ(real, &outcome.output, documents, "", &mut differences);
                 (if differences.is_empty() { "same" } else { "differs" }, differences)
             }
         };
@@ -47,16 +50,18 @@ pub fn compared(call: &CallRow, attempts: &[AttemptRow]) -> Vec<Compared> {
     attempts.iter().filter(|attempt| attempt.shadow).map(of).collect()
 }
 
-/// Where two values differ, field by field. Outputs are at most as deep as a JSON text that was read.
-fn differ(real: &Json, shadow: &Json, at: &str, told: &mut Vec<String>) {
-    if told.len() >= DIFFERENCES_MAX || real == shadow {
+/// Where two values differ, field by field. Outputs are at most as deep as a JSON text that was read. The numbers of
+/// the two documents are no difference: each system counts its own.
+fn differ(real: &Json, shadow: &Json, documents: Option<(&str, &str)>, at: &str, told: &mut Vec<String>) {
+    let are_documents = || documents.is_some_and(|(of, other)| real == of && shadow == other);
+    if told.len() >= DIFFERENCES_MAX || real == shadow || are_documents() {
         return;
     }
     if let (Json::Object(real), Json::Object(shadow)) = (real, shadow) {
-        let only = shadow.keys().filter(|key| !real.contains_key(*key));
-        for key in real.keys().chain(only) {
+        let keys: BTreeSet<&String> = real.keys().chain(shadow.keys()).collect();
+        for key in keys {
             let field = |of: &serde_json::Map<String, Json>| of.get(key).cloned().unwrap_or(Json::Null);
-            differ(&field(real), &field(shadow), &format!("{at}.{key}"), told);
+            differ(&field(real), &field(shadow), documents, &format!("{at}.{key}"), told);
         }
         return;
     }
@@ -81,11 +86,14 @@ mod tests {
     fn outputs_are_compared_field_by_field() {
         let told = |real: Json, shadow: Json| {
             let mut told = Vec::new();
-            differ(&real, &shadow, "", &mut told);
+            differ(&real, &shadow, Some(("SR-1", "7")), "", &mut told);
             told
         };
         let real = json!({ "document": "SR-1", "state": "NEW", "by": { "name": "A" } });
         assert!(told(real.clone(), real.clone()).is_empty());
+        let mut numbered = real.clone();
+        numbered["document"] = json!("7");
+        assert!(told(real.clone(), numbered).is_empty(), "each system counts its own");
         let shadow = json!({ "document": "1000", "state": "NEW", "by": { "name": "A", "mail": "a@b" } });
         assert_eq!(told(real.clone(), shadow), [".by.mail: null / \"a@b\"", ".document: \"SR-1\" / \"1000\""]);
         assert_eq!(told(real, json!([1])).len(), 1, "all of it");

@@ -1,5 +1,5 @@
 //! A story written to a store in memory is explained from each of its ends.
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it stands")]
 
 use andon_model::{
     AssetName, EventId, Name, Outcome, OutcomeClass, Position, SignalName, Time, Value,
@@ -99,6 +99,7 @@ fn story_beside(foreign: &[i64]) -> Store {
         operation: Name::new("create-request").unwrap(),
         hash: "0".repeat(16),
         request: "POST http://eam/requests".into(),
+        headers: std::collections::BTreeMap::new(),
         body: "{}".into(),
         started: at(10),
         ended: Some(at(11)),
@@ -169,4 +170,47 @@ fn a_document_may_be_numbered_like_a_place() {
 fn a_story_reads_well() {
     let lineage = explain(&story(), "MR-000001").unwrap().unwrap();
     insta::assert_snapshot!(narrate(&lineage));
+}
+
+/// The story with these shadows of its call: an operation of the test system, and what became of it.
+fn shadowed() -> Store {
+    let store = story();
+    let mut call = given::call(1, CallState::Delivered, None);
+    (call.document, call.attempts) = (Some("MR-000001".into()), 6);
+    call.output = Some(json!({"document": "MR-000001", "state": "WAPPR", "by": {"name": "A"}}));
+    let ok = |output: serde_json::Value| Outcome {
+        sent: true,
+        document: output["document"].as_str().map(str::to_owned),
+        output,
+        ..Outcome::not_sent(OutcomeClass::Ok, "201 Created")
+    };
+    let refused = Outcome::not_sent(OutcomeClass::Validation, "no identifier of cartoner-07 in eam-next");
+    let outcomes = [
+        Some(ok(json!({"document": "17", "state": "WAPPR", "by": {"name": "A"}}))),
+        Some(ok(json!({"document": "SR-2", "state": "NEW", "by": {}}))),
+        Some(refused),
+        None,
+    ];
+    let mut writes = vec![Write::Call(Box::new(call.clone()))];
+    for (number, outcome) in (2..).zip(outcomes) {
+        let mut attempt = store.attempts(call.id).unwrap().remove(0);
+        (attempt.number, attempt.shadow) = (number, true);
+        attempt.system = Name::new("eam-next").unwrap();
+        attempt.request = "POST http://eam-next/requests".into();
+        (attempt.ended, attempt.outcome) = (outcome.as_ref().map(|_| at(12)), outcome);
+        writes.push(Write::Attempt(Box::new(attempt)));
+    }
+    store.commit(writes).unwrap();
+    store
+}
+
+#[test]
+fn shadows_are_told_beside_the_call() {
+    let lineage = explain(&shadowed(), "MR-000001").unwrap().unwrap();
+    let told = narrate(&lineage);
+    let call: Vec<&str> = told.lines().skip_while(|line| !line.starts_with("      call ")).collect();
+    insta::assert_snapshot!(call.join("\n"));
+    let shadows = &lineage.events[0].runs[0].calls[0].shadows;
+    let verdicts: Vec<&str> = shadows.iter().map(|shadow| shadow.verdict.as_str()).collect();
+    assert_eq!(verdicts, ["same", "differs", "failed", "unknown"]);
 }
