@@ -92,7 +92,7 @@ fn capabilities(contract: &Contract) -> Vec<CapabilityRow> {
             objective: capability.objective.as_ref().map(|o| format!("{} for {} %", o.within, o.percent)),
             deprecated: capability.deprecated.as_ref().map(|deprecated| {
                 let sunset = deprecated.sunset.as_ref().map(|day| format!(", until {day}")).unwrap_or_default();
-                format!("since {}{sunset}: call {}", deprecated.since, deprecated.instead)
+                format!("call {} (since {}{sunset})", deprecated.instead, deprecated.since)
             }),
             operations: operations.into_iter().collect(),
         }
