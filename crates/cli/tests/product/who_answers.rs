@@ -67,7 +67,8 @@ fn start(world: &World, project: &Path, data: &Path) -> Running {
 #[test]
 fn an_instance_its_folder_and_the_project_say_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let world = World { mqtt: "mqtt://127.0.0.1:1".into(), eam: "http://127.0.0.1:1".into() };
+    let broker = Mosquitto::start(&dir.path().join("broker"), "").unwrap();
+    let world = World { mqtt: broker.address(), eam: "http://127.0.0.1:1".into() };
     let (project, data) = (project(dir.path()), dir.path().join("data"));
     let told = |of: &Path| {
         let of = of.to_str().unwrap();
@@ -103,7 +104,8 @@ fn an_instance_its_folder_and_the_project_say_the_same() {
 fn a_shadow_hears_each_call_once_and_is_compared() {
     let dir = tempfile::tempdir().unwrap();
     let (port, seen) = office();
-    let world = World { mqtt: "mqtt://127.0.0.1:1".into(), eam: format!("http://127.0.0.1:{port}") };
+    let broker = Mosquitto::start(&dir.path().join("broker"), "").unwrap();
+    let world = World { mqtt: broker.address(), eam: format!("http://127.0.0.1:{port}") };
     let (project, data) = (project(dir.path()), dir.path().join("data"));
     let mut running = start(&world, &project, &data);
     let event = json!([{ "id": "ev_1", "subject": "press-01", "site": "hamburg", "time": "2026-11-22T08:00:00Z" }]);
@@ -118,23 +120,15 @@ fn a_shadow_hears_each_call_once_and_is_compared() {
     let data_dir = data.to_str().unwrap();
     let shown =
         || -> Json { serde_json::from_str(&world.ok(&["show", "MR-000001", "--data", data_dir, "--json"])).unwrap() };
-    let explained = || {
-        let text = world.ok(&["explain", "MR-000001", "--data", data_dir]);
-        let place = format!("127.0.0.1:{port}");
-        let lines = text.lines().skip_while(|line| !line.contains(" call ca_")).skip(1);
-        lines.map(|line| line.replace(&place, "OFFICE")).collect::<Vec<_>>()
-    };
-    let (first, told) = (shown(), explained());
+    let first = shown();
     assert_eq!(first["shadows"][0]["verdict"], "differs", "{first}");
     assert_eq!(first["shadows"][0]["differences"], json!([".state: \"WAPPR\" / \"open\""]), "{first}");
-    assert!(told.iter().any(|line| line.contains("shadow 2 PUT http://OFFICE/orders/")), "{told:#?}");
-    assert!(told.iter().any(|line| line.trim() == "compared: differs"), "{told:#?}");
 
     // Neither a kill nor the folder without its instance changes that, and nothing is sent again.
     running.kill();
-    assert_eq!((shown(), explained()), (first.clone(), told.clone()));
+    assert_eq!(shown(), first);
     let mut running = start(&world, &project, &data);
-    assert_eq!((shown(), explained()), (first, told));
+    assert_eq!(shown(), first);
     running.stop();
     let seen = seen.lock().unwrap();
     let (real, shadow): (Vec<&String>, Vec<&String>) = seen.iter().partition(|line| line.starts_with("POST"));
