@@ -83,9 +83,8 @@ impl Asked {
         let Some(dir) = place.data.as_ref().filter(|dir| is_said && dir.join("andon.yaml").is_file()) else {
             return Target::find(place).map(Self::Instance);
         };
-        let loaded = andon_contract::load(dir).map_err(|problems| {
-            let message = format!("the project {} has {} problems", dir.display(), problems.len());
-            failure(NO, message, "`andon check` on it says which")
+        let loaded = andon_contract::load(dir).map_err(|_| {
+            failure(NO, format!("the project {} does not pass", dir.display()), "`andon check` on it says why")
         })?;
         Ok(Self::Project(Box::new(loaded.contract)))
     }
