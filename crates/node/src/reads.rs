@@ -139,7 +139,7 @@ impl StoreBackend {
             for (name, read) in &of.reads {
                 if read.webhook.is_some() {
                     let tally = tally(&self.store, system, name)?.unwrap_or_default();
-                    rows.push(posted(&shown(system, name), read, tally, standing.is_some()));
+                    rows.push(posted(&shown(system, name), read, &tally, standing.is_some()));
                 }
                 let sites: Vec<Option<&SiteName>> =
                     if read.site.is_some() { vec![None] } else { read.sites.iter().map(Some).collect() };
@@ -208,7 +208,7 @@ fn anew(stand: &Stand, now: Time) -> String {
 }
 
 /// A read as the system posts to it.
-fn posted(name: &str, read: &Read, tally: Tally, running: bool) -> Row {
+fn posted(name: &str, read: &Read, tally: &Tally, running: bool) -> Row {
     let now = clock::now();
     let age = tally.last.map(|last| now.since(last));
     // Beside a poll it may be silent for as long as it likes.

@@ -113,8 +113,8 @@ async fn an_operation_reads_all_pages_however_they_follow_each_other() {
             json!({ "result": "MR-0,MR-1,MR-2,MR-3,MR-4,MR-5,MR-6" }),
             "{operation}: {outcome:?}"
         );
-        let pages: Vec<&str> = outcome.exchanges.iter().map(|exchange| exchange.what.as_str()).collect();
-        assert_eq!(pages, ["page 2", "page 3"], "{operation}");
+        let others: Vec<&str> = outcome.exchanges.iter().map(|exchange| exchange.what.as_str()).collect();
+        assert_eq!(others, ["page 2", "page 3"], "{operation}");
         assert!(outcome.exchanges[1].request.starts_with("GET http://127.0.0.1:"), "{:?}", outcome.exchanges);
         assert!(outcome.exchanges[1].response.contains("MR-6"));
     }

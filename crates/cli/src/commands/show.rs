@@ -80,7 +80,9 @@ fn tell_attempt(attempt: &AttemptRow, lines: &mut Vec<String>) {
     tell_message('>', &attempt.headers, &attempt.body, lines);
     let Some(outcome) = &attempt.outcome else { return };
     tell_answer(outcome, lines);
-    pages.iter().for_each(|of| tell_exchange(of, lines));
+    for of in pages {
+        tell_exchange(of, lines);
+    }
     lines.push(format!("  {}: {}", outcome.class, outcome.detail));
     lines.extend(outcome.retry_after.iter().map(|pause| format!("  asks to be left alone for {pause}")));
 }

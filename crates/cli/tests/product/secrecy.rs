@@ -183,7 +183,7 @@ fn project(dir: &Path, port: u16) -> PathBuf {
         let capability = "version: 1\ndomain: maintenance\nowner: people\neffect: reads\n\
                           input: { schema: MaintenanceRequest/1 }\noutput: { found: string }\n";
         write(&format!("capabilities/{name}.find.yaml"), capability);
-        routes += &format!("- {{ capability: {name}.find, site: '*', use: {name}.find }}\n");
+        routes.extend(["- { capability: ", name, ".find, site: '*', use: ", name, ".find }\n"]);
         workflow(name, &format!("      call: {name}.find\n{WITH}"));
     }
     write("routes.yaml", &routes);

@@ -125,7 +125,9 @@ pub(super) fn text(answer: &Answer) -> Result<Cow<'_, str>, String> {
                 format!("it is no text in UTF-8 ({shown})")
             })
         }
-        "iso-8859-1" | "latin1" | "windows-1252" | "cp1252" => Ok(Cow::Owned(bytes.iter().map(windows).collect())),
+        "iso-8859-1" | "latin1" | "windows-1252" | "cp1252" => {
+            Ok(Cow::Owned(bytes.iter().copied().map(windows).collect()))
+        }
         "utf-16" | "utf-16le" | "utf-16be" => {
             let bytes = bytes.strip_prefix(b"\xFF\xFE").or(bytes.strip_prefix(b"\xFE\xFF")).unwrap_or(bytes);
             let unit = |pair: &[u8]| match (pair, charset.as_str()) {
@@ -141,10 +143,10 @@ pub(super) fn text(answer: &Answer) -> Result<Cow<'_, str>, String> {
     }
 }
 
-fn windows(byte: &u8) -> char {
+fn windows(byte: u8) -> char {
     match byte {
         0x80..=0x9F => WINDOWS_1252.get(usize::from(byte - 0x80)).copied().unwrap_or('\u{FFFD}'),
-        other => char::from(*other),
+        other => char::from(other),
     }
 }
 

@@ -90,9 +90,9 @@ fn fuzz_pages(answer: &Answer, request: &CallRequest, names: Names<'_>, secrets:
             body: String::new(),
         };
         let of = (&operation, request);
-        let mut pages = Pages::new("http://host:8080/base", of, names, secrets, (&paged, &first));
+        let mut turns = Pages::new("http://host:8080/base", of, names, secrets, (&paged, &first));
         let mut asked = 0;
-        while let After::Ask(prepared) = pages.take(answer) {
+        while let After::Ask(prepared) = turns.take(answer) {
             asked += 1;
             assert!(asked < 5 && prepared.url.starts_with("http://host:8080/"), "{}", prepared.url);
         }

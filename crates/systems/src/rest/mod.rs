@@ -95,8 +95,8 @@ pub(crate) async fn send(
         (Ok(answer), None) => codec::read(operation, request, shell.names, &answer, &line.secrets),
         (Ok(answer), Some(paged)) => {
             let of = (operation, request);
-            let pages = paging::Pages::new(&base, of, shell.names, &line.secrets, (paged, prepared));
-            Box::pin(go_through(pages, answer, &line)).await
+            let turns = paging::Pages::new(&base, of, shell.names, &line.secrets, (paged, prepared));
+            Box::pin(go_through(turns, answer, &line)).await
         }
         (Err(failure), _) => failed(failure, effect),
     };

@@ -175,7 +175,7 @@ impl<'a> Pages<'a> {
         if self.items.len() > ITEMS_MAX || self.bytes > PAGES_MAX_BYTES {
             let cause =
                 format!("the answer has more than {ITEMS_MAX} items, or {PAGES_MAX_BYTES} bytes; ask for less at once");
-            return Err(self.too_much(cause, answer));
+            return Err(self.too_much(&cause, answer));
         }
         let more = self.counted(&body, answer, count)?;
         if more == More::Last {
@@ -220,7 +220,7 @@ impl<'a> Pages<'a> {
     fn next(&mut self, more: More, answer: &Answer) -> Result<After, Box<Outcome>> {
         if self.turn.page >= self.paged.pages {
             let cause = format!("the answer has more than {} pages; raise `pages`, or ask for less", self.paged.pages);
-            return Err(self.too_much(cause, answer));
+            return Err(self.too_much(&cause, answer));
         }
         self.turn.page += 1;
         self.turn.token = if let More::Token(token) = &more { Some(token.clone()) } else { None };
@@ -241,9 +241,9 @@ impl<'a> Pages<'a> {
     }
 
     /// A search that did not end has not found out whether there is nothing.
-    fn too_much(&self, cause: String, answer: &Answer) -> Box<Outcome> {
+    fn too_much(&self, cause: &str, answer: &Answer) -> Box<Outcome> {
         let class = if self.request.step == Step::Send { OutcomeClass::Validation } else { OutcomeClass::Transient };
-        self.told(class, &cause, answer)
+        self.told(class, cause, answer)
     }
 
     fn told(&self, class: OutcomeClass, cause: &str, answer: &Answer) -> Box<Outcome> {
