@@ -33,7 +33,7 @@ use tokio::time::Instant;
 /// Documents kept at most.
 const DOCUMENTS_MAX: usize = 32;
 /// How long a document is kept before it is read again.
-const DOCUMENT_AGE_MAX: Duration = Duration::from_secs(600);
+const DOCUMENT_AGE_MAX: Duration = Duration::from_mins(10);
 /// Headers of an answer whose values are not given.
 const HIDDEN: [&str; 2] = ["set-cookie", "set-cookie2"];
 
