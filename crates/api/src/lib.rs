@@ -19,8 +19,8 @@
 pub mod alarms;
 pub mod answers;
 pub mod backend;
-pub mod cost;
 pub mod cancel;
+pub mod cost;
 pub mod decisions;
 pub mod kind;
 pub mod objects;

@@ -64,9 +64,11 @@ pub(crate) fn events() -> Json {
 
 /// `/v1/systems/{system}/reads/{read}`.
 pub(crate) fn objects() -> Json {
-    let any = json!({"description": "What the system says when something of it changes: the read's `webhook` finds the items."});
+    let any = json!({"description": "What the system says when something of it changes: the read's `webhook` finds \
+    the items."});
     let content = json!({"application/json": {"schema": any}});
-    let about = "Takes what a system posts to a read with a `webhook`: each item becomes a version of its object where it \
+    let about = "Takes what a system posts to a read with a `webhook`: each item becomes a version of its object \
+    where it \
                  tells something new. What tells of no object is set aside with its bytes, answered with 202 and the \
                  exception that says why. At most 10,000 items and 8 MiB decompressed. The `webhook-id`, or the \
                  `Idempotency-Key`, of a post that is sent again gets the first answer.";

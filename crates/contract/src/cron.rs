@@ -1,13 +1,13 @@
 //! Cron expressions: which instants they name in a zone, also on the days on which its clocks change.
 //!
-//! Five fields: minute, hour, day of the month, month, day of the week (0 and 7 are Sunday), each `*`, a number, a range
-//! `1-5`, a step `*/15` or `0-30/10`, or a list of them; months and days also by their first three letters. Where both
-//! days are limited, one of the two is enough. `@hourly`, `@daily` (`@midnight`), `@weekly`, `@monthly` and `@yearly`
-//! (`@annually`) stand for what they say.
+//! Five fields: minute, hour, day of the month, month, day of the week (0 and 7 are Sunday), each `*`, a number, a
+//! range `1-5`, a step `*/15` or `0-30/10`, or a list of them; months and days also by their first three letters. Where
+//! both days are limited, one of the two is enough. `@hourly`, `@daily` (`@midnight`), `@weekly`, `@monthly` and
+//! `@yearly` (`@annually`) stand for what they say.
 //!
-//! On the days on which clocks change, an expression with a fixed hour names each of its times once: one that is left out
-//! is the moment of the change, one that comes twice is the first. With `*` or `*/n` for the hour the clock is followed:
-//! nothing in the hour that is left out, both passes of the hour that comes twice.
+//! On the days on which clocks change, an expression with a fixed hour names each of its times once: one that is left
+//! out is the moment of the change, one that comes twice is the first. With `*` or `*/n` for the hour the clock is
+//! followed: nothing in the hour that is left out, both passes of the hour that comes twice.
 
 use andon_model::{Time, time::Zone};
 use jiff::{

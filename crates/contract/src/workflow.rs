@@ -6,8 +6,9 @@ use andon_model::{Name, SiteName, span::Span};
 use serde_json::Value as Json;
 use std::{fmt, sync::Arc};
 
-/// Reads one workflow (YAML or JSON) as a project does, for tests: capabilities, events, teams and other workflows that it
-/// names are taken as they are, and values are not followed. `name` is that of its file. The error tells all problems.
+/// Reads one workflow (YAML or JSON) as a project does, for tests: capabilities, events, teams and other workflows that
+/// it names are taken as they are, and values are not followed. `name` is that of its file. The error tells all
+/// problems.
 #[doc(hidden)]
 pub fn read(name: &str, text: &str) -> Result<Definition, String> {
     crate::checks::alone(name, text, false)

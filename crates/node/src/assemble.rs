@@ -223,7 +223,13 @@ impl Node {
             shared.add(Part::Subscriber(handle.map_err(StartError::Thread)?));
         }
         let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
-        shared.add(Part::Worker(workflows(&store, (&contract, instance.role), connectors.clone(), sender, &shared.starts)?));
+        shared.add(Part::Worker(workflows(
+            &store,
+            (&contract, instance.role),
+            connectors.clone(),
+            sender,
+            &shared.starts,
+        )?));
         let closing = CancellationToken::new();
         let objects = shared.objects.clone();
         shared.add(Part::Worker(given_objects(&objects).map_err(on_reads)?));
@@ -236,28 +242,7 @@ impl Node {
         shared.add(Part::Worker(watch(&store, shared.watch.clone())?));
         shared.add(Part::Worker(rules(&store, loop_of_rules, &shared)?));
         andon_edge::replay::recover(&store).map_err(on_store)?;
-        for (source, settings) in &contract.sources {
-            let start = match &settings.kind {
-                SourceKind::Mqtt(_) => start_mqtt,
-                SourceKind::Shdr(_) => start_shdr,
-                SourceKind::File(_) => start_file,
-                // They are posted to, or published to.
-                SourceKind::Http(_) | SourceKind::Listener(_) => continue,
-            };
-            let handle = start(&contract, source, store.clone(), env(), Arc::new(Real), Box::new(chance));
-            shared.add(Part::Source(source.clone(), handle.map_err(StartError::Thread)?));
-        }
-        for (of, settings) in &instance.listeners {
-            let started =
-                listener::start(&contract, of, settings, store.clone(), env(), Arc::new(Real), Box::new(chance));
-            let handle = started.map_err(|cause| StartError::Listener {
-                name: of.clone(),
-                address: settings.address.resolve(&|name| std::env::var(name).ok()),
-                cause,
-            })?;
-            lock(&hubs).insert(of.clone(), handle.hub());
-            shared.add(Part::Listener(handle));
-        }
+        sources(&shared, &contract, instance, &hubs)?;
 
         // 5. Layer 4 over layer 5: the API, announced in the data folder for the commands.
         let backend = StoreBackend::running(store.clone(), contract.clone(), shared.clone());
@@ -379,6 +364,33 @@ impl Running for Shared {
     fn take(&self, post: &Post, admission: Admission, body: &[u8]) -> Result<Taken, Problem> {
         self.posts.take(post, admission, body)
     }
+}
+
+/// Starts the sources and the listeners: from here on samples come.
+fn sources(shared: &Shared, contract: &Arc<Contract>, instance: &Instance, hubs: &Hubs) -> Result<(), StartError> {
+    for (source, settings) in &contract.sources {
+        let start = match &settings.kind {
+            SourceKind::Mqtt(_) => start_mqtt,
+            SourceKind::Shdr(_) => start_shdr,
+            SourceKind::File(_) => start_file,
+            // They are posted to, or published to.
+            SourceKind::Http(_) | SourceKind::Listener(_) => continue,
+        };
+        let handle = start(contract, source, shared.store.clone(), env(), Arc::new(Real), Box::new(chance));
+        shared.add(Part::Source(source.clone(), handle.map_err(StartError::Thread)?));
+    }
+    for (of, settings) in &instance.listeners {
+        let started =
+            listener::start(contract, of, settings, shared.store.clone(), env(), Arc::new(Real), Box::new(chance));
+        let handle = started.map_err(|cause| StartError::Listener {
+            name: of.clone(),
+            address: settings.address.resolve(&|name| std::env::var(name).ok()),
+            cause,
+        })?;
+        lock(hubs).insert(of.clone(), handle.hub());
+        shared.add(Part::Listener(handle));
+    }
+    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

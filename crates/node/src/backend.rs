@@ -6,8 +6,8 @@ use crate::{
     history::{Counted, fault},
     page,
     reads::Stand,
-    starts::Starts,
     show::{public, show},
+    starts::Starts,
 };
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
@@ -417,8 +417,10 @@ impl Backend for StoreBackend {
             return self.replay_items(&self.at_work()?.objects(), &row, query);
         }
         if row.fingerprint.starts_with("events/") {
-            return Err(Problem::content(format!("{id} holds events that told of no object, and no messages of a source"))
-                .remedy("let who sends them send them again, mended, or give the object with `andon objects put`"));
+            return Err(Problem::content(format!(
+                "{id} holds events that told of no object, and no messages of a source"
+            ))
+            .remedy("let who sends them send them again, mended, or give the object with `andon objects put`"));
         }
         let ask = Ask {
             exception: id,

@@ -88,7 +88,8 @@ impl Desk {
             None => return Ok(Turn::Idle(None)),
             Some(Err(outcome)) if poll.expired(&outcome, clock::now(), clock::monotonic()) => {
                 let read = shown(&poll.system, &poll.name);
-                tracing::warn!(%read, "the system does not know the delta any more, all is read again: {}", outcome.detail);
+                tracing::warn!(%read, "the system does not know the delta any more, all is read again: {}",
+                outcome.detail);
             }
             Some(Err(outcome)) => {
                 if !matches!(poll.went(), Went::Badly(..)) {

@@ -42,8 +42,12 @@ const PAGE_BYTES: u32 = 8 << 10;
 /// The write-ahead log is cut back to this size.
 pub(crate) const WAL_BYTES_MAX: u64 = 64 << 20;
 
-/// Pages in the write-ahead log after which `SQLite` copies them into the database: 16 MiB.
-const CHECKPOINT_PAGES: u32 = 2_000;
+/// Pages in the write-ahead log after which `SQLite` copies them into the database: 48 MiB. A page that many commits
+/// touch is copied once.
+const CHECKPOINT_PAGES: u32 = 6_000;
+
+/// What the writer keeps of the database in memory, in KiB: rows of runs and calls are found by ids that lie anywhere.
+const CACHE_KIB: i64 = 32 << 10;
 
 /// Connections that read beside the writer.
 const READERS_MAX: usize = 4;
@@ -102,6 +106,7 @@ impl Db {
         connection.pragma_update(None, "synchronous", "FULL")?;
         // What undoes one commit of a group is needed only while this process lives.
         connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_MAX, |_| Ok(()))?;
         connection.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
         migrate(&mut connection, Some(path))?;

@@ -8,9 +8,9 @@
 //! from [`Connectors::send`], an [`Outcome`](andon_model::Outcome). Whatever a system does, there is one.
 //!
 //! ## What never happens here
-//! Retries, breakers and decisions: they belong to the layer that owns the call. A second sending of a request that could
-//! have a second effect, by a redirect, a pool or a library. A credential outside of the request it belongs to: not in a prepared request, not in
-//! an outcome.
+//! Retries, breakers and decisions: they belong to the layer that owns the call. A second sending of a request that
+//! could have a second effect, by a redirect, a pool or a library. A credential outside of the request it belongs to:
+//! not in a prepared request, not in an outcome.
 //!
 //! ## Where to start reading
 //! [`Connectors`], then [`rest`]: `codec` is the whole translation, `status` the table of what a status code means.

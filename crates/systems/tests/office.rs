@@ -36,7 +36,8 @@ fn office() -> Office {
 
 /// The contract of a system with these operations; each file of the smallest project stands beside it.
 fn contract(base: &str, operations: &str) -> Arc<Contract> {
-    let read = "version: 1\ndomain: maintenance\nowner: people\neffect: reads\ninput: { schema: MaintenanceRequest/1 }\n\
+    let read = "version: 1\ndomain: maintenance\nowner: people\neffect: reads\ninput: { schema: MaintenanceRequest/1 \
+    }\n\
                 output: { result: string }\n";
     let made = "version: 1\ndomain: maintenance\nowner: people\neffect: creates MaintenanceRequest\n\
                 input: { schema: MaintenanceRequest/1 }\noutput: { document: string }\n";
@@ -138,8 +139,10 @@ async fn a_search_goes_through_the_pages_until_the_document_is_there() {
     let office = office();
     let lookup = |name: &str, path: &str, rest: &str| {
         format!(
-            "  {name}:\n    implements: maintenance.request-work\n    idempotency:\n      lookup:\n        by: reference\n        \
-             request: {{ method: GET, path: {path}, query: {{ reference: '${{ $reference }}', skip: '${{ $skip }}' }} }}\n        \
+            "  {name}:\n    implements: maintenance.request-work\n    idempotency:\n      lookup:\n        by: \
+            reference\n        \
+             request: {{ method: GET, path: {path}, query: {{ reference: '${{ $reference }}', skip: '${{ $skip }}' \
+             }} }}\n        \
              paging: {{ size: 3, items: '${{ .value }}'{rest} }}\n        \
              found: '${{ [.value[] | select(.reference == \"R5\")][0] }}'\n    \
              request: {{ method: POST, path: /requests, body: {{ reference: '${{ $reference }}' }} }}\n    \
@@ -160,7 +163,8 @@ async fn contents_are_written_and_read_as_they_are_declared() {
     let office = office();
     let post = |name: &str, rest: &str, response: &str| {
         format!(
-            "  {name}:\n    implements: maintenance.request-work\n    idempotency: none\n    request: {{ method: POST, {rest} }}\n    \
+            "  {name}:\n    implements: maintenance.request-work\n    idempotency: none\n    request: {{ method: \
+            POST, {rest} }}\n    \
              response: {response}\n"
         )
     };
@@ -173,7 +177,8 @@ async fn contents_are_written_and_read_as_they_are_declared() {
         post(
             "empty",
             "path: /empty, body: { a: 1 }",
-            "{ document: '${ $headers.location | split(\"/\") | last }', output: { document: '${ $status | tostring }' } }",
+            "{ document: '${ $headers.location | split(\"/\") | last }', output: { document: '${ $status | tostring \
+            }' } }",
         ),
         reading("posted", &get("/posted"), "    response: { output: { result: '${ . }' } }"),
         reading("latin", &get("/latin"), "    response: { output: { result: '${ .value[0] }' } }"),

@@ -1,8 +1,8 @@
 //! What people are told: cause, particulars and what to do next.
 
 use crate::fault::Fault;
-use crate::machine::Undo;
 use crate::machine::Ask;
+use crate::machine::Undo;
 use andon_contract::Contract;
 use andon_model::{EventId, ExceptionId, Name, SiteName, Time};
 use andon_store::Decision;
@@ -238,7 +238,8 @@ pub(crate) fn not_undone(contract: &Contract, run: &RunRow, undo: &Undo, fault: 
         fingerprint: format!("not-undone/{}/{}/{}", run.id, undo.pointer, undo.iteration),
         cause: format!("what the task {}{times} of {} has done is not undone", undo.pointer, run.workflow),
         detail: format!("{} {}: {detail}; run {}", fault.kind, fault.status, run.id),
-        remedy: "undo by hand what the task has done; its row in the journal says with what and what it gave".to_owned(),
+        remedy: "undo by hand what the task has done; its row in the journal says with what and what it gave"
+            .to_owned(),
     }
     .at(now);
     row.run = Some(run.id);
@@ -256,7 +257,8 @@ pub(crate) fn revoked(contract: &Contract, run: &RunRow, version: &str, reason: 
         cause: format!("runs of {} are held: its version {version} is revoked", run.workflow),
         detail: reason.to_owned(),
         remedy: format!(
-            "remove `metadata.revoked` to let them go on, or cancel them: andon runs cancel --where workflow={} --where \
+            "remove `metadata.revoked` to let them go on, or cancel them: andon runs cancel --where workflow={} \
+            --where \
              state=held --reason ...",
             run.workflow
         ),

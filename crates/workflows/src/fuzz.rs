@@ -14,7 +14,14 @@ use serde_json::Value as Json;
 pub fn fuzz(data: &[u8]) {
     let Ok(mut memory) = serde_json::from_slice::<Memory>(data) else { return };
     let (definition, run, schemas) = (definition(), run(), Schemas::built_in());
-    let given = Given { definition: &definition, run: &run, schemas: &schemas, lookup: &NoNames, journal: &|_, _| None, now: Time(1 << 60) };
+    let given = Given {
+        definition: &definition,
+        run: &run,
+        schemas: &schemas,
+        lookup: &NoNames,
+        journal: &|_, _| None,
+        now: Time(1 << 60),
+    };
     let calls =
         memory.calls(run.id, &definition).into_iter().map(|(_, key)| Input::Called(key, Ok((Json::Null, None))));
     for input in [Input::Turn].into_iter().chain(calls.collect::<Vec<_>>()).chain([Input::Turn]) {

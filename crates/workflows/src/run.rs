@@ -8,26 +8,26 @@ mod acts;
 mod advance;
 mod attempt;
 mod batch;
-mod events;
-mod family;
-mod lines;
-mod listens;
-mod pins;
-mod places;
-mod recall;
-mod schedules;
-mod shadow;
-mod starts;
 #[cfg(test)]
 mod constructs;
 #[cfg(test)]
 mod ends;
+mod events;
+mod family;
 #[cfg(test)]
 mod generated;
+mod lines;
+mod listens;
 #[cfg(test)]
 mod pinned;
+mod pins;
+mod places;
+mod recall;
 #[cfg(test)]
 mod routed;
+mod schedules;
+mod shadow;
+mod starts;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -36,6 +36,8 @@ mod world;
 use crate::calls::CallMemory;
 use crate::machine::Input;
 use crate::machine::memory::Memory;
+use acts::Acts;
+pub use acts::{Act, Acted, What};
 use andon_contract::Contract;
 use andon_contract::contract::Role;
 use andon_contract::workflow::Definition;
@@ -43,7 +45,6 @@ use andon_model::call::{CallRequest, Prepare, Prepared};
 use andon_model::{CallId, Outcome, OutcomeClass, RunId, Time, span::Span};
 use andon_store::rows::{AttemptRow, CallRow, RunRow};
 use andon_store::{Store, StoreError};
-use acts::Acts;
 use batch::Batch;
 use family::Family;
 use lines::Lines;
@@ -52,7 +53,6 @@ use pins::Pins;
 use places::Places;
 use schedules::Schedules;
 use starts::Starts;
-pub use acts::{Act, Acted, What};
 pub use starts::{Ended, Start, Started, run_of_key};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -304,7 +304,13 @@ impl Loop {
             }
         }
         self.trim();
-        let worked = committed || more_acts || more_starts || more_planned || more_events || more_attempts || !self.turns.is_empty();
+        let worked = committed
+            || more_acts
+            || more_starts
+            || more_planned
+            || more_events
+            || more_attempts
+            || !self.turns.is_empty();
         let held = self.cursor_held.map(|since| since.plus(CURSOR_HELD_MAX));
         let wakes = [self.wakes.first().map(|(time, _)| *time), self.lines.wake(), self.schedules.wake(), held];
         Ok(Progress { worked, wake: wakes.into_iter().flatten().min() })

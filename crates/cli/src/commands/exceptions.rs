@@ -197,13 +197,16 @@ fn told(total: &samples::Replay, exceptions: usize) {
     let samples::Replay { messages, mended, stored, duplicate, wrong, .. } = total;
     let would = if total.dry_run { " would be" } else { "" };
     output::line(format!(
-        "{messages} messages of {exceptions} exceptions tried: {mended}{would} mended ({stored}{would} stored, {duplicate} there \
+        "{messages} messages of {exceptions} exceptions tried: {mended}{would} mended ({stored}{would} stored, \
+        {duplicate} there \
          already), {wrong} still wrong"
     ));
     for problem in &total.problems {
         output::line(format!("  {problem}"));
     }
     if *wrong > 0 {
-        output::hint("mend the mapping, the names or the units in the project, start it with `andon run`, and replay again");
+        output::hint(
+            "mend the mapping, the names or the units in the project, start it with `andon run`, and replay again",
+        );
     }
 }

@@ -338,7 +338,8 @@ fn what_a_system_posts_is_taken_once_although_the_instance_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let world = World { mqtt: "127.0.0.1:9".into(), eam: "http://127.0.0.1:1".into() };
     let (project, data) = (project(dir.path()), dir.path().join("data"));
-    let hook = "    webhook:\n      signature: { secret: env:ERP_HOOK }\n      when: ${ .type == \"order.changed\" }\n      \
+    let hook = "    webhook:\n      signature: { secret: env:ERP_HOOK }\n      when: ${ .type == \"order.changed\" \
+    }\n      \
                 items: ${ .data }\n    sites: [home]\n    number: ${ .no }";
     let asked = SYSTEM.find("    every: 1 s").unwrap()..SYSTEM.find("    number: ${ .no }").unwrap();
     let mut posted = SYSTEM.to_owned();

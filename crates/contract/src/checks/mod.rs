@@ -83,7 +83,13 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
     workflows::check_hosts(project, &workflows.hosts, &systems);
     workflows::check_effects(project, &workflows, &routes, &systems);
     routes::check_calls(project, &workflows, &routes, &assets, &capabilities);
-    let beside = identifiers::Beside { systems: &systems, routes: &routes, assets: &assets, capabilities: &capabilities, schemas: &schemas };
+    let beside = identifiers::Beside {
+        systems: &systems,
+        routes: &routes,
+        assets: &assets,
+        capabilities: &capabilities,
+        schemas: &schemas,
+    };
     identifiers::check_uses(project, &identifiers, &beside);
     let (name, instances) = instances?;
     subscribers::check(project);

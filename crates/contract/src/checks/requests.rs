@@ -103,7 +103,8 @@ fn content(project: &Project, file: &Written<'_>, body: Option<&FieldMap>) -> Op
         _ => None,
     };
     if let Some(wrong) = wrong {
-        let help = "`content: form` goes with `body: { name: value }`, `content: text` with `body: ${ ... }` that gives a text";
+        let help = "`content: form` goes with `body: { name: value }`, `content: text` with `body: ${ ... }` that \
+        gives a text";
         refuse(format!("{wrong}, and this body is another"), "a body of this content", help);
         return None;
     }

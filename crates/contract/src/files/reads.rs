@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Objects that are taken from a system, again and again. Texts `${ ... }` are expressions: those of the request over
-/// `{cursor, delta, since, site, now, page, skip, token}`, those of `number`, `site`, `from`, `to`, `assets`, `line`, `gone` and
-/// `mapping` over one item of the answer.
+/// `{cursor, delta, since, site, now, page, skip, token}`, those of `number`, `site`, `from`, `to`, `assets`, `line`,
+/// `gone` and `mapping` over one item of the answer.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReadFile {

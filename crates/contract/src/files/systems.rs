@@ -117,7 +117,8 @@ pub(crate) struct LimitsFile {
     /// Attempts under way at once; default 4.
     #[serde(default)]
     pub(crate) concurrent: Option<At<u32>>,
-    /// Requests in a time, those of calls and reads together: `10 / s`, `600 / min`, `5000 / h`; what comes sooner waits.
+    /// Requests in a time, those of calls and reads together: `10 / s`, `600 / min`, `5000 / h`; what comes sooner
+    /// waits.
     #[serde(default)]
     pub(crate) rate: Option<At<PerTime>>,
     /// Requests at once after a pause; default 1, which spaces them evenly.

@@ -1,3 +1,5 @@
+//! Documents as they are written, and what is read from them.
+
 use super::*;
 use crate::workflow::HttpOutput;
 use serde_json::json;

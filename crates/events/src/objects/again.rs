@@ -28,9 +28,9 @@ pub enum Again {
 }
 
 impl Objects {
-    /// Tells an item again that was set aside under a number, at the time at which it came. What comes of it and the end of
-    /// its being set aside are one commit. `sites`: those that are served. `dry_run` says what would come of it and
-    /// changes nothing.
+    /// Tells an item again that was set aside under a number, at the time at which it came. What comes of it and the
+    /// end of its being set aside are one commit. `sites`: those that are served. `dry_run` says what would come of it
+    /// and changes nothing.
     ///
     /// # Errors
     /// Those of the store; the same can be told again.

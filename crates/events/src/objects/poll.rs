@@ -246,8 +246,8 @@ impl Poll {
         Ok(false)
     }
 
-    /// Whether an outcome says that the system does not know the delta any more that it was asked by. Then the next poll
-    /// reads everything again, at once.
+    /// Whether an outcome says that the system does not know the delta any more that it was asked by. Then the next
+    /// poll reads everything again, at once.
     pub fn expired(&mut self, outcome: &Outcome, now: Time, monotonic: Span) -> bool {
         let Some(delta) = &self.read.delta else { return false };
         if self.kept.cursor.is_null() || !outcome.status.is_some_and(|status| delta.expired.contains(&status)) {

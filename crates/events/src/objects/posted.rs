@@ -1,8 +1,8 @@
 //! What a system posts of objects: taken once, whole and durable before it is answered.
 //!
-//! What a post tells becomes versions and events as the pages of a read do, by the same teller. A post with an id, that of
-//! a webhook or an `Idempotency-Key`, leaves its id and its answer in the same commit: sent again, it is answered and not
-//! taken, also after a crash and also when something newer has come in between.
+//! What a post tells becomes versions and events as the pages of a read do, by the same teller. A post with an id, that
+//! of a webhook or an `Idempotency-Key`, leaves its id and its answer in the same commit: sent again, it is answered
+//! and not taken, also after a crash and also when something newer has come in between.
 
 use super::{Objects, Teller, aside, poll::teller_of};
 use andon_contract::contract::Read;

@@ -184,7 +184,8 @@ mod tests {
         let input = json!({ "number": "7", "items": [{ "parts": ["a", "b"] }, { "parts": null }] });
         assert_eq!(
             built(&map, &input).unwrap(),
-            json!({ "lines": [{ "order": "7", "position": 10, "parts": ["a!", "b!"] }, { "order": "7", "position": 20 }] })
+            json!({ "lines": [{ "order": "7", "position": 10, "parts": ["a!", "b!"] }, { "order": "7",
+            "position": 20 }] })
         );
     }
 

@@ -123,8 +123,8 @@ pub(super) struct Caller<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Waits for a place and makes all ready to send to the host of a base address. `given` stands in place of the system's own
-    /// credentials; `kept`: a kept connection may be taken. `Err` is the outcome; nothing was sent.
+    /// Waits for a place and makes all ready to send to the host of a base address. `given` stands in place of the
+    /// system's own credentials; `kept`: a kept connection may be taken. `Err` is the outcome; nothing was sent.
     pub(super) async fn open(
         caller: Caller<'a>,
         base: &str,

@@ -140,7 +140,8 @@ fn native() -> Result<RootCertStore, String> {
 fn mismatch(identity: &TlsIdentity, error: &Error) -> String {
     let path = &identity.certificate;
     format!(
-        "the certificate in {path} cannot be used with its key: {error}; the first certificate of the file must be that \
+        "the certificate in {path} cannot be used with its key: {error}; the first certificate of the file must be \
+        that \
          of the key, those of its authorities follow"
     )
 }

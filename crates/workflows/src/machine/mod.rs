@@ -223,7 +223,8 @@ impl<'a> Machine<'a> {
         match result {
             Ok((output, note)) => {
                 let detached = matches!(self.task().map(|task| &task.kind), Some(TaskKind::Run(run)) if !run.wait);
-                let output = if detached { self.frames().last().map(|frame| frame.input().clone()) } else { Some(output) };
+                let output =
+                    if detached { self.frames().last().map(|frame| frame.input().clone()) } else { Some(output) };
                 self.finish(output.unwrap_or_default(), None, note);
             }
             Err(fault) => self.raise(fault),
@@ -258,9 +259,8 @@ impl<'a> Machine<'a> {
         if self.memory.phase != Phase::Going {
             return false;
         }
-        let waits_for_nothing = |(place, strand): (usize, &Strand)| {
-            strand.waiting == Waiting::Nothing && self.memory.is_live(place)
-        };
+        let waits_for_nothing =
+            |(place, strand): (usize, &Strand)| strand.waiting == Waiting::Nothing && self.memory.is_live(place);
         let ready = self.memory.strands.iter().enumerate().position(waits_for_nothing);
         self.strand = ready.unwrap_or(0);
         ready.is_some()

@@ -1,9 +1,10 @@
-//! What has been done is undone: the compensations of completed tasks run one after the other, the last completed first.
+//! What has been done is undone: the compensations of completed tasks run one after the other, the last completed
+//! first.
 //!
 //! A completed task with `metadata.compensate` is noted in the *ledger*. Its compensation begins when a branch of a
-//! `fork` that competes has lost, when a fault that nothing caught ends a run that says so, or when a person cancels the
-//! run and asks for it. Compensations run in a strand of their own beside the others, one at a time, as tasks of the
-//! same journal: what they have done is done once, whatever crashes. One that fails is told, and the others go on.
+//! `fork` that competes has lost, when a fault that nothing caught ends a run that says so, or when a person cancels
+//! the run and asks for it. Compensations run in a strand of their own beside the others, one at a time, as tasks of
+//! the same journal: what they have done is done once, whatever crashes. One that fails is told, and the others go on.
 
 use super::memory::{Block, Frame, Memory, Phase, Strand, Waiting};
 use super::{Action, Done, Input, Machine, stranger};

@@ -136,11 +136,19 @@ fn cases() -> Vec<Case> {
             "fork with compete",
             json!([{"race": {"fork": {"compete": true, "branches": [
                 {"slow": {"do": [{"pause": {"wait": "3 s"}}, {"k": keyed()}]}},
-                {"quick": {"do": [{"pause": {"wait": "1 s"}}, {"r": ask("read", "${ .n }")}, {"won": {"set": {"n": 7}}}]}}]}}}]),
+                {"quick": {"do": [{"pause": {"wait": "1 s"}}, {"r": ask("read", "${ .n }")},
+                {"won": {"set": {"n": 7}}}]}}]}}}]),
             Ok(json!({"n": 7})),
             0,
         ),
         case("wait", json!([{"pause": {"wait": "${ { seconds: .n } }"}}, {"k": keyed()}]), Ok(json!({"n": 1})), 1),
+    ]
+}
+
+/// What ends badly, or would.
+fn troubled() -> Vec<Case> {
+    let keyed = || ask("key", "${ .n }");
+    vec![
         case(
             "raise",
             json!([{"k": keyed()}, {"bad": {"raise": {"error": {"type": "https://plant/errors/bad", "status": 418}}}}]),
@@ -161,7 +169,8 @@ fn cases() -> Vec<Case> {
             json!([{"guard": {
                 "try": [{"k": keyed()}, {"l": ask("lookup", "${ .n }")},
                         {"bad": {"raise": {"error": {"type": "t", "status": 503}}}}],
-                "catch": {"retry": {"delay": "2 s", "backoff": {"exponential": {}}, "jitter": {"from": "0 s", "to": "1 s"},
+                "catch": {"retry": {"delay": "2 s", "backoff": {"exponential": {}}, "jitter": {"from": "0 s",
+                "to": "1 s"},
                                     "limit": {"attempt": {"count": 3}}},
                           "do": [{"last": {"set": {"n": 9}}}]}}}]),
             Ok(json!({"n": 9})),
@@ -193,7 +202,7 @@ fn world(case: &Case) -> World {
 
 #[test]
 fn every_construct_runs_and_survives_the_end_of_its_process_at_every_commit() {
-    for case in cases() {
+    for case in cases().into_iter().chain(troubled()) {
         let mut plain = world(&case);
         plain.finish();
         let expected = told(&plain);

@@ -36,7 +36,8 @@ fn undone(class: &str, n: &str) -> Json {
 }
 
 fn run(name: &str, wait: bool) -> Json {
-    json!({"run": {"await": wait, "workflow": {"namespace": "test", "name": name, "version": "1.0.0", "input": {"n": "${ .n }"}}}})
+    json!({"run": {"await": wait, "workflow": {"namespace": "test", "name": name, "version": "1.0.0",
+    "input": {"n": "${ .n }"}}}})
 }
 
 fn with_settings(mut contract: Contract, name: &str, change: impl Fn(&mut Definition)) -> Contract {
@@ -164,7 +165,8 @@ fn runs_that_start_themselves_end_at_the_limit() {
 fn a_cancelled_run_ends_with_its_children_and_makes_no_further_call() {
     let make = || {
         let parent = on_alarm(&json!([{"side": {"fork": {"branches": [
-            {"sub": run("child", true)}, {"later": {"do": [{"pause": {"wait": "2 h"}}, {"k": ask("key", "${ .n }")}]}}]}}}]));
+            {"sub": run("child", true)}, {"later": {"do": [{"pause": {"wait": "2 h"}}, {"k": ask("key",
+            "${ .n }")}]}}]}}}]));
         let child =
             plain(&json!([{"l": ask("lookup", "${ .n }")}, {"pause": {"wait": "1 h"}}, {"k": ask("key", "${ .n }")}]));
         world(contract(&[("parent", parent), ("child", child)]))

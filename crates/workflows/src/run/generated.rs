@@ -143,7 +143,8 @@ impl Writer {
                 json!({"timeout": {"after": "1 h"}, "do": list})
             }
             Shape::Switch(tasks) => json!({"do": [
-                {"which": {"switch": [{"never": {"when": "$context == 7", "then": "over"}}, {"other": {"then": "on"}}]}},
+                {"which": {"switch": [{"never": {"when": "$context == 7", "then": "over"}},
+                {"other": {"then": "on"}}]}},
                 {"over": {"set": {"n": 0}}},
                 {"on": {"do": self.list(tasks, timed)}}]}),
             Shape::Raise(status) => {

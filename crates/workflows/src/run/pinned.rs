@@ -10,7 +10,8 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
 fn on_alarm(tasks: &Json) -> Json {
-    json!({"schedule": {"on": {"one": {"with": {"type": "asset.alarm"}}}}, "input": {"from": "{ n: .[0].data.n }"}, "do": tasks})
+    json!({"schedule": {"on": {"one": {"with": {"type": "asset.alarm"}}}}, "input": {"from": "{ n: .[0].data.n }"},
+    "do": tasks})
 }
 
 fn waits_and_asks(more: i64) -> Json {

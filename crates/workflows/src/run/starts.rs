@@ -149,7 +149,8 @@ impl Loop {
             let ours = tried && row.input == input && row.site == site;
             return Ok(if ours { Started::Begun(id, row.started) } else { Started::Exists(id) });
         }
-        let placed = self.contract.workflows.get(workflow.as_str()).filter(|definition| self.is_placed_here(definition));
+        let placed =
+            self.contract.workflows.get(workflow.as_str()).filter(|definition| self.is_placed_here(definition));
         let Some(definition) = placed.cloned() else {
             return Ok(Started::Unknown);
         };

@@ -124,7 +124,8 @@ impl Connection {
 
     fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: \
+            {}\r\n\r\n{body}",
             self.to,
             body.len()
         );

@@ -247,7 +247,8 @@ mod tests {
         let root = Arc::new(json!({
             "type": "object", "additionalProperties": false,
             "properties": {
-                "n": { "type": "number" }, "inner": { "$ref": "#/$defs/inner" }, "list": { "items": { "type": "string" } }
+                "n": { "type": "number" }, "inner": { "$ref": "#/$defs/inner" },
+                "list": { "items": { "type": "string" } }
             },
             "$defs": { "inner": { "additionalProperties": false, "properties": { "x": {} } } }
         }));
