@@ -310,6 +310,9 @@ pub struct Attempt {
     pub hash: String,
     /// Method and address.
     pub request: String,
+    /// Its headers, without credentials, redacted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// The request's body.
     pub body: String,
     /// When it began.
