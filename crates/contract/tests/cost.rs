@@ -1,5 +1,4 @@
 //! What the expressions of the examples cost; `cargo xtask bench workflow` reads the lines.
-#![expect(clippy::print_stdout, reason = "a measurement prints its figures")]
 
 use andon_contract::expr::{NoNames, Program};
 use andon_contract::workflow::VARIABLES;

@@ -103,7 +103,7 @@ impl Starts {
             Problem::unavailable(format!("the start was not durable within {} s", DURABLE_WAIT.as_secs()))
                 .remedy("ask again with the same key: 409 says that it was started after all")
         })?;
-        let (run, at) = begun_run(started.map_err(|_| stopping())?, &workflow, &key)?;
+        let (run, at) = begun_run(&started.map_err(|_| stopping())?, &workflow, &key)?;
         place.run = Some(run);
         let mut answer = StartedRun {
             id: run.to_string(),
@@ -120,7 +120,7 @@ impl Starts {
         let left = wait.saturating_sub(clock::monotonic().std().saturating_sub(begun_at.std()));
         if let Ok(ended) = tokio::time::timeout(left, ended).await {
             let Ended { state, at, output, error, .. } = ended.map_err(|_| stopping())?;
-            answer.state = state.word().to_owned();
+            state.word().clone_into(&mut answer.state);
             answer.updated = at.to_string();
             answer.output = output.unwrap_or_default();
             answer.error = error.unwrap_or_default();
@@ -229,9 +229,9 @@ impl Starts {
     }
 }
 
-fn begun_run(started: Started, workflow: &str, key: &str) -> Result<(RunId, andon_model::Time), Problem> {
+fn begun_run(started: &Started, workflow: &str, key: &str) -> Result<(RunId, andon_model::Time), Problem> {
     match started {
-        Started::Begun(run, at) => Ok((run, at)),
+        Started::Begun(run, at) => Ok((*run, *at)),
         Started::Exists(run) => {
             let link = link(&run.to_string());
             Err(Problem::conflict(format!("the workflow {workflow} has a run with the key {key:?} already: {run}"))

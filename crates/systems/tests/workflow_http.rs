@@ -117,7 +117,7 @@ fn get_of(path: &str) -> Value {
 }
 
 fn with(mut request: Value, key: &str, value: Value) -> Value {
-    request[key] = value;
+    request.as_object_mut().unwrap().insert(key.to_owned(), value);
     request
 }
 

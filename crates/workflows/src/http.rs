@@ -74,7 +74,7 @@ mod tests {
 
     const NOW: Time = Time(1_800_000_000_000_000_000);
 
-    fn call(capability: &str, input: Json) -> CallRow {
+    fn call(capability: &str, input: &Json) -> CallRow {
         let key = Key::of_task(RunId::derived(&[b"r"]), "/do/0/ask", "", 0);
         let row = json!({
             "id": key.call_id(), "site": "home", "run": RunId::derived(&[b"r"]), "pointer": "/do/0/ask",
@@ -114,7 +114,7 @@ mod tests {
             ("read", "eam.call-http shares", true),
         ] {
             let mut memory = CallMemory { first: Some(NOW), ..CallMemory::default() };
-            let (of, verdict) = judged(&call(HTTP, request(repeats)), &mut memory, &unknown);
+            let (of, verdict) = judged(&call(HTTP, &request(repeats)), &mut memory, &unknown);
             assert_eq!(of, asked);
             match verdict {
                 Verdict::Again(_) => assert!(again, "{repeats}"),
@@ -130,19 +130,19 @@ mod tests {
             [(OutcomeClass::Auth, 401), (OutcomeClass::NotFound, 404), (OutcomeClass::Validation, 422)]
         {
             let answer = outcome(class, Some(status));
-            let (_, verdict) = judged(&call(HTTP, request("none")), &mut CallMemory::default(), &answer);
+            let (_, verdict) = judged(&call(HTTP, &request("none")), &mut CallMemory::default(), &answer);
             let Verdict::Refuse(fault) = verdict else { panic!("{verdict:?}") };
             assert!(fault.kind.ends_with("/communication") && fault.status == status, "{fault:?}");
         }
         let senseless = outcome(OutcomeClass::Validation, None);
-        let (_, verdict) = judged(&call(HTTP, request("none")), &mut CallMemory::default(), &senseless);
+        let (_, verdict) = judged(&call(HTTP, &request("none")), &mut CallMemory::default(), &senseless);
         let Verdict::Refuse(fault) = verdict else { panic!("{verdict:?}") };
         assert!(fault.kind.ends_with("/validation"), "{fault:?}");
     }
 
     #[test]
     fn a_described_call_asks_for_the_document_and_then_is_its_request() {
-        let row = call(OPENAPI, json!({ "document": "http://office/openapi.json", "operation": "make" }));
+        let row = call(OPENAPI, &json!({ "document": "http://office/openapi.json", "operation": "make" }));
         let mut memory = CallMemory::default();
         let read = Outcome { output: request("none"), ..outcome(OutcomeClass::Ok, Some(200)) };
         let (asked, verdict) = judged(&row, &mut memory, &read);
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn nobody_is_asked_where_no_system_is_declared() {
         for url in ["http://elsewhere/work", "ftp://office", "office"] {
-            let row = call(HTTP, json!({ "method": "GET", "url": url, "repeats": "read" }));
+            let row = call(HTTP, &json!({ "method": "GET", "url": url, "repeats": "read" }));
             assert_eq!(judged(&row, &mut CallMemory::default(), &outcome(OutcomeClass::Ok, None)).0, "nobody", "{url}");
         }
     }

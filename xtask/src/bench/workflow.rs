@@ -96,6 +96,7 @@ struct Waiting {
 
 /// What this machine allows.
 #[derive(Debug, Default, Serialize)]
+#[expect(clippy::struct_field_names, reason = "each is a number in a second, and the table says so")]
 struct Limits {
     /// Commits of one row a second, and rows a second in commits of 100: `SQLite`, WAL, `synchronous=FULL`.
     commits_per_s: f64,

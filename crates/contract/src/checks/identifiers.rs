@@ -79,6 +79,9 @@ pub(crate) fn resolve(project: &Project, assets: &Assets) -> Names {
     names
 }
 
+/// A name, the days from which and until which it holds, and where it stands.
+type Held = (String, Option<(String, String)>, Where);
+
 /// Where the names of a system go to.
 struct Into<'a> {
     project: &'a Project,
@@ -101,14 +104,14 @@ impl Into<'_> {
             for (ours, raw) in &entries.good {
                 self.known(kind, ours, ours.spot.into());
                 for (name, days, at) in self.held(*raw) {
-                    self.add((kind, ours), name, days, at);
+                    self.add((kind, ours), name, days.as_ref(), at);
                 }
             }
         }
     }
 
     /// The names of an entry with their days: a text, a mapping, or a list of them.
-    fn held(&self, raw: Raw) -> Vec<(String, Option<(String, String)>, Where)> {
+    fn held(&self, raw: Raw) -> Vec<Held> {
         let findings = &self.project.findings;
         let Some(tree) = findings.tree(raw.spot.file) else { return Vec::new() };
         let plain = |spot: Spot| tree.scalar(spot.node).is_some();
@@ -215,7 +218,7 @@ impl Into<'_> {
         }
         self.known(known, &ours.text, Where::Bytes(file, ours.at.clone()));
         let at = Where::Bytes(file, ours.at.start..theirs.at.end);
-        self.add((known, &ours.text), theirs.text.clone().into_owned(), Some((day(0).into(), day(1).into())), at);
+        self.add((known, &ours.text), theirs.text.clone().into_owned(), Some(&(day(0).into(), day(1).into())), at);
         Ok(())
     }
 
@@ -231,7 +234,7 @@ impl Into<'_> {
         }
     }
 
-    fn add(&mut self, (kind, ours): (&str, &str), name: String, days: Option<(String, String)>, at: Where) {
+    fn add(&mut self, (kind, ours): (&str, &str), name: String, days: Option<&(String, String)>, at: Where) {
         let site = match kind {
             "asset" => {
                 let asset = AssetName::new(ours).ok();
@@ -242,7 +245,7 @@ impl Into<'_> {
         };
         let info = site.and_then(|site| self.assets.sites.get(&site));
         let zone = info.map_or_else(Zone::utc, |info| info.site.timezone.clone());
-        let days = days.as_ref().map_or(Days::new("", ""), |(from, until)| Days::new(from, until));
+        let days = days.map_or(Days::new("", ""), |(from, until)| Days::new(from, until));
         let held = NameHeld { name, valid: days.valid(&zone) };
         if !self.kinds.contains_key(kind) {
             self.kinds.insert(kind.to_owned(), NameTable::default());

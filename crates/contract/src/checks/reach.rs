@@ -68,7 +68,7 @@ fn tls(project: &Project, file: &SystemFile, tls: &SystemTlsFile) -> Option<Clie
         project.push(finding.help("write `https://` and the port of the system's TLS, or leave these keys out"));
         return None;
     }
-    tls::files(project, &tls.authority, &tls.certificate, &tls.key)
+    tls::files(project, tls.authority.as_ref(), tls.certificate.as_ref(), tls.key.as_ref())
 }
 
 /// Whether an address, or its default, is one with TLS.

@@ -223,7 +223,7 @@ fn delta(project: &Project, file: &ReadFile, found: &mut Vec<Expr>) -> Option<Op
     let next = expression(project, text, &[])?;
     found.push(next.clone());
     let mut codes_of = Vec::new();
-    for code in expired.iter().flat_map(|list| list.iter()) {
+    for code in expired.iter().flat_map(crate::read::Items::iter) {
         if !(400..=499).contains(&code.value) {
             let finding =
                 Finding::error(codes::READ_PAGES, code.spot, format!("{} says nothing of a delta", code.value));

@@ -28,15 +28,15 @@ pub(crate) fn client(project: &Project, address: &Address, file: Option<&ClientT
         );
         return None;
     }
-    files(project, &file.authority, &file.certificate, &file.key)
+    files(project, file.authority.as_ref(), file.certificate.as_ref(), file.key.as_ref())
 }
 
 /// The files of TLS; `None` where the keys do not go together.
 pub(crate) fn files(
     project: &Project,
-    authority: &Option<At<String>>,
-    certificate: &Option<At<String>>,
-    key: &Option<At<String>>,
+    authority: Option<&At<String>>,
+    certificate: Option<&At<String>>,
+    key: Option<&At<String>>,
 ) -> Option<ClientTls> {
     let mut paths = [authority, certificate].into_iter().flatten();
     if let Some(path) = paths.find(|path| path.trim().is_empty()) {
@@ -52,7 +52,7 @@ pub(crate) fn files(
         (Some(alone), None) => return half(project, alone, "key", "certificate"),
         (None, Some(alone)) => return half(project, alone, "certificate", "key"),
     };
-    Some(ClientTls { authority: authority.as_ref().map(|path| path.value.clone()), identity })
+    Some(ClientTls { authority: authority.map(|path| path.value.clone()), identity })
 }
 
 fn half(project: &Project, alone: &At<String>, missing: &str, present: &str) -> Option<ClientTls> {

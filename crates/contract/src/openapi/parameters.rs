@@ -83,8 +83,8 @@ pub(super) fn place(document: &Document, operation: &Operation<'_>, given: &Json
     let has_body = request_body(document, operation, given, &parameters, &mut placed)?;
     let knows = |name: &str| parameters.iter().any(|parameter| parameter.name == name) || (has_body && name == BODY);
     if let Some(unknown) = given.keys().find(|name| !knows(name)) {
-        let known = parameters.iter().map(|parameter| parameter.name).chain(has_body.then_some(BODY));
-        return Err(format!("the operation has no parameter `{unknown}`{}", meant(unknown, known)));
+        let names = parameters.iter().map(|parameter| parameter.name).chain(has_body.then_some(BODY));
+        return Err(format!("the operation has no parameter `{unknown}`{}", meant(unknown, names)));
     }
     placed.path = path(operation.path, &inside)?;
     Ok(placed)
@@ -239,7 +239,7 @@ fn request_body(
             || kind.split(';').next().unwrap_or(kind).ends_with("+json")
             || kind.starts_with("application/json;")
     };
-    if kinds.is_empty() || kinds.iter().any(|kind| is_json(&kind)) {
+    if kinds.is_empty() || kinds.iter().any(is_json) {
         if let Some(kind) = kinds.iter().find(|kind| is_json(kind)).filter(|kind| !kind.contains('*')) {
             placed.headers.insert("content-type".into(), (*kind).to_owned());
         }

@@ -156,11 +156,11 @@ fn the_server_is_that_of_the_document_where_none_is_named() {
 #[test]
 fn whatever_a_document_says_nothing_panics() {
     for text in [
-        r##"{"openapi":"3.0.0","paths":{"":{"get":{"operationId":"a"}},"/{":{"get":{"operationId":"b"}}}}"##,
+        r#"{"openapi":"3.0.0","paths":{"":{"get":{"operationId":"a"}},"/{":{"get":{"operationId":"b"}}}}"#,
         r##"{"openapi":"3.0.0","paths":{"/{x}":{"$ref":"#/paths/~1{x}"}}}"##,
-        r##"{"swagger":"2.0","host":"a b","paths":{"/x":{"get":{"operationId":"c","parameters":[{"in":"query"}]}}}}"##,
-        r##"{"openapi":"3.0.0","servers":[{"url":"{a}","variables":{"a":{"default":"{a}{a}"}}}],
-            "paths":{"/x":{"get":{"operationId":"d"}}}}"##,
+        r#"{"swagger":"2.0","host":"a b","paths":{"/x":{"get":{"operationId":"c","parameters":[{"in":"query"}]}}}}"#,
+        r#"{"openapi":"3.0.0","servers":[{"url":"{a}","variables":{"a":{"default":"{a}{a}"}}}],
+            "paths":{"/x":{"get":{"operationId":"d"}}}}"#,
         "openapi: 3.0.0\npaths:\n  /x: [1]\n",
     ] {
         fuzz(text.as_bytes());

@@ -100,7 +100,7 @@ impl Machine<'_> {
     /// The innermost list gave `output`; with `end`, so do all around it, and `exit` leaves a loop.
     pub(super) fn leave(&mut self, output: Json, how: &Then) {
         if self.frames().last().is_some_and(|frame| frame.block == Block::Foreach) {
-            return self.pass_ended(output, how);
+            return self.pass_ended(&output, how);
         }
         let Some(strand) = self.memory.strands.get_mut(self.strand) else { return self.fault(stranger()) };
         let Some(left) = strand.frames.pop() else { return self.fault(stranger()) };

@@ -365,12 +365,12 @@ impl Machine<'_> {
     }
 
     /// What was done for an event gave `raw`; the frame of the pass is still there.
-    pub(super) fn pass_ended(&mut self, raw: Json, how: &Then) {
+    pub(super) fn pass_ended(&mut self, raw: &Json, how: &Then) {
         let outer = self
             .depth()
             .checked_sub(1)
             .and_then(|depth| self.memory.task_of(self.given.definition, self.strand, depth).and_then(listens));
-        let made = outer.and_then(|listen| listen.foreach.as_ref()).map(|of| self.made(of, &raw));
+        let made = outer.and_then(|listen| listen.foreach.as_ref()).map(|of| self.made(of, raw));
         let popped = self.memory.strands.get_mut(self.strand).and_then(|strand| strand.frames.pop());
         let (Some(listen), Some(made), Some(_)) = (outer, made, popped) else { return self.fault(stranger()) };
         let output = match made {

@@ -440,7 +440,7 @@ fn calls_in_a_for_are_calls_of_their_own() {
     assert_eq!(iterations, [(String::new(), false), ("0i1/0".to_owned(), false)]);
 }
 
-fn branches(compete: bool, branches: Json) -> Json {
+fn branches(compete: bool, branches: &Json) -> Json {
     json!({"do": [{"side": {"fork": {"compete": compete, "branches": branches}}}]})
 }
 
@@ -448,7 +448,7 @@ fn branches(compete: bool, branches: Json) -> Json {
 fn fork_runs_branches_side_by_side_and_gives_their_outputs_in_order() {
     let document = branches(
         false,
-        json!([
+        &json!([
             {"slow": {"do": [{"pause": {"wait": "9 s"}}, {"a": {"call": "x", "with": {"of": "slow"}}}]}},
             {"fast": {"call": "x", "with": {"of": "fast"}}},
             {"pure": {"set": {"of": "pure"}}},
@@ -469,7 +469,7 @@ fn fork_runs_branches_side_by_side_and_gives_their_outputs_in_order() {
 fn in_a_race_the_first_branch_wins_and_the_others_are_given_up() {
     let document = branches(
         true,
-        json!([
+        &json!([
             {"late": {"do": [{"pause": {"wait": "9 s"}}, {"ask": {"call": "x"}}]}},
             {"one": {"call": "x", "with": {"n": 1}}},
             {"two": {"call": "x", "with": {"n": 2}}},
@@ -491,7 +491,7 @@ fn in_a_race_the_first_branch_wins_and_the_others_are_given_up() {
 #[test]
 fn an_error_in_a_branch_is_caught_around_the_fork_or_faults_the_run_where_it_stands() {
     let fork = json!([{"bad": {"call": "x"}}, {"long": {"do": [{"pause": {"wait": "1 h"}}]}}]);
-    let bare = branches(false, fork.clone());
+    let bare = branches(false, &fork);
     let caught = json!({"do": [{"guard": {"try": [{"side": {"fork": {"branches": fork}}}],
         "catch": {"do": [{"h": {"set": {"at": "${ $error.instance }"}}}]}}}]});
     let output = Bench::new(caught, Json::Null).finish(&mut |_| Err(down(503))).unwrap();

@@ -7,7 +7,7 @@
 //! the same journal: what they have done is done once, whatever crashes. One that fails is told, and the others go on.
 
 use super::memory::{Block, Frame, Memory, Phase, Strand, Waiting};
-use super::{Action, Done, Input, Machine, stranger};
+use super::{Action, Called, Done, Input, Machine, stranger};
 use crate::fault::{Fault, Standard};
 use andon_contract::workflow::{Definition, Task, TaskKind};
 use andon_model::{Key, RunId};
@@ -398,7 +398,7 @@ pub fn take_up(definition: &Definition, memory: &mut Memory) -> bool {
 
 impl Input {
     /// What a run gave that a task waits for, or owes.
-    pub(super) fn awaited(self) -> Option<(Awaited, Result<(Json, Option<String>), Fault>)> {
+    pub(super) fn awaited(self) -> Option<(Awaited, Called)> {
         match self {
             Self::Called(key, called) => Some((Awaited::Call(key), called)),
             Self::Ended(run, result) => Some((Awaited::Run(run), result.map(|output| (output, None)))),

@@ -93,7 +93,9 @@ impl Loop {
             // Whoever reads the rows in their order meets the parent first.
             self.batch.run(open.row.clone(), true);
         }
-        if !self.places.queues(&definition) {
+        if self.places.queues(&definition) {
+            self.queue(row);
+        } else {
             let since = self.ears.told;
             let memory = Memory { since, ..Memory::default() };
             self.places.enter(&definition.name);
@@ -101,8 +103,6 @@ impl Loop {
                 Open { row, memory, pinned: Arc::clone(&open.pinned), definition, is_new: true, told: VecDeque::new() };
             self.save_run(child, now);
             self.family.born.push_back(id);
-        } else {
-            self.queue(row);
         }
         Ok((!start.wait).then_some(Input::Ended(id, Ok(Json::Null))))
     }

@@ -144,15 +144,15 @@ impl Loop {
 
     /// A run stops before its next task, until its workflow is no longer revoked or somebody cancels it.
     pub(super) fn hold(&mut self, mut open: Open, reason: &str, now: Time) {
-        if open.row.state != RunState::Held {
+        if open.row.state == RunState::Held {
+            self.open.insert(open.row.id, open);
+        } else {
             self.batch.exception(exceptions::revoked(&self.contract, &open.row, &open.definition.version, reason, now));
             // Events that come meanwhile are not told to it.
             open.memory.deaf = true;
             open.row.state = RunState::Held;
             open.row.wake = None;
             self.save_run(open, now);
-        } else {
-            self.open.insert(open.row.id, open);
         }
     }
 

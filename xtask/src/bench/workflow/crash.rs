@@ -23,7 +23,7 @@ const BEFORE: u64 = 2_000;
 /// How often the systems are asked whether it goes on.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// When everything must have ended.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What was found.
 #[derive(Debug, Serialize)]

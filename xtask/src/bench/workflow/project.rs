@@ -1,5 +1,7 @@
 //! The project of the bench: one workflow that calls four capabilities, one that only waits.
 
+use std::fmt::Write as _;
+
 /// Where runs of four tasks are started.
 pub(super) const HANDLE: &str = "/v1/workflows/handle/runs";
 /// Where runs that wait are started.
@@ -30,8 +32,8 @@ pub(super) fn files(port: u16) -> Vec<(String, String)> {
         let domain = capability.split('.').next().unwrap_or_default();
         files.push((format!("capabilities/{capability}.yaml"), of_capability(domain)));
         files.push((format!("systems/{system}.yaml"), of_system(capability, path, port)));
-        routes.push_str(&format!("- {{ capability: {capability}, site: '*', use: {system}.write }}\n"));
-        handle.push_str(&format!("  - {system}:\n      call: {capability}\n      with: {INPUT}\n"));
+        let _ = writeln!(routes, "- {{ capability: {capability}, site: '*', use: {system}.write }}");
+        let _ = writeln!(handle, "  - {system}:\n      call: {capability}\n      with: {INPUT}");
     }
     files.push(("routes.yaml".to_owned(), routes));
     files.push(("workflows/handle.yaml".to_owned(), handle));

@@ -16,7 +16,7 @@ use crate::clock::Stopwatch;
 use crate::command;
 
 /// How long the stub may take to listen, and to come to rest.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What does not change for so long is at rest.
 const QUIET: Duration = Duration::from_millis(200);
 /// The last system of a run.

@@ -138,7 +138,7 @@ impl Scope<'_> {
             return Err(self.refuse(raw.spot, cause, expected, "correct the address, or make it by an expression"));
         }
         // What stands in place of a name is one encoded text, so that any will do to look at the rest.
-        let url = template.replace('{', "").replace('}', "");
+        let url = template.replace(['{', '}'], "");
         match Web::split(&url) {
             Ok(_) if template.find('{').is_some_and(|at| at < host_end(template)) => {
                 let help = "write the host out, or make the whole address by an expression";
@@ -240,7 +240,7 @@ impl Scope<'_> {
     fn declared_secret(&self, name: &At<String>) -> Result<Mapping, Told> {
         let secrets = self.uses.map(|uses| &uses.secrets);
         let known: Vec<&str> =
-            secrets.into_iter().flat_map(|all| all.iter()).map(|secret| secret.value.as_str()).collect();
+            secrets.into_iter().flat_map(crate::read::Items::iter).map(|secret| secret.value.as_str()).collect();
         if !known.contains(&name.as_str()) {
             let message = format!("`use` declares no secret `{}`", name.value);
             let finding = Finding::error(codes::NOT_IN_USE, name.spot, message);
