@@ -27,6 +27,8 @@ mod recall;
 mod routed;
 mod schedules;
 mod shadow;
+#[cfg(test)]
+mod shown;
 mod starts;
 #[cfg(test)]
 mod tests;

@@ -70,6 +70,29 @@ fn ask(class: &str, n: &str) -> Json {
     json!({"call": format!("work.{class}"), "with": {"n": n, "asset": "m-1"}, "output": {"as": "{ n: $input.n }"}})
 }
 
+/// Requests that a workflow makes itself.
+fn requests() -> Vec<Case> {
+    let out = json!({"as": "{ n: $input.n }"});
+    let web = |with: Json| json!({"call": "http", "with": with, "output": out});
+    vec![
+        case(
+            "call: http",
+            json!([
+                {"put": web(json!({"method": "put", "endpoint": "http://office/work/{n}", "body": {"n": "${ .n }"}}))},
+                {"get": web(json!({"method": "get", "endpoint": "http://office/work"}))}]),
+            Ok(json!({"n": 1})),
+            1,
+        ),
+        case(
+            "call: openapi",
+            json!([{"make": {"call": "openapi", "output": out, "with": {
+                "document": {"endpoint": "http://office/openapi.json"}, "operationId": "make"}}}]),
+            Ok(json!({"n": 1})),
+            1,
+        ),
+    ]
+}
+
 fn cases() -> Vec<Case> {
     let keyed = || ask("key", "${ .n }");
     vec![
@@ -177,6 +200,18 @@ fn troubled() -> Vec<Case> {
             2,
         ),
         case(
+            "use",
+            json!([
+                {"guard": {
+                    "try": [{"f": {"call": "keep", "with": {"n": "${ .n }"}}}, {"bad": {"raise": {"error": "gone"}}}],
+                    "catch": {"retry": "thrice", "do": [{"last": {"set": {"n": 9}}}]}}},
+                {"late": {
+                    "try": [{"long": {"timeout": "short", "wait": "1 h"}}],
+                    "catch": {"do": [{"k": keyed()}]}}}]),
+            Ok(json!({"n": 9})),
+            2,
+        ),
+        case(
             "timeout",
             json!([{"guard": {
                 "try": [{"long": {"timeout": {"after": "5 s"}, "do": [{"k": keyed()}, {"pause": {"wait": "1 h"}}]}}],
@@ -193,6 +228,12 @@ fn world(case: &Case) -> World {
         json!({
             "schedule": {"on": {"one": {"with": {"type": "asset.alarm"}}}},
             "input": {"from": "{ n: .[0].data.n }"},
+            "use": {
+                "functions": {"keep": ask("key", "${ .n }")},
+                "errors": {"gone": {"type": "https://plant/errors/gone", "status": 503}},
+                "retries": {"thrice": {"delay": "1 s", "limit": {"attempt": {"count": 3}}}},
+                "timeouts": {"short": {"after": "5 s"}},
+            },
             "do": case.tasks,
         }),
     )]));
@@ -202,7 +243,7 @@ fn world(case: &Case) -> World {
 
 #[test]
 fn every_construct_runs_and_survives_the_end_of_its_process_at_every_commit() {
-    for case in cases().into_iter().chain(troubled()) {
+    for case in cases().into_iter().chain(requests()).chain(troubled()) {
         let mut plain = world(&case);
         plain.finish();
         let expected = told(&plain);

@@ -39,6 +39,8 @@ pub(super) struct Office {
     pub(super) effects: BTreeMap<Reference, u32>,
     /// All requests in the order in which they came: key of the event, step.
     pub(super) seen: Vec<(String, Step)>,
+    /// What repeats do, by operation; of a request of a workflow the request says it.
+    pub(super) classes: BTreeMap<String, &'static str>,
 }
 
 impl Office {
@@ -51,7 +53,13 @@ impl Office {
         if request.step == Step::Search {
             return ok(if found { json!({"document": reference.as_str()}) } else { Json::Null }, &reference);
         }
-        match request.operation.as_str() {
+        if request.operation.as_str() == "read-openapi" {
+            let described = json!({"method": "POST", "url": "http://office/work", "repeats": "upsert"});
+            return ok(described, &reference);
+        }
+        let operation = format!("{}.{}", request.system, request.operation);
+        let said = request.input["repeats"].as_str().unwrap_or("none");
+        match self.classes.get(&operation).copied().unwrap_or(said) {
             "read" => {}
             "key" | "upsert" => {
                 self.effects.insert(reference.clone(), 1);
@@ -102,7 +110,11 @@ impl World {
         let makers = Makers::default();
         let runner = Loop::new(store.clone(), Arc::clone(&contract), dialect.clone(), load(&makers));
         let now = Time::parse("2026-11-22T08:00:00Z").unwrap();
-        Self { store, contract, dialect, makers, runner, office: Office::default(), now, crashes: 0, chance: 1 }
+        let classes = contract.systems.iter().flat_map(|(system, of)| {
+            of.operations.iter().map(move |(name, of)| (format!("{system}.{name}"), of.idempotency.word()))
+        });
+        let office = Office { classes: classes.collect(), ..Office::default() };
+        Self { store, contract, dialect, makers, runner, office, now, crashes: 0, chance: 1 }
     }
 
     /// A world whose contract can be read again after it was changed.
