@@ -78,7 +78,7 @@ fn requests() -> Vec<Case> {
         case(
             "call: http",
             json!([
-                {"put": web(json!({"method": "put", "endpoint": "http://office/work/{n}", "body": {"n": "${ .n }"}}))},
+                {"put": web(json!({"method": "put", "endpoint": "http://office/jobs/{n}", "body": {"n": "${ .n }"}}))},
                 {"get": web(json!({"method": "get", "endpoint": "http://office/work"}))}]),
             Ok(json!({"n": 1})),
             1,
