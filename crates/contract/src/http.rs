@@ -25,10 +25,10 @@ pub const SEND: &str = "call-http";
 pub const DOCUMENT: &str = "read-openapi";
 
 /// All but the unreserved characters of RFC 3986.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Headers that belong to the connection or to the credentials.
-const HEADERS_REFUSED: [&str; 12] = [
+/// Headers that belong to the connection or to the credentials: no request of the project sets them.
+pub const HEADERS_REFUSED: [&str; 12] = [
     "authorization",
     "connection",
     "content-length",

@@ -8,13 +8,16 @@ use super::{
     words::{self, one_line},
 };
 use crate::names::Names;
-use andon_contract::contract::{Body, Idempotency, Lookup, Operation, Paged, PathPiece, Request};
+use andon_contract::{
+    contract::{Body, Idempotency, Lookup, Operation, Paged, PathPiece, Request},
+    http::{ENCODED, HEADERS_REFUSED},
+};
 use andon_model::{
     Outcome, OutcomeClass,
     call::{CallRequest, Prepared, Step},
     span::Span,
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use reqwest::{StatusCode, Url};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -27,25 +30,6 @@ const DOCUMENT_MAX_CHARS: usize = 200;
 const RETRY_AFTER_MAX_SECS: i64 = 24 * 3600;
 /// Salesforce's budget of a day is used up and comes back bit by bit.
 const BUDGET_PAUSE: Span = Span::from_secs(15 * 60);
-
-/// All but the unreserved characters of RFC 3986.
-pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Headers that belong to the connection or to the credentials.
-const HEADERS_REFUSED: [&str; 12] = [
-    "authorization",
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// An answer as it came.
 #[derive(Debug, Clone, Default)]
@@ -212,7 +196,7 @@ fn segment(value: &Json, place: &str) -> Result<String, Wrong> {
     if text.chars().any(char::is_control) {
         return Err(Wrong::new(place, "has a control character, which no segment of a path carries"));
     }
-    Ok(utf8_percent_encode(&text, SEGMENT).to_string())
+    Ok(utf8_percent_encode(&text, ENCODED).to_string())
 }
 
 fn query(request: &Request, scope: &Scope<'_>, place: &str) -> Result<String, Wrong> {
@@ -228,8 +212,8 @@ fn query(request: &Request, scope: &Scope<'_>, place: &str) -> Result<String, Wr
             let text = scalar(&value).ok_or_else(|| {
                 Wrong::new(&place, format!("needs a text or a list of texts, found {}", kind(&value)))
             })?;
-            let encoded = utf8_percent_encode(&text, SEGMENT);
-            pairs.push(format!("{}={encoded}", utf8_percent_encode(name, SEGMENT)));
+            let encoded = utf8_percent_encode(&text, ENCODED);
+            pairs.push(format!("{}={encoded}", utf8_percent_encode(name, ENCODED)));
         }
     }
     Ok(pairs.join("&"))

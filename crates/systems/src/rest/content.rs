@@ -1,11 +1,14 @@
 //! Bodies and their types: what is sent as JSON, form or text, and what an answer is by its headers.
 
 use super::{
-    codec::{Answer, SEGMENT},
+    codec::Answer,
     fields::{Wrong, kind, scalar},
     words,
 };
-use andon_contract::contract::{Body, Content};
+use andon_contract::{
+    contract::{Body, Content},
+    http::ENCODED,
+};
 use percent_encoding::utf8_percent_encode;
 use serde_json::Value as Json;
 use std::{borrow::Cow, fmt::Write as _};
@@ -48,7 +51,7 @@ fn form(value: &Json, place: &str) -> Result<String, Wrong> {
             if !form.is_empty() {
                 form.push('&');
             }
-            let coded = |text: &str| utf8_percent_encode(text, SEGMENT).to_string().replace("%20", "+");
+            let coded = |text: &str| utf8_percent_encode(text, ENCODED).to_string().replace("%20", "+");
             let _ = write!(form, "{}={}", coded(name), coded(&text));
         }
     }

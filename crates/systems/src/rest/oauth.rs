@@ -2,10 +2,13 @@
 //! wait. A token is never shown, stored or logged. What fails here was certainly not sent to the system.
 
 use super::{codec::Answer, redact::Secrets};
-use andon_contract::contract::{Grant, OAuth2};
+use andon_contract::{
+    contract::{Grant, OAuth2},
+    http::ENCODED,
+};
 use andon_model::{Outcome, OutcomeClass};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::Value as Json;
 use std::{future::Future, time::Duration};
 use tokio::time::Instant;
@@ -18,9 +21,6 @@ const AHEAD: Duration = Duration::from_secs(30);
 const LIFE_UNKNOWN: Duration = Duration::from_hours(1);
 /// The longest life that is believed.
 const LIFE_MAX: Duration = Duration::from_hours(24);
-
-/// All but the characters that a form leaves as they are.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The secrets that a token is asked for with.
 pub(super) struct Proofs {
@@ -137,7 +137,7 @@ pub(super) fn form(of: &OAuth2, proofs: &Proofs, refresh: Option<&str>) -> (Stri
 }
 
 fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, FORM).to_string()
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 /// The token of an answer; `host` is where it comes from, for people.

@@ -1,6 +1,7 @@
 //! Keeps what a system answered without what must not be kept.
 
-use super::{RESPONSE_MAX_BYTES, codec::SEGMENT};
+use super::RESPONSE_MAX_BYTES;
+use andon_contract::http::ENCODED;
 use andon_model::call::Prepared;
 use percent_encoding::utf8_percent_encode;
 use serde_json::Value as Json;
@@ -93,7 +94,7 @@ impl fmt::Debug for Secrets {
 fn forms(secret: &str) -> impl Iterator<Item = String> {
     let json = Json::from(secret).to_string();
     let json = json.get(1..json.len() - 1).unwrap_or_default().to_owned();
-    let address = utf8_percent_encode(secret, SEGMENT).to_string();
+    let address = utf8_percent_encode(secret, ENCODED).to_string();
     let form = address.replace("%20", "+");
     let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
     let plain = secret.to_owned();
