@@ -29,13 +29,17 @@ impl Key {
 
     /// The short form that fits every system's field.
     pub fn reference(&self) -> Reference {
-        use sha2::{Digest, Sha256};
-        Reference(base32::encode(crate::id::first_ten(&Sha256::digest(self.0.as_bytes()))))
+        Reference(base32::encode(self.bits()))
     }
 
-    /// The id of the call.
+    /// The id of the call: `ca_` and the reference.
     pub fn call_id(&self) -> CallId {
-        CallId::from_bits(derive(&[b"call", self.0.as_bytes()]))
+        CallId::from_bits(self.bits())
+    }
+
+    fn bits(&self) -> [u8; 10] {
+        use sha2::{Digest, Sha256};
+        crate::id::first_ten(&Sha256::digest(self.0.as_bytes()))
     }
 }
 
@@ -54,6 +58,11 @@ impl Reference {
     /// The 16 characters.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The id of the call.
+    pub fn call_id(&self) -> CallId {
+        CallId::parse(&format!("ca_{}", self.0)).expect("a reference is 16 characters of the alphabet")
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn show(store: &Store, id: &str) -> Result<Option<Json>, StoreError> 
         store.call(id)?
     } else {
         let by_reference = match Reference::parse(id) {
-            Some(reference) => store.calls_by_reference(&reference)?.into_iter().next(),
+            Some(reference) => store.call_by_reference(&reference)?,
             None => None,
         };
         match by_reference {

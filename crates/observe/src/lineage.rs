@@ -1,22 +1,24 @@
-//! Lineage: from any id to the whole story it belongs to, samples first, documents last.
+//! Lineage: from any id to the whole story it belongs to, from what began it to the last document.
 
 use crate::{
     confirmed::{self, Confirmed},
+    origin::Search,
     shadow::{Compared, compared},
 };
-use andon_model::{CallId, Event, EventId, ExceptionId, Position, Reference, RunId};
+use andon_contract::Contract;
+use andon_model::{EventId, RunId};
 use andon_store::{
     Store, StoreError,
     rows::{AttemptRow, CallRow, Evidence, ExceptionRow, RunRow, StoredEvent, TaskRow},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 
 /// Events of one story at most; a story that is longer is told from its beginning.
 pub const EVENTS_MAX: usize = 1_000;
-/// Events looked through for one whose evidence holds a sample.
-const SEARCH_MAX: usize = 100_000;
-const PAGE: usize = 1_000;
+/// Runs of one story that other runs have started, at most; those that are left out are counted.
+pub const CHILDREN_MAX: usize = 1_000;
 
 /// A story: what was seen, what was concluded, what was done.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,10 +27,26 @@ pub struct Lineage {
     pub asked: String,
     /// What that is.
     pub kind: Asked,
+    /// The runs that began the story, where no event did: they were started by hand, or by a schedule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<RunNode>,
     /// The events of the story in their order.
     pub events: Vec<EventNode>,
     /// Exceptions of the story.
     pub exceptions: Vec<ExceptionRow>,
+}
+
+impl Lineage {
+    /// Every run of the story once, each before those that it has started.
+    pub fn all_runs(&self) -> Vec<&RunNode> {
+        let mut all: Vec<&RunNode> = self.runs.iter().chain(self.events.iter().flat_map(|event| &event.runs)).collect();
+        let mut at = 0;
+        while let Some(node) = all.get(at).copied() {
+            all.extend(&node.children);
+            at += 1;
+        }
+        all
+    }
 }
 
 /// What a lineage was asked for.
@@ -39,6 +57,8 @@ pub enum Asked {
     Event,
     /// A run by its id.
     Run,
+    /// Runs by the key under which they were started.
+    Key,
     /// A call by its id or reference.
     Call,
     /// A document by its number at the system of record.
@@ -55,6 +75,7 @@ impl Asked {
         match self {
             Self::Event => "event",
             Self::Run => "run",
+            Self::Key => "key",
             Self::Call => "call",
             Self::Document => "document",
             Self::Exception => "exception",
@@ -77,7 +98,7 @@ pub struct EventNode {
     pub runs: Vec<RunNode>,
 }
 
-/// A run with its tasks and calls.
+/// A run with its tasks and calls, and the runs it has started.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunNode {
     /// The run.
@@ -86,6 +107,17 @@ pub struct RunNode {
     pub tasks: Vec<TaskRow>,
     /// Its calls.
     pub calls: Vec<CallNode>,
+    /// The runs it has started, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<RunNode>,
+    /// How many runs it has started beside them, which are left out since the story has too many.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub untold: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A call with its attempts.
@@ -100,21 +132,38 @@ pub struct CallNode {
     pub shadows: Vec<Compared>,
 }
 
-/// The story of an event, run, call, exception, reference, document or sample (`epoch/offset`);
-/// `None` when nothing of this name is kept.
-pub fn explain(store: &Store, asked: &str) -> Result<Option<Lineage>, StoreError> {
-    let Some((kind, origin)) = find(store, asked.trim())? else { return Ok(None) };
-    let mut lineage = Lineage { asked: asked.trim().to_owned(), kind, events: Vec::new(), exceptions: Vec::new() };
-    match origin {
-        Origin::Event(event) => {
-            for stored in store.story(event.correlation, EVENTS_MAX)? {
-                lineage.events.push(node(store, &stored)?);
-            }
-        }
-        Origin::Exception(row) => lineage.exceptions.push(*row),
+/// The story of an event, run, call, exception, reference, document, sample (`epoch/offset`), or of the key under which
+/// runs were started; `None` when nothing of this name is kept.
+pub fn explain(store: &Store, contract: &Contract, asked: &str) -> Result<Option<Lineage>, StoreError> {
+    let asked = asked.trim();
+    let mut search = Search::new(store, contract);
+    let Some(kind) = search.find(asked)? else { return Ok(None) };
+    let Search { begun, stories, exception, path, .. } = search;
+    let mut teller = Teller { store, path, left: CHILDREN_MAX, told: BTreeSet::new() };
+    let mut lineage = Lineage {
+        asked: asked.to_owned(),
+        kind,
+        runs: Vec::new(),
+        events: Vec::new(),
+        exceptions: exception.into_iter().collect(),
+    };
+    for run in begun {
+        lineage.runs.push(teller.run(run)?);
     }
-    let runs = lineage.events.iter().flat_map(|e| &e.runs).map(|r| r.run.id);
-    for run in runs.collect::<Vec<_>>() {
+    let mut stories: Vec<EventId> = stories.into_iter().collect();
+    teller.emitted(&lineage, &mut stories)?;
+    let mut events = Vec::new();
+    for first in stories {
+        events.extend(store.story(first, EVENTS_MAX)?);
+    }
+    events.sort_by_key(|stored| stored.sequence);
+    events.dedup_by_key(|stored| stored.sequence);
+    events.truncate(EVENTS_MAX);
+    for stored in &events {
+        lineage.events.push(teller.event(stored)?);
+    }
+    let runs: Vec<RunId> = lineage.all_runs().iter().map(|node| node.run.id).collect();
+    for run in runs {
         for row in store.exceptions_of_run(run)? {
             if !lineage.exceptions.iter().any(|known| known.id == row.id) {
                 lineage.exceptions.push(row);
@@ -122,61 +171,6 @@ pub fn explain(store: &Store, asked: &str) -> Result<Option<Lineage>, StoreError
         }
     }
     Ok(Some(lineage))
-}
-
-enum Origin {
-    Event(Box<Event>),
-    Exception(Box<ExceptionRow>),
-}
-
-fn find(store: &Store, asked: &str) -> Result<Option<(Asked, Origin)>, StoreError> {
-    if let Ok(id) = EventId::parse(asked) {
-        return Ok(of_event(store, id)?.map(|o| (Asked::Event, o)));
-    }
-    if let Ok(id) = RunId::parse(asked) {
-        return Ok(of_run(store, id)?.map(|o| (Asked::Run, o)));
-    }
-    if let Ok(id) = CallId::parse(asked) {
-        let Some(call) = store.call(id)? else { return Ok(None) };
-        return Ok(of_run(store, call.run)?.map(|o| (Asked::Call, o)));
-    }
-    if let Ok(id) = ExceptionId::parse(asked) {
-        let Some(row) = store.exception(id)? else { return Ok(None) };
-        let run = match row.run {
-            Some(run) => of_run(store, run)?,
-            None => None,
-        };
-        return Ok(Some((Asked::Exception, run.unwrap_or_else(|| Origin::Exception(Box::new(row))))));
-    }
-    // Documents may be numbered so too, as in `INV/2026/00012`.
-    if let Some(offset) = sample_offset(asked)
-        && let Some(origin) = of_sample(store, offset)?
-    {
-        return Ok(Some((Asked::Sample, origin)));
-    }
-    if let Some(reference) = Reference::parse(asked)
-        && let Some(call) = store.calls_by_reference(&reference)?.into_iter().next()
-    {
-        return Ok(of_run(store, call.run)?.map(|o| (Asked::Call, o)));
-    }
-    let Some(call) = store.calls_by_document(asked)?.into_iter().next() else { return Ok(None) };
-    Ok(of_run(store, call.run)?.map(|o| (Asked::Document, o)))
-}
-
-fn of_event(store: &Store, id: EventId) -> Result<Option<Origin>, StoreError> {
-    if let Some((stored, _)) = store.event(id)? {
-        return Ok(Some(Origin::Event(Box::new(stored.event))));
-    }
-    // A report that confirms an event belongs to its story.
-    let Some(row) = store.confirmation(id)? else { return Ok(None) };
-    Ok(store.event(row.confirms)?.map(|(stored, _)| Origin::Event(Box::new(stored.event))))
-}
-
-fn of_run(store: &Store, id: RunId) -> Result<Option<Origin>, StoreError> {
-    match store.run(id)?.and_then(|run| run.event) {
-        Some(event) => of_event(store, event),
-        None => Ok(None),
-    }
 }
 
 /// Reads `epoch/offset`, with or without the instance before it.
@@ -187,59 +181,69 @@ pub fn sample_offset(asked: &str) -> Option<(u32, u64)> {
     Some((epoch, offset))
 }
 
-/// The first event whose evidence holds the sample.
-fn of_sample(store: &Store, (epoch, offset): (u32, u64)) -> Result<Option<Origin>, StoreError> {
-    let mut after = 0;
-    for _ in 0..SEARCH_MAX / PAGE {
-        let page = store.events_after(after, PAGE)?;
-        for stored in &page {
-            after = stored.sequence;
-            let samples = stored.event.data.pointer("/evidence/samples");
-            let end = |name| samples.and_then(|s| s.get(name)).and_then(Json::as_str).and_then(sample_offset);
-            if let (Some(from), Some(to)) = (end("from"), end("to"))
-                && from <= (epoch, offset)
-                && (epoch, offset) <= to
-                && is_evidence(store, stored.event.id, (epoch, offset))?
-            {
-                return Ok(Some(Origin::Event(Box::new(stored.event.clone()))));
-            }
-        }
-        if page.len() < PAGE {
-            break;
-        }
-    }
-    Ok(None)
+/// Reads what belongs to a story.
+struct Teller<'a> {
+    store: &'a Store,
+    /// Runs that are told even where a story has too many.
+    path: BTreeSet<RunId>,
+    /// How many further runs that others have started may be told.
+    left: usize,
+    told: BTreeSet<RunId>,
 }
 
-/// Whether a sample in the range of an event's evidence is part of it: signals share the log, so the range holds
-/// samples of others too.
-fn is_evidence(store: &Store, event: EventId, (epoch, offset): (u32, u64)) -> Result<bool, StoreError> {
-    let Some((_, Some(evidence))) = store.event(event)? else { return Ok(false) };
-    let place = Position { epoch, offset };
-    if evidence.samples.iter().any(|sample| sample.position == place) {
-        return Ok(true);
+impl Teller<'_> {
+    fn event(&mut self, stored: &StoredEvent) -> Result<EventNode, StoreError> {
+        let id = stored.event.id;
+        let evidence = self.store.event(id)?.and_then(|(_, evidence)| evidence);
+        let mut runs = Vec::new();
+        for run in self.store.runs_of_event(id)? {
+            runs.push(self.run(run)?);
+        }
+        let confirmations = confirmed::join(self.store.confirmations(id)?);
+        Ok(EventNode { event: stored.event.to_json(Some(stored.sequence)), evidence, confirmations, runs })
     }
-    // It may lie in the log or in a file.
-    let Some(found) = store.sample_at(place)?.filter(|found| found.sample.position == place) else { return Ok(false) };
-    let name = format!("{}/{}", found.asset, found.signal);
-    Ok(evidence.samples.iter().any(|copied| copied.signal == name))
-}
 
-fn node(store: &Store, stored: &StoredEvent) -> Result<EventNode, StoreError> {
-    let id = stored.event.id;
-    let evidence = store.event(id)?.and_then(|(_, evidence)| evidence);
-    let mut runs = Vec::new();
-    for run in store.runs_of_event(id)? {
+    /// A run with all that it has started: no deeper than runs may stand above a run.
+    fn run(&mut self, run: RunRow) -> Result<RunNode, StoreError> {
+        self.told.insert(run.id);
         let mut calls = Vec::new();
-        for call in store.calls_of(run.id)? {
-            let attempts = store.attempts(call.id)?;
+        for call in self.store.calls_of(run.id)? {
+            let attempts = self.store.attempts(call.id)?;
             let shadows = compared(&call, &attempts);
             calls.push(CallNode { call, attempts, shadows });
         }
-        runs.push(RunNode { tasks: store.tasks(run.id)?, calls, run });
+        let (mut children, mut untold) = (Vec::new(), 0);
+        for child in self.store.runs_of_parent(run.id)? {
+            if self.told.contains(&child.id) {
+                continue;
+            }
+            if self.left == 0 && !self.path.contains(&child.id) {
+                untold += 1;
+                continue;
+            }
+            self.left = self.left.saturating_sub(1);
+            children.push(self.run(child)?);
+        }
+        Ok(RunNode { tasks: self.store.tasks(run.id)?, calls, children, untold, run })
     }
-    let confirmations = confirmed::join(store.confirmations(id)?);
-    Ok(EventNode { event: stored.event.to_json(Some(stored.sequence)), evidence, confirmations, runs })
+
+    /// The stories that begin with an event that one of these runs has emitted.
+    fn emitted(&self, lineage: &Lineage, stories: &mut Vec<EventId>) -> Result<(), StoreError> {
+        for node in lineage.all_runs() {
+            for task in &node.tasks {
+                // A row does not say what its task was: the id is that of an event where it has emitted one.
+                let id = EventId::emitted(node.run.id, &task.pointer, &task.iteration);
+                let Some((stored, _)) = self.store.event(id)? else { continue };
+                if !stories.contains(&stored.event.correlation) {
+                    stories.push(stored.event.correlation);
+                }
+                if stories.len() >= EVENTS_MAX {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

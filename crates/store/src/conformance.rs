@@ -468,7 +468,7 @@ fn rows_are_found_by_what_names_them(store: &Store) {
     assert_eq!(store.tasks(id).unwrap(), [task(1, "/do/1/b"), task(1, "/do/0/a")]);
     assert_eq!(store.call(delivered.id).unwrap().as_ref(), Some(&delivered));
     assert_eq!(store.calls_of(id).unwrap(), [delivered.clone()]);
-    assert_eq!(store.calls_by_reference(&delivered.reference).unwrap(), [delivered.clone()]);
+    assert_eq!(store.call_by_reference(&delivered.reference).unwrap(), Some(delivered.clone()));
     assert_eq!(store.calls_by_document("SR-1001").unwrap(), [delivered.clone()]);
     assert!(store.calls_by_document("SR-1002").unwrap().is_empty());
     assert_eq!(store.attempts(delivered.id).unwrap(), [attempt(1), attempt(2)]);

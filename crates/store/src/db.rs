@@ -29,9 +29,14 @@ use andon_model::{AssetName, EventId, RunId, SignalName, SignalNo};
 use list::Listing;
 use rusqlite::{Connection, OpenFlags};
 use std::{
+    cmp::Ordering,
     collections::BTreeMap,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{self, AtomicU32},
+    },
     time::Duration,
 };
 use writer::{Done, Work, Writer};
@@ -77,8 +82,8 @@ pub(crate) enum Db {
     Memory(Mutex<Connection>),
     /// In a file: one writing thread, some readers. The readers go first: who closes last tidies up, and must write.
     File { readers: Readers, writer: Writer },
-    /// In a file of somebody else.
-    Look(Readers),
+    /// In a file of somebody else; one of an older version is read from a copy that was brought to the present one.
+    Look(Readers, #[expect(dead_code, reason = "it is removed when nobody reads it any more")] Option<Copy>),
 }
 
 impl Db {
@@ -118,10 +123,18 @@ impl Db {
     pub(crate) fn look(path: &Path) -> Result<Self, StoreError> {
         let readers = Readers::new(path, true);
         let version: u32 = readers.with(|c| Ok(c.pragma_query_value(None, "user_version", |row| row.get(0))?))?;
-        if version > schema::VERSION {
-            return Err(StoreError::Newer { path: path.to_owned(), found: version, known: schema::VERSION });
+        match version.cmp(&schema::VERSION) {
+            Ordering::Greater => {
+                Err(StoreError::Newer { path: path.to_owned(), found: version, known: schema::VERSION })
+            }
+            Ordering::Equal => Ok(Self::Look(readers, None)),
+            Ordering::Less => {
+                let copy = Copy::new()?;
+                readers.with(|c| schema::copy(c, &copy.0))?;
+                migrate(&mut connect(&copy.0, OpenFlags::SQLITE_OPEN_READ_WRITE)?, None)?;
+                Ok(Self::Look(Readers::new(&copy.0, false), Some(copy)))
+            }
         }
-        Ok(Self::Look(readers))
     }
 
     /// Applies the writes, all or nothing; returns when they are durable.
@@ -152,7 +165,7 @@ impl Db {
                 writer::group(&connection, &[work]).pop().expect("one work has one outcome")
             }
             Self::File { writer, .. } => writer.work(work),
-            Self::Look(_) => Err(crate::store::looking()),
+            Self::Look(..) => Err(crate::store::looking()),
         }
     }
 
@@ -160,7 +173,7 @@ impl Db {
     pub(crate) fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match self {
             Self::Memory(connection) => ask(&connection.lock().unwrap_or_else(PoisonError::into_inner)),
-            Self::File { readers, .. } | Self::Look(readers) => readers.with(ask),
+            Self::File { readers, .. } | Self::Look(readers, _) => readers.with(ask),
         }
     }
 
@@ -177,6 +190,30 @@ impl Db {
     /// Rows by kind and state.
     pub(crate) fn counts(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         self.read(list::counts)
+    }
+}
+
+/// A database that is gone with the one who reads it.
+pub(crate) struct Copy(PathBuf);
+
+impl Copy {
+    fn new() -> Result<Self, StoreError> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let (process, number) = (std::process::id(), NUMBER.fetch_add(1, atomic::Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(format!("andon-look-{process}-{number}"));
+        // Rows of a plant are nobody else's business: the folder is for its owner alone, and never one that is there.
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&dir);
+        made.map_err(|e| StoreError::io(&dir, "create", e))?;
+        Ok(Self(dir.join("andon.db")))
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        if let Some(dir) = self.0.parent() {
+            // What is left lies in the folder for what is temporary.
+            let _ = std::fs::remove_dir_all(dir);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Committed,
-    read::{count, is_older, many, one},
+    read::{count, many, one},
     write::{event, run_sql, site, text},
 };
 use crate::{
@@ -12,9 +12,6 @@ use crate::{
 };
 use andon_model::{Event, EventId, Interval};
 use rusqlite::{Connection, OptionalExtension, params};
-
-/// The version of the schema that brought these tables.
-const SINCE: u32 = 3;
 
 /// Facts of another origin that are looked at, those that began last.
 const FACTS_MAX: i64 = 1_000;
@@ -240,9 +237,6 @@ fn confirm(
 }
 
 pub(crate) fn confirmations(c: &Connection, event: EventId) -> Result<Vec<ConfirmationRow>, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(Vec::new());
-    }
     let sql = format!(
         "SELECT {ROW} FROM confirmations WHERE site IN (SELECT site FROM sites) AND event = ?1 ORDER BY no LIMIT ?2"
     );
@@ -250,9 +244,6 @@ pub(crate) fn confirmations(c: &Connection, event: EventId) -> Result<Vec<Confir
 }
 
 pub(crate) fn confirmation(c: &Connection, id: EventId) -> Result<Option<ConfirmationRow>, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(None);
-    }
     let sql = format!("SELECT {ROW} FROM confirmations WHERE site IN (SELECT site FROM sites) AND id = ?1");
     one(c, "confirmations", &sql, params![id.to_string()])
 }

@@ -1,7 +1,6 @@
 //! The historian's files in the database: listed, counted and changed together with the place that is sealed.
 
 use super::{
-    read::is_older,
     write::{gap, number, run_sql},
 };
 use crate::{
@@ -16,9 +15,6 @@ use crate::{
 use andon_model::{AssetName, Name, Position, SignalNo, SiteName, Time};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::{collections::HashMap, fmt::Display, path::Path};
-
-/// The version of the schema from which on there are files.
-const SINCE: u32 = 2;
 
 fn damaged(error: impl Display) -> StoreError {
     StoreError::corrupt(Path::new("andon.db"), 0, format!("a row of files does not read back: {error}"))
@@ -106,9 +102,6 @@ fn add(connection: &Connection, row: &FileRow) -> Result<(), StoreError> {
 
 /// The place up to which the log is sealed; `None` before the first time.
 pub(crate) fn place(c: &Connection) -> Result<Option<Position>, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(None);
-    }
     Ok(c.prepare_cached("SELECT epoch, place FROM sealed")?.query_row([], position).optional()?)
 }
 
@@ -123,9 +116,6 @@ fn position(row: &Row<'_>) -> rusqlite::Result<Position> {
 
 /// What is sealed, at one instant: the place and the files, those that nothing of the question rules out.
 pub(crate) fn sealed(c: &Connection, which: &Which<'_>) -> Result<Sealed, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(Sealed::default());
-    }
     // Both questions see the same state.
     let transaction = c.unchecked_transaction()?;
     let place = place(&transaction)?;
@@ -181,9 +171,6 @@ fn file(row: &Row<'_>) -> Result<FileRow, StoreError> {
 /// How the historian stands. `start` is where sealing begins that has not begun yet.
 pub(crate) fn holdings(c: &Connection, start: Position) -> Result<Holdings, StoreError> {
     let mut holdings = Holdings { sealed: start, ..Holdings::default() };
-    if is_older(c, SINCE)? {
-        return Ok(holdings);
-    }
     let transaction = c.unchecked_transaction()?;
     if let Some(place) = place(&transaction)? {
         holdings.sealed = place;

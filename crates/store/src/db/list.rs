@@ -40,8 +40,15 @@ struct Kind {
     table: &'static str,
     number: &'static str,
     json: &'static str,
+    /// Fields with their column, or with a condition in which `?` is the value.
     columns: &'static [(&'static str, &'static str)],
 }
+
+/// Rows of a run, or a call, hold its number.
+const OF_RUN: &str = "run = (SELECT no FROM runs WHERE site IN (SELECT site FROM sites) AND id = ?)";
+const OF_CALL: &str = "call = (SELECT no FROM calls WHERE site IN (SELECT site FROM sites) AND id = ?)";
+/// A call's id is its reference.
+const OF_REFERENCE: &str = "id = 'ca_' || ?";
 
 const KINDS: [Kind; 17] = [
     Kind {
@@ -56,22 +63,22 @@ const KINDS: [Kind; 17] = [
         "runs",
         &[("id", "id"), ("site", "site"), ("workflow", "workflow"), ("state", "state"), ("event", "event")],
     ),
-    kind("tasks", "tasks", &[("site", "site"), ("run", "run"), ("pointer", "pointer")]),
+    kind("tasks", "tasks", &[("site", "site"), ("run", OF_RUN), ("pointer", "pointer")]),
     kind(
         "calls",
         "calls",
         &[
             ("id", "id"),
             ("site", "site"),
-            ("run", "run"),
-            ("reference", "reference"),
+            ("run", OF_RUN),
+            ("reference", OF_REFERENCE),
             ("capability", "capability"),
             ("system", "system"),
             ("state", "state"),
             ("document", "document"),
         ],
     ),
-    kind("attempts", "attempts", &[("site", "site"), ("call", "call"), ("system", "system"), ("class", "class")]),
+    kind("attempts", "attempts", &[("site", "site"), ("call", OF_CALL), ("system", "system"), ("class", "class")]),
     kind(
         "exceptions",
         "exceptions",
@@ -173,6 +180,9 @@ impl Listing {
             let at = values.len() + 3;
             // Writing to a string cannot fail.
             let _ = match known {
+                Some((_, column)) if column.contains('?') => {
+                    write!(sql, " AND {}", column.replace('?', &format!("?{at}")))
+                }
                 Some((_, column)) => write!(sql, " AND {column} = ?{at}"),
                 None => {
                     write!(sql, " AND (({json} ->> ?{path}) = ?{at} OR ({json} -> ?{path}) = ?{at})", path = at + 1)
@@ -248,7 +258,6 @@ fn path(field: &str) -> Result<String, StoreError> {
 /// Rows by kind and state.
 pub(crate) fn counts(connection: &Connection) -> Result<BTreeMap<String, u64>, StoreError> {
     let mut counts = BTreeMap::new();
-    let older = super::read::is_older(connection, 3)?;
     for (kind, of) in [
         ("events", "SELECT '', count(*) FROM events"),
         ("runs", "SELECT state, count(*) FROM runs GROUP BY state"),
@@ -264,9 +273,6 @@ pub(crate) fn counts(connection: &Connection) -> Result<BTreeMap<String, u64>, S
         ("context-revisions", "SELECT '', count(*) FROM context_revisions"),
         ("confirmations", "SELECT '', count(*) FROM confirmations"),
     ] {
-        if older && matches!(kind, "objects" | "context-revisions" | "confirmations") {
-            continue;
-        }
         let mut statement = connection.prepare_cached(of)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {

@@ -2,7 +2,7 @@
 
 use super::{
     Committed,
-    read::{count, is_older, many, one, stored},
+    read::{count, many, one, stored},
     write::{number, run_sql, site, text},
 };
 use crate::{
@@ -12,9 +12,6 @@ use crate::{
 };
 use andon_model::{AssetName, SiteName, Time};
 use rusqlite::{Connection, OptionalExtension, params};
-
-/// The version of the schema that brought these tables.
-const SINCE: u32 = 3;
 
 /// Rows that one write removes at most.
 const REMOVED_ROWS_MAX: u32 = 1_000;
@@ -104,9 +101,6 @@ const OLD_REVISIONS: &str = "SELECT revision FROM context_revisions AS old
      )";
 
 pub(crate) fn has_old_revisions(c: &Connection, before: u64, time: Time) -> Result<bool, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(false);
-    }
     let sql = format!("SELECT EXISTS ({OLD_REVISIONS})");
     Ok(c.prepare_cached(&sql)?.query_row(params![number(before)?, time.0], |row| row.get(0))?)
 }
@@ -122,26 +116,17 @@ pub(crate) fn forget_revisions(c: &Connection, before: u64, time: Time) -> Resul
 }
 
 pub(crate) fn context_revision(c: &Connection) -> Result<u64, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(0);
-    }
     let last: Option<u64> =
         c.prepare_cached("SELECT max(revision) FROM context_revisions")?.query_row([], |row| row.get(0))?;
     Ok(last.unwrap_or(0))
 }
 
 pub(crate) fn context_revisions(c: &Connection, after: u64, to: u64, n: usize) -> Result<Vec<RevisionRow>, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(Vec::new());
-    }
     let sql = "SELECT row FROM context_revisions WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3";
     many(c, "context_revisions", sql, params![number(after)?, number(to)?, count(n)])
 }
 
 pub(crate) fn context_tellers(c: &Connection, to: u64) -> Result<Vec<RevisionRow>, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(Vec::new());
-    }
     let sql = "SELECT row FROM context_revisions WHERE revision IN (
                    SELECT max(revision) FROM context_revisions WHERE revision <= ?1 GROUP BY of
                ) ORDER BY revision";
@@ -149,9 +134,6 @@ pub(crate) fn context_tellers(c: &Connection, to: u64) -> Result<Vec<RevisionRow
 }
 
 pub(crate) fn object(c: &Connection, name: &ObjectName) -> Result<Option<ObjectRow>, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(None);
-    }
     let sql = "SELECT row FROM objects WHERE site = ?1 AND type = ?2 AND number = ?3 AND newest = 1";
     one(c, "objects", sql, params![name.site.as_str(), name.kind, name.number])
 }
@@ -162,9 +144,6 @@ pub(crate) fn object_versions(
     after: u64,
     limit: usize,
 ) -> Result<Vec<ObjectRow>, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(Vec::new());
-    }
     let sql = "SELECT row FROM objects WHERE site = ?1 AND type = ?2 AND number = ?3 AND revision > ?4
                ORDER BY revision LIMIT ?5";
     many(c, "objects", sql, params![name.site.as_str(), name.kind, name.number, number(after)?, count(limit)])
@@ -177,18 +156,12 @@ pub(crate) fn objects(
     after: &str,
     limit: usize,
 ) -> Result<Vec<ObjectRow>, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(Vec::new());
-    }
     let sql = "SELECT row FROM objects WHERE site = ?1 AND type = ?2 AND number > ?3 AND newest = 1
                ORDER BY number LIMIT ?4";
     many(c, "objects", sql, params![site.as_str(), kind, after, count(limit)])
 }
 
 pub(crate) fn objects_since(c: &Connection, after: u64, to: u64, limit: usize) -> Result<Vec<ObjectRow>, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(Vec::new());
-    }
     // A revision is read whole: the bound is that of the row at the limit.
     let sql = "SELECT row FROM objects WHERE revision > ?1 AND revision <= min(?2, ifnull((
                    SELECT revision FROM objects WHERE revision > ?1 ORDER BY revision LIMIT 1 OFFSET ?3
@@ -202,9 +175,6 @@ pub(crate) fn objects_known(
     after: u64,
     limit: usize,
 ) -> Result<Vec<(u64, ObjectRow)>, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(Vec::new());
-    }
     let mut statement = c.prepare_cached(
         "SELECT no, row FROM objects AS of WHERE no > ?1 AND revision <= ?2 AND NOT EXISTS (
              SELECT 1 FROM objects AS new WHERE new.site = of.site AND new.type = of.type AND new.number = of.number
@@ -227,9 +197,6 @@ pub(crate) fn objects_at(
     time: Time,
     revision: u64,
 ) -> Result<Vec<ObjectRow>, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(Vec::new());
-    }
     let sql = "SELECT DISTINCT of.row FROM object_places AS at JOIN objects AS of ON of.no = at.no
                WHERE at.site = ?1 AND at.place IN (?2, ?3)
                    AND of.revision <= ?5 AND ifnull(of.since <= ?4, 1) AND ifnull(?4 < of.until, 1)

@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use andon_model::{
-    AssetName, CallId, Event, EventId, ExceptionId, Name, Position, Reference, RunId, SignalName, SignalNo, Time,
+    AssetName, CallId, Event, EventId, ExceptionId, Name, Position, RunId, SignalName, SignalNo, Time,
 };
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::de::DeserializeOwned;
@@ -184,13 +184,14 @@ pub(crate) fn next_wake(c: &Connection) -> Result<Option<Time>, StoreError> {
 
 /// A completed task.
 pub(crate) fn task(c: &Connection, run: RunId, at: (&str, &str)) -> Result<Option<TaskRow>, StoreError> {
-    let sql = "SELECT row FROM tasks
-               WHERE site IN (SELECT site FROM sites) AND run = ?1 AND pointer = ?2 AND iteration = ?3";
+    let sql = "SELECT tasks.row FROM runs JOIN tasks ON tasks.site = runs.site AND tasks.run = runs.no
+               WHERE runs.site IN (SELECT site FROM sites) AND runs.id = ?1 AND pointer = ?2 AND iteration = ?3";
     one(c, "tasks", sql, params![run.to_string(), at.0, at.1])
 }
 
 pub(crate) fn tasks(c: &Connection, run: RunId) -> Result<Vec<TaskRow>, StoreError> {
-    let sql = "SELECT row FROM tasks WHERE site IN (SELECT site FROM sites) AND run = ?1 ORDER BY no";
+    let sql = "SELECT tasks.row FROM runs JOIN tasks ON tasks.site = runs.site AND tasks.run = runs.no
+               WHERE runs.site IN (SELECT site FROM sites) AND runs.id = ?1 ORDER BY tasks.no";
     many(c, "tasks", sql, params![run.to_string()])
 }
 
@@ -200,13 +201,9 @@ pub(crate) fn call(c: &Connection, id: CallId) -> Result<Option<CallRow>, StoreE
 }
 
 pub(crate) fn calls_of(c: &Connection, run: RunId) -> Result<Vec<CallRow>, StoreError> {
-    let sql = "SELECT row FROM calls WHERE site IN (SELECT site FROM sites) AND run = ?1 ORDER BY no";
+    let sql = "SELECT calls.row FROM runs JOIN calls ON calls.site = runs.site AND calls.run = runs.no
+               WHERE runs.site IN (SELECT site FROM sites) AND runs.id = ?1 ORDER BY calls.no";
     many(c, "calls", sql, params![run.to_string()])
-}
-
-pub(crate) fn calls_by_reference(c: &Connection, reference: &Reference) -> Result<Vec<CallRow>, StoreError> {
-    let sql = "SELECT row FROM calls WHERE site IN (SELECT site FROM sites) AND reference = ?1 ORDER BY no";
-    many(c, "calls", sql, params![reference.as_str()])
 }
 
 pub(crate) fn calls_by_document(c: &Connection, document: &str) -> Result<Vec<CallRow>, StoreError> {
@@ -224,7 +221,8 @@ pub(crate) fn calls_in_flight(c: &Connection) -> Result<Vec<CallRow>, StoreError
 }
 
 pub(crate) fn attempts(c: &Connection, call: CallId) -> Result<Vec<AttemptRow>, StoreError> {
-    let sql = "SELECT row FROM attempts WHERE site IN (SELECT site FROM sites) AND call = ?1 ORDER BY number";
+    let sql = "SELECT attempts.row FROM calls JOIN attempts ON attempts.site = calls.site AND attempts.call = calls.no
+               WHERE calls.site IN (SELECT site FROM sites) AND calls.id = ?1 ORDER BY number";
     many(c, "attempts", sql, params![call.to_string()])
 }
 
@@ -260,11 +258,6 @@ pub(crate) fn quarantine(c: &Connection, of: ExceptionId, limit: usize) -> Resul
         });
     }
     Ok(found)
-}
-
-/// Whether the database is that of an older version, which only a look leaves as it is: it has no newer tables.
-pub(crate) fn is_older(c: &Connection, than: u32) -> Result<bool, StoreError> {
-    Ok(c.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))? < than)
 }
 
 const QUARANTINED: &str = "SELECT no, exception, received, source, topic, bytes, detail, \
@@ -308,9 +301,6 @@ pub(crate) fn quarantined_message(c: &Connection, no: u64) -> Result<Option<Quar
 const INTAKES: &str = "SELECT source, of, epoch, place, open, updated, row FROM intakes";
 
 fn intake_rows(c: &Connection, rest: &str, values: &[&dyn ToSql]) -> Result<Vec<IntakeRow>, StoreError> {
-    if is_older(c, 2)? {
-        return Ok(Vec::new());
-    }
     let mut statement = c.prepare_cached(&format!("{INTAKES} {rest}"))?;
     let mut rows = statement.query(values)?;
     let mut found = Vec::new();

@@ -1,6 +1,6 @@
 //! The retained messages of listeners.
 
-use super::{read::is_older, write::run_sql};
+use super::write::run_sql;
 use crate::{StoreError, rows::RetainedRow};
 use andon_model::{Name, SiteName, Time};
 use rusqlite::{Connection, params};
@@ -32,9 +32,6 @@ pub(crate) fn retain(c: &Connection, row: &RetainedRow) -> Result<(), StoreError
 
 /// The retained messages of a listener, by topic.
 pub(crate) fn retained(c: &Connection, listener: &Name) -> Result<Vec<RetainedRow>, StoreError> {
-    if is_older(c, 2)? {
-        return Ok(Vec::new());
-    }
     let mut statement = c.prepare_cached(
         "SELECT topic, payload, properties, received, expires, site FROM retained WHERE listener = ?1 ORDER BY topic",
     )?;

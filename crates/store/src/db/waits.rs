@@ -1,7 +1,7 @@
 //! Listening runs, gathering events and schedules as SQL.
 
 use super::{
-    read::{column, count, damaged, is_older, many, stored},
+    read::{column, count, damaged, many, stored},
     write::{number, run_sql, text},
 };
 use crate::{
@@ -11,9 +11,6 @@ use crate::{
 };
 use andon_model::{RunId, SiteName};
 use rusqlite::{Connection, params};
-
-/// The version of the schema that brought these tables.
-const SINCE: u32 = 4;
 
 /// A run listens for these events and no others.
 pub(crate) fn listen(c: &Connection, run: RunId, rows: &[ListenRow]) -> Result<(), StoreError> {
@@ -131,8 +128,5 @@ pub(crate) fn put_schedule(c: &Connection, row: &ScheduleRow) -> Result<(), Stor
 
 /// How far all schedules are done.
 pub(crate) fn schedules(c: &Connection) -> Result<Vec<ScheduleRow>, StoreError> {
-    if is_older(c, SINCE)? {
-        return Ok(Vec::new());
-    }
     many(c, "schedules", "SELECT row FROM schedules ORDER BY workflow, site", params![])
 }

@@ -262,7 +262,8 @@ fn task(connection: &Connection, row: &TaskRow) -> Result<(), StoreError> {
     let inserted = connection
         .prepare_cached(
             "INSERT INTO tasks (site, run, pointer, iteration, row)
-             VALUES ((SELECT site FROM runs WHERE site IN (SELECT site FROM sites) AND id = ?1), ?1, ?2, ?3, ?4)",
+             VALUES ((SELECT site FROM runs WHERE site IN (SELECT site FROM sites) AND id = ?1),
+                 (SELECT no FROM runs WHERE site IN (SELECT site FROM sites) AND id = ?1), ?2, ?3, ?4)",
         )?
         .execute(params![run, row.pointer, row.iteration, text(row)?]);
     match inserted {
@@ -296,24 +297,17 @@ fn call(connection: &Connection, row: &CallRow) -> Result<(), StoreError> {
     if connection.prepare_cached(known)?.execute(values)? > 0 {
         return Ok(());
     }
-    site(connection, site_)?;
-    run_sql(
-        connection,
-        "INSERT INTO calls (site, id, run, reference, capability, system, state, document, due, row)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        params![
-            site_,
-            id,
-            row.run.to_string(),
-            row.reference.as_str(),
-            row.capability,
-            system,
-            state,
-            row.document,
-            due,
-            text
-        ],
-    )
+    let new = "INSERT INTO calls (site, id, run, capability, system, state, document, due, row)
+               VALUES (?1, ?2, (SELECT no FROM runs WHERE site = ?1 AND id = ?9), ?3, ?4, ?5, ?6, ?7, ?8)";
+    let run = row.run.to_string();
+    let values = params![site_, id, row.capability, system, state, row.document, due, text, run];
+    match connection.prepare_cached(new)?.execute(values) {
+        Ok(_) => Ok(()),
+        Err(error) if !is_constraint(&error) => Err(error.into()),
+        Err(_) => Err(StoreError::Refused(format!(
+            "the call {id} belongs to the run {run}, which does not exist at {site_}; write the run first"
+        ))),
+    }
 }
 
 fn attempt(connection: &Connection, row: &AttemptRow) -> Result<(), StoreError> {
@@ -322,7 +316,8 @@ fn attempt(connection: &Connection, row: &AttemptRow) -> Result<(), StoreError> 
     let written = connection
         .prepare_cached(
             "INSERT INTO attempts (site, call, number, system, class, row)
-             VALUES ((SELECT site FROM calls WHERE site IN (SELECT site FROM sites) AND id = ?1), ?1, ?2, ?3, ?4, ?5)
+             VALUES ((SELECT site FROM calls WHERE site IN (SELECT site FROM sites) AND id = ?1),
+                 (SELECT no FROM calls WHERE site IN (SELECT site FROM sites) AND id = ?1), ?2, ?3, ?4, ?5)
              ON CONFLICT (site, call, number) DO UPDATE SET class = excluded.class, row = excluded.row,
                  system = excluded.system",
         )?

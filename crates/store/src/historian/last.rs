@@ -28,9 +28,6 @@ CREATE TABLE heard (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// The version of the schema from which on there are these tables.
-const SINCE: u32 = 2;
-
 /// The newest of a stretch of the log; as large as there are signals.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Newest {
@@ -201,9 +198,6 @@ type Kept = (Option<Position>, AHashMap<SignalNo, Stored>, BTreeMap<Name, BTreeM
 
 /// What is newest in sealed samples, with the place up to which they reach.
 fn kept(c: &Connection) -> Result<Kept, StoreError> {
-    if db::is_older(c, SINCE)? {
-        return Ok(Kept::default());
-    }
     let transaction = c.unchecked_transaction()?;
     let place = db::place(&transaction)?;
     let mut statement = transaction

@@ -60,9 +60,9 @@ impl Store {
         self.0.db.read(|c| db::calls_of(c, run))
     }
 
-    /// The calls with a reference.
-    pub fn calls_by_reference(&self, reference: &Reference) -> Result<Vec<CallRow>, StoreError> {
-        self.0.db.read(|c| db::calls_by_reference(c, reference))
+    /// The call with a reference.
+    pub fn call_by_reference(&self, reference: &Reference) -> Result<Option<CallRow>, StoreError> {
+        self.call(reference.call_id())
     }
 
     /// The calls that made a document of this number, at whatever system.
