@@ -1,25 +1,25 @@
-//! The HTTP shell of an office: reads requests, keeps the order *decide, write, sync, answer*, misbehaves on command.
+//! The HTTP shell of the offices: reads requests, keeps the order *decide, write, sync, answer*, misbehaves on command.
 
 use crate::{
-    OfficeError, OfficeKind,
-    eam::{self, Office, Reply},
+    OfficeError,
     faults::{Fault, FaultKind, Faults},
-    file::Rows,
+    offices::{Desk, OfficeKind, Reply, Request, form},
 };
 use andon_model::Time;
 use axum::{
     Router,
-    body::{Body, to_bytes},
-    extract::{ConnectInfo, Query, State, connect_info::Connected},
+    body::{Body, Bytes, to_bytes},
+    extract::{ConnectInfo, State, connect_info::Connected},
     http::{HeaderValue, Method, StatusCode, header, request::Parts},
     response::Response,
     serve::{IncomingStream, Listener},
 };
-use serde_json::json;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value as Json, json};
 use std::{
+    collections::BTreeMap,
     io,
     net::SocketAddr,
-    path::Path,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -36,92 +36,131 @@ use tokio::{
 /// The largest body of a request: 128 KiB.
 pub const BODY_MAX_BYTES: usize = 128 << 10;
 
-/// Serves an office on a listener until the future is dropped. `file` is the office's own: one JSON line for each
-/// document, synced before the answer. `now` reads the present time.
+/// Serves the offices of a desk on a listener until the future is dropped: each under `/<name>`, and an only one
+/// under `/` too. `now` reads the present time.
 pub async fn serve(
     listener: TcpListener,
-    file: &Path,
-    office: OfficeKind,
+    desk: Desk,
     now: impl Fn() -> Time + Send + Sync + 'static,
 ) -> Result<(), OfficeError> {
-    let (rows, state) = match office {
-        OfficeKind::Eam => Rows::open(file)?,
+    let opened = desk.opened();
+    let only = match &opened[..] {
+        [only] => Some(*only),
+        _ => None,
     };
-    let desk = Arc::new(Desk {
-        books: Mutex::new(Books { office: state, rows }),
-        faults: Mutex::new(Faults::default()),
-        now: Box::new(now),
-    });
-    let app = Router::new().fallback(answer).with_state(desk);
+    let faults = opened.into_iter().map(|office| (office, Mutex::default())).collect();
+    let house = Arc::new(House { desk, only, faults, now: Box::new(now) });
+    let app = Router::new().fallback(answer).with_state(house);
     axum::serve(CuttableListener(listener), app.into_make_service_with_connect_info::<Cut>()).await?;
     Ok(())
 }
 
-/// An office at work.
-struct Desk {
-    books: Mutex<Books>,
-    faults: Mutex<Faults>,
+/// What is served.
+struct House {
+    desk: Desk,
+    /// The office, where there is only one.
+    only: Option<OfficeKind>,
+    faults: BTreeMap<OfficeKind, Mutex<Faults>>,
     now: Box<dyn Fn() -> Time + Send + Sync>,
 }
 
-/// What changes together: the office and its file.
-struct Books {
-    office: Office,
-    rows: Rows,
+impl House {
+    /// The office that a path leads to, the prefix that was its name, and the segments behind it.
+    fn office<'a>(&self, path: &'a [String]) -> Option<(OfficeKind, &'static str, &'a [String])> {
+        let named = path.split_first().and_then(|(first, rest)| Some((OfficeKind::named(first)?, rest)));
+        match named.filter(|(office, _)| self.faults.contains_key(office)) {
+            Some((office, rest)) => Some((office, office.name(), rest)),
+            None => Some((self.only?, "", path)),
+        }
+    }
+
+    fn faults(&self, office: OfficeKind) -> Option<MutexGuard<'_, Faults>> {
+        Some(lock(self.faults.get(&office)?))
+    }
 }
 
-/// A panic while a lock was held leaves both whole: they change only after the file did.
+/// A panic while a lock was held leaves the commands whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn answer(
-    State(desk): State<Arc<Desk>>,
+    State(house): State<Arc<House>>,
     ConnectInfo(cut): ConnectInfo<Cut>,
     request: axum::extract::Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BODY_MAX_BYTES).await else {
-        return respond(&eam::problem(413, "Content Too Large", &format!("at most {BODY_MAX_BYTES} bytes")));
+        return respond(&Reply::problem(413, "Content Too Large", &format!("at most {BODY_MAX_BYTES} bytes")));
     };
-    match parts.uri.path() {
-        "/healthz" => return respond(&Reply { status: 200, body: json!({ "status": "ok" }), row: None }),
-        "/office/faults" => return respond(&command(&desk, &parts.method, &body)),
+    let path: Vec<String> = parts.uri.path().split('/').skip(1).filter(|part| !part.is_empty()).map(decoded).collect();
+    let path_text: Vec<&str> = path.iter().map(String::as_str).collect();
+    if path_text[..] == ["healthz"] {
+        return respond(&Reply::new(200, json!({ "status": "ok" })));
+    }
+    let Some((office, name, below)) = house.office(&path) else {
+        return respond(&Reply::problem(404, "Not Found", "the first part of the path names an office"));
+    };
+    match below.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["healthz"] => return respond(&Reply::new(200, json!({ "status": "ok" }))),
+        ["office", "faults"] => return respond(&command(&house, office, &parts.method, &body)),
         _ => {}
     }
-    let fault = lock(&desk.faults).take(parts.method.as_str());
+    let request = taken_apart(&parts, name, below.to_vec(), &body);
+    let fault = house.faults(office).and_then(|mut faults| faults.take(parts.method.as_str()));
     match fault {
-        None => Box::pin(work(desk, parts, body)).await,
-        Some(fault) => Box::pin(misbehave(desk, parts, body, fault, cut)).await,
+        None => Box::pin(work(house, office, request)).await,
+        Some(fault) => Box::pin(misbehave(house, office, request, fault, cut)).await,
+    }
+}
+
+fn decoded(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+/// A request as offices read it. The prefix tells them how they are called from outside.
+fn taken_apart(parts: &Parts, name: &str, path: Vec<String>, body: &Bytes) -> Request {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let mut headers: Vec<(String, String)> =
+        parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    if !name.is_empty() {
+        headers.push(("x-forwarded-prefix".into(), format!("/{name}")));
+    }
+    Request {
+        method: parts.method.as_str().to_owned(),
+        path,
+        query: form(parts.uri.query().unwrap_or_default().as_bytes()),
+        headers,
+        body: body.to_vec(),
     }
 }
 
 /// Meets a request as a command said.
 async fn misbehave(
-    desk: Arc<Desk>,
-    parts: Parts,
-    body: axum::body::Bytes,
+    house: Arc<House>,
+    office: OfficeKind,
+    request: Request,
     (kind, ms): (FaultKind, Option<u64>),
     cut: Cut,
 ) -> Response {
     match kind {
         FaultKind::Fail503 => {
             let mut response =
-                respond(&eam::problem(503, "Service Unavailable", "the office is closed for the moment"));
+                respond(&Reply::problem(503, "Service Unavailable", "the office is closed for the moment"));
             if let Some(ms) = ms {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
             }
             response
         }
-        FaultKind::Fail500 => respond(&eam::problem(500, "Internal Server Error", "the office is confused")),
+        FaultKind::Fail500 => respond(&Reply::problem(500, "Internal Server Error", "the office is confused")),
         FaultKind::Hang => std::future::pending().await,
         FaultKind::Late => {
-            let response = work(desk, parts, body).await;
+            let response = work(house, office, request).await;
             tokio::time::sleep(Duration::from_millis(ms.unwrap_or(0))).await;
             response
         }
         FaultKind::LoseAnswer => {
-            let response = work(desk, parts, body).await;
+            let response = work(house, office, request).await;
             cut.now();
             response
         }
@@ -133,61 +172,46 @@ async fn misbehave(
 }
 
 /// Decides, writes, syncs, and only then answers.
-async fn work(desk: Arc<Desk>, parts: Parts, body: axum::body::Bytes) -> Response {
-    let work = move || {
-        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
-        let Ok(Query(query)) = query else {
-            return eam::problem(400, "Bad Request", "the query cannot be read");
-        };
-        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let kind = kind.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-        let request = eam::Request {
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
-            query: &query,
-            content_type: kind.as_deref(),
-            body: &body,
-        };
-        let now = (desk.now)();
-        let mut books = lock(&desk.books);
-        let reply = books.office.decide(&request, now);
-        if let Some(row) = &reply.row {
-            let kept = books.rows.append(row).map_err(|e| e.to_string());
-            if let Err(cause) = kept.and_then(|()| books.office.keep(row.clone())) {
-                tracing::error!(%cause, "a request could not be written");
-                return eam::problem(503, "Service Unavailable", "the office cannot write its file");
-            }
-        }
-        reply
-    };
+async fn work(house: Arc<House>, office: OfficeKind, request: Request) -> Response {
+    let work = move || house.desk.answer(office, &request, (house.now)());
     // Syncing waits for the disk, so it stands aside of the threads that answer others.
     match tokio::task::spawn_blocking(work).await {
         Ok(reply) => respond(&reply),
-        Err(_) => respond(&eam::problem(500, "Internal Server Error", "the office broke off")),
+        Err(_) => respond(&Reply::problem(500, "Internal Server Error", "the office broke off")),
     }
 }
 
-/// Takes or shows the commands that make the office misbehave.
-fn command(desk: &Desk, method: &Method, body: &[u8]) -> Reply {
-    let mut faults = lock(&desk.faults);
+/// Takes or shows the commands that make an office misbehave.
+fn command(house: &House, office: OfficeKind, method: &Method, body: &[u8]) -> Reply {
+    let Some(mut faults) = house.faults(office) else {
+        return Reply::problem(404, "Not Found", "the office is not open");
+    };
     if *method == Method::POST {
         let read = serde_json::from_slice::<Fault>(body).map_err(|e| e.to_string());
         if let Err(cause) = read.and_then(|fault| faults.add(fault)) {
-            return eam::problem(422, "Unprocessable Content", &cause);
+            return Reply::problem(422, "Unprocessable Content", &cause);
         }
     } else if *method == Method::DELETE {
         faults.waiting.clear();
     } else if *method != Method::GET {
-        return eam::problem(405, "Method Not Allowed", "GET, POST or DELETE");
+        return Reply::problem(405, "Method Not Allowed", "GET, POST or DELETE");
     }
-    Reply { status: 200, body: json!(*faults), row: None }
+    Reply::new(200, json!(*faults))
 }
 
 fn respond(reply: &Reply) -> Response {
-    let mut response = Response::new(Body::from(reply.body.to_string()));
+    let body = if reply.body == Json::Null { Body::empty() } else { Body::from(reply.body.to_string()) };
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let kind = if reply.status < 400 { "application/json" } else { "application/problem+json" };
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let headers = response.headers_mut();
+    if reply.body != Json::Null {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    for (name, value) in &reply.headers {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(*name, value);
+        }
+    }
     response
 }
 

@@ -15,56 +15,23 @@
 //! No clock and no chance: the present time and the seed are arguments.
 //!
 //! ## Where to start reading
-//! [`eam`], the office as a pure state machine; then [`serve`], its HTTP shell; [`machine`] stands alone.
+//! [`offices`], the systems of record as pure state machines; then [`serve`], their HTTP shell; [`machine`] stands alone.
 //!
 //! ## How it is tested
-//! The state machines by calling them; the shell by a real HTTP client on a free port; the file by reading it, and by
-//! tearing it as a crash would; the recording by comparing it with the one that is checked in.
+//! The state machines by calling them; the shell by a real HTTP client on a free port; the files by reading them, and by
+//! tearing them as a crash would; the recording by comparing it with the one that is checked in.
 
 pub mod broker;
-pub mod eam;
 pub mod faults;
 pub mod machine;
+pub mod offices;
 
-mod file;
 mod http;
 
 pub use http::{BODY_MAX_BYTES, serve};
+pub use offices::{Desk, OfficeKind, offices};
 
 use std::path::PathBuf;
-
-/// An office there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OfficeKind {
-    /// A maintenance system (enterprise asset management): takes maintenance requests.
-    Eam,
-}
-
-/// All offices, in the order they are shown.
-pub fn offices() -> [OfficeKind; 1] {
-    [OfficeKind::Eam]
-}
-
-impl OfficeKind {
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Eam => "eam",
-        }
-    }
-
-    /// What it is, in one line.
-    pub fn about(self) -> &'static str {
-        match self {
-            Self::Eam => "a maintenance system that takes requests at POST /requests and finds them by reference",
-        }
-    }
-
-    /// The office of this name, where there is one.
-    pub fn named(name: &str) -> Option<Self> {
-        offices().into_iter().find(|office| office.name() == name)
-    }
-}
 
 /// Why an office cannot open or go on.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use andon_demo::{OfficeError, OfficeKind, serve};
+use andon_demo::{Desk, OfficeError, OfficeKind, serve};
 use andon_model::Time;
 use reqwest::{Client, Response};
 use serde_json::{Value as Json, json};
@@ -23,7 +23,8 @@ impl Running {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         runtime.spawn(async move {
-            serve(listener, &file, OfficeKind::Eam, || Time::parse("2026-03-02T10:00:00Z").unwrap()).await.unwrap();
+            let desk = Desk::one(OfficeKind::Eam, &file, Time(0)).unwrap();
+            serve(listener, desk, || Time::parse("2026-03-02T10:00:00Z").unwrap()).await.unwrap();
         });
         Self { folder, base, runtime: Some(runtime) }
     }
@@ -176,9 +177,7 @@ fn a_second_office_on_the_same_file_is_refused() {
     let office = Running::start(tempfile::tempdir().unwrap());
     Runtime::new().unwrap().block_on(async {
         get(format!("{}/healthz", office.base)).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let second = serve(listener, &office.file(), OfficeKind::Eam, || Time(0)).await;
-        assert!(matches!(second, Err(OfficeError::InUse { .. })));
+        assert!(matches!(Desk::one(OfficeKind::Eam, &office.file(), Time(0)), Err(OfficeError::InUse { .. })));
     });
 }
 
@@ -196,7 +195,7 @@ fn many_callers_at_once_get_numbers_of_their_own() {
             assert_eq!(call.await.unwrap(), 201);
         }
     });
-    let mut numbers: Vec<String> = office.lines().iter().map(|l| l["number"].as_str().unwrap().to_owned()).collect();
+    let mut numbers: Vec<String> = office.lines().iter().map(|l| l["document"].as_str().unwrap().to_owned()).collect();
     numbers.dedup();
     assert_eq!(numbers.len(), 32);
 }

@@ -4,7 +4,8 @@ use crate::{
     args::Office,
     output::{self, failure},
 };
-use andon_demo::{OfficeKind, offices, serve};
+use andon_demo::{Desk, OfficeKind, offices, serve};
+use andon_model::Time;
 use std::process::ExitCode;
 
 pub(super) fn run(args: &Office) -> anyhow::Result<ExitCode> {
@@ -17,6 +18,7 @@ pub(super) fn run(args: &Office) -> anyhow::Result<ExitCode> {
     let Some(office) = OfficeKind::named(&args.name) else {
         return Err(failure(2, format!("there is no office {:?}", args.name), "`andon office list` names them"));
     };
+    let desk = Desk::one(office, &args.file, Time(0))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let stop = andon_node::StopSignal::listen()?;
@@ -30,7 +32,7 @@ pub(super) fn run(args: &Office) -> anyhow::Result<ExitCode> {
             args.file.display()
         ));
         tokio::select! {
-            served = serve(listener, &args.file, office, andon_node::clock::now) => served?,
+            served = serve(listener, desk, andon_node::clock::now) => served?,
             () = stop.wait() => {}
         }
         Ok(ExitCode::SUCCESS)

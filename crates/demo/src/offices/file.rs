@@ -1,9 +1,7 @@
-//! The office's own file: one JSON line a document, appended and synced before anybody hears of it.
+//! An office's own file: one JSON line a document, appended and synced before anybody hears of it.
 
-use crate::{
-    OfficeError,
-    eam::{Office, Row},
-};
+use super::Line;
+use crate::OfficeError;
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, SeekFrom, Write},
@@ -14,7 +12,8 @@ use std::{
 const FILE_MAX_BYTES: u64 = 1 << 30;
 
 /// The file, open and locked.
-pub(crate) struct Rows {
+#[derive(Debug)]
+pub(super) struct Book {
     path: PathBuf,
     file: File,
     /// The end of the last line that is surely there.
@@ -23,9 +22,9 @@ pub(crate) struct Rows {
     broken: bool,
 }
 
-impl Rows {
-    /// Opens the file and reads the office it holds. A last line without its end was never answered: it is cut off.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Office), OfficeError> {
+impl Book {
+    /// Opens the file and gives `keep` the lines it holds. A last line without its end was never answered: it is cut off.
+    pub(super) fn open(path: &Path, mut keep: impl FnMut(Line) -> Result<(), String>) -> Result<Self, OfficeError> {
         let failed = |cause| OfficeError::File { path: path.to_owned(), cause };
         let new = !path.exists();
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
@@ -49,34 +48,36 @@ impl Rows {
             text.truncate(length);
             file.set_len(length as u64).and_then(|()| file.sync_data()).map_err(failed)?;
         }
-        let mut office = Office::default();
         for (number, line) in text.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
-            let row = serde_json::from_slice::<Row>(line).map_err(|e| format!("is no request: {e}"));
-            row.and_then(|row| office.keep(row)).map_err(|cause| OfficeError::Line {
+            let read = serde_json::from_slice::<Line>(line).map_err(|e| format!("is no document: {e}"));
+            read.and_then(&mut keep).map_err(|cause| OfficeError::Line {
                 path: path.to_owned(),
                 line: number + 1,
                 cause,
             })?;
         }
-        Ok((Self { path: path.to_owned(), file, length: length as u64, broken: false }, office))
+        Ok(Self { path: path.to_owned(), file, length: length as u64, broken: false })
     }
 
-    /// Appends a row; it is durable when this returns `Ok`, and surely not there when it returns `Err`.
-    pub(crate) fn append(&mut self, row: &Row) -> Result<(), OfficeError> {
+    /// Appends lines; all are durable when this returns `Ok`, and surely none is there when it returns `Err`.
+    pub(super) fn append(&mut self, lines: &[Line]) -> Result<(), OfficeError> {
         let failed = |cause| OfficeError::File { path: self.path.clone(), cause };
         if self.broken {
             return Err(failed(std::io::Error::other("an earlier write failed; start the office again")));
         }
-        let mut line = serde_json::to_vec(row).map_err(|e| failed(e.into()))?;
-        line.push(b'\n');
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line).map_err(|e| failed(e.into()))?;
+            text.push(b'\n');
+        }
         let written = self
             .file
             .seek(SeekFrom::Start(self.length))
-            .and_then(|_| self.file.write_all(&line))
+            .and_then(|_| self.file.write_all(&text))
             .and_then(|()| self.file.sync_data());
         match written {
             Ok(()) => {
-                self.length += line.len() as u64;
+                self.length += text.len() as u64;
                 Ok(())
             }
             Err(cause) => {
@@ -93,35 +94,33 @@ mod tests {
     use super::*;
     use andon_model::Time;
 
-    fn row(number: &str) -> Row {
-        Row {
-            number: number.into(),
-            status: "open".into(),
-            reference: Some("R".into()),
-            description: "too hot".into(),
-            long_description: None,
-            equipment: "EQ-100042".into(),
-            plant: "1010".into(),
-            priority: "high".into(),
-            reported_at: Time(0),
-            received_at: Time(0),
-        }
+    fn line(document: &str) -> Line {
+        Line::new(Time(0), "maintenance-request", document.into(), Some("R"), serde_json::Map::new())
+    }
+
+    fn open(path: &Path) -> Result<(Book, Vec<Line>), OfficeError> {
+        let mut lines = Vec::new();
+        let book = Book::open(path, |line| {
+            lines.push(line);
+            Ok(())
+        })?;
+        Ok((book, lines))
     }
 
     #[test]
     fn what_was_appended_is_read_again_and_a_torn_line_is_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("requests.jsonl");
-        let (mut rows, _) = Rows::open(&path).unwrap();
-        rows.append(&row("MR-000001")).unwrap();
-        rows.append(&row("MR-000002")).unwrap();
-        drop(rows);
+        let (mut book, _) = open(&path).unwrap();
+        book.append(&[line("MR-000001")]).unwrap();
+        book.append(&[line("MR-000002")]).unwrap();
+        drop(book);
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
 
-        let (mut rows, office) = Rows::open(&path).unwrap();
-        assert_eq!(office.rows(), [row("MR-000001")]);
-        rows.append(&row("MR-000002")).unwrap();
+        let (mut book, lines) = open(&path).unwrap();
+        assert_eq!(lines, [line("MR-000001")]);
+        book.append(&[line("MR-000002")]).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), whole);
     }
 
@@ -129,14 +128,14 @@ mod tests {
     fn a_foreign_line_and_a_second_office_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("requests.jsonl");
-        let line = serde_json::to_string(&row("MR-000001")).unwrap();
-        std::fs::write(&path, format!("{line}\n{{}}\n")).unwrap();
-        let refused = Rows::open(&path).err().unwrap().to_string();
-        assert!(refused.contains("requests.jsonl:2: is no request"), "{refused}");
+        let text = serde_json::to_string(&line("MR-000001")).unwrap();
+        std::fs::write(&path, format!("{text}\n{{}}\n")).unwrap();
+        let refused = open(&path).unwrap_err().to_string();
+        assert!(refused.contains("requests.jsonl:2: is no document"), "{refused}");
 
-        std::fs::write(&path, format!("{line}\n")).unwrap();
-        let (_rows, _) = Rows::open(&path).unwrap();
-        assert!(matches!(Rows::open(&path), Err(OfficeError::InUse { .. })));
-        assert!(matches!(Rows::open(&folder.path().join("no/where")), Err(OfficeError::File { .. })));
+        std::fs::write(&path, format!("{text}\n")).unwrap();
+        let _open = open(&path).unwrap();
+        assert!(matches!(open(&path), Err(OfficeError::InUse { .. })));
+        assert!(matches!(open(&folder.path().join("no/where")), Err(OfficeError::File { .. })));
     }
 }

@@ -1,0 +1,120 @@
+//! The laboratory: takes a sample of the lot of each incident, and tells the result a quarter of an hour later.
+
+use super::{
+    Documents, Line, Post, Reply, Request,
+    documents::Again,
+    fields::{self, Field, Shape, is_digits, needed, possible},
+    format::short,
+    qms::INCIDENT,
+};
+use andon_model::{Time, span::Span};
+use serde_json::{Value as Json, json};
+
+/// The secret with which the lab signs what it posts: `whsec_` and the base64 of the key.
+pub const HOOK_SECRET: &str = "whsec_YW5kb24tZGVtby1sYWItaG9vay1zZWNyZXQ=";
+
+const KIND: &str = "sample";
+/// How long a test takes.
+const TESTING: Span = Span::from_secs(15 * 60);
+/// What is tested, in which unit, and from which value in tenths on it is good.
+const TEST: (&str, &str, i64) = ("seal-strength", "N", 150);
+const PATH: &str = "/v1/systems/lab/reads/results";
+const FIELDS: [Field; 4] = [
+    needed("site", Shape::Form(|text| is_digits(text, 4), "a plant of four digits")),
+    needed("lot", Shape::Text(20)),
+    possible("material", Shape::Text(40)),
+    possible("incident", Shape::Text(20)),
+];
+
+/// The answer to a request.
+pub(super) fn decide(kept: &Documents, request: &Request, now: Time) -> Reply {
+    match (request.method.as_str(), &request.target().1[..]) {
+        ("PUT", ["api", "samples", reference]) => take(kept, reference, request, now),
+        ("GET", ["api", "results"]) => search(kept, request, now),
+        ("GET", ["api", "results", id]) => {
+            match kept.of(KIND).filter_map(|line| result(line, now)).find(|r| r["id"] == **id) {
+                Some(result) => Reply::new(200, result),
+                None => Reply::problem(404, "Not Found", &format!("there is no result {}", short(id))),
+            }
+        }
+        _ => Reply::nothing_at(request),
+    }
+}
+
+fn take(kept: &Documents, reference: &str, request: &Request, now: Time) -> Reply {
+    let asked = match fields::of(request, &FIELDS) {
+        Ok(asked) => asked,
+        Err(refusal) => return refusal.problem(),
+    };
+    let answer = |line: &Line| json!({ "sample": line.document, "due": line.at.plus(TESTING) });
+    match kept.again(KIND, reference, &asked) {
+        Again::Same(line) => Reply::new(200, answer(line)),
+        Again::Other(_) => Reply::problem(409, "Conflict", "the reference stands for another sample"),
+        Again::New => {
+            let line = Line::new(now, KIND, kept.next("LS-", 6), Some(reference), asked);
+            Reply::new(201, answer(&line)).writing(line)
+        }
+    }
+}
+
+fn search(kept: &Documents, request: &Request, now: Time) -> Reply {
+    let since = match request.asked("since").map(Time::parse) {
+        None => Time::MIN,
+        Some(Ok(since)) => since,
+        Some(Err(wrong)) => return Reply::problem(400, "Bad Request", &format!("since: {wrong}")),
+    };
+    let released = kept.of(KIND).filter(|line| line.at.plus(TESTING) >= since);
+    Reply::new(200, json!({ "results": released.filter_map(|line| result(line, now)).collect::<Vec<_>>() }))
+}
+
+/// The samples that incidents without one need, each with the reference of its incident.
+pub(super) fn samples(kept: &Documents, qms: &Documents, now: Time) -> Vec<Line> {
+    let missing = qms.of(INCIDENT).filter(|incident| {
+        incident.reference.as_deref().is_none_or(|reference| kept.reference(KIND, reference).is_none())
+    });
+    let sample = |(nth, incident): (u64, &Line)| {
+        let fields = [
+            ("site", incident.text("plant")),
+            ("lot", incident.text("batch")),
+            ("material", incident.text("material")),
+            ("incident", incident.document.as_str()),
+        ];
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        Line::new(now, KIND, kept.coming("LS-", 6, nth), incident.reference.as_deref(), fields)
+    };
+    (1..).zip(missing).map(sample).collect()
+}
+
+/// The result of a sample, once it is released.
+fn result(sample: &Line, now: Time) -> Option<Json> {
+    let released = sample.at.plus(TESTING);
+    if released > now {
+        return None;
+    }
+    let (characteristic, unit, good) = TEST;
+    let number: i64 = sample.document.trim_start_matches("LS-").parse().unwrap_or_default();
+    // A little different each time, and always good: what the machine did has not harmed the packages.
+    let tenths = 171 + number * 37 % 40;
+    Some(json!({
+        "id": sample.document.replace("LS-", "LR-"),
+        "site": sample.text("site"),
+        "lot": sample.text("lot"),
+        "material": sample.text("material"),
+        "characteristic": characteristic,
+        "value": format!("{}.{}", tenths / 10, tenths % 10),
+        "unit": unit,
+        "verdict": if tenths >= good { "accepted" } else { "rejected" },
+        "released": released,
+    }))
+}
+
+/// What is to be posted of all results that are released.
+pub(super) fn posts(kept: &Documents, now: Time) -> Vec<Post> {
+    let results = kept.of(KIND).filter_map(|line| result(line, now));
+    let post = |result: Json| Post {
+        id: format!("lab_{}", result["id"].as_str().unwrap_or_default()),
+        path: PATH,
+        body: json!({ "type": "result.released", "data": result }).to_string(),
+    };
+    results.map(post).collect()
+}
