@@ -77,6 +77,8 @@ pub struct OperationRow {
     pub zone: String,
     /// Whether it is a test system.
     pub test: bool,
+    /// How far its file has come: `simulated`, `tested`, `proven`; null: nobody says.
+    pub maturity: Option<String>,
     /// Attempts and reads under way there at once.
     pub concurrent: u32,
     /// How long an attempt may take.

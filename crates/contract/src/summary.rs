@@ -3,7 +3,7 @@
 use crate::{
     Contract,
     contract::{
-        HttpSource, Idempotency, Keep, Listener, MqttSource, MqttVersion, Operation, PublishTo, RateSettings, Read,
+        HttpSource, Idempotency, Keep, Listener, Maturity, MqttSource, MqttVersion, Operation, PublishTo, RateSettings, Read,
         ReduceBy, RuleKind, RuleSettings, Setting, Source, SourceKind, Subscriber, System, TopicMapping,
         WindowSettings,
     },
@@ -25,6 +25,8 @@ pub struct Summary {
     pub sources: BTreeMap<String, Guarantee>,
     /// What each listener really guarantees, and whom it lets in.
     pub listeners: BTreeMap<String, Guarantee>,
+    /// How far the files of systems have come that say it.
+    pub systems: BTreeMap<String, Guarantee>,
     /// What each operation really guarantees, as `system.operation`.
     pub operations: BTreeMap<String, Guarantee>,
     /// What is read from each system, as `system.read`.
@@ -107,6 +109,10 @@ pub fn summary(contract: &Contract) -> Summary {
             move |(operation, o): (&_, &Operation)| (format!("{name}.{operation}"), operation_guarantee(system, o));
         system.operations.iter().map(of)
     });
+    let systems = contract
+        .systems
+        .iter()
+        .filter_map(|(name, system)| Some((name.to_string(), maturity_guarantee(system.maturity?))));
     let reads = contract.systems.iter().flat_map(|(name, system)| {
         system.reads.iter().map(move |(read, settings)| (format!("{name}.{read}"), read_guarantee(settings)))
     });
@@ -116,6 +122,7 @@ pub fn summary(contract: &Contract) -> Summary {
         counts: counts.into_iter().filter(|(_, count)| *count > 0).collect(),
         sources: contract.sources.iter().map(of_source).collect(),
         listeners: listeners.map(|(name, listener)| (name.to_string(), listener_guarantee(listener))).collect(),
+        systems: systems.collect(),
         operations: operations.collect(),
         reads: reads.collect(),
         subscribers: contract.subscribers.iter().map(of_subscriber).collect(),
@@ -303,6 +310,15 @@ pub fn operation_guarantee(system: &System, operation: &Operation) -> Guarantee 
     Guarantee { word: operation.idempotency.word(), text }
 }
 
+fn maturity_guarantee(maturity: Maturity) -> Guarantee {
+    let text = match maturity {
+        Maturity::Simulated => "tried against a simulation only: the real system may want something else",
+        Maturity::Tested => "tried against a system of its kind, and not in use yet",
+        Maturity::Proven => "in use",
+    };
+    Guarantee { word: maturity.word(), text: text.to_owned() }
+}
+
 fn read_guarantee(read: &Read) -> Guarantee {
     let how = match (&read.cursor, &read.delta, read.close_absent) {
         (_, Some(_), false) => "what the system says has changed; all of it again when the system forgot where it was",
@@ -350,6 +366,7 @@ impl fmt::Display for Summary {
         for (title, all) in [
             ("sources", &self.sources),
             ("listeners", &self.listeners),
+            ("systems", &self.systems),
             ("operations", &self.operations),
             ("reads", &self.reads),
             ("subscribers", &self.subscribers),

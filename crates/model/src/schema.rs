@@ -26,6 +26,11 @@ pub const BUILT_IN: &[(&str, &str, &str)] = &[
     ("MaterialLot", "1.0", include_str!("../schemas/MaterialLot-1.0.json")),
     ("Shift", "1.0", include_str!("../schemas/Shift-1.0.json")),
     ("MaintenanceState", "1.0", include_str!("../schemas/MaintenanceState-1.0.json")),
+    ("InventoryMovement", "1.0", include_str!("../schemas/InventoryMovement-1.0.json")),
+    ("Stock", "1.0", include_str!("../schemas/Stock-1.0.json")),
+    ("QualityIncident", "1.0", include_str!("../schemas/QualityIncident-1.0.json")),
+    ("InspectionResult", "1.0", include_str!("../schemas/InspectionResult-1.0.json")),
+    ("ShipmentMilestone", "1.0", include_str!("../schemas/ShipmentMilestone-1.0.json")),
     ("context.corrected", "1.0", include_str!("../schemas/context.corrected-1.0.json")),
     ("human.decision", "1.0", include_str!("../schemas/human.decision-1.0.json")),
 ];
@@ -297,6 +302,38 @@ mod tests {
         let cycle = json!({"change": "completed", "signal": "state", "from": from, "to": to, "duration": second,
             "program": "O1000.MIN"});
         schemas.check("asset.cycle/1", &cycle).unwrap();
+    }
+
+    #[test]
+    fn what_lies_moves_is_tested_and_shipped_has_quantities_and_the_codes_of_its_standards() {
+        let schemas = Schemas::built_in();
+        let one = json!({"value": "1", "unit": "1"});
+        let at = "2026-11-22T08:00:00Z";
+        let lies = json!({"site": "home", "material": "bearing", "quantity": one, "available": one});
+        let moves = json!({"site": "home", "type": "issue", "material": "bearing", "quantity": one,
+                           "materialUse": "Replacement Asset", "reservation": "R-1"});
+        let doubt = json!({"site": "home", "title": "It shook", "state": "open", "lot": "L-77", "value": one,
+                           "evidence": {"from": "a", "to": "b", "count": 3, "hash": "c"}});
+        let tested = json!({"number": "LR-1", "site": "home", "lot": "L-77", "characteristic": "seal",
+                            "result": one, "verdict": "pass", "evaluationDate": at});
+        let shipped = json!({"number": "D-1", "site": "home", "step": "staging_outbound", "disposition": "in_progress",
+                             "planned": at, "estimated": at});
+        for (name, good, (field, wrong)) in [
+            ("Stock/1", &lies, ("quantity", json!(1))),
+            ("InventoryMovement/1", &moves, ("type", json!("261"))),
+            ("QualityIncident/1", &doubt, ("evidence", json!({"hash": "c"}))),
+            ("InspectionResult/1", &tested, ("verdict", json!("ok"))),
+            ("ShipmentMilestone/1", &shipped, ("step", json!("staged"))),
+        ] {
+            schemas.check(name, good).unwrap();
+            let mut bad = good.clone();
+            bad[field] = wrong;
+            assert!(schemas.check(name, &bad).is_err(), "{name} takes a wrong {field}");
+        }
+        let never = json!({"number": "D-1", "site": "home", "step": "shipping"});
+        assert!(schemas.check("ShipmentMilestone/1", &never).is_err(), "a milestone has a time");
+        let told = json!({"object": tested});
+        schemas.check("inspection-result.changed/1", &told).unwrap();
     }
 
     #[test]

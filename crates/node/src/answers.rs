@@ -111,6 +111,7 @@ fn systems(contract: &Contract) -> Vec<OperationRow> {
             guarantee: None,
             zone: system.zone.to_string(),
             test: system.test,
+            maturity: system.maturity.map(|maturity| maturity.word().to_owned()),
             concurrent: system.concurrent,
             timeout: system.timeout.to_string(),
         };

@@ -62,6 +62,7 @@ pub(crate) mod plant {
         System {
             zone: name("plant"),
             test: false,
+            maturity: None,
             base: Address { env: None, default: "http://office".into() },
             reach: Reach::default(),
             credentials: Credentials::None,

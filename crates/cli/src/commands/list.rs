@@ -122,6 +122,7 @@ fn columns(kind: Kind) -> &'static [&'static str] {
             "kind",
             "state",
             "reason",
+            "connected_since",
             "last",
             "received",
             "stored",
@@ -177,7 +178,17 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Capabilities => {
             &["capability", "domain", "owner", "effect", "input", "output", "objective", "operations", "deprecated"]
         }
-        Kind::Systems => &["system", "operation", "implements", "idempotency", "zone", "test", "concurrent", "timeout"],
+        Kind::Systems => &[
+            "system",
+            "operation",
+            "implements",
+            "idempotency",
+            "zone",
+            "test",
+            "maturity",
+            "concurrent",
+            "timeout",
+        ],
         Kind::Historian => &["path", "samples", "bytes"],
         Kind::Contracts => &["revision", "activated"],
     }

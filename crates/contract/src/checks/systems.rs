@@ -135,6 +135,7 @@ fn system(
     Some(System {
         zone: file.zone.0.clone(),
         test: file.test.as_ref().is_some_and(|test| test.value),
+        maturity: file.maturity,
         base: base?,
         reach: reach?,
         credentials: credentials?,
@@ -367,7 +368,7 @@ impl Scope<'_> {
         })
     }
 
-    /// The output has the fields that the capability promises, and no others.
+    /// The output has the fields that the capability promises, and no others than it names.
     fn output(&self, capability: &Capability, given: &[&str], spot: Spot) {
         for field in capability.output.keys().filter(|field| !given.contains(&field.as_str())) {
             let finding = Finding::error(
@@ -377,9 +378,14 @@ impl Scope<'_> {
             );
             self.project.push(finding.help(format!("add `{field}: ${{ ... }}`")));
         }
-        for field in given.iter().filter(|field| !capability.output.contains_key(**field)) {
+        // What a schema names and does not require may be there.
+        let schema = capability.output_schema.as_ref().and_then(|reference| self.schemas.json(reference));
+        let named = schema.and_then(|schema| schema.get("properties")?.as_object());
+        let named: Vec<&str> = named.into_iter().flatten().map(|(field, _)| field.as_str()).collect();
+        let is_known = |field: &str| capability.output.contains_key(field) || named.contains(&field);
+        for field in given.iter().filter(|field| !is_known(field)) {
             let finding = Finding::error(codes::OUTPUT, spot, format!("the capability promises no `{field}`"));
-            let known = finding.known(field, capability.output.keys().map(String::as_str));
+            let known = finding.known(field, capability.output.keys().map(String::as_str).chain(named.iter().copied()));
             self.project.push(known.help("leave it out, or add it to the capability's output"));
         }
     }

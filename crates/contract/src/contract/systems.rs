@@ -13,6 +13,8 @@ pub struct System {
     pub zone: Name,
     /// Whether nothing there counts: only then it may shadow calls that have an effect.
     pub test: bool,
+    /// How far its file has come; `None`: nobody says.
+    pub maturity: Option<Maturity>,
     /// The base of its addresses: `https://host/path`.
     pub base: Address,
     /// How its host is reached, where not as the address says.
@@ -31,6 +33,29 @@ pub struct System {
     pub operations: BTreeMap<Name, Operation>,
     /// What is taken from it.
     pub reads: BTreeMap<Name, Read>,
+}
+
+/// How far the file of a system has come. It is shown, and changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Maturity {
+    /// Tried against a simulation only.
+    Simulated,
+    /// Tried against a system of its kind.
+    Tested,
+    /// In use.
+    Proven,
+}
+
+impl Maturity {
+    /// The word that is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Simulated => "simulated",
+            Self::Tested => "tested",
+            Self::Proven => "proven",
+        }
+    }
 }
 
 /// How we identify ourselves at a system.

@@ -6,7 +6,10 @@ use super::{
     sources::UserPasswordFile,
     words::{Duration, Named},
 };
-use crate::read::{At, Entries, Raw};
+use crate::{
+    contract::Maturity,
+    read::{At, Entries, Raw},
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -23,6 +26,10 @@ pub(crate) struct SystemFile {
     /// Whether it is a test system, where nothing counts: it may shadow calls that have an effect; default false.
     #[serde(default)]
     pub(crate) test: Option<At<bool>>,
+    /// How far this file has come: `simulated` (tried against an office of ours), `tested` (against a system of its
+    /// kind), `proven` (it is in use). Without it nobody says.
+    #[serde(default)]
+    pub(crate) maturity: Option<Maturity>,
     /// The base of its addresses: `https://host/path`, or `env:NAME else https://host/path`.
     pub(crate) base: At<String>,
     /// Where connections go in place of the host of `base`: `HOST:PORT`, or `env:NAME else HOST:PORT`. The name in

@@ -173,6 +173,7 @@ mod tests {
         System {
             zone: "plant".parse().unwrap(),
             test: false,
+            maturity: None,
             base: Address { env: None, default: "http://h".into() },
             reach: Reach::default(),
             credentials,

@@ -35,6 +35,7 @@ pub(crate) fn changed(
     let mut system = System {
         zone: "plant".parse().unwrap(),
         test: false,
+        maturity: None,
         base: Address { env: Some("EAM".into()), default: base.into() },
         reach: Reach::default(),
         credentials,
