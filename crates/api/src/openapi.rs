@@ -25,6 +25,8 @@ use utoipa::OpenApi;
         types::Event,
         types::Confirmation,
         types::Run,
+        types::ParentRun,
+        types::CancelAsked,
         types::Task,
         types::Call,
         types::Attempt,
@@ -99,7 +101,7 @@ pub fn document() -> Json {
     let id = parameter(
         "id",
         "path",
-        "An id, a reference of a call, or the number of a document.",
+        "An id, a reference of a call, the number of a document, or the key of a run.",
         &json!({"type": "string"}),
     );
     for (word, about) in

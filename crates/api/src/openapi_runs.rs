@@ -31,6 +31,7 @@ pub(crate) fn start() -> Json {
             parameter("name", "path", "The workflow.", &text),
             parameter("key", "path", "What the run is about; a slash in it is written `%2F`.", &key),
             parameter("site", "query", "The site of the run; needed where the project has several.", &text),
+            parameter("by", "query", "Who starts it; it is kept with the run and nobody proves it.", &text),
             parameter(
                 "wait",
                 "query",
@@ -50,12 +51,13 @@ pub(crate) fn start() -> Json {
         },
         "responses": {
             "200": run("With `wait`: the run has ended, completed or faulted."),
-            "201": run("Without `wait`: the run has begun."),
+            "201": run("Without `wait`: the run has begun, or is `queued` for a place."),
             "202": run("With `wait`: the time is over, and the run as it stands."),
             "400": refused("The body is no JSON, or the site is not clear.", &none),
             "404": refused("The project has no such workflow.", &none),
             "409": refused("There is a run of this workflow and key.", &place),
-            "413": refused("The input is larger than is taken.", &none),
+            "413": refused("The input is larger than is taken, or than the limit `payload` of the workflow.", &none),
+            "421": refused("The workflow is placed at another instance; the remedy says at which.", &none),
             "422": refused("The input is not what the workflow's input schema takes.", &none),
             "429": refused("More wait, or are unfinished, than is served at once; nothing was started.", &later),
             "503": refused("Nothing can be started now; the same may be asked again.", &none),

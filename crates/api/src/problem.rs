@@ -104,7 +104,7 @@ impl Problem {
         Self::new(422, "content", "the content is refused", detail)
     }
 
-    /// 421: a request that was meant for another host.
+    /// 421: a request that was meant for another host, or another instance.
     pub fn misdirected(detail: impl Into<String>) -> Self {
         Self::new(421, "misdirected", "the request was meant for another host", detail)
     }

@@ -17,6 +17,8 @@ use utoipa::ToSchema;
 pub const INPUT_MAX_BYTES: usize = 256 << 10;
 /// The longest key, in bytes.
 pub const KEY_MAX_BYTES: usize = 200;
+/// Characters of a name at most.
+pub const BY_MAX: usize = 200;
 /// The longest time that an answer waits for the end of a run.
 pub const WAIT_MAX: Duration = Duration::from_mins(5);
 
@@ -31,6 +33,8 @@ pub struct RunStart {
     pub site: Option<String>,
     /// The input.
     pub input: Value,
+    /// Who asks. Nobody proves it: until there are users it is what the caller claims.
+    pub by: Option<String>,
     /// How long the answer waits for the end of the run; `None`: not at all.
     pub wait: Option<Duration>,
 }
@@ -46,7 +50,7 @@ pub struct StartedRun {
     pub key: String,
     /// Its site.
     pub site: String,
-    /// `running`, `waiting`, `completed` or `faulted`.
+    /// `running`, `waiting`, `queued`, `held`, `completed`, `faulted` or `cancelled`.
     pub state: String,
     /// When it was started.
     pub started: String,
@@ -76,14 +80,14 @@ pub(crate) async fn start(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     own_origin(&headers)?;
-    let (site, wait) = asked(&query::pairs(uri.query().unwrap_or(""))?)?;
+    let Asked { site, wait, by } = asked(&query::pairs(uri.query().unwrap_or(""))?)?;
     check_key(&key)?;
     let body = body.map_err(|refused| match refused.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(None),
         _ => Problem::request(format!("the body could not be read: {refused}")).remedy("send it again"),
     })?;
     let input = input(&headers, &body)?;
-    let run = backend.start_run(RunStart { workflow, key, site, input, wait }).await?;
+    let run = backend.start_run(RunStart { workflow, key, site, input, by, wait }).await?;
     let status = match wait {
         Some(_) if run.has_ended() => StatusCode::OK,
         Some(_) => StatusCode::ACCEPTED,
@@ -102,12 +106,30 @@ pub fn link(run: &str) -> String {
     format!("/v1/show/{run}")
 }
 
-/// Reads `site=` and `wait=`.
-fn asked(pairs: &[(String, String)]) -> Result<(Option<String>, Option<Duration>), Problem> {
-    let (mut site, mut wait) = (None, None);
+/// What stands in the question.
+#[derive(Debug, Default, PartialEq)]
+struct Asked {
+    site: Option<String>,
+    wait: Option<Duration>,
+    by: Option<String>,
+}
+
+/// Reads `site=`, `wait=` and `by=`.
+fn asked(pairs: &[(String, String)]) -> Result<Asked, Problem> {
+    let mut asked = Asked::default();
     for (name, value) in pairs {
         match name.as_str() {
-            "site" => site = Some(value.clone()),
+            "site" => asked.site = Some(value.clone()),
+            "by" if value.trim().is_empty()
+                || value.chars().count() > BY_MAX
+                || value.chars().any(char::is_control) =>
+            {
+                return Err(Problem::request(format!(
+                    "`by` has 1 to {BY_MAX} characters, none of them a control character"
+                ))
+                .remedy("write by=NAME, or leave it out"));
+            }
+            "by" => asked.by = Some(value.trim().to_owned()),
             "wait" => {
                 let span = andon_model::span::Span::parse(value)
                     .map_err(|e| Problem::request(format!("`wait={value}`: {e}")).remedy("write wait=30s"))?;
@@ -115,12 +137,12 @@ fn asked(pairs: &[(String, String)]) -> Result<(Option<String>, Option<Duration>
                     return Err(Problem::request(format!("`wait={value}` is longer than {} s", WAIT_MAX.as_secs()))
                         .remedy("start the run without waiting, and look at it with GET /v1/show/{id}"));
                 }
-                wait = Some(span.std());
+                asked.wait = Some(span.std());
             }
-            _ => return Err(query::strange(name, value, "site=NAME, wait=30s")),
+            _ => return Err(query::strange(name, value, "site=NAME, wait=30s, by=NAME")),
         }
     }
-    Ok((site, wait))
+    Ok(asked)
 }
 
 fn check_key(key: &str) -> Result<(), Problem> {
@@ -131,15 +153,17 @@ fn check_key(key: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn too_large() -> Problem {
-    Problem::too_large(format!("the input of a run has at most {INPUT_MAX_BYTES} bytes"))
+/// `size`: where it is known.
+fn too_large(size: Option<usize>) -> Problem {
+    let size = size.map(|size| format!(", this one has {size}")).unwrap_or_default();
+    Problem::too_large(format!("the input of a run has at most {INPUT_MAX_BYTES} bytes{size}"))
         .remedy("put what is large elsewhere, and name it in the input")
 }
 
 /// The body as JSON; without body an empty object.
 fn input(headers: &HeaderMap, body: &[u8]) -> Result<Value, Problem> {
     if body.len() > INPUT_MAX_BYTES {
-        return Err(too_large());
+        return Err(too_large(Some(body.len())));
     }
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Object(serde_json::Map::new()));
@@ -165,9 +189,14 @@ mod tests {
 
     #[test]
     fn a_wait_is_a_span_within_its_limit() {
-        assert_eq!(asked(&pair("wait", "30s")).unwrap().1, Some(Duration::from_secs(30)));
-        assert_eq!(asked(&pair("site", "home")).unwrap(), (Some("home".to_owned()), None));
-        for (name, value) in [("wait", "6 min"), ("wait", "soon"), ("wat", "1s")] {
+        assert_eq!(asked(&pair("wait", "30s")).unwrap().wait, Some(Duration::from_secs(30)));
+        let site = Asked { site: Some("home".to_owned()), ..Asked::default() };
+        assert_eq!(asked(&pair("site", "home")).unwrap(), site);
+        assert_eq!(asked(&pair("by", "ann ")).unwrap().by.as_deref(), Some("ann"));
+        let long = "x".repeat(BY_MAX + 1);
+        for (name, value) in
+            [("wait", "6 min"), ("wait", "soon"), ("wat", "1s"), ("by", " "), ("by", &long), ("by", "a\nb")]
+        {
             assert_eq!(asked(&pair(name, value)).unwrap_err().status, 400, "{name}={value}");
         }
     }

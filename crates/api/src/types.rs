@@ -98,6 +98,8 @@ pub struct Source {
     pub remedy: String,
     /// Connected and subscribed, whether or not it says anything.
     pub connected: bool,
+    /// Since when it is connected and subscribed: another time after each new connection; null while it is not.
+    pub connected_since: Option<String>,
     /// When its newest sample was received.
     pub last: Option<String>,
     /// Assets of it that fell silent while others speak, the first twenty.
@@ -205,10 +207,19 @@ pub struct Run {
     pub event: Option<String>,
     /// The first event of the story.
     pub correlation: Option<String>,
-    /// The key under which it was started by hand; absent where an event started it.
+    /// The key under which it was started by hand; absent where something else started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// `running`, `waiting`, `completed` or `faulted`.
+    /// Who started it by hand, where they said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The run that has started it, and the task by which; absent where something else started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ParentRun>,
+    /// Who wants it to end, and why; absent where nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<CancelAsked>,
+    /// `running`, `waiting`, `queued`, `held`, `completed`, `faulted` or `cancelled`.
     pub state: String,
     /// When it was started.
     pub started: String,
@@ -222,6 +233,36 @@ pub struct Run {
     pub output: Json,
     /// The error it faulted with; null where it did not.
     pub error: Json,
+}
+
+/// The run that has started another one.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParentRun {
+    /// The run.
+    pub run: String,
+    /// JSON pointer of its task.
+    pub pointer: String,
+    /// The task's iteration without passes of `retry`.
+    pub iteration: String,
+    /// Whether the task waits for the end of the run it has started.
+    pub wait: bool,
+    /// How many runs stand above the one that was started.
+    pub depth: u32,
+}
+
+/// Somebody wants a run to end.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelAsked {
+    /// When it was asked for.
+    pub at: String,
+    /// Who asked.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Whether what the run has done is undone.
+    pub compensate: bool,
 }
 
 /// A completed task of a run.

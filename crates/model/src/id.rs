@@ -123,6 +123,20 @@ id!(
     /// Something that needs a person; derived from its cause, so that repetitions count up.
     ExceptionId, "ex");
 
+impl RunId {
+    /// The run of a workflow that is started by hand under a key.
+    pub fn of_key(workflow: &str, key: &str) -> Self {
+        Self::derived(&[b"key", workflow.as_bytes(), key.as_bytes()])
+    }
+}
+
+impl EventId {
+    /// The event that a task of a run emits in one of its iterations.
+    pub fn emitted(run: RunId, pointer: &str, iteration: &str) -> Self {
+        Self::derived(&[b"emit", run.to_string().as_bytes(), pointer.as_bytes(), iteration.as_bytes()])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

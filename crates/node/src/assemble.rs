@@ -177,6 +177,8 @@ impl Node {
         }
         let contract = Arc::new(loaded.contract);
         let (name, instance) = choose(&contract, options.instance.as_deref())?;
+        // The one instance there is runs everything.
+        let role = if contract.instances.len() == 1 { Role::Both } else { instance.role };
 
         // 2. The store.
         let on_store = |cause| StartError::Store { dir: options.data.clone(), cause };
@@ -210,7 +212,7 @@ impl Node {
             watch: Arc::new(Mutex::new(Watch::new(clock::now()))),
             objects,
             standing: Standing::default(),
-            starts: Arc::new(Starts::new(contract.clone(), store.clone())),
+            starts: Arc::new(Starts::new(contract.clone(), (name.clone(), role), store.clone())),
             seal_now: OnceLock::new(),
             started: OnceLock::new(),
         });
@@ -225,7 +227,7 @@ impl Node {
         let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
         shared.add(Part::Worker(workflows(
             &store,
-            (&contract, instance.role),
+            (&contract, role),
             connectors.clone(),
             sender,
             &shared.starts,
@@ -492,8 +494,6 @@ fn workflows(
         Ok(loaded) => Ok(loaded.contract),
         Err(problems) => Err(problems.first().map_or_else(String::new, ToString::to_string)),
     });
-    // The one instance there is runs everything.
-    let role = if contract.instances.len() == 1 { Role::Both } else { role };
     let runs = andon_workflows::run::Loop::new(store.clone(), contract.clone(), connectors, pinned).in_role(role);
     let runs = Arc::new(Mutex::new(runs));
     let (ending, sent) = (runs.clone(), sender.clone());

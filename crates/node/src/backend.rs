@@ -3,10 +3,11 @@
 use crate::{
     answers::answers,
     clock, given,
+    hidden::{self, Hidden},
     history::{Counted, fault},
     page,
     reads::Stand,
-    show::{public, show},
+    show::show,
     starts::Starts,
 };
 use andon_api::{
@@ -203,7 +204,8 @@ impl StoreBackend {
                 since: condition.since.map(|since| since.to_string()),
                 detail: condition.detail,
                 remedy: condition.remedy,
-                connected: observed.connected,
+                connected: observed.connected.is_some(),
+                connected_since: observed.connected.map(|since| since.to_string()),
                 last: observed.last.map(|last| last.to_string()),
                 silent_assets: condition.silent.into_iter().map(|(asset, _)| asset.to_string()).collect(),
                 received: counts.received,
@@ -272,7 +274,9 @@ impl Backend for StoreBackend {
             ),
         };
         let page = page.map_err(|e| listed(&e))?;
-        Ok(Page { rows: page.rows.into_iter().map(|row| public(kind, row)).collect(), next: page.next })
+        let mut hidden = Hidden::new(&self.store);
+        let rows: Result<_, _> = page.rows.into_iter().map(|row| hidden.row(kind, row)).collect();
+        Ok(Page { rows: rows.map_err(|e| fault(&e))?, next: page.next })
     }
 
     fn show(&self, id: &str) -> Result<Json, Problem> {
@@ -281,12 +285,12 @@ impl Backend for StoreBackend {
         {
             return Ok(json!(history));
         }
-        show(&self.store, id.trim()).map_err(|e| fault(&e))?.ok_or_else(|| unknown(id))
+        show(&self.store, &self.contract, id.trim()).map_err(|e| fault(&e))?.ok_or_else(|| unknown(id))
     }
 
     fn explain(&self, id: &str) -> Result<Json, Problem> {
-        let lineage = andon_observe::explain(&self.store, id).map_err(|e| fault(&e))?.ok_or_else(|| unknown(id))?;
-        serde_json::to_value(lineage).map_err(|e| Problem::fault(e.to_string()))
+        let lineage = andon_observe::explain(&self.store, &self.contract, id).map_err(|e| fault(&e))?;
+        hidden::story(&lineage.ok_or_else(|| unknown(id))?).map_err(|e| Problem::fault(e.to_string()))
     }
 
     fn status(&self) -> Result<Status, Problem> {
@@ -493,5 +497,8 @@ fn listed(error: &StoreError) -> Problem {
 
 fn unknown(id: &str) -> Problem {
     Problem::not_found(format!("nothing kept here is called {id:?}"))
-        .remedy("an id (ev_, ru_, ca_, ex_), a call's reference, a document's number, or a sample's epoch/offset")
+        .remedy(
+            "an id (ev_, ru_, ca_, ex_), a call's reference, a document's number, the key of a run, or a sample's \
+             epoch/offset",
+        )
 }

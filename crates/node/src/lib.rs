@@ -28,6 +28,7 @@ mod cost;
 mod decisions;
 mod drive;
 pub mod given;
+mod hidden;
 mod history;
 mod ingest;
 mod keep;

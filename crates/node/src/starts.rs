@@ -8,13 +8,17 @@ use andon_api::{
     Problem,
     runs::{Pending, RunStart, StartedRun, link},
 };
-use andon_contract::Contract;
-use andon_model::{RunId, SiteName};
+use andon_contract::{
+    Contract,
+    contract::{Instance, Role},
+    workflow::{Definition, Placement},
+};
+use andon_model::{Name, RunId, SiteName};
 use andon_store::{
     Store,
     rows::{RunRow, RunState},
 };
-use andon_workflows::run::{Ended, Start, Started};
+use andon_workflows::run::{Ended, Start, Started, placed};
 use serde_json::Value as Json;
 use std::{
     collections::HashMap,
@@ -33,6 +37,8 @@ const AGAIN_SECS: &str = "1";
 /// The desk between the API and the loop.
 pub(crate) struct Starts {
     contract: Arc<Contract>,
+    /// This instance, and the role in which it runs workflows.
+    instance: (Name, Role),
     store: Store,
     desk: Mutex<Desk>,
     /// What people do with runs that are there.
@@ -77,8 +83,8 @@ impl Drop for Place {
 }
 
 impl Starts {
-    pub(crate) fn new(contract: Arc<Contract>, store: Store) -> Self {
-        Self { contract, store, desk: Mutex::default(), acts: Acts::default() }
+    pub(crate) fn new(contract: Arc<Contract>, instance: (Name, Role), store: Store) -> Self {
+        Self { contract, instance, store, desk: Mutex::default(), acts: Acts::default() }
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
@@ -92,12 +98,13 @@ impl Starts {
     }
 
     async fn answer(self: Arc<Self>, start: RunStart) -> Result<StartedRun, Problem> {
-        let RunStart { workflow, key, site, input, wait } = start;
-        self.check(&workflow, &input)?;
+        let RunStart { workflow, key, site, input, by, wait } = start;
+        let definition = self.definition(&workflow)?;
+        check(&definition, &input)?;
         let site = self.site(site.as_deref())?;
         let (begun_at, (told, begun), (told_end, ended)) = (clock::monotonic(), oneshot::channel(), oneshot::channel());
         let asker = Asker { started: told, ended: wait.map(|_| told_end) };
-        let start = Start { token: 0, workflow: workflow.clone(), key: key.clone(), site: site.clone(), input };
+        let start = Start { token: 0, workflow: workflow.clone(), key: key.clone(), site: site.clone(), input, by };
         let mut place = self.ask(start, asker)?;
         let started = tokio::time::timeout(DURABLE_WAIT, begun).await.map_err(|_| {
             Problem::unavailable(format!("the start was not durable within {} s", DURABLE_WAIT.as_secs()))
@@ -116,7 +123,10 @@ impl Starts {
             output: Json::Null,
             error: Json::Null,
         };
-        let Some(wait) = wait else { return Ok(answer) };
+        let Some(wait) = wait else {
+            // Where runs are counted it may have no place yet.
+            return if definition.settings.runs.is_some() { self.as_it_stands(answer, run).await } else { Ok(answer) };
+        };
         let left = wait.saturating_sub(clock::monotonic().std().saturating_sub(begun_at.std()));
         if let Ok(ended) = tokio::time::timeout(left, ended).await {
             let Ended { state, at, output, error, .. } = ended.map_err(|_| stopping())?;
@@ -127,14 +137,18 @@ impl Starts {
             return Ok(answer);
         }
         drop(place);
+        self.as_it_stands(answer, run).await
+    }
+
+    async fn as_it_stands(&self, answer: StartedRun, run: RunId) -> Result<StartedRun, Problem> {
         let store = self.store.clone();
         let row = tokio::task::spawn_blocking(move || store.run(run)).await;
         let row = row.map_err(|e| Problem::fault(e.to_string()))?.map_err(|e| fault(&e))?;
         Ok(row.map_or(answer.clone(), |row| as_it_stands(answer, row)))
     }
 
-    /// Whether there is such a workflow, and takes this input.
-    fn check(&self, workflow: &str, input: &Json) -> Result<(), Problem> {
+    /// The workflow, where it may be started here.
+    fn definition(&self, workflow: &str) -> Result<Arc<Definition>, Problem> {
         let Some(definition) = self.contract.workflows.get(workflow) else {
             let known: Vec<&str> = self.contract.workflows.keys().map(andon_model::Name::as_str).collect();
             let remedy = match known.as_slice() {
@@ -147,10 +161,27 @@ impl Starts {
             return Err(Problem::conflict(format!("the workflow {workflow} is revoked: {why}"))
                 .remedy("take `revoked` out of its metadata, or start another workflow"));
         }
-        let Some(schema) = &definition.schemas.input else { return Ok(()) };
-        schema.check(input).map_err(|why| {
-            Problem::content(format!("the input does not fit `input.schema` of the workflow {workflow}: {why}"))
-                .remedy(format!("workflows/{workflow}.yaml says what it takes"))
+        if placed(self.instance.1, definition) { Ok(Arc::clone(definition)) } else { Err(self.elsewhere(definition)) }
+    }
+
+    /// The workflow runs on other instances: which, and where they listen.
+    fn elsewhere(&self, definition: &Definition) -> Problem {
+        let (name, role) = (&definition.name, word(self.instance.1));
+        let (key, place) = match definition.settings.placement {
+            Placement::Hub => ("hub", "the hub"),
+            Placement::Edge => ("edge", "the edge"),
+        };
+        let there = self.contract.instances.iter().filter(|(_, instance)| placed(instance.role, definition));
+        let listening = |(name, instance): (&Name, &Instance)| format!("{name} (http://{})", instance.api);
+        let there = there.map(listening).collect::<Vec<_>>().join(", ");
+        let detail = format!(
+            "the workflow {name} runs at {place} (`metadata.placement: {key}`), and this instance, {}, is of the role \
+             {role}",
+            self.instance.0
+        );
+        Problem::misdirected(detail).remedy(match there.as_str() {
+            "" => format!("the project has no such instance: add one, or change `placement` in workflows/{name}.yaml"),
+            there => format!("start it there: {there}"),
         })
     }
 
@@ -227,6 +258,32 @@ impl Starts {
         desk.starts.clear();
         desk.ends.clear();
     }
+}
+
+/// The word of a role in `andon.yaml`.
+fn word(role: Role) -> &'static str {
+    match role {
+        Role::Edge => "edge",
+        Role::Hub => "hub",
+        Role::Both => "both",
+    }
+}
+
+/// Whether a workflow takes an input.
+fn check(definition: &Definition, input: &Json) -> Result<(), Problem> {
+    let name = &definition.name;
+    let size = input.to_string().len() as u64;
+    if let Some(most) = definition.settings.payload.filter(|most| size > *most) {
+        let detail = format!(
+            "the input has {size} bytes as JSON, and `metadata.limits.payload` of the workflow {name} allows {most}"
+        );
+        return Err(Problem::too_large(detail).remedy("put what is large elsewhere, and name it in the input"));
+    }
+    let Some(schema) = &definition.schemas.input else { return Ok(()) };
+    schema.check(input).map_err(|why| {
+        Problem::content(format!("the input does not fit `input.schema` of the workflow {name}: {why}"))
+            .remedy(format!("workflows/{name}.yaml says what it takes"))
+    })
 }
 
 fn begun_run(started: &Started, workflow: &str, key: &str) -> Result<(RunId, andon_model::Time), Problem> {

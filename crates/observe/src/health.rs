@@ -100,8 +100,8 @@ pub struct Observed {
     pub source: Name,
     /// Its condition.
     pub condition: Condition,
-    /// Connected, whether or not it says anything.
-    pub connected: bool,
+    /// Since when it is connected, whether or not it says anything; `None`: it is not.
+    pub connected: Option<Time>,
     /// The receive time of its newest sample.
     pub last: Option<Time>,
 }
@@ -131,7 +131,9 @@ pub fn sources(
             ahead: live.ahead.get(name).copied(),
         };
         let condition = condition::condition(contract, name, source, &seen, now);
-        let connected = condition.state != State::Disconnected;
+        // A source that the instance serves itself is there as long as the instance is.
+        let since = seen.row.filter(|row| row.connected).map(|row| row.since).max(live.running);
+        let connected = since.filter(|_| condition.state != State::Disconnected);
         let last = activity.get(name).and_then(|activity| activity.received);
         observed.push(Observed { source: name.clone(), condition, connected, last });
     }

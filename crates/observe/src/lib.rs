@@ -4,7 +4,7 @@
 //! Rows of the store, and the contract for the names of things.
 //!
 //! ## What goes out
-//! A [`Lineage`] from samples to documents, [`health::Finding`]s with what to do next, and the
+//! A [`Lineage`] from samples, or from a start by hand, to documents, [`health::Finding`]s with what to do next, and the
 //! conservation of every [`seams::Seam`].
 //!
 //! ## What never happens here
@@ -24,8 +24,10 @@ pub mod lineage;
 pub mod metrics;
 pub mod narrate;
 pub mod oee;
+mod origin;
 pub mod rows;
 pub mod seams;
 pub mod shadow;
 
 pub use lineage::{Lineage, explain};
+pub use origin::runs_of_key;

@@ -181,7 +181,7 @@ mod tests {
             silent: Vec::new(),
         };
         let source = Name::new("machines").unwrap();
-        let heard = Observed { source, condition, connected: true, last: Some(Time(0)) };
+        let heard = Observed { source, condition, connected: Some(Time(0)), last: Some(Time(0)) };
         let text = metrics(&Measured {
             counts: &counts,
             seams: &seams,

@@ -1,21 +1,26 @@
-//! A lineage as people read it: what was seen, what it meant, what was done.
+//! A lineage as people read it: what was seen or who began, what it meant, what was done.
 
 use crate::{
     confirmed::Confirmed,
     lineage::{CallNode, EventNode, Lineage, RunNode},
 };
-use andon_model::Quantity;
+use andon_model::{Quantity, RunId};
 use andon_store::rows::CallState;
 use serde_json::Value as Json;
 use std::fmt::Write as _;
 
 /// Samples shown of an evidence; the others are counted.
 const SAMPLES_SHOWN: usize = 6;
+/// Characters shown of an input.
+const INPUT_SHOWN: usize = 300;
 
 /// The story as indented text, oldest first.
 pub fn narrate(lineage: &Lineage) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{} {}", lineage.kind.word(), lineage.asked);
+    for node in &lineage.runs {
+        begun(&mut out, node);
+    }
     for node in &lineage.events {
         event(&mut out, node);
     }
@@ -30,6 +35,29 @@ pub fn narrate(lineage: &Lineage) -> String {
 
 fn text<'a>(json: &'a Json, pointer: &str) -> &'a str {
     json.pointer(pointer).and_then(Json::as_str).unwrap_or("")
+}
+
+/// A run that began the story.
+fn begun(out: &mut String, node: &RunNode) {
+    let run = &node.run;
+    let how = match (&run.key, &run.parent, run.event) {
+        (Some(key), ..) => match &run.by {
+            Some(who) => format!("by hand by {who}, with the key {key}"),
+            None => format!("by hand, with the key {key}"),
+        },
+        (None, Some(parent), _) => format!("by the run {}, which is not kept any more", parent.run),
+        (None, None, Some(event)) => format!("by the event {event}, which is not kept any more"),
+        (None, None, None) => match text(&run.input, "/planned") {
+            "" => "by its schedule".to_owned(),
+            planned => format!("by its schedule, for {planned}"),
+        },
+    };
+    let _ = writeln!(out, "\nstarted {how}, at {} ({})", run.started, run.site);
+    let input = run.input.to_string();
+    let shown: String = input.chars().take(INPUT_SHOWN).collect();
+    let more = if shown.len() < input.len() { "..." } else { "" };
+    let _ = writeln!(out, "  input {shown}{more}");
+    self::run(out, node, 0);
 }
 
 fn event(out: &mut String, node: &EventNode) {
@@ -65,6 +93,10 @@ fn event(out: &mut String, node: &EventNode) {
         text(event, "/data/change"),
         text(event, "/time")
     );
+    let cause = text(event, "/causationid");
+    if cause.starts_with(RunId::KIND) {
+        let _ = writeln!(out, "    emitted by the run {cause}");
+    }
     let limit = text(event, "/data/limit");
     if !limit.is_empty() {
         let _ = writeln!(
@@ -90,7 +122,7 @@ fn event(out: &mut String, node: &EventNode) {
         self::confirmed(out, event, confirmed);
     }
     for run in &node.runs {
-        self::run(out, run);
+        self::run(out, run, 0);
     }
 }
 
@@ -215,28 +247,44 @@ fn words(json: &Json) -> String {
     }
 }
 
-fn run(out: &mut String, node: &RunNode) {
+/// A run with its calls, and under it the runs it has started; `above` says how many of the story stand above it.
+fn run(out: &mut String, node: &RunNode, above: usize) {
     let run = &node.run;
+    let margin = "  ".repeat(2 + above);
+    let by = match &run.parent {
+        Some(parent) if above > 0 && parent.iteration.is_empty() => format!(", started by {}", parent.pointer),
+        Some(parent) if above > 0 => format!(", started by {} {}", parent.pointer, parent.iteration),
+        _ => String::new(),
+    };
     let _ = writeln!(
         out,
-        "    run {} of {} {} ({})",
+        "{margin}run {} of {} {} ({}){by}",
         run.id,
         run.workflow,
         run.state.word(),
         run.definition.get(..8).unwrap_or(&run.definition)
     );
     for task in node.tasks.iter().filter(|t| t.note.is_some()) {
-        let _ = writeln!(out, "      task {}: {}", task.pointer, task.note.as_deref().unwrap_or(""));
+        let _ = writeln!(out, "{margin}  task {}: {}", task.pointer, task.note.as_deref().unwrap_or(""));
     }
     if let Some(error) = &run.error {
-        let _ = writeln!(out, "      error: {error}");
+        let _ = writeln!(out, "{margin}  error: {error}");
+    }
+    if let Some(cancel) = &run.cancel {
+        let _ = writeln!(out, "{margin}  cancelled by {} at {}: {}", cancel.by, cancel.at, cancel.reason);
     }
     for node in &node.calls {
-        call(out, node);
+        call(out, node, &margin);
+    }
+    for child in &node.children {
+        self::run(out, child, above + 1);
+    }
+    if node.untold > 0 {
+        let _ = writeln!(out, "{margin}  and {} more runs that it has started", node.untold);
     }
 }
 
-fn call(out: &mut String, node: &CallNode) {
+fn call(out: &mut String, node: &CallNode, margin: &str) {
     let call = &node.call;
     let target = match (&call.system, &call.operation) {
         (Some(system), Some(operation)) => format!("{system}.{operation}"),
@@ -245,7 +293,7 @@ fn call(out: &mut String, node: &CallNode) {
     };
     let _ = writeln!(
         out,
-        "      call {} {} at {target}: {} (reference {})",
+        "{margin}  call {} {} at {target}: {} (reference {})",
         call.id,
         call.capability,
         call.state.word(),
@@ -258,21 +306,21 @@ fn call(out: &mut String, node: &CallNode) {
             (None, false) => ("under way", ""),
         };
         let word = if attempt.shadow { "shadow" } else { "attempt" };
-        let _ = writeln!(out, "        {word} {} {}: {class} {detail}", attempt.number, attempt.request);
+        let _ = writeln!(out, "{margin}    {word} {} {}: {class} {detail}", attempt.number, attempt.request);
         for exchange in attempt.outcome.iter().flat_map(|outcome| &outcome.exchanges) {
             let answered = exchange.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-            let _ = writeln!(out, "          {}: {}: {answered}", exchange.what, exchange.request);
+            let _ = writeln!(out, "{margin}      {}: {}: {answered}", exchange.what, exchange.request);
         }
         // What a failed one said stands there already.
         let compared = node.shadows.iter().filter(|of| of.attempt == attempt.number);
         for compared in compared.filter(|of| matches!(of.verdict.as_str(), "same" | "differs")) {
-            let _ = writeln!(out, "          compared: {}", compared.verdict);
+            let _ = writeln!(out, "{margin}      compared: {}", compared.verdict);
             for difference in &compared.differences {
-                let _ = writeln!(out, "            {difference}");
+                let _ = writeln!(out, "{margin}        {difference}");
             }
         }
     }
     if let Some(document) = &call.document {
-        let _ = writeln!(out, "        document {document}");
+        let _ = writeln!(out, "{margin}    document {document}");
     }
 }

@@ -1,6 +1,7 @@
 //! A story written to a store in memory is explained from each of its ends.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it stands")]
 
+use andon_contract::Contract;
 use andon_model::{
     AssetName, EventId, Name, Outcome, OutcomeClass, Position, SignalName, Time, Value,
     call::Step,
@@ -13,6 +14,11 @@ use andon_store::{
     rows::{AttemptRow, CallState, Evidence, EvidenceSample, Write},
 };
 use serde_json::json;
+
+fn contract() -> Contract {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/machine-temperature");
+    andon_contract::load(std::path::Path::new(example)).unwrap().contract
+}
 
 fn at(second: i64) -> Time {
     Time::parse("2026-03-02T08:00:00Z").unwrap().plus(Span::from_secs(second))
@@ -125,6 +131,7 @@ fn each_end_of_a_story_leads_to_the_whole() {
     let store = story();
     let event = given::event(1).id.to_string();
     let call = given::call(1, CallState::Delivered, None);
+    let contract = contract();
     let ends = [
         event.clone(),
         given::run(1, None).id.to_string(),
@@ -136,7 +143,7 @@ fn each_end_of_a_story_leads_to_the_whole() {
         "1/4".to_owned(),
     ];
     for end in ends {
-        let lineage = explain(&store, &end).unwrap().unwrap_or_else(|| panic!("nothing is known of {end}"));
+        let lineage = explain(&store, &contract, &end).unwrap().unwrap_or_else(|| panic!("nothing is known of {end}"));
         assert_eq!(lineage.events.len(), 1, "{end}");
         let node = lineage.events.first().unwrap();
         assert_eq!(node.event.get("id").unwrap(), &json!(event), "{end}");
@@ -144,16 +151,16 @@ fn each_end_of_a_story_leads_to_the_whole() {
         assert_eq!(lineage.exceptions.len(), 1, "{end}");
     }
     for nothing in ["1/10", "9/4", "MR-000002", "", &EventId::derived(&[b"nobody"]).to_string()] {
-        assert!(explain(&store, nothing).unwrap().is_none(), "{nothing}");
+        assert!(explain(&store, &contract, nothing).unwrap().is_none(), "{nothing}");
     }
 }
 
 #[test]
 fn a_sample_of_another_machine_in_the_same_range_is_no_evidence() {
     let store = story_beside(&[4]);
-    assert!(explain(&store, "1/4").unwrap().is_none(), "it came from another machine");
+    assert!(explain(&store, &contract(), "1/4").unwrap().is_none(), "it came from another machine");
     for own in ["1/0", "1/5", "1/9"] {
-        assert!(explain(&store, own).unwrap().is_some(), "{own} is evidence, copied or not");
+        assert!(explain(&store, &contract(), own).unwrap().is_some(), "{own} is evidence, copied or not");
     }
 }
 
@@ -163,12 +170,12 @@ fn a_document_may_be_numbered_like_a_place() {
     let mut call = given::call(1, CallState::Delivered, None);
     call.document = Some("INV/2026/00012".into());
     store.commit(vec![Write::Call(Box::new(call))]).unwrap();
-    assert_eq!(explain(&store, "INV/2026/00012").unwrap().unwrap().events.len(), 1);
+    assert_eq!(explain(&store, &contract(), "INV/2026/00012").unwrap().unwrap().events.len(), 1);
 }
 
 #[test]
 fn a_story_reads_well() {
-    let lineage = explain(&story(), "MR-000001").unwrap().unwrap();
+    let lineage = explain(&story(), &contract(), "MR-000001").unwrap().unwrap();
     insta::assert_snapshot!(narrate(&lineage));
 }
 
@@ -206,7 +213,7 @@ fn shadowed() -> Store {
 
 #[test]
 fn shadows_are_told_beside_the_call() {
-    let lineage = explain(&shadowed(), "MR-000001").unwrap().unwrap();
+    let lineage = explain(&shadowed(), &contract(), "MR-000001").unwrap().unwrap();
     let told = narrate(&lineage);
     let call: Vec<&str> = told.lines().skip_while(|line| !line.starts_with("      call ")).collect();
     insta::assert_snapshot!(call.join("\n"));

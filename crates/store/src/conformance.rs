@@ -101,6 +101,7 @@ pub fn run(number: u32, wake: Option<i64>) -> RunRow {
         event: Some(event(number).id),
         correlation: None,
         key: None,
+        by: None,
         parent: None,
         cancel: None,
         state: if wake.is_some() { RunState::Waiting } else { RunState::Running },

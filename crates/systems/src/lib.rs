@@ -24,7 +24,7 @@ mod names;
 pub mod rest;
 
 pub use connectors::{Connectors, Env};
-pub use rest::fuzz;
+pub use rest::{MARK, Shown, fuzz};
 
 /// Installs the one crypto provider of the process, ring, unless it is there already. Whoever makes an HTTP client
 /// calls it before; the connectors do so themselves.

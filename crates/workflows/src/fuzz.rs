@@ -126,6 +126,7 @@ fn run() -> RunRow {
         event: None,
         correlation: None,
         key: None,
+        by: None,
         parent: None,
         cancel: None,
         state: RunState::Running,

@@ -55,6 +55,7 @@ use pins::Pins;
 use places::Places;
 use schedules::Schedules;
 use starts::Starts;
+pub use places::placed;
 pub use starts::{Ended, Start, Started, run_of_key};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;

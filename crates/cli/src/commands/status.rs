@@ -87,7 +87,7 @@ fn of_source(source: &Source, colour: bool) -> Vec<String> {
     let since = source.since.as_deref().map(|since| format!(", since {since}")).unwrap_or_default();
     if source.state == "connected" {
         let last = source.last.as_deref().map(|last| format!(", the last at {last}")).unwrap_or_default();
-        return vec![format!("  source {}: {state}, {} samples{last}", source.source, source.stored)];
+        return vec![format!("  source {}: {state}{since}, {} samples{last}", source.source, source.stored)];
     }
     let mut lines = vec![
         format!("  source {}: {state} ({}){since}", source.source, source.reason),
@@ -167,6 +167,7 @@ mod tests {
             detail: detail.into(),
             remedy: remedy.into(),
             connected: state != "disconnected",
+            connected_since: (state != "disconnected").then(|| "2026-11-22T07:40:12Z".into()),
             last: Some("2026-11-22T08:05:00Z".into()),
             silent_assets: Vec::new(),
             received: 7,

@@ -289,8 +289,82 @@ fn no_secret_is_kept_logged_or_told_although_systems_repeat_them_all() {
     assert_silent("the log", &running.text());
 }
 
+#[test]
+fn what_an_expression_gives_to_identify_us_is_kept_and_not_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server();
+    let world = World { mqtt: "127.0.0.1:9".into(), eam: "http://127.0.0.1:1".into() };
+    let (project, data) = (project(dir.path(), server.1), dir.path().join("data"));
+    let endpoint = format!("uri: http://127.0.0.1:{}/bearer/json", server.1);
+    for (name, authentication) in [
+        ("token", r#"bearer: { token: "${ .word }" }"#),
+        ("pair", r#"basic: { username: "${ .who }", password: "${ .word }" }"#),
+    ] {
+        let head = format!("document: {{ dsl: 1.0.3, namespace: home, name: {name}, version: 1.0.0 }}\n");
+        let with = format!("{{ method: get, endpoint: {{ {endpoint}, authentication: {{ {authentication} }} }} }}");
+        let tasks = format!(
+            "do:\n  - keep: {{ set: \"${{ . }}\", export: {{ as: \"${{ . }}\" }} }}\n  - ask: {{ call: http, with: \
+             {with} }}\n"
+        );
+        fs::write(project.join(format!("workflows/{name}.yaml")), head + &tasks).unwrap();
+    }
+    let head = "document: { dsl: 1.0.3, namespace: home, name: later, version: 1.0.0 }\n";
+    fs::write(project.join("workflows/later.yaml"), format!("{head}do:\n  - rest: {{ wait: {{ hours: 1 }} }}\n"))
+        .unwrap();
+    let folder = data.to_str().unwrap();
+    let mut command = world.command(&["run", project.to_str().unwrap(), "--data", folder, "--api", "127.0.0.1:0"]);
+    command.envs(SECRETS).env("ANDON_LOG", "debug").env("RUST_LOG", "debug");
+    let mut running = Running::start(command);
+    wait_ready(&running);
+    let api = api_of(&running);
+    let start = |name: &str, input: &str, wait: &str| {
+        let (status, body) = post(&format!("http://{api}/v1/workflows/{name}/runs/one{wait}"), &[], input);
+        assert!(status == 200 || status == 201, "{name}: {status} {body}");
+        assert_silent(&format!("the answer to {name}"), &body);
+    };
+    let input = r#"{"who": "u", "word": "zq7password\"&<w x>\\1"}"#;
+    start("token", input, "?wait=30s");
+    start("pair", input, "?wait=30s");
+    // Nothing has identified us with it yet: its name tells.
+    start("later", r#"{"credentials": {"api-key": "zq7key", "plant": "north"}, "password": "zq7password"}"#, "");
+
+    // It was sent, and repeated to us, or the test says nothing.
+    let attempts = world.list("attempts", &data, &["system=bearer"]);
+    assert_eq!(attempts.len(), 2, "{attempts:#?}");
+    for row in &attempts {
+        assert!(row["outcome"]["response"].as_str().unwrap().contains("[redacted]"), "{row}");
+    }
+    for stopped in [false, true] {
+        if stopped {
+            running.stop();
+        }
+        let ids = all_that_is_shown(&world, &data);
+        assert!(ids.len() >= 5, "{ids:?}");
+        let calls = world.list("calls", &data, &["capability=http"]);
+        let identities: Vec<&serde_json::Value> = calls.iter().map(|call| &call["input"]["identity"]).collect();
+        let hidden = serde_json::json!({ "text": "[redacted]" });
+        assert_eq!(identities[0]["bearer"]["token"], hidden, "{identities:?}");
+        let pair = serde_json::json!({ "username": { "text": "u" }, "password": hidden });
+        assert_eq!(identities[1]["basic"], pair, "{identities:?}");
+        let later = world.list("runs", &data, &["workflow=later"]).remove(0);
+        let given = serde_json::json!({ "credentials": "[redacted]", "password": "[redacted]" });
+        assert_eq!(later["input"], given);
+    }
+    assert_silent("the log", &running.text());
+}
+
 /// All that the commands show, of a running or a stopped instance.
 fn everything_is_silent(world: &World, data: &Path) {
+    let ids = all_that_is_shown(world, data);
+    assert!(ids.len() > 20, "{ids:?}");
+    let folder = data.to_str().unwrap();
+    let call = world.list("calls", data, &["system=basic"]).remove(0);
+    let shown = world.ok(&["show", call["id"].as_str().unwrap(), "--data", folder]);
+    assert!(shown.contains("  > POST http://127.0.0.1") && shown.contains("  < 422"), "{shown}");
+}
+
+/// Looks at every list, and at everything that is listed; what that is by its ids.
+fn all_that_is_shown(world: &World, data: &Path) -> Vec<String> {
     let folder = data.to_str().unwrap();
     let mut ids: Vec<String> = Vec::new();
     let kinds = "events runs tasks calls attempts exceptions quarantine sources objects reads contracts";
@@ -300,7 +374,6 @@ fn everything_is_silent(world: &World, data: &Path) {
             ids.extend(row["id"].as_str().filter(|id| id.contains('_')).map(str::to_owned));
         }
     }
-    assert!(ids.len() > 20, "{ids:?}");
     for id in &ids {
         for args in [&["show", id][..], &["show", id, "--json"], &["explain", id], &["explain", id, "--json"]] {
             let output = world.run(&[args, &["--data", folder]].concat());
@@ -308,11 +381,9 @@ fn everything_is_silent(world: &World, data: &Path) {
             assert_silent(&args.join(" "), &String::from_utf8_lossy(&output.stderr));
         }
     }
-    let call = world.list("calls", data, &["system=basic"]).remove(0);
-    let shown = world.ok(&["show", call["id"].as_str().unwrap(), "--data", folder]);
-    assert!(shown.contains("  > POST http://127.0.0.1") && shown.contains("  < 422"), "{shown}");
     let status = world.run(&["status", "--data", folder]);
     assert_silent("status", &String::from_utf8_lossy(&status.stdout));
+    ids
 }
 
 fn files_are_silent(folder: &Path) {

@@ -48,7 +48,7 @@ async fn run(contract: Arc<andon_contract::Contract>, input: Json) -> Result<Ran
     let workflow = contract.workflows.values().next().ok_or("the project has no workflow")?.name.clone();
     let (key, site) = ("conformance".to_owned(), SiteName::new("plant").map_err(|e| e.expected)?);
     let id = run_of_key(&workflow, &key);
-    workflows.start(Start { token: 1, workflow, key, site, input });
+    workflows.start(Start { token: 1, workflow, key, site, input, by: None });
     let (done, mut outcomes) = mpsc::unbounded_channel();
     let end = clock::monotonic().std() + RUN_MAX;
     while clock::monotonic().std() < end {

@@ -31,6 +31,7 @@ mod tls;
 mod words;
 
 pub use fuzz::fuzz;
+pub use redact::{MARK, Shown};
 pub use status::{Row, TABLE};
 
 use crate::names::Names;

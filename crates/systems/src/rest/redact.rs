@@ -13,7 +13,7 @@ use std::{
 };
 
 /// What stands where something was taken out.
-const MARK: &str = "[redacted]";
+pub const MARK: &str = "[redacted]";
 /// Shorter secrets would take ordinary words out of a text.
 const SECRET_MIN_BYTES: usize = 4;
 /// The part of a text that is looked at: more than is kept, so that nothing is cut before it is recognised.
@@ -90,6 +90,33 @@ impl fmt::Debug for Secrets {
     }
 }
 
+/// Takes out of what is shown of runs what is taken out of what attempts keep: secrets that are known otherwise than
+/// by a system, such as those that an expression of a workflow gives.
+#[derive(Debug, Default)]
+pub struct Shown(Secrets);
+
+impl Shown {
+    /// Hides these secrets, in every way in which they may be written.
+    pub fn without(secrets: Vec<String>) -> Self {
+        Self(Secrets::new(secrets))
+    }
+
+    /// The text without them.
+    pub fn text(&self, text: &str) -> String {
+        self.0.hide(text).into_owned()
+    }
+
+    /// The value without them.
+    pub fn value(&self, json: &Json) -> Json {
+        clean(json, &|_| false, &self.0)
+    }
+
+    /// What a run, a task or a call was given: without them, and without what stands under telling names.
+    pub fn given(&self, json: &Json) -> Json {
+        clean(json, &telling, &self.0)
+    }
+}
+
 /// How a secret may stand in a text otherwise than plainly: in JSON, in an address or a form, in a page of HTML.
 fn forms(secret: &str) -> impl Iterator<Item = String> {
     let json = Json::from(secret).to_string();
@@ -104,7 +131,7 @@ fn forms(secret: &str) -> impl Iterator<Item = String> {
 /// The body as it is kept: redacted and at most 16 KiB.
 pub(super) fn kept(body: &[u8], json: Option<&Json>, secrets: &Secrets) -> String {
     let text = match json {
-        Some(json) => clean(json, secrets).to_string(),
+        Some(json) => clean(json, &telling, secrets).to_string(),
         None => text(&String::from_utf8_lossy(body.get(..LOOKED_AT_BYTES).unwrap_or(body))),
     };
     cut(&secrets.hide(&text), RESPONSE_MAX_BYTES)
@@ -120,7 +147,7 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 pub(super) fn kept_bytes(body: &[u8], secrets: &Secrets, most: usize) -> String {
     let whole = if body.len() <= LOOKED_AT_BYTES { serde_json::from_slice::<Json>(body).ok() } else { None };
     let text = match whole.filter(|json| json.is_object() || json.is_array()) {
-        Some(json) => clean(&json, secrets).to_string(),
+        Some(json) => clean(&json, &telling, secrets).to_string(),
         None => text(&String::from_utf8_lossy(body.get(..LOOKED_AT_BYTES).unwrap_or(body))),
     };
     cut(&secrets.hide(&text), most)
@@ -213,16 +240,17 @@ fn telling(key: &str) -> bool {
 
 /// A value without what stands under telling keys, and without the secrets in its texts, which may hold JSON
 /// themselves. JSON that was read is nested at most 128 deep.
-fn clean(json: &Json, secrets: &Secrets) -> Json {
+fn clean(json: &Json, telling: &dyn Fn(&str) -> bool, secrets: &Secrets) -> Json {
     match json {
         Json::Object(fields) => {
             let clean = fields.iter().map(|(key, value)| {
-                let value = if telling(key) && !value.is_null() { Json::from(MARK) } else { clean(value, secrets) };
+                let value =
+                    if telling(key) && !value.is_null() { Json::from(MARK) } else { clean(value, telling, secrets) };
                 (secrets.hide(key).into_owned(), value)
             });
             Json::Object(clean.collect())
         }
-        Json::Array(items) => Json::Array(items.iter().map(|item| clean(item, secrets)).collect()),
+        Json::Array(items) => Json::Array(items.iter().map(|item| clean(item, telling, secrets)).collect()),
         Json::String(text) => secrets.hide(text).into(),
         Json::Null | Json::Bool(_) | Json::Number(_) => json.clone(),
     }
@@ -273,6 +301,18 @@ mod tests {
             let hidden = secrets.hide(text);
             assert!(hidden.contains(MARK) && !hidden.contains("p w") && !hidden.contains("%26"), "{hidden}");
         }
+    }
+
+    #[test]
+    fn what_is_shown_loses_secrets_everywhere_and_telling_names_where_it_was_given() {
+        let shown = Shown::without(vec!["s3cret".into(), "abc".into()]);
+        let json = json!({ "a": ["got s3cret", { "Api-Key": "k", "s3cret": 1 }], "abc": "abc", "token": null });
+        assert_eq!(
+            shown.value(&json),
+            json!({ "a": ["got [redacted]", { "Api-Key": "k", "[redacted]": 1 }], "abc": "abc", "token": null })
+        );
+        assert_eq!(shown.given(&json)["a"][1]["Api-Key"], MARK);
+        assert_eq!(shown.text("s3cret?"), "[redacted]?");
     }
 
     #[test]

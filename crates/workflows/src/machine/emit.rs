@@ -22,9 +22,7 @@ impl Machine<'_> {
         };
         let key = subject.clone().or_else(|| of_cause("partitionkey"));
         let subject = subject.or_else(|| of_cause("subject")).unwrap_or_else(|| run.site.as_str().to_owned());
-        let iteration = self.iteration();
-        let id = run.id.to_string();
-        let id = EventId::derived(&[b"emit", id.as_bytes(), task.pointer.as_bytes(), iteration.as_bytes()]);
+        let id = EventId::emitted(run.id, &task.pointer, &self.iteration());
         let event = Event {
             id,
             kind: emit.kind.clone(),

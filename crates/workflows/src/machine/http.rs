@@ -65,7 +65,11 @@ fn identity(scene: &Scene<'_>, told: Option<&Authentication>, input: &Json) -> R
     // A text that an expression gives is never taken for a reference: whoever starts the run could ask for any secret.
     let part = |mapping: &Mapping, what: &str| match mapping {
         Mapping::Constant(Json::String(text)) => Ok(Part::reference(text).unwrap_or_else(|| Part::Text(text.clone()))),
-        expression => scene.text(expression, input, what).map(Part::Text),
+        expression => match scene.map(expression, input)? {
+            Json::String(text) => Ok(Part::Text(text)),
+            // What it gave may be the secret all the same, and is not told.
+            _ => Err(Fault::of(Standard::Expression, format!("`{what}` must be a text, the expression gave another"))),
+        },
     };
     Ok(match told {
         None => None,

@@ -35,8 +35,9 @@ pub(super) struct Origin {
     pub(super) event: Option<EventId>,
     /// The first event of the story.
     pub(super) correlation: Option<EventId>,
-    /// The key of one that was started by hand.
+    /// The key of one that was started by hand, and who did so.
     pub(super) key: Option<String>,
+    pub(super) by: Option<String>,
 }
 
 impl Loop {
@@ -78,7 +79,7 @@ impl Loop {
         &mut self,
         definition: &Arc<Definition>,
         (id, site): (RunId, SiteName),
-        Origin { event, correlation, key }: Origin,
+        Origin { event, correlation, key, by }: Origin,
         input: Json,
         now: Time,
     ) -> Result<(), StoreError> {
@@ -92,6 +93,7 @@ impl Loop {
             event,
             correlation,
             key,
+            by,
             parent: None,
             cancel: None,
             state: RunState::Running,

@@ -72,6 +72,7 @@ impl Loop {
             event: None,
             correlation: open.row.correlation,
             key: None,
+            by: None,
             parent: Some(Parent {
                 run: open.row.id,
                 pointer: start.pointer,

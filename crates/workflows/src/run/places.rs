@@ -163,7 +163,7 @@ impl Loop {
 }
 
 /// Whether an instance of a role runs a workflow.
-pub(super) fn placed(role: Role, definition: &Definition) -> bool {
+pub fn placed(role: Role, definition: &Definition) -> bool {
     match (role, definition.settings.placement) {
         (Role::Both, _) | (Role::Edge, Placement::Edge) | (Role::Hub, Placement::Hub) => true,
         (Role::Edge, Placement::Hub) | (Role::Hub, Placement::Edge) => false,

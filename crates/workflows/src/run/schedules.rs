@@ -229,7 +229,7 @@ impl Loop {
                 if self.store.run(id)?.is_some() {
                     continue;
                 }
-                let origin = Origin { event: None, correlation: None, key: None };
+                let origin = Origin { event: None, correlation: None, key: None, by: None };
                 self.begin_run(&definition, (id, place.1.clone()), origin, json!({ "planned": instant }), now)?;
             }
         }
@@ -300,7 +300,8 @@ impl Loop {
         if self.store.run(id)?.is_some() {
             return Ok(());
         }
-        let origin = Origin { event: Some(event.id), correlation: Some(event.correlation), key: None };
+        let (first, direct) = (Some(event.correlation), Some(event.id));
+        let origin = Origin { event: direct, correlation: first, key: None, by: None };
         let input = events.iter().map(|stored| stored.event.to_json(Some(stored.sequence))).collect();
         self.begin_run(definition, (id, event.site.clone()), origin, input, now)
     }

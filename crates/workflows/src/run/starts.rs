@@ -28,6 +28,8 @@ pub struct Start {
     pub site: SiteName,
     /// The input of the run.
     pub input: Json,
+    /// Who asks, where they say so.
+    pub by: Option<String>,
 }
 
 /// What became of a start.
@@ -60,7 +62,7 @@ pub struct Ended {
 
 /// The id of the run of a workflow and a key.
 pub fn run_of_key(workflow: &str, key: &str) -> RunId {
-    RunId::derived(&[b"key", workflow.as_bytes(), key.as_bytes()])
+    RunId::of_key(workflow, key)
 }
 
 /// Starts on their way through a step.
@@ -139,7 +141,7 @@ impl Loop {
     }
 
     fn begin_by_hand(&mut self, start: Start, tried: bool, now: Time) -> Result<Started, StoreError> {
-        let Start { workflow, key, site, input, .. } = start;
+        let Start { workflow, key, site, input, by, .. } = start;
         let id = run_of_key(&workflow, &key);
         if self.batch.has_run(id) {
             return Ok(Started::Exists(id));
@@ -157,7 +159,7 @@ impl Loop {
         if self.lines.len() >= CALLS_UNFINISHED_MAX {
             return Ok(Started::Busy);
         }
-        let origin = Origin { event: None, correlation: None, key: Some(key) };
+        let origin = Origin { event: None, correlation: None, key: Some(key), by };
         self.begin_run(&Arc::clone(&definition), (id, site), origin, input, now)?;
         Ok(Started::Begun(id, now))
     }
@@ -181,7 +183,7 @@ mod tests {
     fn start(token: u64, workflow: &str, key: &str) -> Start {
         let (workflow, key) = (workflow.to_owned(), key.to_owned());
         let site = SiteName::new("home").unwrap();
-        Start { token, workflow, key, site, input: json!({"n": 7, "asset": "m-1"}) }
+        Start { token, workflow, key, site, input: json!({"n": 7, "asset": "m-1"}), by: Some("ann".into()) }
     }
 
     #[test]
@@ -203,7 +205,8 @@ mod tests {
         world.settle();
         assert_eq!(world.runner.take_started(), [(4, Started::Exists(run))], "also after its end");
         world.assert_exactly_once(1, 1, "one run");
-        assert_eq!(world.runs()[0].key.as_deref(), Some("a"));
+        let row = &world.runs()[0];
+        assert_eq!((row.key.as_deref(), row.by.as_deref()), (Some("a"), Some("ann")));
     }
 
     #[test]

@@ -29,6 +29,7 @@ impl Bench {
             event: None,
             correlation: None,
             key: None,
+            by: None,
             parent: None,
             cancel: None,
             state: RunState::Running,
