@@ -221,3 +221,104 @@ fn upsert(kept: &Documents, reference: &str, request: &Request, now: Time) -> Re
     let document = kept.next(&format!("{}/", line.document), 1);
     reply.writing(Line::new(now, CHANGE, document, Some(reference), asked))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offices::{OfficeKind::Crm, Offices, tests::Asked};
+
+    const CASE: &str = "/services/data/v66.0/sobjects/Case/Andon_Reference__c/7K3QF0ZT9M2RX4B8";
+    const GOOD: &str = r#"{"Subject":"late","Priority":"High","Origin":"Plant","AccountId":"0015g00000NrdL1AAA"}"#;
+
+    fn at(minute: i64) -> Time {
+        Time::parse("2026-11-26T08:20:00Z").unwrap().plus(Span::from_secs(60 * minute))
+    }
+
+    fn token(offices: &mut Offices, form: &str, basic: &str) -> Reply {
+        offices.ask_with(Crm, "POST", "/services/oauth2/token", form, &[("authorization", basic)], at(0))
+    }
+
+    /// Asks with a token of the first minute.
+    fn ask(offices: &mut Offices, method: &str, target: &str, body: &str, minute: i64) -> Reply {
+        let form = format!("grant_type=client_credentials&client_id={CLIENT_ID}&client_secret={CLIENT_SECRET}");
+        let given = token(offices, &form, "");
+        let bearer = format!("Bearer {}", given.body["access_token"].as_str().unwrap());
+        offices.ask_with(Crm, method, target, body, &[("authorization", &bearer)], at(minute))
+    }
+
+    #[test]
+    fn a_case_is_created_once_and_changed_by_other_fields() {
+        let mut offices = Offices::new(at(0));
+        let made = ask(&mut offices, "PATCH", CASE, GOOD, 0);
+        let answer = json!({ "id": "5005g0000000001AAA", "errors": [], "success": true, "created": true });
+        assert_eq!((made.status, &made.body), (201, &answer));
+        assert_eq!(made.headers[0], ("sforce-limit-info", "api-usage=0/100000".to_owned()));
+        let again = ask(&mut offices, "PATCH", CASE, GOOD, 1);
+        assert_eq!((again.status, &again.body["created"], again.lines.len()), (200, &json!(false), 0));
+        let closing = r#"{"Status":"Closed"}"#;
+        assert_eq!(ask(&mut offices, "PATCH", CASE, closing, 2).lines.len(), 1);
+        assert_eq!(ask(&mut offices, "PATCH", CASE, closing, 3).lines.len(), 0);
+        let case = ask(&mut offices, "GET", CASE, "", 4).body;
+        assert_eq!(
+            (&case["Status"], &case["Subject"], &case["CaseNumber"]),
+            (&json!("Closed"), &json!("late"), &json!("00000001"))
+        );
+        assert_eq!(case["LastModifiedDate"], "2026-11-26T08:22:00.000+0000");
+        let id = "/services/data/v66.0/sobjects/Case/5005g0000000001AAA";
+        assert_eq!(ask(&mut offices, "GET", id, "", 4).body, case);
+    }
+
+    #[test]
+    fn a_token_is_given_to_the_client_and_ends() {
+        let mut offices = Offices::new(at(0));
+        let basic = format!("Basic {}", STANDARD.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}")));
+        assert_eq!(token(&mut offices, "grant_type=client_credentials", &basic).status, 200);
+        let mut refused = |form: &str| {
+            let reply = token(&mut offices, form, "");
+            assert_eq!(reply.status, 400);
+            reply.body["error"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(refused("grant_type=password"), "unsupported_grant_type");
+        assert_eq!(refused("grant_type=client_credentials&client_id=x&client_secret=y"), "invalid_client_id");
+        assert_eq!(refused(&format!("grant_type=client_credentials&client_id={CLIENT_ID}")), "invalid_client");
+        assert_eq!(ask(&mut offices, "PATCH", CASE, GOOD, 119).status, 201);
+        let ended = ask(&mut offices, "PATCH", CASE, GOOD, 120);
+        assert_eq!((ended.status, &ended.body[0]["errorCode"]), (401, &json!("INVALID_SESSION_ID")));
+        assert_eq!(offices.ask(Crm, "PATCH", CASE, GOOD, at(0)).status, 401);
+    }
+
+    #[test]
+    fn errors_are_lists_with_codes() {
+        let mut offices = Offices::new(at(0));
+        let mut codes = Vec::new();
+        for (from, to) in [
+            ("late", "x".repeat(256).as_str()),
+            ("Origin", "Colour"),
+            ("Origin", "Andon_Reference__c"),
+            ("High", "1"),
+            ("0015g00000NrdL1AAA", "4711"),
+            ("{", ""),
+        ] {
+            let refused = ask(&mut offices, "PATCH", CASE, &GOOD.replacen(from, to, 1), 0);
+            assert_eq!(refused.status, 400);
+            codes.push(refused.body[0]["errorCode"].as_str().unwrap().to_owned());
+        }
+        let expected = [
+            "STRING_TOO_LONG",
+            "INVALID_FIELD",
+            "INVALID_FIELD",
+            "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
+            "MALFORMED_ID",
+            "JSON_PARSER_ERROR",
+        ];
+        assert_eq!(codes, expected);
+        assert_eq!(
+            ask(&mut offices, "PATCH", &format!("{CASE}XXXXX"), GOOD, 0).body[0]["errorCode"],
+            "STRING_TOO_LONG"
+        );
+        assert_eq!(ask(&mut offices, "GET", CASE, "", 0).status, 404);
+        assert_eq!(ask(&mut offices, "GET", "/services/data/v66.0/sobjects/Lead/x", "", 0).status, 404);
+        assert_eq!(ask(&mut offices, "DELETE", CASE, "", 0).status, 405);
+        assert!(offices.kept(Crm).lines().is_empty());
+    }
+}

@@ -18,6 +18,9 @@ pub struct Desk(Arc<Mutex<Open>>);
 struct Open {
     offices: Offices,
     books: BTreeMap<OfficeKind, Book>,
+    /// The latest time that anybody has come with. Whoever comes later with an earlier one had read it before: then it
+    /// is this time, so that lines are in the order of time and nobody who asks for changes misses one.
+    latest: Time,
 }
 
 impl Desk {
@@ -25,7 +28,7 @@ impl Desk {
     /// each line runs at `start`, which must be the same at each opening of the folder.
     pub fn all(dir: &Path, start: Time) -> Result<Self, OfficeError> {
         std::fs::create_dir_all(dir).map_err(|cause| OfficeError::File { path: dir.to_owned(), cause })?;
-        let mut open = Open { offices: Offices::new(start), books: BTreeMap::new() };
+        let mut open = Open::new(start);
         for office in offices() {
             open.open(office, &dir.join(format!("{}.jsonl", office.name())))?;
         }
@@ -34,7 +37,7 @@ impl Desk {
 
     /// Opens one office with its file.
     pub fn one(office: OfficeKind, file: &Path, start: Time) -> Result<Self, OfficeError> {
-        let mut open = Open { offices: Offices::new(start), books: BTreeMap::new() };
+        let mut open = Open::new(start);
         open.open(office, file)?;
         Ok(Self(Arc::new(Mutex::new(open))))
     }
@@ -47,6 +50,7 @@ impl Desk {
     /// Decides, writes, syncs, and only then answers. Waits for the disk.
     pub fn answer(&self, office: OfficeKind, request: &Request, now: Time) -> Reply {
         let mut open = self.lock();
+        let now = open.not_before(now);
         let reply = open.offices.decide(office, request, now);
         match open.write(office, &reply.lines) {
             Ok(()) => reply,
@@ -60,6 +64,7 @@ impl Desk {
     /// Lets the offices do by themselves what is due at `now`. Waits for the disk.
     pub fn pass(&self, now: Time) -> Result<(), OfficeError> {
         let mut open = self.lock();
+        let now = open.not_before(now);
         for (office, line) in open.offices.due(now) {
             open.write(office, &[line])?;
         }
@@ -93,6 +98,15 @@ impl Desk {
 }
 
 impl Open {
+    fn new(start: Time) -> Self {
+        Self { offices: Offices::new(start), books: BTreeMap::new(), latest: Time::MIN }
+    }
+
+    fn not_before(&mut self, now: Time) -> Time {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+
     fn open(&mut self, office: OfficeKind, file: &Path) -> Result<(), OfficeError> {
         let book = Book::open(file, |line| self.offices.keep(office, line))?;
         self.books.insert(office, book);

@@ -4,7 +4,7 @@ use super::{
     Documents, Line, Reply, Request,
     fields::{self, Field, Shape, is_digits, needed, possible},
     format::short,
-    life::{DONE, Stage},
+    life::Stage,
 };
 use andon_model::Time;
 use serde_json::{Value as Json, json};
@@ -48,14 +48,11 @@ pub(super) fn decide(kept: &Documents, request: &Request, now: Time) -> Reply {
 
 /// A request as it is answered.
 fn row(line: &Line, now: Time) -> Json {
-    let (stage, since) = Stage::of(line.at, now);
-    let status = match stage {
+    let status = match Stage::of(line.at, now).0 {
         Stage::New | Stage::Queued => "WAPPR",
         Stage::InProgress => "INPRG",
         Stage::Done => "COMP",
     };
-    // That it is planned shows nowhere here, so it is no change.
-    let changed = if status == "WAPPR" { line.at } else { since };
     let field = |name: &str| line.fields.get(name).cloned().unwrap_or_default();
     json!({
         "number": line.document,
@@ -70,7 +67,7 @@ fn row(line: &Line, now: Time) -> Json {
         "receivedAt": line.at,
         "startedAt": Stage::InProgress.reached(line.at, now),
         "completedAt": Stage::Done.reached(line.at, now),
-        "changedAt": changed,
+        "changedAt": changed(line, now),
     })
 }
 
@@ -105,27 +102,19 @@ fn search(kept: &Documents, query: &[(String, String)], now: Time) -> Reply {
             }
         }
     }
-    let lines: Vec<&Line> = match reference {
+    let mut found: Vec<&Line> = match reference {
         Some(reference) => kept.references(reference).collect(),
-        // Nothing of a request changes when its life is over: lines are in the order in which they were taken.
-        None => {
-            let first = since.map_or(0, |since| kept.lines().partition_point(|line| line.at.plus(DONE) < since));
-            kept.lines().iter().skip(first).collect()
-        }
+        None => kept.lines().iter().collect(),
     };
-    let Some(since) = since else {
-        let page: Vec<Json> = lines.iter().skip(offset).take(limit).map(|line| row(line, now)).collect();
-        return Reply::new(200, json!({ "requests": page, "total": lines.len() }));
-    };
-    let mut rows: Vec<(Time, Json)> = lines.into_iter().map(|line| (changed(line, now), row(line, now))).collect();
-    rows.retain(|(changed, _)| *changed >= since);
-    rows.sort_by_key(|(changed, _)| *changed);
-    let total = rows.len();
-    let page: Vec<Json> = rows.into_iter().skip(offset).take(limit).map(|(_, row)| row).collect();
-    Reply::new(200, json!({ "requests": page, "total": total }))
+    if let Some(since) = since {
+        found.retain(|line| changed(line, now) >= since);
+        found.sort_by_key(|line| changed(line, now));
+    }
+    let page: Vec<Json> = found.iter().skip(offset).take(limit).map(|line| row(line, now)).collect();
+    Reply::new(200, json!({ "requests": page, "total": found.len() }))
 }
 
-/// When a request last changed, as far as it shows.
+/// When a request last changed. That it is planned shows nowhere, so it is no change.
 fn changed(line: &Line, now: Time) -> Time {
     match Stage::of(line.at, now) {
         (Stage::New | Stage::Queued, _) => line.at,

@@ -118,3 +118,70 @@ pub(super) fn posts(kept: &Documents, now: Time) -> Vec<Post> {
     };
     results.map(post).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offices::{
+        OfficeKind::{Lab, Qms},
+        Offices,
+        tests::Asked,
+    };
+
+    fn at(minute: i64) -> Time {
+        Time::parse("2026-11-26T08:20:00Z").unwrap().plus(Span::from_secs(60 * minute))
+    }
+
+    fn incident(offices: &mut Offices, key: &str) {
+        let body = r#"{"plant":"1010","batch":"B001000123","material":"FG-200-20","asset":"cartoner-07",
+            "characteristic":"vibration","value":4.9,"evidence":{"event":"ev_7K3QF0ZT9M2RX4B8"}}"#;
+        assert_eq!(
+            offices.ask_with(Qms, "POST", "/api/incidents", body, &[("idempotency-key", key)], at(0)).status,
+            201
+        );
+    }
+
+    #[test]
+    fn each_incident_gets_one_sample_and_its_result_is_posted_until_it_is_taken() {
+        let mut offices = Offices::new(at(0));
+        incident(&mut offices, "K1");
+        incident(&mut offices, "K2");
+        offices.pass(at(1));
+        offices.pass(at(2));
+        let samples: Vec<(&str, Option<&str>)> =
+            offices.kept(Lab).lines().iter().map(|line| (line.document.as_str(), line.reference.as_deref())).collect();
+        assert_eq!(samples, [("LS-000001", Some("K1")), ("LS-000002", Some("K2"))]);
+        assert!(offices.posts(at(15)).is_empty());
+        let posts = offices.posts(at(16));
+        assert_eq!(posts.len(), 2);
+        assert_eq!((posts[0].id.as_str(), posts[0].path), ("lab_LR-000001", "/v1/systems/lab/reads/results"));
+        let body: Json = serde_json::from_str(&posts[0].body).unwrap();
+        assert_eq!((&body["type"], &body["data"]["id"]), (&json!("result.released"), &json!("LR-000001")));
+        assert_eq!((&body["data"]["lot"], &body["data"]["verdict"]), (&json!("B001000123"), &json!("accepted")));
+        assert_eq!(offices.posts(at(30)), posts);
+        offices.posted("lab_LR-000001");
+        assert_eq!(offices.posts(at(30)), posts[1..]);
+    }
+
+    #[test]
+    fn results_are_found_once_they_are_released() {
+        let mut offices = Offices::new(at(0));
+        let body = r#"{"site":"2020","lot":"L70411"}"#;
+        let taken = offices.ask(Lab, "PUT", "/api/samples/R1", body, at(0));
+        assert_eq!((taken.status, &taken.body["sample"]), (201, &json!("LS-000001")));
+        assert_eq!(offices.ask(Lab, "PUT", "/api/samples/R1", body, at(1)).status, 200);
+        assert_eq!(offices.ask(Lab, "PUT", "/api/samples/R1", r#"{"site":"2020","lot":"L1"}"#, at(1)).status, 409);
+        assert_eq!(offices.ask(Lab, "PUT", "/api/samples/R2", r#"{"lot":"L1"}"#, at(1)).status, 422);
+        let mut count = |target: &str, minute| {
+            let found = offices.ask(Lab, "GET", target, "", at(minute)).body;
+            found["results"].as_array().unwrap().len()
+        };
+        assert_eq!(count("/api/results", 14), 0);
+        assert_eq!(count("/api/results", 15), 1);
+        assert_eq!(count("/api/results?since=2026-11-26T08:35:00Z", 20), 1);
+        assert_eq!(count("/api/results?since=2026-11-26T08:35:01Z", 20), 0);
+        assert_eq!(offices.ask(Lab, "GET", "/api/results/LR-000001", "", at(20)).body["lot"], "L70411");
+        assert_eq!(offices.ask(Lab, "GET", "/api/results/LR-000002", "", at(20)).status, 404);
+        assert_eq!(offices.ask(Lab, "GET", "/api/results?since=x", "", at(20)).status, 400);
+    }
+}

@@ -6,7 +6,7 @@ use super::{
     documents::Again,
     fields::{self, Field, Refusal, Shape, needed},
     format::{local, read_local, short},
-    plan::{MONTERREY, Order, State},
+    plan::{MONTERREY, Moved, Order, State},
 };
 use andon_model::Time;
 use serde_json::{Map, Value as Json, json};
@@ -52,7 +52,9 @@ fn changes<'a>(kept: &'a Documents, number: &'a str) -> impl DoubleEndedIterator
 }
 
 fn orders(kept: &Documents, plan: &Plan, now: Time) -> Vec<Order> {
-    let moved = |number: &str| changes(kept, number).rev().find_map(|line| read_local(line.text("finish")));
+    let moved = |number: &str| {
+        changes(kept, number).rev().find_map(|line| Some(Moved { at: line.at, end: read_local(line.text("finish"))? }))
+    };
     plan.orders(&MONTERREY, now, moved)
 }
 
@@ -62,8 +64,7 @@ fn order(kept: &Documents, plan: &Plan, number: &str, now: Time) -> Result<Order
 }
 
 fn changed(kept: &Documents, order: &Order, now: Time) -> Time {
-    let by_hand = changes(kept, &order.number).next_back().map_or(Time::MIN, |line| line.at);
-    order.state(now).1.max(by_hand)
+    order.changed(changes(kept, &order.number).next_back().map(|line| line.at), now)
 }
 
 /// An order as it is answered. `stat`: P planned, L released, F running, T done.
@@ -132,5 +133,77 @@ fn change(kept: &Documents, order: &Order, what: &str, reference: &str, request:
             let line = Line::new(now, kind, kept.next(&format!("{}/", order.number), 3), Some(reference), asked);
             Reply::new(201, json!({ "document": line.document })).writing(line)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offices::{OfficeKind::LegacyErp, Offices, tests::Asked};
+    use andon_model::span::Span;
+
+    fn at(minute: i64) -> Time {
+        Time::parse("2026-11-26T08:00:00Z").unwrap().plus(Span::from_secs(60 * minute))
+    }
+
+    fn get(offices: &mut Offices, target: &str, minute: i64) -> Reply {
+        offices.ask(LegacyErp, "GET", target, "", at(minute))
+    }
+
+    fn put(offices: &mut Offices, target: &str, body: &str) -> Reply {
+        offices.ask(LegacyErp, "PUT", target, body, at(20))
+    }
+
+    #[test]
+    fn orders_have_local_times_and_are_found_by_what_changed() {
+        let mut offices = Offices::new(at(0));
+        let found = get(&mut offices, "/api/orders?changed_from=2026-11-26 00:40:00", 0).body;
+        let seen = |row: &Json| format!("{} {} {}", row["order_no"], row["stat"], row["changed_at"]).replace('"', "");
+        let rows: Vec<String> = found["orders"].as_array().unwrap().iter().map(seen).collect();
+        assert_eq!(rows, ["70410 T 2026-11-26 00:40:00", "70411 F 2026-11-26 01:00:00", "70414 P 2026-11-26 01:00:00"]);
+        assert_eq!(found["orders"][1]["finish"], "2026-11-26 04:40:00");
+    }
+
+    #[test]
+    fn a_flag_and_a_schedule_are_taken_once_for_each_reference() {
+        let mut offices = Offices::new(at(0));
+        let flag = r#"{"flag":"RISK","reason":"VIBRATION"}"#;
+        let first = put(&mut offices, "/api/orders/70411/flags/R1", flag);
+        assert_eq!((first.status, &first.body), (201, &json!({ "document": "70411/001" })));
+        let again = put(&mut offices, "/api/orders/70411/flags/R1", flag);
+        assert_eq!((again.status, again.body), (200, first.body));
+        let other = put(&mut offices, "/api/orders/70411/flags/R1", r#"{"flag":"OK","reason":"REPAIRED"}"#);
+        assert_eq!((other.status, &other.body["error"]), (409, &json!("E022")));
+        let moved = put(&mut offices, "/api/orders/70411/schedule/R2", r#"{"finish":"2026-11-26 05:25:00"}"#);
+        assert_eq!((moved.status, &moved.body["document"]), (201, &json!("70411/002")));
+        let order = get(&mut offices, "/api/orders/70411", 21).body;
+        assert_eq!((&order["flag"], &order["flag_reason"]), (&json!("RISK"), &json!("VIBRATION")));
+        assert_eq!(
+            (&order["finish"], &order["changed_at"]),
+            (&json!("2026-11-26 05:25:00"), &json!("2026-11-26 02:20:00"))
+        );
+        assert_eq!(offices.kept(LegacyErp).lines().len(), 2);
+    }
+
+    #[test]
+    fn errors_are_short_and_have_codes() {
+        let mut offices = Offices::new(at(0));
+        let flag = r#"{"flag":"RISK","reason":"VIBRATION"}"#;
+        let long = format!(r#"{{"flag":"RISK","reason":"{}"}}"#, "x".repeat(31));
+        let mut codes = Vec::new();
+        for (target, body) in [
+            ("/api/orders/70411/flags/R1", long.as_str()),
+            ("/api/orders/70411/flags/R1", r#"{"flag":"RED","reason":"x"}"#),
+            ("/api/orders/70411/flags/7K3QF0ZT9M2RX4B8X", flag),
+            ("/api/orders/4711/flags/R1", flag),
+            ("/api/orders/70411/schedule/R1", r#"{"finish":"2026-11-26T05:25:00Z"}"#),
+            ("/api/orders/70411/schedule/R1", r#"{"finish":"2026-11-25 05:25:00"}"#),
+            ("/api/parts", flag),
+        ] {
+            codes.push(put(&mut offices, target, body).body["error"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(codes, ["E010", "E010", "E012", "E020", "E010", "E021", "E404"]);
+        assert_eq!(get(&mut offices, "/api/orders?changed_from=yesterday", 0).body["error"], "E011");
+        assert!(offices.kept(LegacyErp).lines().is_empty());
     }
 }

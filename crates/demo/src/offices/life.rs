@@ -8,7 +8,7 @@ const QUEUED: Span = Span::from_secs(60);
 /// How long after it was taken the technician is there.
 const STARTED: Span = Span::from_secs(6 * 60);
 /// How long after it was taken the work is done.
-pub(super) const DONE: Span = Span::from_secs(18 * 60);
+const DONE: Span = Span::from_secs(18 * 60);
 
 /// How far a repair is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +87,8 @@ pub(super) fn repair(name: &str, maximo: &Documents, eam: &Documents, now: Time)
         Stage::InProgress => Repair::InProgress,
         Stage::Done => Repair::Done,
     };
-    there.chain(here).map(standing).max().unwrap_or(Repair::None)
+    // What was asked for later is not known yet.
+    there.chain(here).filter(|line| line.at <= now).map(standing).max().unwrap_or(Repair::None)
 }
 
 #[cfg(test)]
@@ -101,8 +102,8 @@ mod tests {
 
     #[test]
     fn a_request_lives_eighteen_minutes() {
-        let stages: Vec<Stage> = [0, 1, 5, 6, 17, 18, 500].map(|minute| Stage::of(at(0), at(minute)).0).into();
         use Stage::{Done, InProgress, New, Queued};
+        let stages = [0, 1, 5, 6, 17, 18, 500].map(|minute| Stage::of(at(0), at(minute)).0);
         assert_eq!(stages, [New, Queued, Queued, InProgress, InProgress, Done, Done]);
         assert_eq!(Stage::of(at(0), at(17)).1, at(6));
         assert_eq!(Stage::Done.reached(at(0), at(17)), None);

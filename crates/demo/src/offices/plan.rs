@@ -90,6 +90,8 @@ pub(super) struct Order {
     pub(super) planned: Time,
     /// Until when the customer was promised it.
     pub(super) promised: Time,
+    /// When its dates were last moved, by hand or by the order before it.
+    moved: Option<Time>,
 }
 
 impl Order {
@@ -98,6 +100,21 @@ impl Order {
         let steps = [(State::Completed, self.end), (State::Running, self.begin), (State::Released, self.released)];
         steps.into_iter().find(|(_, at)| *at <= now).unwrap_or((State::Created, self.created))
     }
+
+    /// When it last changed, where somebody has changed it at `by_hand`.
+    pub(super) fn changed(&self, by_hand: Option<Time>, now: Time) -> Time {
+        let (_, since) = self.state(now);
+        since.max(by_hand.unwrap_or(Time::MIN)).max(self.moved.unwrap_or(Time::MIN))
+    }
+}
+
+/// Somebody has moved the end of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moved {
+    /// When.
+    pub(super) at: Time,
+    /// Where to.
+    pub(super) end: Time,
 }
 
 /// The orders of the lines.
@@ -120,16 +137,19 @@ impl Plan {
         &self,
         making: &'static Making,
         now: Time,
-        moved: impl Fn(&str) -> Option<Time>,
+        moved: impl Fn(&str) -> Option<Moved>,
     ) -> Vec<Order> {
         let running = now.since(self.begin).nanos().div_euclid(SLOT.nanos());
         let mut orders: Vec<Order> = Vec::new();
         for nth in running - BEFORE..=running + AFTER {
             let slot = self.begin.plus(Span::from_nanos(SLOT.nanos().saturating_mul(nth)));
-            let begin = orders.last().map_or(slot, |before| before.end.max(slot));
+            let (begin, pushed) = match orders.last() {
+                Some(before) if before.end > slot => (before.end, before.moved),
+                _ => (slot, None),
+            };
             let number = making.first + nth;
             let planned = slot.plus(RUN);
-            let end = moved(&number.to_string()).unwrap_or_else(|| begin.plus(RUN));
+            let by_hand = moved(&number.to_string());
             orders.push(Order {
                 number: number.to_string(),
                 batch: format!("{}{number}", making.batch),
@@ -137,9 +157,10 @@ impl Plan {
                 created: slot.minus(CREATED),
                 released: slot.minus(RELEASED),
                 begin,
-                end,
+                end: by_hand.map_or(begin.plus(RUN), |moved| moved.end),
                 planned,
                 promised: planned.plus(PROMISED),
+                moved: by_hand.map(|moved| moved.at).max(pushed),
             });
         }
         orders.retain(|order| order.created <= now);
@@ -186,12 +207,15 @@ mod tests {
     fn a_moved_end_moves_what_follows_until_the_reserve_has_taken_it_up() {
         let plan = Plan::from(start());
         let planned = plan.orders(&HAMBURG, start(), |_| None);
-        let moved = |number: &str| (number == "1000123").then(|| start().plus(minutes(160 + 45)));
+        let at = start().plus(minutes(50));
+        let moved = |number: &str| (number == "1000123").then(|| Moved { at, end: start().plus(minutes(160 + 45)) });
         let orders = plan.orders(&HAMBURG, start(), moved);
         let late: Vec<i64> =
             orders.iter().zip(&planned).map(|(a, b)| a.end.since(b.end).nanos() / 60_000_000_000).collect();
         assert_eq!(late[8..], [45, 25, 5, 0]);
         assert_eq!(late[..8], [0; 8]);
+        let changed = orders[8..].iter().map(|order| order.changed(None, at) == at);
+        assert_eq!(changed.collect::<Vec<_>>(), [true, true, true, false]);
     }
 
     #[test]

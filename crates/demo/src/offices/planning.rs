@@ -87,3 +87,59 @@ fn row(line: &Line) -> Json {
     }
     row
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offices::{OfficeKind::Planning, Offices, tests::Asked};
+
+    fn at(minute: i64) -> Time {
+        Time::parse("2026-11-26T08:00:00Z").unwrap().plus(Span::from_secs(60 * minute))
+    }
+
+    fn put(offices: &mut Offices, target: &str, body: &str) -> Reply {
+        offices.ask(Planning, "PUT", target, body, at(20))
+    }
+
+    fn disruption(order: &str, minutes: i64) -> String {
+        json!({ "site": "HAM", "order": order, "asset": "cartoner-07", "from": at(20), "minutes": minutes }).to_string()
+    }
+
+    #[test]
+    fn disruptions_add_up_and_a_reschedule_makes_up_for_some_of_it() {
+        let mut offices = Offices::new(at(0));
+        let first = put(&mut offices, "/api/disruptions/R1", &disruption("1000123", 10));
+        assert_eq!(
+            (first.status, &first.body["document"], &first.body["late"]),
+            (201, &json!("DIS-000001"), &json!(false))
+        );
+        assert_eq!((&first.body["finish"], &first.body["promised"]), (&json!(at(170)), &json!(at(175))));
+        let second = put(&mut offices, "/api/disruptions/R2", &disruption("1000123", 35));
+        assert_eq!((&second.body["finish"], &second.body["minutesLate"]), (&json!(at(205)), &json!(30)));
+        // Told again, nothing is added.
+        let again = put(&mut offices, "/api/disruptions/R2", &disruption("1000123", 35));
+        assert_eq!((again.status, again.body), (200, second.body));
+        let body = r#"{"site":"HAM","order":"1000123"}"#;
+        let moved = put(&mut offices, "/api/reschedules/R3", body);
+        assert_eq!((&moved.body["document"], &moved.body["finish"]), (&json!("RSC-000001"), &json!(at(185))));
+        assert_eq!((&moved.body["late"], &moved.body["customer"]), (&json!(true), &json!("C-1001")));
+        assert_eq!(put(&mut offices, "/api/reschedules/R3", body).status, 200);
+        assert_eq!(offices.kept(Planning).lines().len(), 3);
+        assert_eq!(offices.ask(Planning, "GET", "/api/reschedules/RSC-000001", "", at(30)).body, moved.body);
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        let mut offices = Offices::new(at(0));
+        assert_eq!(put(&mut offices, "/api/disruptions/R1", &disruption("4711", 10)).status, 404);
+        assert_eq!(put(&mut offices, "/api/disruptions/R1", &disruption("1000123", 0)).status, 422);
+        assert_eq!(
+            put(&mut offices, &format!("/api/disruptions/{}", "x".repeat(33)), &disruption("1000123", 1)).status,
+            422
+        );
+        put(&mut offices, "/api/disruptions/R1", &disruption("1000123", 10));
+        assert_eq!(put(&mut offices, "/api/disruptions/R1", &disruption("1000123", 11)).status, 409);
+        assert_eq!(put(&mut offices, "/api/disruption/R1", "{}").status, 404);
+        assert_eq!(offices.kept(Planning).lines().len(), 1);
+    }
+}

@@ -125,3 +125,85 @@ fn close(kept: &Documents, id: &str, request: &Request, now: Time) -> Reply {
     let closing = Line::new(now, CLOSURE, format!("{id}/1"), Some(reference), asked);
     Reply::new(200, row(line, Some(&closing))).writing(closing)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offices::{OfficeKind::Qms, Offices, tests::Asked};
+
+    fn now() -> Time {
+        Time::parse("2026-11-26T08:20:00Z").unwrap()
+    }
+
+    const GOOD: &str = r#"{"plant":"1010","batch":"B001000123","asset":"cartoner-07","characteristic":"vibration",
+        "value":4.9,"limit":"4.5","unit":"mm/s","evidence":{"event":"ev_7K3QF0ZT9M2RX4B8","count":24}}"#;
+
+    fn open(offices: &mut Offices, key: &str, body: &str) -> Reply {
+        offices.ask_with(Qms, "POST", "/api/incidents", body, &[("idempotency-key", key)], now())
+    }
+
+    fn close(offices: &mut Offices, id: &str, body: &str) -> Reply {
+        offices.ask(Qms, "PUT", &format!("/api/incidents/{id}/closure"), body, now())
+    }
+
+    #[test]
+    fn an_incident_is_opened_once_and_closed_once() {
+        let mut offices = Offices::new(now());
+        let first = open(&mut offices, "K1", GOOD);
+        assert_eq!((first.status, &first.body["id"], &first.body["state"]), (201, &json!("QI-000001"), &json!("open")));
+        assert_eq!((&first.body["value"], &first.body["evidence"]["count"]), (&json!("4.9"), &json!(24)));
+        let again = open(&mut offices, "K1", GOOD);
+        assert_eq!((again.status, again.body), (201, first.body));
+        let closure = r#"{"reference":"R2","result":"LR-000001","verdict":"accepted"}"#;
+        let closed = close(&mut offices, "QI-000001", closure);
+        assert_eq!(
+            (closed.status, &closed.body["state"], &closed.body["result"]),
+            (200, &json!("closed"), &json!("LR-000001"))
+        );
+        let again = close(&mut offices, "QI-000001", closure);
+        assert_eq!((again.status, again.body), (200, closed.body));
+        assert_eq!(close(&mut offices, "QI-000001", &closure.replace("R2", "R3")).status, 409);
+        assert_eq!(close(&mut offices, "QI-000001", &closure.replace("accepted", "rejected")).status, 409);
+        let documents: Vec<&str> = offices.kept(Qms).lines().iter().map(|line| line.document.as_str()).collect();
+        assert_eq!(documents, ["QI-000001", "QI-000001/1"]);
+        // A key that was used stays used when the incident is closed.
+        assert_eq!(open(&mut offices, "K1", GOOD).body["state"], "closed");
+    }
+
+    #[test]
+    fn incidents_are_found() {
+        let mut offices = Offices::new(now());
+        open(&mut offices, "K1", GOOD);
+        open(&mut offices, "K2", GOOD);
+        close(&mut offices, "QI-000001", r#"{"reference":"R2","result":"LR-000001","verdict":"accepted"}"#);
+        let mut found = |query: &str| {
+            let body = offices.ask(Qms, "GET", &format!("/api/incidents{query}"), "", now()).body;
+            body["incidents"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| row["id"].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found("?state=open"), ["QI-000002"]);
+        assert_eq!(found("?reference=K1"), ["QI-000001"]);
+        assert_eq!(found("?batch=B1").len(), 0);
+        assert_eq!(offices.ask(Qms, "GET", "/api/incidents/QI-000001", "", now()).body["verdict"], "accepted");
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        let mut offices = Offices::new(now());
+        assert_eq!(offices.ask(Qms, "POST", "/api/incidents", GOOD, now()).status, 400);
+        let wrong = open(&mut offices, "K1", &GOOD.replace("ev_7K3QF0ZT9M2RX4B8", "").replace("1010", "10"));
+        assert_eq!(wrong.status, 422);
+        let places: Vec<&Json> = wrong.body["errors"].as_array().unwrap().iter().map(|e| &e["pointer"]).collect();
+        assert_eq!(places, [&json!("/plant"), &json!("/evidence/event")]);
+        open(&mut offices, "K1", GOOD);
+        assert_eq!(open(&mut offices, "K1", &GOOD.replace("4.9", "5.1")).status, 422);
+        let closure = r#"{"reference":"R2","result":"LR-000001","verdict":"accepted"}"#;
+        assert_eq!(close(&mut offices, "QI-000009", closure).status, 404);
+        assert_eq!(close(&mut offices, "QI-000001", &closure.replace("accepted", "good")).status, 422);
+        assert_eq!(offices.kept(Qms).lines().len(), 1);
+    }
+}

@@ -5,7 +5,7 @@ use super::{
     Documents, Line, Plan, Reply, Request,
     fields::{self, Field, Refusal, Shape, Trouble, possible},
     format::{odata_date, odata_time, read_odata_date, read_odata_time, short, stamp},
-    plan::{HAMBURG, Order, State},
+    plan::{HAMBURG, Moved, Order, State},
 };
 use andon_model::Time;
 use serde_json::{Map, Value as Json, json};
@@ -113,14 +113,14 @@ fn changes<'a>(kept: &'a Documents, number: &'a str) -> impl DoubleEndedIterator
 
 /// The orders with the ends that were moved here.
 fn orders(kept: &Documents, plan: &Plan, now: Time) -> Vec<Order> {
-    let moved = |number: &str| changes(kept, number).rev().find_map(|line| line.time("end"));
+    let moved =
+        |number: &str| changes(kept, number).rev().find_map(|line| Some(Moved { at: line.at, end: line.time("end")? }));
     plan.orders(&HAMBURG, now, moved)
 }
 
 /// When an order last changed.
 fn changed(kept: &Documents, order: &Order, now: Time) -> Time {
-    let by_hand = changes(kept, &order.number).next_back().map_or(Time::MIN, |line| line.at);
-    order.state(now).1.max(by_hand)
+    order.changed(changes(kept, &order.number).next_back().map(|line| line.at), now)
 }
 
 fn etag(kept: &Documents, order: &Order, now: Time) -> String {
@@ -362,4 +362,133 @@ fn show_change(kept: &Documents, document: &str) -> Reply {
     entity.insert("YY1_Reference_ORD".into(), json!(line.reference));
     entity.insert("YY1_ChangedAt_ORD".into(), stamp(line.at).into());
     Reply::new(200, json!({ "d": entity }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offices::{OfficeKind::S4, Offices, tests::Asked};
+    use andon_model::span::Span;
+
+    const SET: &str = "/sap/opu/odata/sap/API_PRODUCTION_ORDER_2_SRV/A_ProductionOrder_2";
+
+    fn at(minute: i64) -> Time {
+        Time::parse("2026-11-26T08:00:00Z").unwrap().plus(Span::from_secs(60 * minute))
+    }
+
+    fn get(offices: &mut Offices, target: &str, minute: i64) -> Reply {
+        offices.ask(S4, "GET", &format!("{SET}{target}"), "", at(minute))
+    }
+
+    fn patch(offices: &mut Offices, body: &str, tag: &str, minute: i64) -> Reply {
+        offices.ask_with(S4, "PATCH", &format!("{SET}('1000123')"), body, &[("if-match", tag)], at(minute))
+    }
+
+    fn numbers(reply: &Reply) -> Vec<&str> {
+        let results = reply.body["d"]["results"].as_array().unwrap();
+        results.iter().map(|order| order["ManufacturingOrder"].as_str().unwrap()).collect()
+    }
+
+    fn header<'a>(reply: &'a Reply, name: &str) -> &'a str {
+        &reply.headers.iter().find(|(found, _)| *found == name).unwrap().1
+    }
+
+    #[test]
+    fn orders_are_found_by_what_changed_and_dates_are_those_of_odata() {
+        let mut offices = Offices::new(at(0));
+        let target = "?$filter=LastChangeDateTime ge '20261126064000'&$orderby=LastChangeDateTime&$expand=to_ProductionOrderItem";
+        let found = get(&mut offices, target, 0);
+        assert_eq!(numbers(&found), ["1000122", "1000123", "1000126"]);
+        let running = &found.body["d"]["results"][1];
+        assert_eq!((&running["OrderIsReleased"], &running["OrderIsPartiallyConfirmed"]), (&json!("X"), &json!("X")));
+        assert_eq!(running["MfgOrderScheduledEndDate"], "/Date(1795651200000)/");
+        assert_eq!(running["MfgOrderScheduledEndTime"], "PT10H40M00S");
+        assert_eq!(running["TotalQuantity"], "24000");
+        assert_eq!(running["to_ProductionOrderItem"]["results"][0]["Batch"], "B001000123");
+        let one = get(&mut offices, "('1000123')", 0);
+        assert_eq!(header(&one, "etag"), one.body["d"]["__metadata"]["etag"]);
+        assert!(one.body["d"]["to_ProductionOrderItem"]["__deferred"].is_object());
+    }
+
+    #[test]
+    fn a_change_is_made_once_for_its_reference() {
+        let mut offices = Offices::new(at(0));
+        let body =
+            r#"{"YY1_RiskState_ORD":"A","YY1_RiskReason_ORD":"vibration","YY1_Reference_ORD":"7K3QF0ZT9M2RX4B8"}"#;
+        let first = patch(&mut offices, body, "*", 20);
+        assert_eq!((first.status, &first.body), (204, &Json::Null));
+        assert_eq!(header(&first, "location"), format!("{SET}('1000123')/to_YY1_Change('0001')"));
+        assert_eq!(header(&first, "etag"), "W/\"'20261126082000'\"");
+        let again = patch(&mut offices, body, "*", 25);
+        assert_eq!((again.status, header(&again, "location")), (204, header(&first, "location")));
+        let [line] = offices.kept(S4).lines() else { panic!("one line") };
+        assert_eq!((line.document.as_str(), line.reference.as_deref()), ("1000123/0001", Some("7K3QF0ZT9M2RX4B8")));
+        let order = get(&mut offices, "('1000123')", 30).body;
+        assert_eq!(
+            (&order["d"]["YY1_RiskState_ORD"], &order["d"]["LastChangeDateTime"]),
+            (&json!("A"), &json!("20261126082000"))
+        );
+        let change = get(&mut offices, "('1000123')/to_YY1_Change('0001')", 30).body;
+        assert_eq!(change["d"]["YY1_Reference_ORD"], "7K3QF0ZT9M2RX4B8");
+    }
+
+    #[test]
+    fn a_moved_end_is_seen_and_moves_the_next_order() {
+        let mut offices = Offices::new(at(0));
+        let body = r#"{"MfgOrderScheduledEndDate":"/Date(1795651200000)/","MfgOrderScheduledEndTime":"PT11H25M00S","YY1_Reference_ORD":"R"}"#;
+        let tag = header(&get(&mut offices, "('1000123')", 40), "etag").to_owned();
+        assert_eq!(patch(&mut offices, body, &tag, 40).status, 204);
+        let order = get(&mut offices, "('1000123')", 41).body;
+        assert_eq!(order["d"]["MfgOrderScheduledEndTime"], "PT11H25M00S");
+        assert_eq!(order["d"]["MfgOrderPlannedEndTime"], "PT10H40M00S");
+        let moved = get(&mut offices, "?$filter=LastChangeDateTime ge '20261126084000'&$select=ManufacturingOrder", 41);
+        assert_eq!(numbers(&moved), ["1000123", "1000124", "1000125"]);
+    }
+
+    #[test]
+    fn errors_are_those_of_the_gateway() {
+        let mut offices = Offices::new(at(0));
+        let flag = r#"{"YY1_RiskState_ORD":"A"}"#;
+        let missing = offices.ask(S4, "PATCH", &format!("{SET}('1000123')"), flag, at(0));
+        assert_eq!((missing.status, patch(&mut offices, flag, "W/\"'20250101000000'\"", 0).status), (428, 412));
+        let long = format!(r#"{{"YY1_RiskReason_ORD":"{}","Colour":1}}"#, "x".repeat(41));
+        let refused = patch(&mut offices, &long, "*", 0);
+        assert_eq!(refused.status, 400);
+        let details = refused.body["error"]["innererror"]["errordetails"].as_array().unwrap();
+        assert_eq!(
+            (&details[0]["propertyref"], &details[1]["propertyref"]),
+            (&json!("YY1_RiskReason_ORD"), &json!("Colour"))
+        );
+        for body in [
+            r#"{"YY1_RiskState_ORD":"red"}"#,
+            r#"{"MfgOrderScheduledEndDate":"/Date(1795651200000)/"}"#,
+            r#"{"MfgOrderScheduledEndDate":"2026-11-26","MfgOrderScheduledEndTime":"PT11H25M00S"}"#,
+            r#"{"MfgOrderScheduledEndDate":"/Date(0)/","MfgOrderScheduledEndTime":"PT11H25M00S"}"#,
+            "{",
+        ] {
+            assert_eq!(patch(&mut offices, body, "*", 0).status, 400, "{body}");
+        }
+        assert!(offices.kept(S4).lines().is_empty());
+        let unknown = get(&mut offices, "('4711')", 0);
+        assert_eq!((unknown.status, &unknown.body["error"]["code"]), (404, &json!("CO/017")));
+        for wrong in [
+            "?$filter=Colour eq '1'",
+            "?$filter=ManufacturingOrder",
+            "?$orderby=Colour",
+            "?$top=x",
+            "?$expand=to_X",
+            "?top=1",
+        ] {
+            assert_eq!(get(&mut offices, wrong, 0).status, 400, "{wrong}");
+        }
+        assert_eq!(offices.ask(S4, "GET", "/sap/opu/odata/sap/API_EQUIPMENT/Equipment", "", at(0)).status, 404);
+        assert_eq!(offices.ask(S4, "DELETE", &format!("{SET}('1000123')"), "", at(0)).status, 405);
+    }
+
+    #[test]
+    fn pages_are_cut_and_counted() {
+        let mut offices = Offices::new(at(0));
+        let page = get(&mut offices, "?$top=2&$skip=1&$orderby=ManufacturingOrder desc&$inlinecount=allpages", 0);
+        assert_eq!((numbers(&page), &page.body["d"]["__count"]), (vec!["1000125", "1000124"], &json!("12")));
+    }
 }

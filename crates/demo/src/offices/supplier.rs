@@ -52,3 +52,40 @@ fn notice(kept: &Documents, request: &Request, now: Time) -> Reply {
 fn row(line: &Line) -> Json {
     json!({ "notice": line.document, "state": "accepted", "received": line.at })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offices::{OfficeKind::Supplier, Offices, tests::Asked};
+
+    const GOOD: &str = r#"{"site":"hamburg","material":"SF-2117","order":"1000123","text":"ends later"}"#;
+
+    fn post(offices: &mut Offices, key: &str, body: &str) -> Reply {
+        offices.ask_with(Supplier, "POST", "/api/notices", body, &[("idempotency-key", key)], Time(0))
+    }
+
+    #[test]
+    fn a_notice_is_taken_once_for_its_key() {
+        let mut offices = Offices::new(Time(0));
+        let first = post(&mut offices, "K1", GOOD);
+        assert_eq!((first.status, &first.body["notice"]), (202, &json!("N-000001")));
+        let again = post(&mut offices, "K1", GOOD);
+        assert_eq!((again.status, again.body), (202, first.body));
+        assert_eq!(post(&mut offices, "K2", GOOD).body["notice"], "N-000002");
+        assert_eq!(offices.ask(Supplier, "GET", "/api/notices/N-000001", "", Time(0)).status, 200);
+        assert_eq!(offices.kept(Supplier).lines().len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        let mut offices = Offices::new(Time(0));
+        assert_eq!(offices.ask(Supplier, "POST", "/api/notices", GOOD, Time(0)).status, 400);
+        assert_eq!(post(&mut offices, &"K".repeat(65), GOOD).status, 400);
+        assert_eq!(post(&mut offices, "K1", r#"{"site":"hamburg"}"#).status, 422);
+        post(&mut offices, "K1", GOOD);
+        assert_eq!(post(&mut offices, "K1", &GOOD.replace("later", "sooner")).status, 422);
+        assert_eq!(offices.ask(Supplier, "GET", "/api/notices/N-000002", "", Time(0)).status, 404);
+        assert_eq!(offices.ask(Supplier, "GET", "/api/notes", "", Time(0)).status, 404);
+        assert_eq!(offices.kept(Supplier).lines().len(), 1);
+    }
+}

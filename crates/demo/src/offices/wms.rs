@@ -230,3 +230,111 @@ fn take(kept: &Documents, reference: &str, request: &Request, now: Time) -> Resu
     }
     Ok(made(Line::new(now, MOVEMENT, kept.next("MVT-", 6), Some(reference), asked)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offices::{OfficeKind, Offices, tests::Asked};
+
+    fn at(minute: i64) -> Time {
+        Time::parse("2026-11-26T08:00:00Z").unwrap().plus(Span::from_secs(60 * minute))
+    }
+
+    fn put(offices: &mut Offices, target: &str, body: &str, minute: i64) -> Reply {
+        offices.ask(OfficeKind::Wms, "PUT", target, body, at(minute))
+    }
+
+    fn wanted(warehouse: &str, quantity: i64) -> String {
+        json!({ "material": "4000-6205", "quantity": quantity, "unit": "PCE", "warehouse": warehouse }).to_string()
+    }
+
+    /// On hand, reserved, available.
+    fn stock(offices: &mut Offices, warehouse: &str, minute: i64) -> [i64; 3] {
+        let target = format!("/api/stock?material=4000-6205&warehouse={warehouse}");
+        let found = offices.ask(OfficeKind::Wms, "GET", &target, "", at(minute)).body;
+        ["onHand", "reserved", "available"].map(|name| found["stock"][0][name].as_i64().unwrap())
+    }
+
+    #[test]
+    fn what_is_reserved_is_taken_once() {
+        let mut offices = Offices::new(at(0));
+        let made = put(&mut offices, "/api/reservations/R1", &wanted("HH01", 2), 0);
+        assert_eq!((made.status, &made.body["reservation"]), (201, &json!("RES-000001")));
+        let again = put(&mut offices, "/api/reservations/R1", &wanted("HH01", 2), 1);
+        assert_eq!((again.status, again.body), (200, made.body));
+        assert_eq!(stock(&mut offices, "HH01", 1), [12, 2, 10]);
+        let take = r#"{"movementType":"261","reservation":"RES-000001","order":"SR1001"}"#;
+        let taken = put(&mut offices, "/api/movements/R2", take, 20);
+        assert_eq!(
+            (taken.status, &taken.body["document"], &taken.body["quantity"]),
+            (201, &json!("MVT-000001"), &json!(2))
+        );
+        assert_eq!(put(&mut offices, "/api/movements/R2", take, 21).status, 200);
+        assert_eq!(stock(&mut offices, "HH01", 21), [10, 0, 10]);
+        let closed = put(&mut offices, "/api/movements/R3", take, 22);
+        assert_eq!((closed.status, &closed.body["code"]), (409, &json!("RESERVATION_CLOSED")));
+        assert_eq!(offices.kept(OfficeKind::Wms).lines().len(), 2);
+    }
+
+    #[test]
+    fn what_is_missing_is_reported_and_comes_by_courier() {
+        let mut offices = Offices::new(at(0));
+        let refused = put(&mut offices, "/api/reservations/R1", &wanted("MT01", 1), 0);
+        assert_eq!(
+            (refused.status, &refused.body["code"], &refused.body["available"]),
+            (409, &json!("SHORTAGE"), &json!(0))
+        );
+        let reported = put(&mut offices, "/api/shortages/R2", &wanted("MT01", 1), 0);
+        assert_eq!((reported.status, &reported.body["expected"]), (201, &json!("2026-11-26T08:10:00Z")));
+        let take = r#"{"movementType":"261","material":"4000-6205","quantity":1,"unit":"PCE","warehouse":"MT01"}"#;
+        assert_eq!(put(&mut offices, "/api/movements/R3", take, 9).body["code"], "SHORTAGE");
+        assert_eq!(stock(&mut offices, "MT01", 10), [1, 0, 1]);
+        assert_eq!(put(&mut offices, "/api/movements/R3", take, 10).status, 201);
+        assert_eq!(stock(&mut offices, "MT01", 10), [0, 0, 0]);
+    }
+
+    #[test]
+    fn what_others_have_reserved_is_not_taken() {
+        let mut offices = Offices::new(at(0));
+        put(&mut offices, "/api/reservations/R1", &wanted("HH01", 11), 0);
+        let take = |quantity: i64| {
+            json!({ "movementType": "261", "material": "4000-6205", "quantity": quantity, "unit": "PCE", "warehouse": "HH01" })
+                .to_string()
+        };
+        assert_eq!(put(&mut offices, "/api/movements/R2", &take(2), 0).body["missing"], 1);
+        assert_eq!(put(&mut offices, "/api/movements/R2", &take(1), 0).status, 201);
+    }
+
+    #[test]
+    fn errors_have_codes() {
+        let mut offices = Offices::new(at(0));
+        put(&mut offices, "/api/reservations/R1", &wanted("HH01", 1), 0);
+        let unknown = wanted("HH01", 1).replace("4000-6205", "4711");
+        let mut codes = Vec::new();
+        for (target, body) in [
+            ("/api/reservations/R1", wanted("HH01", 2)),
+            ("/api/reservations/R2", wanted("HH01", 0)),
+            ("/api/reservations/R2", unknown),
+            ("/api/reservations/R23456789012345678901234567890123", wanted("HH01", 1)),
+            ("/api/movements/R2", r#"{"movementType":"261","reservation":"RES-000009"}"#.into()),
+            ("/api/movements/R2", r#"{"movementType":"261","material":"4000-6205"}"#.into()),
+            ("/api/movements/R2", r#"{"movementType":"999"}"#.into()),
+            ("/api/moves/R2", "{}".into()),
+        ] {
+            codes.push(put(&mut offices, target, &body, 0).body["code"].as_str().unwrap().to_owned());
+        }
+        let expected = [
+            "REFERENCE_USED",
+            "INVALID",
+            "UNKNOWN_MATERIAL",
+            "INVALID",
+            "UNKNOWN_RESERVATION",
+            "INVALID",
+            "INVALID",
+            "NOT_FOUND",
+        ];
+        assert_eq!(codes, expected);
+        assert_eq!(offices.kept(OfficeKind::Wms).lines().len(), 1);
+        assert_eq!(offices.ask(OfficeKind::Wms, "GET", "/api/reservations/RES-000001", "", at(0)).status, 200);
+    }
+}
