@@ -77,6 +77,11 @@ impl Mosquitto {
         Err(io::Error::new(io::ErrorKind::TimedOut, "mosquitto does not listen"))
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port

@@ -22,9 +22,12 @@
 //! tearing them as a crash would; the recording by comparing it with the one that is checked in.
 
 pub mod broker;
+pub mod clock;
 pub mod faults;
+pub mod line;
 pub mod machine;
 pub mod offices;
+pub mod world;
 
 mod http;
 

@@ -10,6 +10,7 @@ pub mod packml;
 
 pub use machine::Class;
 
+use crate::offices::Repair;
 use andon_model::{Time, span::Span};
 use bearing::{Bearing, Condition};
 use machine::{Around, CONVEYOR, Machine};
@@ -30,11 +31,6 @@ const GIVEN_UP_AFTER: Span = Span::from_secs(300);
 const STEP_MAX: usize = 10_000;
 /// Machines say it one after the other, so far apart.
 const APART: Span = Span::from_millis(200);
-
-/// TEMP
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs)]
-pub enum Repair { None, Planned, InProgress, Done }
 
 /// Where a line stands, and what it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,8 +177,7 @@ impl Line {
         let paces = [0.8 + 0.4 * (1.0 - first), with_care, 0.8 + 0.4 * second, 0.8 + 0.4 * third];
         let rough = (self.bearing.vibration - 3.0).max(0.0);
         let mut moved = [(0.0, 0.0); 4];
-        for ((machine, moved), (around, pace)) in
-            self.machines.iter_mut().zip(&mut moved).zip(around.iter().zip(paces))
+        for ((machine, moved), (around, pace)) in self.machines.iter_mut().zip(&mut moved).zip(around.iter().zip(paces))
         {
             let is_cartoner = machine.class == Class::Cartoner;
             machine.turn(self.at, if is_cartoner { wish } else { Wish::Run }, *around);

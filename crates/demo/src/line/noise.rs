@@ -8,9 +8,9 @@ impl Noise {
     /// The stream of a seed and a name, so that no two machines tremble alike.
     pub(super) fn new(seed: u64, name: &str) -> Self {
         // FNV-1a: far enough apart for names that differ in one letter, after the first number is mixed.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Self(seed ^ hash)
     }
 

@@ -58,9 +58,21 @@ impl State {
             (Self::Resetting, _) => after(15, Self::Idle),
             (Self::Idle, _) => after(5, Self::Starting),
             (Self::Starting, _) => after(15, Self::Execute),
-            (Self::Execute, _) => if free { self } else { Self::Suspending },
+            (Self::Execute, _) => {
+                if free {
+                    self
+                } else {
+                    Self::Suspending
+                }
+            }
             (Self::Suspending, _) => after(5, Self::Suspended),
-            (Self::Suspended, _) => if free { Self::Unsuspending } else { self },
+            (Self::Suspended, _) => {
+                if free {
+                    Self::Unsuspending
+                } else {
+                    self
+                }
+            }
             (Self::Unsuspending, _) => after(5, Self::Execute),
         }
     }
