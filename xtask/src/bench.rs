@@ -2,6 +2,7 @@
 
 mod all;
 mod broker;
+mod figure;
 mod historian;
 mod http;
 mod listener;
@@ -11,6 +12,7 @@ mod project;
 mod publisher;
 mod report;
 mod rules;
+mod sheet;
 mod signal;
 mod source;
 mod start;
@@ -38,8 +40,14 @@ pub(crate) enum Command {
     Rules(rules::Arguments),
     /// Runs of workflows that call systems, beside what rivals reached.
     Workflow(workflow::Arguments),
-    /// All of them, in one run.
+    /// All of them, in one run: what is done without a name.
     All(all::Arguments),
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::All(all::Arguments::default())
+    }
 }
 
 /// The command.

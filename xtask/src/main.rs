@@ -46,9 +46,11 @@ enum Command {
     Demo(demo::Arguments),
     /// Runs the simulation over many seeds.
     Sim(sim::Arguments),
-    /// Measures.
-    #[command(subcommand)]
-    Bench(bench::Command),
+    /// Measures: all there is, or one.
+    Bench {
+        #[command(subcommand)]
+        command: Option<bench::Command>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -60,7 +62,7 @@ fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
-        Command::Bench(command) => bench::run(&command),
+        Command::Bench { command } => bench::run(&command.unwrap_or_default()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

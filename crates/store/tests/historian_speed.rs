@@ -105,8 +105,14 @@ fn filled(dir: &Path) -> (AssetName, SignalName) {
     let bytes = holdings.bytes as f64 / holdings.samples as f64;
     let nanos = begun.elapsed().as_nanos() as f64 / samples as f64;
     println!("{samples} samples in {} files, {bytes:.2} bytes each with minutes, {nanos:.0} ns each", holdings.files);
+    told("bytes a sample on disk, with minutes", bytes);
     assert_eq!(holdings.samples, samples);
     (asset, name(3))
+}
+
+/// A figure for whoever puts them beside others.
+fn told(figure: &str, value: f64) {
+    println!("{{\"figure\":\"{figure}\",\"value\":{value}}}");
 }
 
 #[test]
@@ -148,4 +154,7 @@ fn thirty_days_of_one_signal() {
          1,000 samples {page:.1} ms; a day of 86,400 samples {day:.1} ms; a sample at a place {lineage:.1} ms; the \
          first last value {last:.1} ms"
     );
+    told("30 days of a signal in 1,000 points, cold, ms", cold);
+    told("the same, warm, ms", warm);
+    told("a day of 86,400 samples, ms", day);
 }

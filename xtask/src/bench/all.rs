@@ -1,11 +1,18 @@
-//! `cargo xtask bench all`: every measurement, one after the other, so that all figures are of one run.
+//! `cargo xtask bench`: every measurement, one after the other, so that all figures are of one run; at the end one
+//! table, the same as JSON, and a picture.
 
+use std::fs;
 use std::path::PathBuf;
+use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::signal;
-use crate::command;
+use super::figure::{self, Figure};
+use super::{sheet, signal};
+use crate::{command, root};
+
+/// The picture of the last whole run.
+const PICTURE: &str = "docs/bench.svg";
 
 /// How it is measured.
 #[derive(clap::Args)]
@@ -16,17 +23,36 @@ pub(crate) struct Arguments {
     /// Measures this binary instead of building one.
     #[arg(long)]
     andon: Option<PathBuf>,
+    /// Only these measurements; the picture is drawn only of all.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
 }
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self { runs: 5, andon: None, only: Vec::new() }
+    }
+}
+
+const ALL: [&str; 8] = ["signal", "source", "listener", "http", "start", "historian", "rules", "workflow"];
 
 /// The command. One measurement that fails keeps no other from being made.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let (andon, ..) = signal::subjects(arguments.andon.as_deref())?;
+    if let Some(unknown) = arguments.only.iter().find(|name| !ALL.contains(&name.as_str())) {
+        bail!("there is no measurement {unknown}; there is {}", ALL.join(", "));
+    }
+    let (andon, folder, _broker) = signal::subjects(arguments.andon.as_deref())?;
+    let (lines, json) = (folder.join("figures.jsonl"), folder.join("figures.json"));
+    let _ = fs::remove_file(&lines);
     let runs = arguments.runs.to_string();
     let mut failed = Vec::new();
-    for name in ["signal", "source", "listener", "http", "start", "historian", "rules", "workflow"] {
+    for name in ALL {
+        if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == name) {
+            continue;
+        }
         println!("\n== {name}");
         let mut bench = command::cargo();
-        bench.args(["xtask", "bench", name]);
+        bench.args(["xtask", "bench", name]).env(figure::FILE, &lines);
         match name {
             "historian" => {}
             "rules" => {
@@ -42,6 +68,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if !bench.status().with_context(|| format!("starting the measurement {name}"))?.success() {
             failed.push(name);
         }
+    }
+    let figures = fs::read_to_string(&lines).unwrap_or_default();
+    let figures: Vec<Figure> = figures.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    println!("\n{}", sheet::table(&figures));
+    fs::write(&json, serde_json::to_vec_pretty(&figures)?).with_context(|| format!("writing {}", json.display()))?;
+    println!("the figures as JSON: {}", json.display());
+    if failed.is_empty() && arguments.only.is_empty() {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let setting = format!("{cores} cores, fsync on, medians of {runs} runs; more to the right is better");
+        let path = root::root().join(PICTURE);
+        fs::write(&path, sheet::picture(&figures, &setting)).with_context(|| format!("writing {}", path.display()))?;
+        println!("the picture: {}", path.display());
     }
     if failed.is_empty() { Ok(()) } else { bail!("these measurements failed: {}", failed.join(", ")) }
 }

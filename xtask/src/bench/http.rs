@@ -10,6 +10,7 @@ use std::thread;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
+use super::figure::{self, Figure, Kind};
 use super::report::{line, median};
 use super::subject::{self, Start};
 use super::{process, signal};
@@ -111,6 +112,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         andon: medians(&own),
         lost,
     };
+    figure::tell(&[Figure::more("http", "samples/s posted, durable", report.andon.rate).held_to(RATE_MIN).beside(
+        Kind::Limit,
+        "a server that drops them",
+        report.bare.rate,
+    )])?;
     println!("{}", if arguments.json { serde_json::to_string(&report)? } else { report.table() });
     Ok(())
 }

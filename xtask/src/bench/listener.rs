@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
+use super::figure::{self, Figure, Kind};
 use super::broker::{Broker, free_port};
 use super::publisher::{self, Plan, Published};
 use super::report::{line, median};
@@ -128,6 +129,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         half: figures(&half),
         lost,
     };
+    figure::tell(&report.figures())?;
     println!("{}", if arguments.json { serde_json::to_string(&report)? } else { report.table() });
     Ok(())
 }
@@ -219,6 +221,19 @@ impl Run {
 }
 
 impl Report {
+    fn figures(&self) -> [Figure; 3] {
+        let Self { bare, mosquitto, andon, half, .. } = self;
+        [
+            Figure::more("listener", "acknowledged/s, QoS 1, durable", andon.rate)
+                .held_to(f64::from(RATE_MIN) * HELD)
+                .beside(Kind::Limit, "a server that keeps nothing", bare.rate)
+                .beside(Kind::Rival, "Mosquitto, which keeps nothing on disk", mosquitto.rate),
+            Figure::less("listener", "CPU per message, us", andon.cpu_us).held_to(CPU_US_AIM),
+            Figure::less("listener", &format!("acknowledged at {}/s, p99 ms", RATE_MIN / 2), half.p99_ms)
+                .held_to(P99_MS_MAX),
+        ]
+    }
+
     fn table(&self) -> String {
         let mut text = format!(
             "The listener at QoS 1 from {CONNECTIONS} connections, offered {}/s; medians of {} runs of {} s, fsync \

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::figure::{Figure, Kind};
+
 /// The longest time from a signal to its event, for 99 of 100, in milliseconds.
 pub(super) const P99_MS_MAX: f64 = 500.0;
 
@@ -102,6 +104,31 @@ impl Report {
         text.push('\n');
         text.push_str(&self.durable.told());
         text
+    }
+
+    /// The figures beside those of the other measurements.
+    pub(super) fn figures(&self) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        for Signals { qos, broker_max, raw, andon, .. } in &self.signals {
+            let of = |name: &str| format!("{name}, QoS {qos}");
+            let highest = f64::from(*broker_max);
+            figures.extend([
+                Figure::more("signal", &of("messages/s"), andon.rate).held_to(highest * SHARE * 0.99).beside(
+                    Kind::Rival,
+                    "the broker alone",
+                    highest,
+                ),
+                Figure::less("signal", &of("from signal to event, p99 ms"), andon.p99_ms).held_to(P99_MS_MAX).beside(
+                    Kind::Rival,
+                    "the broker alone, to its subscriber",
+                    raw.p99_ms,
+                ),
+                Figure::less("signal", &of("CPU per message, us"), andon.cpu_us).held_to(CPU_US_MAX),
+                Figure::less("signal", &of("peak RSS, MiB"), andon.peak_rss_mib).held_to(RSS_MIB_MAX),
+            ]);
+        }
+        figures.push(Figure::less("signal", "a fresh instance is ready, s", self.fresh.ready_s).held_to(READY_S_MAX));
+        figures
     }
 
     /// The figures in one line.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
+use super::figure;
 use super::report::median;
 use crate::command;
 
@@ -49,9 +50,9 @@ pub(crate) struct Arguments {
 
 /// A line of a measurement.
 #[derive(Debug, Deserialize)]
-struct Figure {
-    figure: String,
-    value: f64,
+pub(super) struct Line {
+    pub(super) figure: String,
+    pub(super) value: f64,
 }
 
 /// The command.
@@ -65,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             cargo.args(["test", "--quiet", "--release", "--package", "andon-events", "--test", "it"]);
             cargo.args(["--", "--exact", &format!("scale::{test}"), "--ignored", "--nocapture"]);
             let status = command::stream(cargo, |line| {
-                if let Some(figure) = figure(line) {
+                if let Some(figure) = read(line) {
                     if !found.contains_key(&figure.figure) {
                         order.push(figure.figure.clone());
                     }
@@ -78,13 +79,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let medians: Vec<(String, f64)> =
         order.into_iter().map(|name| (name.clone(), median(found.remove(&name).unwrap_or_default()))).collect();
     println!("\n{}", table(&medians));
+    figure::tell(&medians.iter().map(|(name, value)| told(name, *value)).collect::<Vec<_>>())?;
     let json: BTreeMap<&str, f64> = medians.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     println!("{}", serde_json::to_string(&json)?);
     Ok(())
 }
 
+/// A figure as it stands beside those of other measurements.
+fn told(name: &str, value: f64) -> figure::Figure {
+    match TARGETS.iter().find(|(of, _)| *of == name).map(|(_, target)| target) {
+        Some(Target::AtLeast(least)) => figure::Figure::more("rules", name, value).held_to(*least),
+        Some(Target::AtMost(most)) => figure::Figure::less("rules", name, value).held_to(*most),
+        None => figure::Figure::less("rules", name, value),
+    }
+}
+
 /// A figure that stands in a line, whatever stands before it.
-fn figure(line: &str) -> Option<Figure> {
+pub(super) fn read(line: &str) -> Option<Line> {
     serde_json::from_str(line.get(line.find("{\"figure\"")?..)?).ok()
 }
 
@@ -106,10 +117,10 @@ mod tests {
     #[test]
     fn a_figure_is_found_behind_the_name_of_its_test() {
         let line = r#"test scale::x ... {"figure":"quiet: million evaluations/s","value":71.5}"#;
-        let found = figure(line).unwrap();
+        let found = read(line).unwrap();
         assert_eq!(found.figure, "quiet: million evaluations/s");
-        assert!(figure("test scale::x ... ok").is_none());
-        assert!(figure(r#"{"figure": "#).is_none());
+        assert!(read("test scale::x ... ok").is_none());
+        assert!(read(r#"{"figure": "#).is_none());
     }
 
     #[test]

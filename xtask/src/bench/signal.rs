@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::figure;
 use super::broker::Broker;
 use super::load::{Found, Load, Plan};
 use super::report::{Durable, Figures, Fresh, P99_MS_MAX, Report, SHARE, Setting, Signals, median};
@@ -103,6 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let durable = bench.durable()?;
     let report = Report { setting, fresh, signals, durable };
+    figure::tell(&report.figures())?;
     println!("{}", if arguments.json { report.json()? } else { report.table() });
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
+use super::figure::{self, Figure};
 use super::broker::Broker;
 use super::load::{Found, Load, Plan};
 use super::report::{P99_MS_MAX, line, median};
@@ -107,6 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             measured.push(bench.measured(qos, start, arguments)?);
         }
     }
+    figure::tell(&measured.iter().map(Measured::figure).collect::<Vec<_>>())?;
     if arguments.json {
         println!("{}", serde_json::to_string(&measured)?);
     } else {
@@ -198,6 +200,11 @@ impl Bench {
 }
 
 impl Measured {
+    fn figure(&self) -> Figure {
+        let most = CPU_US_MAX.get(usize::from(self.qos)).copied().unwrap_or_default();
+        Figure::less("source", &format!("CPU per message, us, QoS {}", self.qos), self.cpu_us).held_to(most)
+    }
+
     fn table(&self) -> String {
         let mut text = format!(
             "The MQTT source at QoS {}: the broker alone holds {}/s; offered {}/s; medians of {} runs of {} s, \

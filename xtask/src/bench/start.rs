@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::figure::{self, Figure};
 use super::broker::free_port;
 use super::publisher::{self, Plan};
 use super::subject::{self, Start};
@@ -49,6 +50,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let stored = listener::stored(&andon, &folder)?;
     let verdict = if ready < READY_S_MAX { "met" } else { "MISSED" };
     println!("{stored} samples; kill -9; ready after {ready:.2} s (target < {READY_S_MAX}: {verdict}), {rss:.0} MiB");
+    let name = format!("ready after kill -9 with {} M samples, s", arguments.millions);
+    figure::tell(&[Figure::less("start", &name, ready).held_to(READY_S_MAX)])?;
     ensure!(stored >= published.acknowledged, "{} were acknowledged, {stored} are there", published.acknowledged);
     signal::clear(&folder);
     Ok(())

@@ -17,6 +17,7 @@ use std::thread;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
+use super::figure;
 use super::report::median;
 use super::subject::{self, Start, Subject};
 use super::{process, signal};
@@ -144,6 +145,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         expression_us: if whole { Some(expressions()?) } else { None },
         limits,
     };
+    figure::tell(&table::figures(&report))?;
     println!("{}", if arguments.json { serde_json::to_string(&report)? } else { table::of(&report) });
     Ok(())
 }

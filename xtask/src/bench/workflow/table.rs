@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::super::figure::{Figure, Kind};
 use super::{Figures, Report};
 
 /// Runs a second at 64 in flight that must be reached, and the aim.
@@ -79,6 +80,40 @@ pub(super) fn of(report: &Report) -> String {
         limits.commits_per_s, limits.rows_per_s, limits.requests_per_s
     );
     text
+}
+
+/// The figures beside those of the other measurements.
+pub(super) fn figures(report: &Report) -> Vec<Figure> {
+    let of = |name: &str, value: f64, most: f64| Figure::less("workflow", name, value).held_to(most);
+    let mut found = Vec::new();
+    for figures in &report.load {
+        let (rate, p50) = (figures.runs_per_s, figures.p50_ms);
+        let name = format!("runs/s of four journaled calls, {} in flight", figures.concurrency);
+        let mut figure = Figure::more("workflow", &name, rate);
+        for (rival, flight, reached, ..) in RIVALS {
+            // Of a range the better end.
+            if flight == figures.concurrency.to_string()
+                && let Some(reached) = reached.rsplit('-').next().and_then(|text| text.parse().ok())
+            {
+                figure = figure.beside(Kind::Earlier, rival, reached);
+            }
+        }
+        match figures.concurrency {
+            1 => found.extend([figure, of("a run of them alone, p50 ms", p50, P50_MS_MAX)]),
+            64 => found.push(figure.held_to(RATE_MIN)),
+            _ => found.push(figure),
+        }
+    }
+    if let Some(waiting) = &report.waiting {
+        found.push(of(&format!("RSS with {} waiting runs, MiB", waiting.runs), waiting.rss_mib, WAITING_RSS_MIB_MAX));
+    }
+    if let Some(crash) = &report.crash {
+        found.push(of("first progress after kill -9, s", crash.progress_s, PROGRESS_S_MAX));
+    }
+    if let Some((slowest, _)) = report.expression_us {
+        found.push(of("slowest mapping of the examples, us", slowest, EXPRESSION_US_MAX));
+    }
+    found
 }
 
 fn rest(text: &mut String, report: &Report) {
