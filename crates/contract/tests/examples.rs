@@ -43,6 +43,139 @@ fn the_machine_is_resolved() {
     assert_eq!(contract.owner("output", Some("maintenance"), None).unwrap().as_str(), "maintenance-planning");
 }
 
+/// The files of an example, by their paths.
+fn files_of(name: &str) -> BTreeMap<String, String> {
+    fn read(root: &Path, dir: &Path, files: &mut BTreeMap<String, String>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                read(root, &path, files);
+            } else if path.extension().is_some_and(|ending| ending != "md") {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                files.insert(name, std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+    let mut files = BTreeMap::new();
+    read(&root, &root, &mut files);
+    files
+}
+
+/// The packaging line with a text of a file replaced.
+fn packaging_line(path: &str, old: &str, new: &str) -> Result<andon_contract::Loaded, Vec<andon_contract::Problem>> {
+    let mut files = files_of("packaging-line");
+    assert_eq!(files[path].matches(old).count(), 1, "{old} stands once in {path}");
+    files.insert(path.to_owned(), files[path].replace(old, new));
+    andon_contract::from_files(files)
+}
+
+#[test]
+fn a_route_of_the_packaging_line_that_is_missing_is_refused() {
+    let line = "- { capability: service.open-case, site: hamburg, use: crm.open-case }\n";
+    let problems = packaging_line("routes.yaml", line, "").unwrap_err();
+    assert_eq!(problems.iter().map(|p| p.code).collect::<Vec<_>>(), ["A3111"]);
+    assert!(problems[0].message.contains("`service.open-case` at hamburg"), "{}", problems[0].message);
+}
+
+#[test]
+fn limits_of_the_packaging_line_that_are_out_of_order_are_refused_wherever_they_are_set() {
+    let class = ("classes/cartoner.yaml", "vibration.High: 4.5", "vibration.High: 1000");
+    let site = ("assets/monterrey.yaml", "zone: plant\n", "zone: plant\nset: { cartoner: { vibration.High: 8 } }\n");
+    let asset = ("assets/hamburg.yaml", "{ class: cartoner,", "{ class: cartoner, set: { vibration.HighHigh: 4 },");
+    for (path, old, new) in [class, site, asset] {
+        let problems = packaging_line(path, old, new).unwrap_err();
+        let found: Vec<_> = problems.iter().map(|p| (p.code, p.file.as_str())).collect();
+        assert_eq!(found, [("A2103", path)]);
+    }
+    let both = "vibration.High: 1000\n  vibration.HighHigh: 2000";
+    packaging_line("classes/cartoner.yaml", "vibration.High: 4.5\n  vibration.HighHigh: 7.1", both).unwrap();
+}
+
+#[test]
+fn one_route_of_the_packaging_line_moves_hamburg_to_another_maintenance_system() {
+    let (old, new) = ("site: hamburg, use: maximo.create-request", "site: hamburg, use: eam.create-request");
+    let moved = packaging_line("routes.yaml", old, new).unwrap();
+    assert!(moved.warnings.is_empty(), "{:#?}", moved.warnings);
+    let before = example("packaging-line").contract;
+    assert_eq!(before.workflows["line-at-risk"].hash, moved.contract.workflows["line-at-risk"].hash);
+    let target = |contract: &andon_contract::Contract| match &contract.routes[0].target {
+        Target::Operation(name) => name.system.to_string(),
+        Target::None { .. } => "none".to_owned(),
+    };
+    assert_eq!((target(&before).as_str(), target(&moved.contract).as_str()), ("maximo", "eam"));
+}
+
+/// The blocks of a page: language and lines.
+fn blocks(page: &str) -> Vec<(&str, Vec<&str>)> {
+    let inside = page.split("```").skip(1).step_by(2).filter_map(|part| part.split_once('\n'));
+    inside.map(|(language, text)| (language, text.lines().collect())).collect()
+}
+
+#[test]
+fn one_more_plant_is_at_most_sixty_lines_and_touches_no_rule_and_no_workflow() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/second-plant.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut files = files_of("packaging-line");
+    let mut written = 0;
+    for (language, lines) in blocks(&page) {
+        let path = lines[0].trim_start_matches(['#', '-', ' ']).to_owned();
+        match language {
+            "yaml" | "csv" => {
+                written += lines.len() - 1;
+                assert!(files.insert(path.clone(), lines[1..].join("\n") + "\n").is_none(), "{path} is new");
+            }
+            "diff" => {
+                let of = |sign: char| lines[1..].iter().filter(move |line| line.starts_with(sign)).map(|line| &line[1..]);
+                written += of('+').count();
+                // Runs of lines that go, or stand there, with those that come in their place.
+                let text = patched(&files[&path], &lines[1..]);
+                files.insert(path, text);
+            }
+            _ => continue,
+        }
+        assert!(!lines[0].contains("rules/") && !lines[0].contains("workflows/"), "{}", lines[0]);
+    }
+    assert!((40..=60).contains(&written), "{written} lines");
+    let loaded = andon_contract::from_files(files).unwrap_or_else(|problems| {
+        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))
+    });
+    assert!(loaded.warnings.is_empty(), "{:#?}", loaded.warnings);
+    assert_eq!((loaded.contract.sites.len(), loaded.contract.assets.len()), (3, 12));
+    let RuleKind::Limit(limit) = &loaded.contract.rules["cartoner-vibration"].assets["cartoner-31"].kind else {
+        panic!("a limit rule")
+    };
+    assert_eq!(limit.limits.len(), 2);
+}
+
+/// A text with the changes of a block: what goes or stands is found, everywhere, and what comes takes its place.
+fn patched(text: &str, changes: &[&str]) -> String {
+    let mut text = text.to_owned();
+    let mut hunks: Vec<(Vec<&str>, Vec<&str>)> = vec![];
+    let mut last = ' ';
+    for line in changes {
+        let sign = line.chars().next().unwrap();
+        // A line that goes after one that came, or anything after one that stands, begins another change.
+        if hunks.is_empty() || (sign == '-' && last != '-') || (sign == '+' && last == ' ') {
+            hunks.push((vec![], vec![]));
+        }
+        let (old, new) = hunks.last_mut().unwrap();
+        if sign != '+' {
+            old.push(&line[1..]);
+        }
+        if sign != '-' {
+            new.push(&line[1..]);
+        }
+        last = sign;
+    }
+    for (old, new) in hunks {
+        let (old, new) = (old.join("\n") + "\n", new.join("\n") + "\n");
+        assert!(text.contains(&old), "{old:?} stands in the file");
+        text = text.replace(&old, &new);
+    }
+    text
+}
+
 #[test]
 fn a_new_project_passes_and_says_what_it_guarantees() {
     let files = andon_contract::init_files().into_iter().map(|(path, text)| (path.to_owned(), text.to_owned()));

@@ -10,7 +10,7 @@ use super::{
     schemas::SchemaSet,
     shapes::at,
     stem,
-    systems::{NameUse, Systems},
+    systems::{Asking, NameUse, Systems},
 };
 use crate::{
     codes,
@@ -349,8 +349,8 @@ pub(crate) fn check_uses(project: &Project, names: &Names, beside: &Beside<'_>) 
             (_, Some(map)) => value_map(project, names, beside, used, map, at),
             (_, None) => {
                 let sites = match &used.by {
-                    Some((system, operation)) => beside.routes.sites_of(system, operation, assets),
-                    None => assets.sites.keys().collect(),
+                    Asking::Operation(system, operation) => beside.routes.sites_of(system, operation, assets),
+                    Asking::Read(sites) => sites.iter().collect(),
                 };
                 missing_names(project, names, (system, &call.argument), &sites, assets);
             }
@@ -395,7 +395,7 @@ fn value_map(project: &Project, names: &Names, beside: &Beside<'_>, used: &NameU
 /// All values that the argument of a call may have by the schema of its input; none where that is not known.
 fn values_of(beside: &Beside<'_>, used: &NameUse) -> Vec<Json> {
     let found = || {
-        let (system, operation) = used.by.as_ref()?;
+        let Asking::Operation(system, operation) = &used.by else { return None };
         let operation = beside.systems.good.get(system)?.operations.get(operation)?;
         let input = &beside.capabilities.good.get(&operation.implements)?.input;
         let path = used.call.argument.strip_prefix('.')?;

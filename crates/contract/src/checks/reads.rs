@@ -41,16 +41,20 @@ const OURS: [&str; 3] = ["number", "site", "assets"];
 /// References followed at most; a schema may refer to itself.
 const REFERENCES_MAX: usize = 16;
 
-/// The reads of a system.
+/// The reads of a system; `found` gets their expressions, each with the sites it is asked for.
 pub(crate) fn resolve(
     project: &Project,
     file: &Entries<Named, ReadFile>,
     beside: &Beside<'_>,
-    found: &mut Vec<Expr>,
+    found: &mut Vec<(Expr, Vec<SiteName>)>,
 ) -> BTreeMap<Name, Read> {
     let mut reads = BTreeMap::new();
     for (name, file) in &file.good {
-        if let Some(read) = read(project, name.spot, file, beside, found) {
+        let mut exprs = Vec::new();
+        let read = read(project, name.spot, file, beside, &mut exprs);
+        let sites = read.as_ref().map(|read| read.sites.clone()).unwrap_or_default();
+        found.extend(exprs.into_iter().map(|expr| (expr, sites.clone())));
+        if let Some(read) = read {
             reads.insert(name.value.0.clone(), read);
         }
     }

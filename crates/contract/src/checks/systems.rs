@@ -29,7 +29,7 @@ use crate::{
     problem::{Finding, Spot},
     read::{At, read},
 };
-use andon_model::{Name, span::Span};
+use andon_model::{Name, SiteName, span::Span};
 use std::collections::BTreeMap;
 
 /// The variables that expressions of a system may read.
@@ -58,10 +58,19 @@ pub(crate) struct Systems {
 
 /// A call of `id`, `value` or `name` in an operation or a read.
 pub(crate) struct NameUse {
-    /// The system and the operation that asks; `None` of a read, which every site may ask.
-    pub(crate) by: Option<(Name, Name)>,
+    /// Who asks.
+    pub(crate) by: Asking,
     pub(crate) call: NameCall,
     pub(crate) expr: Expr,
+}
+
+/// Who asks for a name.
+#[derive(Clone)]
+pub(crate) enum Asking {
+    /// An operation of a system, at the sites that are routed to it.
+    Operation(Name, Name),
+    /// A read that serves these sites.
+    Read(Vec<SiteName>),
 }
 
 pub(crate) fn resolve(
@@ -91,16 +100,16 @@ pub(crate) fn resolve(
             }
             for expr in found {
                 for call in name_calls(expr.program.source()) {
-                    let by = Some((name.clone(), operation_name.0.clone()));
+                    let by = Asking::Operation(name.clone(), operation_name.0.clone());
                     systems.uses.push(NameUse { by, call, expr: expr.clone() });
                 }
             }
         }
         let mut found = Vec::new();
         let reads = reads::resolve(project, &file.reads, &reads::Beside { schemas, assets, identifiers }, &mut found);
-        for expr in found {
-            let calls = name_calls(expr.program.source());
-            systems.uses.extend(calls.into_iter().map(|call| NameUse { by: None, call, expr: expr.clone() }));
+        for (expr, sites) in found {
+            let of_read = |call| NameUse { by: Asking::Read(sites.clone()), call, expr: expr.clone() };
+            systems.uses.extend(name_calls(expr.program.source()).into_iter().map(of_read));
         }
         if let Some(system) = system(project, file, operations, reads) {
             systems.good.insert(name, system);
