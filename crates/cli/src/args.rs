@@ -13,7 +13,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Plays the machine-temperature example: broker, machine, instance and maintenance system
+    /// Plays the packaging-line example: two plants, their machines and their systems, and what happens when a bearing
+    /// wears
     Demo(Demo),
     /// Makes a new, commented project
     Init(Init),
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     Historian(Historian),
     /// Prints the completions of a shell
     Completions(Completions),
+    /// The machines and systems of the demo, as a process of their own
+    #[command(hide = true)]
+    World(World),
 }
 
 /// Which instance or data folder is asked.
@@ -69,18 +73,38 @@ pub(crate) struct Where {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
-    /// Ends when the first work request is explained; this is the default
-    #[arg(long, conflicts_with = "stay")]
-    pub(crate) once: bool,
-    /// Goes on until Ctrl-C, so that the other commands can look at it
+    /// Plays both stories on compressed time and ends; otherwise ordinary production goes on until Ctrl-C
     #[arg(long)]
-    pub(crate) stay: bool,
-    /// Keeps the data in this folder instead of a temporary one
+    pub(crate) once: bool,
+    /// Keeps everything in this folder instead of a temporary one; what lives there goes on
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Prints one JSON line at the end
+    /// Sets a parameter of a class, for example cartoner.vibration.High=6; may be repeated
+    #[arg(long = "set", value_name = "CLASS.PARAMETER=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Prints one JSON line at the end and nothing else
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The world of a demo.
+#[derive(Debug, clap::Args)]
+pub(crate) struct World {
+    /// Its folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Of a new story: how many times as fast as the wall it runs until it has caught up
+    #[arg(long, default_value_t = 20)]
+    pub(crate) speed: u32,
+    /// Of a new story: after so many seconds of it, it has caught up
+    #[arg(long, default_value_t = 2_700)]
+    pub(crate) length: u32,
+    /// Ends when nobody holds its stdin any more
+    #[arg(long)]
+    pub(crate) attached: bool,
+    /// Without a broker, as if Mosquitto were not installed
+    #[arg(long)]
+    pub(crate) no_broker: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -209,13 +233,20 @@ pub(crate) enum Order {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Office {
     /// Which one; `andon office list` names them
-    pub(crate) name: String,
+    #[arg(required_unless_present = "all")]
+    pub(crate) name: Option<String>,
+    /// All of them at one address, each under its name, with a file each in --dir
+    #[arg(long, conflicts_with_all = ["name", "file"])]
+    pub(crate) all: bool,
     /// Where it listens
     #[arg(long, default_value = "127.0.0.1:8741", value_name = "HOST:PORT")]
     pub(crate) listen: String,
     /// Its own file
     #[arg(long, default_value = "office.jsonl", value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Of --all: the folder of their files
+    #[arg(long, default_value = "offices", value_name = "DIR", requires = "all")]
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -261,8 +292,8 @@ pub(crate) struct List {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
-    /// An id (ev_, ru_, ca_, ex_), a call's reference, a document's number, an object's name, or a sample's
-    /// epoch/offset
+    /// An id (ev_, ru_, ca_, ex_), a call's reference, a document's number, the key of a run, an object's name, or a
+    /// sample's epoch/offset
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) instance: Where,

@@ -12,7 +12,7 @@ fn page() -> String {
          This page is made from the program.\n",
     );
     let root = crate::args::Args::command();
-    for command in root.get_subcommands() {
+    for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
         section(&mut page, command);
     }
     page

@@ -5,7 +5,7 @@ use crate::{
     calls::Sender,
     clock::{self, Real},
     drive::{Reads, Turn, Worker},
-    given::{chance, env},
+    given::{self, chance, env},
     ingest::Posts,
     keep,
     part::Part,
@@ -201,7 +201,7 @@ impl Node {
         let loop_of_rules = andon_events::run::Loop::new(store.clone(), contract.clone(), clock::now());
         let loop_of_rules = loop_of_rules.map_err(StartError::Rules)?;
         let objects = Objects::new(store.clone(), contract.clone());
-        let connectors = Arc::new(Connectors::new(contract.clone(), |name| std::env::var(name).ok()));
+        let connectors = Arc::new(Connectors::new(contract.clone(), given::variable));
         let hooks = Hooks::new(&contract, &objects, &connectors, &env()).map_err(on_store)?;
         let shared = Arc::new(Shared {
             store: store.clone(),
@@ -386,7 +386,7 @@ fn sources(shared: &Shared, contract: &Arc<Contract>, instance: &Instance, hubs:
             listener::start(contract, of, settings, shared.store.clone(), env(), Arc::new(Real), Box::new(chance));
         let handle = started.map_err(|cause| StartError::Listener {
             name: of.clone(),
-            address: settings.address.resolve(&|name| std::env::var(name).ok()),
+            address: settings.address.resolve(&given::variable),
             cause,
         })?;
         lock(hubs).insert(of.clone(), handle.hub());

@@ -20,6 +20,7 @@ mod show;
 mod status;
 mod test;
 mod why;
+mod world;
 
 use crate::args::{Args, Command};
 use std::process::ExitCode;
@@ -46,5 +47,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Runs(args) => runs::run(&args),
         Command::Historian(args) => historian::run(&args),
         Command::Completions(args) => Ok(completions::run(&args)),
+        Command::World(args) => world::run(&args),
     }
 }

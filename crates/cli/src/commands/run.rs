@@ -36,7 +36,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
 }
 
 /// Log lines go to stderr: readable on a terminal, JSON lines otherwise. `ANDON_LOG` chooses what is logged.
-fn log_to_stderr() {
+pub(super) fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("ANDON_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
