@@ -240,6 +240,8 @@ impl Machine<'_> {
         let (pointer, iteration) = (task.pointer.clone(), self.memory.iteration(place, depth));
         let frame = self.memory.strands.get(place).and_then(|strand| strand.frames.last());
         let input = frame.map_or(Json::Null, |frame| frame.input().clone());
+        // A task repeated by `retry` is owed once, and comes to its end once.
+        self.forgive(&of);
         self.memory.ledger.owed.push(Owed { of, pointer, iteration, input, undo: false });
     }
 

@@ -139,6 +139,7 @@ impl Loop {
             };
             let actions = step(&given, &mut open.memory, input);
             recall.end()?;
+            let mut gave_up = false;
             for action in actions {
                 match action {
                     Action::Task(done) => self.batch.task(task_row(open.row.id, done, now)),
@@ -150,6 +151,7 @@ impl Loop {
                     Action::GiveUp(key) => {
                         results.retain(|(_, call)| call.key != key);
                         self.give_up(&key, now)?;
+                        gave_up = true;
                     }
                     Action::Start(start) => {
                         let told = self.start_child(&open, start, now)?;
@@ -174,6 +176,10 @@ impl Loop {
             }
             if open.memory.has_ended() {
                 break;
+            }
+            if gave_up {
+                // What was withdrawn, or had ended in this step, has no later end that could be waited for.
+                results.extend(self.find_owed(&open)?);
             }
         }
         self.note_ear(&open, &ear);
@@ -249,6 +255,17 @@ impl Loop {
         Ok(found)
     }
 
+    /// What calls have given that were given up, where their end still counts and nobody waits for them again.
+    fn find_owed(&self, open: &Open) -> Result<Vec<(Called, CallRow)>, StoreError> {
+        let awaited: Vec<Key> =
+            open.memory.calls(open.row.id, &open.definition).into_iter().map(|(_, key)| key).collect();
+        let mut found = Vec::new();
+        for key in open.memory.owed_calls().filter(|key| !awaited.contains(key)) {
+            found.extend(self.find_result(key)?);
+        }
+        Ok(found)
+    }
+
     fn find_result(&self, key: &Key) -> Result<Option<(Called, CallRow)>, StoreError> {
         let Some(call) = self.find_call(key)? else { return Ok(None) };
         let memory = Held::read(call.clone()).memory;
@@ -265,7 +282,8 @@ impl Loop {
 
     fn find_call(&self, key: &Key) -> Result<Option<CallRow>, StoreError> {
         let id = key.call_id();
-        match self.batch.find_call(id) {
+        // An attempt that this step has begun stands in its second commit.
+        match self.second.find_call(id).or_else(|| self.batch.find_call(id)) {
             Some(row) => Ok(Some(row.clone())),
             None => self.store.call(id),
         }
@@ -280,6 +298,10 @@ impl Loop {
         {
             // The effect is there; a repeated pass gets the same output and nothing is sent.
             return Ok(Some((Ok((call.output.clone().unwrap_or(Json::Null), None)), call.clone())));
+        }
+        if earlier.as_ref().is_some_and(|call| call.state == CallState::InFlight) {
+            // An earlier pass has run out of time while it was under way: this one waits for the same attempt.
+            return Ok(None);
         }
         let mut held = new_call(open, made, key, earlier, now);
         let checked = if http::is_over_http(&held.row) {
@@ -309,15 +331,23 @@ impl Loop {
         Ok(None)
     }
 
-    /// Nobody waits for a call any more. One that was never attempted is not made; what is under way, or in doubt, is
-    /// brought to its end, and its result changes nothing.
+    /// Nobody waits for a call any more. One that surely had no effect so far is withdrawn; what is under way, or has
+    /// had an outcome that nobody knows, is brought to its end, and its result changes nothing.
     pub(super) fn give_up(&mut self, key: &Key, now: Time) -> Result<(), StoreError> {
         let Some(call) = self.find_call(key)? else { return Ok(()) };
-        if call.state != CallState::Waiting || call.attempts > 0 {
+        if call.state != CallState::Waiting {
             return Ok(());
         }
         let mut held = self.calls.remove(&call.id).unwrap_or_else(|| Held::read(call));
-        held.memory.note = Some("given up before it was sent: its run went on without it".to_owned());
+        if held.row.attempts > 0 && (held.memory.damaged || held.memory.doubt.is_some()) {
+            self.keep(held);
+            return Ok(());
+        }
+        held.memory.note = Some(match held.row.attempts {
+            0 => "given up before it was sent: its run went on without it".to_owned(),
+            _ => "given up before its next attempt, none before having had an effect: its run went on without it"
+                .to_owned(),
+        });
         held.row.state = CallState::Skipped;
         held.row.due = None;
         held.row.updated = now;

@@ -228,7 +228,7 @@ impl World {
                 None => {}
             }
         }
-        panic!("it does not end");
+        panic!("it does not end: {:#?}\n{:#?}", self.runs(), self.calls());
     }
 
     fn list<T: DeserializeOwned>(&self, kind: &str) -> Vec<T> {
