@@ -277,6 +277,9 @@ pub struct Task {
     pub iteration: String,
     /// When it completed.
     pub completed: String,
+    /// Its input; absent unless something may have to undo it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Json>,
     /// Its output.
     pub output: Json,
     /// The context after it.
