@@ -5,7 +5,8 @@ use super::End;
 use super::world::World;
 use crate::testing::plant::contract;
 use andon_model::call::Step;
-use andon_store::rows::{CallState, RunState};
+use andon_model::{Event, EventId};
+use andon_store::rows::{CallState, RunState, TaskRow};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -37,11 +38,16 @@ pub(super) fn told(world: &World) -> Told {
     for (reference, count) in &world.office.effects {
         *effects.entry(place(reference)).or_insert(0) += count;
     }
-    let mut tasks: Vec<_> = world.tasks().into_iter().map(|task| (task.pointer, task.iteration)).collect();
+    let rows = world.tasks();
+    let of = |task: &TaskRow| EventId::emitted(task.run, &task.pointer, &task.iteration);
+    let derived: Vec<EventId> = rows.iter().map(of).collect();
+    let mut tasks: Vec<_> = rows.into_iter().map(|task| (task.pointer, task.iteration)).collect();
     tasks.sort();
     let emitted = world.store.events_after(0, 1_000).unwrap().into_iter().map(|stored| stored.event);
-    let mut events: Vec<_> =
-        emitted.filter(|event| event.causation.is_some()).map(|event| (event.kind, event.data)).collect();
+    let emitted: Vec<_> = emitted.filter(|event| event.causation.is_some()).collect();
+    let is_found = |event: &Event| derived.contains(&event.id);
+    assert!(emitted.iter().all(is_found), "what a run has emitted is found by its tasks: {emitted:?}");
+    let mut events: Vec<_> = emitted.into_iter().map(|event| (event.kind, event.data)).collect();
     events.sort_by_key(|(kind, data)| (kind.clone(), data.to_string()));
     let mut exceptions: Vec<_> = world
         .exceptions()
