@@ -3,8 +3,8 @@
 use crate::{
     Contract,
     contract::{
-        HttpSource, Idempotency, Keep, Listener, Maturity, MqttSource, MqttVersion, Operation, PublishTo, RateSettings, Read,
-        ReduceBy, RuleKind, RuleSettings, Setting, Source, SourceKind, Subscriber, System, TopicMapping,
+        HttpSource, Idempotency, Keep, Listener, Maturity, MqttSource, MqttVersion, Operation, PublishTo, RateSettings,
+        Read, ReduceBy, RuleKind, RuleSettings, Setting, Source, SourceKind, Subscriber, System, TopicMapping,
         WindowSettings,
     },
 };

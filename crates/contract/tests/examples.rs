@@ -1,5 +1,7 @@
 //! The examples of the repository are projects.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop where it stands")]
+
 use andon_contract::{
     contract::{RuleKind, Setting, SourceKind, Target},
     load, summary,
@@ -126,7 +128,8 @@ fn one_more_plant_is_at_most_sixty_lines_and_touches_no_rule_and_no_workflow() {
                 assert!(files.insert(path.clone(), lines[1..].join("\n") + "\n").is_none(), "{path} is new");
             }
             "diff" => {
-                let of = |sign: char| lines[1..].iter().filter(move |line| line.starts_with(sign)).map(|line| &line[1..]);
+                let of =
+                    |sign: char| lines[1..].iter().filter(move |line| line.starts_with(sign)).map(|line| &line[1..]);
                 written += of('+').count();
                 // Runs of lines that go, or stand there, with those that come in their place.
                 let text = patched(&files[&path], &lines[1..]);

@@ -44,8 +44,8 @@ pub use sources::{
     SignalMapping, Source, SourceKind, Template, TimeForm, TimeMapping, TlsIdentity, TopicMapping, UserPassword,
 };
 pub use systems::{
-    Body, Content, Credentials, FieldMap, Idempotency, Lookup, Maturity, Operation, PathPiece, Request, Response, Retry,
-    System,
+    Body, Content, Credentials, FieldMap, Idempotency, Lookup, Maturity, Operation, PathPiece, Request, Response,
+    Retry, System,
 };
 pub use validity::Validity;
 
