@@ -101,7 +101,7 @@ impl Refusal {
             Self::Fields(wrong) => {
                 let mut reply = Reply::problem(422, "Unprocessable Content", &self.text());
                 let at =
-                    |w: &Wrong| json!({ "pointer": format!("/{}", w.name).trim_end_matches("/"), "detail": w.message });
+                    |w: &Wrong| json!({ "pointer": format!("/{}", w.name).trim_end_matches('/'), "detail": w.message });
                 if let Some(body) = reply.body.as_object_mut() {
                     body.insert("errors".into(), wrong.iter().map(at).collect());
                 }
@@ -267,7 +267,10 @@ mod tests {
         let kept = Json::from(read(body).unwrap());
         assert_eq!(
             kept,
-            json!({ "title": "a", "text": "", "count": 3, "value": "7.1", "at": "2026-03-02T08:00:00Z", "of": { "hash": "ab" } })
+            json!({
+                "title": "a", "text": "", "count": 3, "value": "7.1", "at": "2026-03-02T08:00:00Z",
+                "of": { "hash": "ab" }
+            })
         );
         assert_eq!(Json::from(read(r#"{"title":"a","text":null,"value":"-7.10"}"#).unwrap())["value"], "-7.10");
     }

@@ -23,7 +23,8 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// Opens the file and gives `keep` the lines it holds. A last line without its end was never answered: it is cut off.
+    /// Opens the file and gives `keep` the lines it holds. A last line without its end was never answered: it is cut
+    /// off.
     pub(super) fn open(path: &Path, mut keep: impl FnMut(Line) -> Result<(), String>) -> Result<Self, OfficeError> {
         let failed = |cause| OfficeError::File { path: path.to_owned(), cause };
         let new = !path.exists();

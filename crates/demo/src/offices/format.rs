@@ -32,13 +32,13 @@ pub(super) fn stamp(time: Time) -> String {
     format!("{date}{clock}").replace(['-', ':'], "")
 }
 
-/// `/Date(1795651200000)/`: the day of a moment in OData 2 (`Edm.DateTime`).
+/// `/Date(1795651200000)/`: the day of a moment in `OData` 2 (`Edm.DateTime`).
 pub(super) fn odata_date(time: Time) -> String {
     const DAY_MS: i64 = 86_400_000;
     format!("/Date({})/", time.millis().div_euclid(DAY_MS) * DAY_MS)
 }
 
-/// `PT08H05M00S`: the time of day of a moment in OData 2 (`Edm.Time`).
+/// `PT08H05M00S`: the time of day of a moment in `OData` 2 (`Edm.Time`).
 pub(super) fn odata_time(time: Time) -> String {
     let (_, clock) = civil(time);
     let mut parts = clock.split(':');

@@ -92,11 +92,11 @@ fn result(sample: &Line, now: Time) -> Option<Json> {
         return None;
     }
     let (characteristic, unit, good) = TEST;
-    let number: i64 = sample.document.trim_start_matches("LS-").parse().unwrap_or_default();
+    let count: i64 = sample.document.trim_start_matches("LS-").parse().unwrap_or_default();
     // A little different each time, and always good: what the machine did has not harmed the packages.
-    let tenths = 171 + number * 37 % 40;
+    let tenths = 171 + count * 37 % 40;
     Some(json!({
-        "id": sample.document.replace("LS-", "LR-"),
+        "id": number(sample),
         "site": sample.text("site"),
         "lot": sample.text("lot"),
         "material": sample.text("material"),
@@ -110,13 +110,17 @@ fn result(sample: &Line, now: Time) -> Option<Json> {
 
 /// What is to be posted of all results that are released.
 pub(super) fn posts(kept: &Documents, now: Time) -> Vec<Post> {
-    let results = kept.of(KIND).filter_map(|line| result(line, now));
-    let post = |result: Json| Post {
-        id: format!("lab_{}", result["id"].as_str().unwrap_or_default()),
-        path: PATH,
-        body: json!({ "type": "result.released", "data": result }).to_string(),
+    let post = |sample: &Line| {
+        let result = result(sample, now)?;
+        let body = json!({ "type": "result.released", "data": result }).to_string();
+        Some(Post { id: format!("lab_{}", number(sample)), path: PATH, body })
     };
-    results.map(post).collect()
+    kept.of(KIND).filter_map(post).collect()
+}
+
+/// The number of the result of a sample: `LR-000001` of `LS-000001`.
+fn number(sample: &Line) -> String {
+    sample.document.replace("LS-", "LR-")
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const SCHEDULE_FIELDS: [Field; 1] =
 const REFERENCE_MAX_CHARS: usize = 16;
 
 /// The answer to a request.
-pub(super) fn decide(kept: &Documents, plan: &Plan, request: &Request, now: Time) -> Reply {
+pub(super) fn decide(kept: &Documents, plan: Plan, request: &Request, now: Time) -> Reply {
     let (method, path) = request.target();
     match (method, &path[..]) {
         ("GET", ["api", "orders"]) => search(kept, plan, request, now),
@@ -51,14 +51,14 @@ fn changes<'a>(kept: &'a Documents, number: &'a str) -> impl DoubleEndedIterator
     kept.lines().iter().filter(move |line| line.text("order") == number)
 }
 
-fn orders(kept: &Documents, plan: &Plan, now: Time) -> Vec<Order> {
+fn orders(kept: &Documents, plan: Plan, now: Time) -> Vec<Order> {
     let moved = |number: &str| {
         changes(kept, number).rev().find_map(|line| Some(Moved { at: line.at, end: read_local(line.text("finish"))? }))
     };
     plan.orders(&MONTERREY, now, moved)
 }
 
-fn order(kept: &Documents, plan: &Plan, number: &str, now: Time) -> Result<Order, Box<Reply>> {
+fn order(kept: &Documents, plan: Plan, number: &str, now: Time) -> Result<Order, Box<Reply>> {
     let found = orders(kept, plan, now).into_iter().find(|order| order.number == number);
     found.ok_or_else(|| Box::new(error(404, "E020", &format!("ORDER {} NOT FOUND", short(number)))))
 }
@@ -95,7 +95,7 @@ fn row(kept: &Documents, order: &Order, now: Time) -> Json {
     })
 }
 
-fn search(kept: &Documents, plan: &Plan, request: &Request, now: Time) -> Reply {
+fn search(kept: &Documents, plan: Plan, request: &Request, now: Time) -> Reply {
     let from = match request.asked("changed_from").map(|text| (text, read_local(text))) {
         None => Time::MIN,
         Some((_, Some(from))) => from,

@@ -32,7 +32,7 @@ pub(super) fn decide(kept: &Documents, request: &Request, now: Time) -> Reply {
         return error(401, "BMXAA0021E", "User name and password combination are not valid. Try again.");
     }
     let (method, path) = request.target();
-    let (["api", "os", rest @ ..] | ["oslc", "os", rest @ ..]) = &path[..] else { return missing() };
+    let ["api" | "oslc", "os", rest @ ..] = &path[..] else { return missing() };
     if request.asked("lean") != Some("1") {
         return error(400, "BMXAA8742E", "The names of attributes have the prefix spi: here. Ask with lean=1.");
     }
@@ -304,11 +304,10 @@ fn next_page(request: &Request, page: usize) -> String {
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     let root = request.header("x-forwarded-prefix").unwrap_or_default();
     let host = request.header("host").unwrap_or("localhost");
-    let mut href = format!("http://{host}{root}/api/os/mxapisr?pageno={page}");
-    for (name, value) in request.query.iter().filter(|(name, _)| name != "pageno") {
-        href.push_str(&format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
-    }
-    href
+    let others = request.query.iter().filter(|(name, _)| name != "pageno");
+    let encoded = others.map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+    let query: Vec<String> = encoded.chain([format!("pageno={page}")]).collect();
+    format!("http://{host}{root}/api/os/mxapisr?{}", query.join("&"))
 }
 
 #[cfg(test)]
@@ -326,7 +325,8 @@ mod tests {
     }
 
     const GOOD: &str = r#"{"description":"Vibration high","description_longdescription":"7.3 mm/s","siteid":"HAM",
-        "assetnum":"11072","reportedpriority":2,"externalrefid":"7K3QF0ZT9M2RX4B8","reportdate":"2026-11-26T08:55:00+01:00"}"#;
+        "assetnum":"11072","reportedpriority":2,"externalrefid":"7K3QF0ZT9M2RX4B8",
+        "reportdate":"2026-11-26T08:55:00+01:00"}"#;
 
     #[test]
     fn a_service_request_is_created_found_and_lives() {
@@ -409,6 +409,6 @@ mod tests {
             offices.keep(Maximo, Line::new(at(0), KIND, format!("SR{}", wrong.len()), None, Map::new())).ok();
             assert_eq!(ask(&mut offices, "GET", &format!("{target}&{wrong}"), "", at(0)).status, 400, "{wrong}");
         }
-        assert!(offices.kept(Maximo).references("7K3QF0ZT9M2RX4B8").len() == 0);
+        assert_eq!(offices.kept(Maximo).references("7K3QF0ZT9M2RX4B8").count(), 0);
     }
 }

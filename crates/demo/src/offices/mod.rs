@@ -50,7 +50,7 @@ pub enum OfficeKind {
     Maximo,
     /// Maintenance of a kind of its own.
     Eam,
-    /// Production orders in the dialect of SAP S/4HANA (OData 2).
+    /// Production orders in the dialect of SAP S/4HANA (`OData` 2).
     S4,
     /// Production orders of an ERP that somebody gave a REST interface.
     LegacyErp,
@@ -246,13 +246,13 @@ impl Offices {
         match office {
             OfficeKind::Maximo => maximo::decide(kept, request, now),
             OfficeKind::Eam => eam::decide(kept, request, now),
-            OfficeKind::S4 => s4::decide(kept, &self.plan, request, now),
-            OfficeKind::LegacyErp => legacy_erp::decide(kept, &self.plan, request, now),
+            OfficeKind::S4 => s4::decide(kept, self.plan, request, now),
+            OfficeKind::LegacyErp => legacy_erp::decide(kept, self.plan, request, now),
             OfficeKind::Wms => wms::decide(kept, request, now),
             OfficeKind::Qms => qms::decide(kept, request, now),
             OfficeKind::Lab => lab::decide(kept, request, now),
             OfficeKind::Crm => crm::decide(kept, request, now),
-            OfficeKind::Planning => planning::decide(kept, &self.plan, request, now),
+            OfficeKind::Planning => planning::decide(kept, self.plan, request, now),
             OfficeKind::Supplier => supplier::decide(kept, request, now),
         }
     }

@@ -134,7 +134,7 @@ impl Plan {
     /// The orders of a line that exist at `now`, in their order. `moved` says where somebody has moved the end of an
     /// order to; the next one begins after it.
     pub(super) fn orders(
-        &self,
+        self,
         making: &'static Making,
         now: Time,
         moved: impl Fn(&str) -> Option<Moved>,
@@ -168,7 +168,7 @@ impl Plan {
     }
 
     /// An order of any line by its number, as it was planned.
-    pub(super) fn order(&self, number: &str, now: Time) -> Option<Order> {
+    pub(super) fn order(self, number: &str, now: Time) -> Option<Order> {
         let find = |making| self.orders(making, now, |_| None).into_iter().find(|order| order.number == number);
         find(&HAMBURG).or_else(|| find(&MONTERREY))
     }

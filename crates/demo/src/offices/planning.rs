@@ -26,7 +26,7 @@ const DISRUPTED: [Field; 5] = [
 const MOVED: [Field; 2] = [needed("site", Shape::OneOf(&SITES)), needed("order", Shape::Text(20))];
 
 /// The answer to a request.
-pub(super) fn decide(kept: &Documents, plan: &Plan, request: &Request, now: Time) -> Reply {
+pub(super) fn decide(kept: &Documents, plan: Plan, request: &Request, now: Time) -> Reply {
     match (request.method.as_str(), &request.target().1[..]) {
         ("PUT", ["api", "disruptions", reference]) => take(kept, plan, DISRUPTION, reference, request, now),
         ("PUT", ["api", "reschedules", reference]) => take(kept, plan, RESCHEDULE, reference, request, now),
@@ -44,7 +44,7 @@ fn disrupted(kept: &Documents, order: &Order) -> Span {
     Span::from_secs(of_order.map(|line| 60 * line.whole("minutes")).sum())
 }
 
-fn take(kept: &Documents, plan: &Plan, kind: &str, reference: &str, request: &Request, now: Time) -> Reply {
+fn take(kept: &Documents, plan: Plan, kind: &str, reference: &str, request: &Request, now: Time) -> Reply {
     let known: &[Field] = if kind == DISRUPTION { &DISRUPTED } else { &MOVED };
     let mut asked: Map<String, Json> = match fields::of(request, known) {
         Ok(asked) => asked,

@@ -1,9 +1,9 @@
-//! Production orders in the dialect of SAP S/4HANA: OData 2, as `API_PRODUCTION_ORDER_2_SRV` speaks it. All its times
+//! Production orders in the dialect of SAP S/4HANA: `OData` 2, as `API_PRODUCTION_ORDER_2_SRV` speaks it. All its times
 //! are in UTC.
 
 use super::{
     Documents, Line, Plan, Reply, Request,
-    fields::{self, Field, Refusal, Shape, Trouble, possible},
+    fields::{self, Field, Refusal, Shape, Trouble, Wrong, possible},
     format::{odata_date, odata_time, read_odata_date, read_odata_time, short, stamp},
     plan::{HAMBURG, Moved, Order, State},
 };
@@ -27,7 +27,7 @@ const FIELDS: [Field; 5] = [
 const PAGE_MAX: usize = 1_000;
 
 /// The answer to a request.
-pub(super) fn decide(kept: &Documents, plan: &Plan, request: &Request, now: Time) -> Reply {
+pub(super) fn decide(kept: &Documents, plan: Plan, request: &Request, now: Time) -> Reply {
     let (method, path) = request.target();
     let ["sap", "opu", "odata", "sap", SERVICE, resource, rest @ ..] = &path[..] else {
         return error(404, "/IWFND/MED/170", "No service found for namespace '', name '', version '0001'");
@@ -76,20 +76,27 @@ fn key(text: &str) -> Option<&str> {
 
 /// An error as the gateway writes it.
 fn error(status: u16, code: &str, message: &str) -> Reply {
+    detailed(status, code, message, &json!([{ "code": code, "message": message, "severity": "error" }]))
+}
+
+fn detailed(status: u16, code: &str, message: &str, details: &Json) -> Reply {
     let inner = json!({
-        "application": { "component_id": "PP-SFC", "service_namespace": "/SAP/", "service_id": SERVICE, "service_version": "0001" },
-        "errordetails": [{ "code": code, "message": message, "severity": "error" }],
+        "application": {
+            "component_id": "PP-SFC", "service_namespace": "/SAP/", "service_id": SERVICE, "service_version": "0001"
+        },
+        "errordetails": details,
     });
     let body = json!({ "error": { "code": code, "message": { "lang": "en", "value": message }, "innererror": inner } });
     Reply::new(status, body)
 }
 
-/// What is wrong, with the property in `errordetails`.
+/// What is wrong: the first in the message, all with their property in `errordetails`.
 fn refused(refusal: &Refusal) -> Reply {
-    let Refusal::Fields(wrong) = refusal else {
-        return error(400, "CX_SXML_PARSE_ERROR/001", &refusal.text());
+    let wrong = match refusal {
+        Refusal::Fields(wrong) => wrong.as_slice(),
+        Refusal::Type | Refusal::Body(_) => &[],
     };
-    let Some(first) = wrong.first() else { return error(400, "CX_SXML_PARSE_ERROR/001", "The body is not valid") };
+    let Some(first) = wrong.first() else { return error(400, "CX_SXML_PARSE_ERROR/001", &refusal.text()) };
     let (code, message) = match first.trouble {
         Trouble::TooLong(max) => {
             ("/IWBEP/CM_MGW_RT/176", format!("Property '{}' exceeds its maximum length of {max}", first.name))
@@ -99,11 +106,8 @@ fn refused(refusal: &Refusal) -> Reply {
             ("/IWBEP/CM_MGW_RT/004", format!("Property '{}' has invalid value '{}'", first.name, first.found))
         }
     };
-    let mut reply = error(400, code, &message);
-    let detail =
-        |w: &fields::Wrong| json!({ "code": code, "message": w.message, "propertyref": w.name, "severity": "error" });
-    reply.body["error"]["innererror"]["errordetails"] = wrong.iter().map(detail).collect();
-    reply
+    let detail = |w: &Wrong| json!({ "code": code, "message": w.message, "propertyref": w.name, "severity": "error" });
+    detailed(400, code, &message, &wrong.iter().map(detail).collect())
 }
 
 /// The changes of an order, oldest first.
@@ -112,7 +116,7 @@ fn changes<'a>(kept: &'a Documents, number: &'a str) -> impl DoubleEndedIterator
 }
 
 /// The orders with the ends that were moved here.
-fn orders(kept: &Documents, plan: &Plan, now: Time) -> Vec<Order> {
+fn orders(kept: &Documents, plan: Plan, now: Time) -> Vec<Order> {
     let moved =
         |number: &str| changes(kept, number).rev().find_map(|line| Some(Moved { at: line.at, end: line.time("end")? }));
     plan.orders(&HAMBURG, now, moved)
@@ -168,6 +172,7 @@ fn entity(kept: &Documents, order: &Order, request: &Request, options: &Options,
     let (state, _) = order.state(now);
     let flag = |is: bool| if is { "X" } else { "" };
     let custom = |name: &str| changes(kept, &order.number).rev().find_map(|line| line.fields.get(name).cloned());
+    let reference = changes(kept, &order.number).next_back().and_then(|line| line.reference.clone());
     let yielded = if state == State::Completed { order.making.quantity } else { 0 };
     let items = if options.expand_items {
         json!({ "results": [item(order, &yielded.to_string())] })
@@ -175,7 +180,9 @@ fn entity(kept: &Documents, order: &Order, request: &Request, options: &Options,
         json!({ "__deferred": { "uri": format!("{uri}/to_ProductionOrderItem") } })
     };
     let all = json!({
-        "__metadata": { "id": uri, "uri": uri, "type": format!("{SERVICE}.{ENTITY}Type"), "etag": etag(kept, order, now) },
+        "__metadata": {
+            "id": uri, "uri": uri, "type": format!("{SERVICE}.{ENTITY}Type"), "etag": etag(kept, order, now)
+        },
         "ManufacturingOrder": order.number,
         "ManufacturingOrderCategory": "10",
         "ManufacturingOrderType": "YBM1",
@@ -205,7 +212,7 @@ fn entity(kept: &Documents, order: &Order, request: &Request, options: &Options,
         "CustomerName": order.making.customer.1,
         "YY1_RiskState_ORD": custom("YY1_RiskState_ORD").unwrap_or_else(|| "".into()),
         "YY1_RiskReason_ORD": custom("YY1_RiskReason_ORD").unwrap_or_else(|| "".into()),
-        "YY1_Reference_ORD": changes(kept, &order.number).next_back().and_then(|line| line.reference.clone()).unwrap_or_default(),
+        "YY1_Reference_ORD": reference.unwrap_or_default(),
         "to_ProductionOrderItem": items,
     });
     let mut all = match all {
@@ -396,7 +403,8 @@ mod tests {
     #[test]
     fn orders_are_found_by_what_changed_and_dates_are_those_of_odata() {
         let mut offices = Offices::new(at(0));
-        let target = "?$filter=LastChangeDateTime ge '20261126064000'&$orderby=LastChangeDateTime&$expand=to_ProductionOrderItem";
+        let target = "?$filter=LastChangeDateTime ge '20261126064000'&$orderby=LastChangeDateTime\
+                      &$expand=to_ProductionOrderItem";
         let found = get(&mut offices, target, 0);
         assert_eq!(numbers(&found), ["1000122", "1000123", "1000126"]);
         let running = &found.body["d"]["results"][1];
@@ -435,7 +443,8 @@ mod tests {
     #[test]
     fn a_moved_end_is_seen_and_moves_the_next_order() {
         let mut offices = Offices::new(at(0));
-        let body = r#"{"MfgOrderScheduledEndDate":"/Date(1795651200000)/","MfgOrderScheduledEndTime":"PT11H25M00S","YY1_Reference_ORD":"R"}"#;
+        let body = r#"{"MfgOrderScheduledEndDate":"/Date(1795651200000)/","MfgOrderScheduledEndTime":"PT11H25M00S",
+            "YY1_Reference_ORD":"R"}"#;
         let tag = header(&get(&mut offices, "('1000123')", 40), "etag").to_owned();
         assert_eq!(patch(&mut offices, body, &tag, 40).status, 204);
         let order = get(&mut offices, "('1000123')", 41).body;

@@ -45,22 +45,22 @@ const TAKEN: [Field; 7] = [
 /// The answer to a request.
 pub(super) fn decide(kept: &Documents, request: &Request, now: Time) -> Reply {
     let answer = match (request.method.as_str(), &request.target().1[..]) {
-        ("GET", ["api", "stock"]) => stock(kept, request, now),
+        ("GET", ["api", "stock"]) => Ok(stock(kept, request, now)),
         ("PUT", ["api", "reservations", reference]) => reserve(kept, reference, request, now),
         ("PUT", ["api", "shortages", reference]) => report(kept, reference, request, now),
         ("PUT", ["api", "movements", reference]) => take(kept, reference, request, now),
         ("GET", ["api", "reservations" | "shortages" | "movements", document]) => match kept.document(document) {
             Some(line) => Ok(Reply::new(200, row(line))),
-            None => Err(error(404, "NOT_FOUND", &format!("there is no {}", short(document)))),
+            None => Err(error(404, "NOT_FOUND", &format!("there is no {}", short(document))).into()),
         },
-        _ => Err(error(404, "NOT_FOUND", &format!("there is nothing at {}", request.place()))),
+        _ => Err(error(404, "NOT_FOUND", &format!("there is nothing at {}", request.place())).into()),
     };
     answer.unwrap_or_else(|reply| *reply)
 }
 
 /// An error as this warehouse writes it.
-fn error(status: u16, code: &str, message: &str) -> Box<Reply> {
-    Box::new(Reply::new(status, json!({ "code": code, "message": message })))
+fn error(status: u16, code: &str, message: &str) -> Reply {
+    Reply::new(status, json!({ "code": code, "message": message }))
 }
 
 fn asked(request: &Request, known: &[Field]) -> Result<Map<String, Json>, Box<Reply>> {
@@ -69,12 +69,13 @@ fn asked(request: &Request, known: &[Field]) -> Result<Map<String, Json>, Box<Re
         if let (Refusal::Fields(wrong), Some(body)) = (&refusal, reply.body.as_object_mut()) {
             body.insert("fields".into(), wrong.iter().map(|w| w.name.as_str()).collect());
         }
-        reply
+        reply.into()
     })
 }
 
 fn row(line: &Line) -> Json {
-    let mut row = json!({ line.kind.as_str(): line.document, "document": line.document, "at": line.at, "reference": line.reference });
+    let (kind, document) = (line.kind.as_str(), &line.document);
+    let mut row = json!({ kind: document, "document": document, "at": line.at, "reference": line.reference });
     if let Some(row) = row.as_object_mut() {
         row.extend(line.fields.clone());
     }
@@ -120,11 +121,11 @@ fn level(kept: &Documents, asked: &Map<String, Json>, now: Time) -> Result<Level
     let text = |name: &str| asked.get(name).and_then(Json::as_str).unwrap_or_default();
     Level::of(kept, text("material"), text("warehouse"), now).ok_or_else(|| {
         let message = format!("{} is no material of warehouse {}", text("material"), text("warehouse"));
-        error(404, "UNKNOWN_MATERIAL", &message)
+        error(404, "UNKNOWN_MATERIAL", &message).into()
     })
 }
 
-fn stock(kept: &Documents, request: &Request, now: Time) -> Result<Reply, Box<Reply>> {
+fn stock(kept: &Documents, request: &Request, now: Time) -> Reply {
     let is_asked = |name: &str, value: &str| request.asked(name).is_none_or(|asked| asked == value);
     let rows = STOCK.into_iter().filter(|(m, w, ..)| is_asked("material", m) && is_asked("warehouse", w));
     let row = |(material, warehouse, bin, _): (&str, &str, &str, i64)| {
@@ -134,7 +135,7 @@ fn stock(kept: &Documents, request: &Request, now: Time) -> Result<Reply, Box<Re
             "onHand": level.on_hand, "reserved": level.reserved, "available": level.available(),
         }))
     };
-    Ok(Reply::new(200, json!({ "stock": rows.filter_map(row).collect::<Vec<_>>() })))
+    Reply::new(200, json!({ "stock": rows.filter_map(row).collect::<Vec<_>>() }))
 }
 
 /// The document that a reference already stands for, if any.
@@ -145,18 +146,19 @@ fn before(
     asked: &Map<String, Json>,
 ) -> Result<Option<Reply>, Box<Reply>> {
     if reference.chars().count() > 32 {
-        return Err(error(400, "INVALID", "the reference has more than 32 characters"));
+        return Err(error(400, "INVALID", "the reference has more than 32 characters").into());
     }
     match kept.again(kind, reference, asked) {
         Again::New => Ok(None),
         Again::Same(line) => Ok(Some(Reply::new(200, row(line)))),
         Again::Other(line) => {
-            Err(error(409, "REFERENCE_USED", &format!("the reference stands for {} with other content", line.document)))
+            Err(error(409, "REFERENCE_USED", &format!("the reference stands for {} with other content", line.document))
+                .into())
         }
     }
 }
 
-fn short_of(level: Level, quantity: i64) -> Box<Reply> {
+fn short_of(level: Level, quantity: i64) -> Reply {
     let mut reply = error(409, "SHORTAGE", &format!("{quantity} are wanted, {} are available", level.available()));
     if let Some(body) = reply.body.as_object_mut() {
         body.insert("available".into(), level.available().into());
@@ -177,7 +179,7 @@ fn reserve(kept: &Documents, reference: &str, request: &Request, now: Time) -> R
     let level = level(kept, &asked, now)?;
     let quantity = asked.get("quantity").and_then(Json::as_i64).unwrap_or_default();
     if level.available() < quantity {
-        return Err(short_of(level, quantity));
+        return Err(short_of(level, quantity).into());
     }
     Ok(made(Line::new(now, RESERVATION, kept.next("RES-", 6), Some(reference), asked)))
 }
@@ -208,7 +210,7 @@ fn take(kept: &Documents, reference: &str, request: &Request, now: Time) -> Resu
     };
     if let Some(reserved) = reserved {
         if kept.of(MOVEMENT).any(|line| line.text("reservation") == reserved.document) {
-            return Err(error(409, "RESERVATION_CLOSED", &format!("{} was taken already", reserved.document)));
+            return Err(error(409, "RESERVATION_CLOSED", &format!("{} was taken already", reserved.document)).into());
         }
         for name in ["material", "quantity", "unit", "warehouse"] {
             if let Some(value) = reserved.fields.get(name) {
@@ -219,14 +221,16 @@ fn take(kept: &Documents, reference: &str, request: &Request, now: Time) -> Resu
     let missing: Vec<&str> =
         ["material", "quantity", "unit", "warehouse"].into_iter().filter(|name| !asked.contains_key(*name)).collect();
     if !missing.is_empty() {
-        return Err(error(400, "INVALID", &format!("without a reservation these are needed: {}", missing.join(", "))));
+        return Err(
+            error(400, "INVALID", &format!("without a reservation these are needed: {}", missing.join(", "))).into()
+        );
     }
     let mut level = level(kept, &asked, now)?;
     // What was reserved for this is not kept from it.
     level.reserved -= reserved.map_or(0, |line| line.whole("quantity"));
     let quantity = asked.get("quantity").and_then(Json::as_i64).unwrap_or_default();
     if level.available() < quantity {
-        return Err(short_of(level, quantity));
+        return Err(short_of(level, quantity).into());
     }
     Ok(made(Line::new(now, MOVEMENT, kept.next("MVT-", 6), Some(reference), asked)))
 }
@@ -297,10 +301,7 @@ mod tests {
     fn what_others_have_reserved_is_not_taken() {
         let mut offices = Offices::new(at(0));
         put(&mut offices, "/api/reservations/R1", &wanted("HH01", 11), 0);
-        let take = |quantity: i64| {
-            json!({ "movementType": "261", "material": "4000-6205", "quantity": quantity, "unit": "PCE", "warehouse": "HH01" })
-                .to_string()
-        };
+        let take = |quantity: i64| wanted("HH01", quantity).replace('{', r#"{"movementType":"261","#);
         assert_eq!(put(&mut offices, "/api/movements/R2", &take(2), 0).body["missing"], 1);
         assert_eq!(put(&mut offices, "/api/movements/R2", &take(1), 0).status, 201);
     }
