@@ -1,10 +1,11 @@
 //! The flow from task to task: what a task gave is transformed, noted, and goes where `then` leads.
 
 use super::eval::Scene;
-use super::memory::{Block, Frame, Waiting, bytes};
+use super::memory::{Block, Frame, Waiting};
 use super::{Action, Done, Machine, conforms, stranger};
 use crate::fault::{Fault, Standard};
 use andon_contract::workflow::{For, Task, TaskKind, Then};
+use serde::Serialize;
 use serde_json::Value as Json;
 
 impl Machine<'_> {
@@ -172,4 +173,21 @@ impl Machine<'_> {
     pub(super) fn wake_up(&mut self) {
         self.set_waiting(Waiting::Nothing);
     }
+}
+
+/// The bytes a value takes as JSON.
+pub(crate) fn bytes(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).expect("a value of JSON is written and counting does not fail");
+    count.0
 }

@@ -4,6 +4,7 @@
 //! The first strand is the run's own. A `fork` makes one for each of its branches; they stand behind the strand they
 //! come from, and are gone when the `fork` is.
 
+use super::flow::bytes;
 use super::listen::{Consumed, Ear};
 use super::undo::{Awaited, Ledger, without_passes};
 use crate::fault::Fault;
@@ -155,6 +156,9 @@ pub(crate) struct Frame {
     /// Passes of a `try` before the present one.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub(crate) pass: u32,
+    /// How often the current task was undone before it was entered.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub(crate) undone: u32,
     /// The error a `try` is handling.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) error: Option<Fault>,
@@ -257,6 +261,7 @@ impl Frame {
             deadline: None,
             limit: None,
             pass: 0,
+            undone: 0,
             error: None,
             turns: None,
             ear: None,
@@ -277,6 +282,7 @@ impl Frame {
         self.started = now;
         self.deadline = None;
         self.pass = 0;
+        self.undone = 0;
         self.error = None;
         self.turns = None;
         self.ear = None;
@@ -490,7 +496,8 @@ impl Memory {
     }
 
     /// The iteration of the current task of the frame at `depth`: entries by `then` from the outermost list inwards,
-    /// behind each the index of its `for` and the passes of its `retry`; empty when all are the first.
+    /// behind each how often the task was undone before, the index of its `for` and the passes of its `retry`; empty
+    /// when all are the first.
     pub(crate) fn iteration(&self, strand: usize, depth: usize) -> String {
         self.path(strand, depth, true)
     }
@@ -520,11 +527,14 @@ impl Memory {
                 let entry = frame.entry();
                 let index = frame.turns.as_ref().filter(|_| inside).map_or(0, |turns| turns.index);
                 let pass = if passes && inside { frame.pass } else { 0 };
-                any |= entry > 0 || pass > 0 || index > 0;
+                any |= entry > 0 || pass > 0 || index > 0 || frame.undone > 0;
                 if !text.is_empty() {
                     text.push('/');
                 }
                 let _ = write!(text, "{entry}");
+                if frame.undone > 0 {
+                    let _ = write!(text, "u{}", frame.undone);
+                }
                 if index > 0 {
                     let _ = write!(text, "i{index}");
                 }
@@ -577,21 +587,4 @@ fn inner_list(kind: &TaskKind, block: Block) -> Option<&[Task]> {
         (TaskKind::Listen(listen), Block::Foreach) => listen.foreach.as_ref().map(|each| each.tasks.as_slice()),
         _ => None,
     }
-}
-
-/// The bytes a value takes as JSON.
-pub(crate) fn bytes(value: &impl Serialize) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    serde_json::to_writer(&mut count, value).expect("a value of JSON is written and counting does not fail");
-    count.0
 }

@@ -137,7 +137,7 @@ pub struct MakeCall {
     pub pointer: String,
     /// The path of entries and indexes, without passes of `retry`.
     pub iteration: String,
-    /// Whether a pass of `retry` may have made the same call before.
+    /// Whether a pass of `retry`, or the run before it faulted, may have made the same call before.
     pub repeated: bool,
     /// The capability.
     pub capability: String,
@@ -314,6 +314,7 @@ impl<'a> Machine<'a> {
             return self.leave(raw, &Then::Continue);
         };
         let before = frame.enter(now);
+        self.count_turned(task);
         self.memory.tasks = self.memory.tasks.saturating_add(1);
         let most = self.given.definition.settings.history.unwrap_or(TASKS_MAX).min(TASKS_MAX);
         if before >= ENTRIES_MAX || self.memory.tasks > most {
@@ -421,7 +422,7 @@ impl<'a> Machine<'a> {
         let iteration = self.memory.key_iteration(self.strand, self.depth());
         self.actions.push(Action::Call(MakeCall {
             pointer: task.pointer.clone(),
-            repeated: iteration != self.iteration(),
+            repeated: iteration != self.iteration() || self.memory.ledger.taken_up,
             iteration,
             capability,
             input,

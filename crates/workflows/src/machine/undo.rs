@@ -36,6 +36,21 @@ pub(crate) struct Ledger {
     /// The strand whose error has ended the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     faulted: Option<usize>,
+    /// Whether the run has gone on after it had faulted: the task it came from may have made its call before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) taken_up: bool,
+    /// Tasks inside a block that is repeated that were undone, or are to be: done again they are others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    turned: Vec<Turned>,
+}
+
+/// A task that was undone, or is to be, and may be done again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Turned {
+    pointer: String,
+    /// Its iteration without passes and without how often the task itself was undone.
+    iteration: String,
+    times: u32,
 }
 
 /// A completed task that something undoes. Its input and output stand in its row.
@@ -123,8 +138,21 @@ impl Ledger {
 
 /// An iteration without passes of `retry`.
 pub(super) fn without_passes(iteration: &str) -> String {
-    let parts: Vec<&str> = iteration.split('/').map(|part| part.split('r').next().unwrap_or(part)).collect();
-    if parts.iter().all(|part| *part == "0") { String::new() } else { parts.join("/") }
+    joined(&iteration.split('/').map(|part| part.split('r').next().unwrap_or(part)).collect::<Vec<_>>())
+}
+
+/// The same without how often the task itself was undone.
+fn as_at_first(iteration: &str) -> String {
+    let without = without_passes(iteration);
+    let mut parts: Vec<&str> = without.split('/').collect();
+    if let Some(last) = parts.last_mut() {
+        *last = last.split('u').next().unwrap_or(last);
+    }
+    joined(&parts)
+}
+
+fn joined(parts: &[&str]) -> String {
+    if parts.iter().all(|part| matches!(*part, "0" | "")) { String::new() } else { parts.join("/") }
 }
 
 impl Memory {
@@ -169,24 +197,36 @@ impl Memory {
 
 /// The task of a pointer, wherever it stands.
 fn find<'d>(tasks: &'d [Task], pointer: &str) -> Option<&'d Task> {
-    for task in tasks {
+    way_to(tasks, pointer).pop()
+}
+
+/// The tasks around the task of a pointer, the outermost first, and the task itself; empty: there is none.
+fn way_to<'d>(tasks: &'d [Task], pointer: &str) -> Vec<&'d Task> {
+    let mut way = Vec::new();
+    let mut inside: [&[Task]; 2] = [tasks, &[]];
+    loop {
+        let around = |task: &&Task| {
+            pointer.strip_prefix(task.pointer.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let Some(task) = inside.into_iter().flatten().find(around) else { return Vec::new() };
+        way.push(task);
         if task.pointer == pointer {
-            return Some(task);
+            return way;
         }
-        if !pointer.strip_prefix(task.pointer.as_str()).is_some_and(|rest| rest.starts_with('/')) {
-            continue;
-        }
-        let inside: [&[Task]; 2] = match &task.kind {
+        inside = match &task.kind {
             TaskKind::Do(tasks) | TaskKind::Function { tasks, .. } => [tasks, &[]],
             TaskKind::For(of) => [&of.tasks, &[]],
             TaskKind::Fork { branches, .. } => [branches, &[]],
             TaskKind::Try(guarded) => [&guarded.tasks, &guarded.handler],
             TaskKind::Listen(listen) => [listen.foreach.as_ref().map_or(&[][..], |each| &each.tasks), &[]],
-            _ => [&[], &[]],
+            _ => return Vec::new(),
         };
-        return inside.into_iter().find_map(|tasks| find(tasks, pointer));
     }
-    None
+}
+
+/// Whether a task repeats what stands in it.
+fn repeats(task: &Task) -> bool {
+    matches!(&task.kind, TaskKind::Try(guarded) if guarded.retry.is_some())
 }
 
 impl Machine<'_> {
@@ -222,7 +262,10 @@ impl Machine<'_> {
                 pointer.strip_prefix(root.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
         };
-        self.memory.ledger.turn_back(|undo| within(&undo.pointer).is_some_and(|(_, since)| undo.number >= *since));
+        let chosen = |undo: &Undo| within(&undo.pointer).is_some_and(|(_, since)| undo.number >= *since);
+        let turned: Vec<Undo> = self.memory.ledger.done.iter().filter(|undo| chosen(undo)).cloned().collect();
+        self.memory.ledger.turn_back(chosen);
+        turned.iter().for_each(|undo| self.note_turned(undo));
         for owed in &mut self.memory.ledger.owed {
             owed.undo |= within(&owed.pointer).is_some();
         }
@@ -261,7 +304,46 @@ impl Machine<'_> {
             next: None,
             note: Some("completed after the run had gone on without it".to_owned()),
         }));
+        if owed.undo {
+            self.note_turned(&undo);
+        }
         self.memory.ledger.note(undo, owed.undo);
+    }
+
+    /// A task is undone while the run goes on: where it can be entered again, it is then another one, whose call, or
+    /// run, has not been made yet.
+    fn note_turned(&mut self, undo: &Undo) {
+        let way = way_to(&self.given.definition.tasks, &undo.pointer);
+        if !way.into_iter().any(repeats) {
+            return;
+        }
+        let (pointer, iteration) = (undo.pointer.clone(), as_at_first(&undo.iteration));
+        let turned = &mut self.memory.ledger.turned;
+        match turned.iter_mut().find(|turned| turned.pointer == pointer && turned.iteration == iteration) {
+            Some(turned) => turned.times = turned.times.saturating_add(1),
+            None => turned.push(Turned { pointer, iteration, times: 1 }),
+        }
+    }
+
+    /// How often the current task, which has just been entered, was undone before.
+    pub(super) fn count_turned(&mut self, task: &Task) {
+        if self.memory.ledger.turned.is_empty() {
+            return;
+        }
+        if repeats(task)
+            && way_to(&self.given.definition.tasks, &task.pointer).into_iter().filter(|t| repeats(t)).count() == 1
+        {
+            // What was undone in earlier entries is not entered again.
+            let inside = |pointer: &str| pointer.strip_prefix(&task.pointer).is_some_and(|rest| rest.starts_with('/'));
+            self.memory.ledger.turned.retain(|turned| !inside(&turned.pointer));
+        }
+        let iteration = self.memory.key_iteration(self.strand, self.depth());
+        let turned = self.memory.ledger.turned.iter();
+        let times =
+            turned.filter(|of| of.pointer == task.pointer && of.iteration == iteration).map(|of| of.times).next();
+        if let (Some(times), Some(frame)) = (times, self.top()) {
+            frame.undone = times;
+        }
     }
 
     /// What a strand waits for again is no longer owed.
@@ -389,6 +471,7 @@ pub fn take_up(definition: &Definition, memory: &mut Memory) -> bool {
     }
     memory.phase = Phase::Going;
     memory.ledger.faulted = None;
+    memory.ledger.taken_up = true;
     if let Some(strand) = memory.strands.get_mut(place) {
         strand.waiting = Waiting::Nothing;
         if let Some(frame) = strand.frames.last_mut() {

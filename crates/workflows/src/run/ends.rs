@@ -424,7 +424,11 @@ fn a_task_that_is_repeated_while_its_call_is_under_way_waits_for_the_same_attemp
         let run = world.runs()[0].id;
         cancel(&mut world, run, true);
         world.finish();
-        assert_eq!((effects(&world), world.runs()[0].state), (vec![1, 101], RunState::Cancelled), "undone once: {class}");
+        assert_eq!(
+            (effects(&world), world.runs()[0].state),
+            (vec![1, 101], RunState::Cancelled),
+            "undone once: {class}"
+        );
     }
 }
 
@@ -478,6 +482,47 @@ fn the_effects_of_branches_that_lost_are_undone_also_those_that_come_later() {
     late.finish();
     assert_eq!((late.runs()[0].state, &late.runs()[0].output), (RunState::Completed, &Some(json!({"n": 7}))));
     assert_eq!(effects(&late), [2, 101]);
+}
+
+#[test]
+fn what_was_undone_and_is_repeated_is_done_again_and_undone_again() {
+    let mut packed = json!({"do": [{"a": ask("key", "${ .n + 1 }")}]});
+    packed["metadata"] = json!({"compensate": [{"undo": ask("key", "${ .input.n + 200 }")}]});
+    let make = || {
+        world(contract(&[(
+            "story",
+            on_alarm(&json!([{"guard": {
+                "try": [
+                    {"race": {"fork": {"compete": true, "branches": [
+                        {"quick": {"do": [{"pause": {"wait": "1 s"}}, {"won": {"set": {"n": 7}}}]}},
+                        {"done": {"do": [{"pack": packed}, {"b": undone("upsert", "${ .n + 2 }")}, {"long": {"wait": "1 h"}}]}}]}}},
+                    {"bad": {"raise": {"error": {"type": "t", "status": 503}}}}],
+                "catch": {"retry": {"delay": "1 m", "limit": {"attempt": {"count": 3}}},
+                          "do": [{"last": {"set": {"n": 9}}}]}}}])),
+        )]))
+    };
+    let (plain, _) = same_whatever_ends(&make, &World::finish);
+    assert_eq!(plain.runs()[0].output, Some(json!({"n": 9})));
+    assert_eq!(effects(&plain), [2, 3, 101, 201].repeat(3));
+    let again: Vec<_> =
+        plain.calls().into_iter().filter(|call| call.input["n"] == 2).map(|call| call.iteration).collect();
+    assert_eq!(again, ["", "0/0/0/0u1/0", "0/0/0/0u2/0"], "the tasks inside are others too");
+}
+
+#[test]
+fn a_run_that_is_taken_up_makes_the_next_attempt_of_its_call() {
+    let parent = on_alarm(&json!([{"guard": {"try": [{"sub": run("child", true)}],
+        "catch": {"retry": {"delay": "1 s", "limit": {"attempt": {"count": 3}}}}}}]));
+    let child = plain(&json!([{"k": ask("lookup", "${ .n }")}]));
+    let mut world = world(contract(&[("parent", parent), ("child", child)]));
+    let sent = world.settle();
+    world.reply(&sent[0], answer(OutcomeClass::Conflict, true, Some(409), "it is locked"));
+    world.finish();
+    assert!(world.runs().iter().all(|run| run.state == RunState::Completed), "{:?}", world.runs());
+    let attempts: Vec<_> =
+        world.attempts(sent[0].request.call).iter().map(|of| (of.number, of.outcome.is_some())).collect();
+    assert_eq!(attempts, [(1, true), (2, true)]);
+    assert_eq!(effects(&world), [1]);
 }
 
 #[test]

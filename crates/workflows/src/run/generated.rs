@@ -88,12 +88,49 @@ fn shapes() -> impl Strategy<Value = Vec<Shape>> {
     prop::collection::vec(shape, 1..5)
 }
 
+impl Shape {
+    /// Itself and all shapes in it.
+    fn any(&self, is: &dyn Fn(&Self) -> bool) -> bool {
+        let inside = |shapes: &[Self]| shapes.iter().any(|shape| shape.any(is));
+        is(self)
+            || match self {
+                Self::Do(tasks) | Self::For(_, tasks) | Self::Timeout(tasks, _) | Self::Switch(tasks) => inside(tasks),
+                Self::Try(tasks, _, handler) => inside(tasks) || inside(handler),
+                Self::Fork(branches) => branches.iter().any(|branch| inside(branch)),
+                _ => false,
+            }
+    }
+
+    /// Takes longer where the process ends: nobody knows whether a call had its effect, and the search for it waits
+    /// for `settle`. Meanwhile it holds up the other calls of its key.
+    fn is_slow(&self, child_is_slow: bool) -> bool {
+        self.any(&|shape| match shape {
+            Self::Call(class, _) => *class == Class::Lookup,
+            Self::Run(wait) => *wait && child_is_slow,
+            _ => false,
+        })
+    }
+
+    /// Ends what goes on beside it, so that it counts how far that has come by then.
+    fn ends_others(&self, child_fails: bool) -> bool {
+        self.any(&|shape| match shape {
+            Self::Race(_) | Self::Timeout(..) | Self::Raise(_) => true,
+            Self::Run(wait) => *wait && child_fails,
+            _ => false,
+        })
+    }
+}
+
 /// Writes shapes down as tasks.
 struct Writer {
     /// Names and values differ from call to call.
     next: u32,
     /// Whether other runs may be started.
     runs: bool,
+    /// Whether the run that is started may take longer where the process ends.
+    child_is_slow: bool,
+    /// Whether it may fail.
+    child_fails: bool,
 }
 
 impl Writer {
@@ -125,7 +162,9 @@ impl Writer {
         task
     }
 
-    /// Where time decides what happens, no call takes time of its own: a search waits for its `settle`.
+    /// Where time decides what happens (`timed`), no call takes time of its own: a race, a timeout or an error beside
+    /// it ends what has not been done by then, and after an unknown outcome that is rightly less than it would be
+    /// otherwise. The promise is that each effect is there once, and undone where it has to be, not when.
     fn task(&mut self, shape: &Shape, timed: bool) -> Json {
         match shape {
             Shape::Set => json!({"set": {"n": self.next}}),
@@ -140,6 +179,11 @@ impl Writer {
                 json!({"for": {"in": format!("{items:?}")}, "do": self.list(tasks, timed)})
             }
             Shape::Fork(branches) => {
+                let all = || branches.iter().flatten();
+                let timed = timed
+                    || branches.len() > 1
+                        && all().any(|shape| shape.is_slow(self.child_is_slow))
+                        && all().any(|shape| shape.ends_others(self.child_fails));
                 let branches: Vec<Json> = branches
                     .iter()
                     .map(|tasks| self.named(|writer| json!({"do": writer.list(tasks, timed)})))
@@ -150,11 +194,9 @@ impl Writer {
                 let quick = json!({"quick": {"do": [{"pause": {"wait": "1 s"}}, {"won": {"set": {"n": 7}}}]}});
                 let mut all = vec![quick];
                 for _ in 1..*branches {
-                    all.push(
-                        self.named(
-                            |writer| json!({"do": [{"k": writer.call(Class::Key, true)}, {"long": {"wait": "1 h"}}]}),
-                        ),
-                    );
+                    all.push(self.named(
+                        |writer| json!({"do": [{"k": writer.call(Class::Key, true)}, {"long": {"wait": "1 h"}}]}),
+                    ));
                 }
                 json!({"fork": {"compete": true, "branches": all}})
             }
@@ -184,7 +226,7 @@ impl Writer {
                 // What follows is reached as far as `check` knows.
                 json!({"if": "$context != 7", "raise": {"error": {"type": "https://plant/errors/bad", "status": status}}})
             }
-            Shape::Run(wait) if self.runs && !(timed && *wait) => {
+            Shape::Run(wait) if self.runs && !(timed && *wait && self.child_is_slow) => {
                 json!({"run": {"await": wait, "workflow": {"namespace": "test", "name": "child", "version": "1.0.0"}}})
             }
             Shape::Run(_) => json!({"set": {"n": 0}}),
@@ -193,7 +235,12 @@ impl Writer {
 }
 
 fn written(story: &Story) -> Contract {
-    let mut writer = Writer { next: 0, runs: true };
+    let mut writer = Writer {
+        next: 0,
+        runs: true,
+        child_is_slow: story.child.iter().any(|shape| shape.is_slow(false)),
+        child_fails: story.child.iter().any(|shape| shape.ends_others(false)),
+    };
     let tasks = writer.list(&story.parent, false);
     writer.runs = false;
     let parent = json!({

@@ -24,6 +24,8 @@ fn world(contract: Contract) -> World {
     let world = World::new(contract);
     let assets = world.contract.assets.clone();
     for (number, (name, asset)) in assets.iter().enumerate() {
+        let shakes = world.contract.classes.get(&asset.class).is_some_and(|of| of.signals.contains_key("vibration"));
+        let signal = if shakes { "vibration" } else { "temperature" };
         let id = EventId::derived(&[b"alarm", &number.to_le_bytes()]);
         let evidence = json!({"rule": "r", "version": "9f2c", "samples": {
             "from": "1:0", "to": "1:12", "count": 13, "hash": "00"}});
@@ -40,7 +42,7 @@ fn world(contract: Contract) -> World {
             causation: None,
             recorded: world.now,
             data: json!({"change": "activated", "state": "active", "condition": "limit", "limit": "High",
-                "severity": 700, "signal": "temperature", "since": "2026-11-22T07:00:00Z", "evidence": evidence,
+                "severity": 700, "signal": signal, "since": "2026-11-22T07:00:00Z", "evidence": evidence,
                 "value": {"value": "106.2", "unit": "Cel"}, "setting": {"value": "105", "unit": "Cel"}}),
         };
         world.store.commit(vec![Write::Event(Box::new(event), None)]).unwrap();
