@@ -6,6 +6,7 @@ mod alarms;
 mod bad_input;
 mod confirmation;
 mod decisions;
+mod demo;
 mod folder;
 mod history;
 mod listener;

@@ -199,13 +199,3 @@ fn a_start_that_fails_activates_nothing() {
     assert_eq!(looked.status.code(), Some(3), "{said}");
     assert!(said.contains("no contract was ever activated") && said.contains("help: start an instance"), "{said}");
 }
-
-#[test]
-fn the_demo_ends_with_an_explained_work_request() {
-    let output = Command::new(env!("CARGO_BIN_EXE_andon")).args(["demo", "--json"]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let line: Json = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(line["calls"]["eam"], 2);
-    assert_eq!(line["document"], "MR-000001");
-    assert!(line["explained"]["events"][0]["evidence"]["count"].as_u64().unwrap() > 1);
-}

@@ -40,9 +40,12 @@ use tracing_subscriber::EnvFilter;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Looks in a row at which the world may be silent before it is looked for.
 const SILENT_MAX: u32 = 5;
+/// So long may Andon take until it hears everybody.
+const READY_MAX: Duration = Duration::from_mins(1);
 /// So long may both stories take with `--once`.
 const ONCE_MAX: Duration = Duration::from_mins(5);
-/// Both stories take about forty minutes. Played once they must not become slow where something takes longer.
+/// How many times as fast as the wall both stories are told, and how much of them until they have caught up with it, in
+/// seconds. They take about forty minutes; played once they must not become slow where something takes longer.
 const ONCE: (u32, u32) = (60, 4 * 3_600);
 const LIVE: (u32, u32) = (20, 45 * 60);
 
@@ -104,7 +107,9 @@ fn log_to(path: &Path) -> anyhow::Result<()> {
 struct Playing<'a> {
     args: &'a Demo,
     dir: &'a Path,
-    node: Node,
+    project: &'a Path,
+    /// `None` only while it is started anew.
+    node: Option<Node>,
     places: Places,
     world: Neighbour,
     target: Target,
@@ -124,10 +129,13 @@ fn play(args: &Demo, folder: &Folder, project: &Path) -> anyhow::Result<ExitCode
             return Err(error);
         }
     };
-    let mut playing = Playing { args, dir: &folder.path, node, places, world, target, stop };
+    let node = Some(node);
+    let mut playing = Playing { args, dir: &folder.path, project, node, places, world, target, stop };
     let told = playing.begin().and_then(|()| playing.tell());
     // Whatever came of it: this process ends, and with it its world.
-    playing.node.stop();
+    if let Some(node) = playing.node.take() {
+        node.stop();
+    }
     playing.world.stop();
     told.map(|()| ExitCode::SUCCESS)
 }
@@ -187,39 +195,44 @@ impl Playing<'_> {
     /// Says where everything is, and lets the story begin once Andon hears everybody.
     fn begin(&self) -> anyhow::Result<()> {
         let found = self.world.found();
-        self.say(format!("Andon runs, its API is http://{}", self.node.api()));
+        self.say(format!("Andon runs, its API is http://{}", self.api()));
         self.say(format!("the offices of both plants are {}, their files are in {}", found.offices, self.files()));
         let broker = found.broker.as_ref().map_or("Andon as well", |broker| broker.address.as_str());
         let listener = &self.places.listener;
         self.say(format!("the machines of hamburg publish to mqtt://{listener}, those of monterrey to {broker}"));
-        let ready = || {
-            let status = self.target.status().ok()?;
-            (status.running && status.sources.iter().all(|source| source.connected)).then_some(())
-        };
-        let begun = clock::monotonic();
-        while ready().is_none() {
-            if self.is_to_stop() {
-                return Ok(());
-            }
-            if clock::monotonic().std().saturating_sub(begun.std()) > ONCE_MAX {
-                let log = self.dir.join("andon.log");
-                return Err(failure(NO, "Andon does not become ready", format!("look at {}", log.display())));
-            }
-            thread::sleep(LOOK_EVERY / 4);
-        }
         self.meet()?;
         self.say(format!("look at it with: andon status --data {}", self.dir.join("data").display()));
         self.say("");
         Ok(())
     }
 
+    /// Where the API is.
+    fn api(&self) -> String {
+        self.node.as_ref().map(|node| node.api().to_string()).unwrap_or_default()
+    }
+
     fn files(&self) -> String {
         self.dir.join("world/offices").display().to_string()
     }
 
+    /// Tells the world where Andon is, once that hears everybody.
     fn meet(&self) -> anyhow::Result<()> {
-        let andon = Andon { listener: self.places.listener.clone(), api: self.node.api().to_string() };
-        self.world.meet(&andon)
+        let ready = || {
+            let status = self.target.status().ok()?;
+            (status.running && status.sources.iter().all(|source| source.connected)).then_some(())
+        };
+        let begun = clock::monotonic().std();
+        while ready().is_none() {
+            if self.is_to_stop() {
+                return Ok(());
+            }
+            if clock::monotonic().std().saturating_sub(begun) > READY_MAX {
+                let log = self.dir.join("andon.log");
+                return Err(failure(NO, "Andon does not become ready", format!("look at {}", log.display())));
+            }
+            thread::sleep(LOOK_EVERY / 4);
+        }
+        self.world.meet(&Andon { listener: self.places.listener.clone(), api: self.api() })
     }
 
     /// Tells what happens until somebody wants an end, or the stories have one and are played once.
@@ -262,15 +275,18 @@ impl Playing<'_> {
         Ok(())
     }
 
-    /// The world is gone: it is started again, where it was, and goes on.
+    /// The world is gone: it is started again, and goes on where it was. Where it comes back at other places, Andon is
+    /// started again as well.
     fn look_for_the_world(&mut self) -> anyhow::Result<()> {
-        let before = self.world.found().clone();
+        let before = self.places.variables(self.world.found());
         self.world.look()?;
-        let after = self.world.found();
-        if (&before.offices, before.broker.map(|of| of.address))
-            != (&after.offices, after.broker.clone().map(|of| of.address))
-        {
-            return Err(failure(NO, "the machines and offices came back at other places", "run the demo again"));
+        if self.places.variables(self.world.found()) != before {
+            if let Some(node) = self.node.take() {
+                node.stop();
+            }
+            let (node, places, target) = start(&self.world, self.project, &self.dir.join("data"))?;
+            (self.node, self.places, self.target) = (Some(node), places, target);
+            self.say(format!("\nthe offices are at {} now; Andon's API is http://{}\n", self.world.found().offices, self.api()));
         }
         self.meet()
     }
