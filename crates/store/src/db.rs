@@ -22,7 +22,7 @@ pub(crate) use objects::{
 pub(crate) use read::*;
 pub(crate) use retained::retained;
 pub(crate) use schema::migrate;
-pub(crate) use waits::{events_of, gathered, listened, listeners, schedules};
+pub(crate) use waits::{events_of, gathered, gathers_after, listened, listeners, schedules};
 
 use crate::{StoreError, change::Change, historian::catalog::Changes, rows::Write};
 use andon_model::{AssetName, EventId, RunId, SignalName, SignalNo};

@@ -258,9 +258,9 @@ mod tests {
             json!({"complete": {}}),
             json!({"fault": {"type": "x", "status": 400}}),
         ]));
-        let turned = undo.clone().prop_map(|of| {
-            json!({"pointer": of["pointer"], "iteration": of["iteration"], "times": of["number"]})
-        });
+        let turned = undo
+            .clone()
+            .prop_map(|of| json!({"pointer": of["pointer"], "iteration": of["iteration"], "times": of["number"]}));
         (
             list.clone(),
             list,

@@ -95,6 +95,12 @@ pub(super) fn what_waits_for_others_and_for_times_is_kept(store: &Store) {
     assert!(store.gathered(&key("x"), 1, 9).unwrap().is_empty());
     store.commit(vec![gather("x", 0, 3, false)]).unwrap();
     assert_eq!(store.gathered(&key("x"), 0, 9).unwrap(), [7]);
+    store.commit(vec![gather("x", 1, 2, true)]).unwrap();
+    let all = [(key("x"), 0, 7), (key("x"), 1, 2), (key("y"), 0, 1)];
+    assert_eq!(store.gathers_after(None, 9).unwrap(), all);
+    assert_eq!(store.gathers_after(None, 2).unwrap(), all[..2]);
+    assert_eq!(store.gathers_after(Some(&all[0]), 9).unwrap(), all[1..]);
+    assert_eq!(store.gathers_after(Some(&all[2]), 9).unwrap(), []);
     let row = |planned| ScheduleRow {
         site: site("hamburg"),
         workflow: name("nightly"),

@@ -117,6 +117,32 @@ pub(crate) fn gathered(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Events that wait for others: their keys, slots and order numbers, in this order, those behind one of them.
+pub(crate) fn gathers_after(
+    c: &Connection,
+    after: Option<&(GatherKey, u32, u64)>,
+    limit: usize,
+) -> Result<Vec<(GatherKey, u32, u64)>, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT site, workflow, key, slot, sequence FROM gathers
+         WHERE (site, workflow, key, slot, sequence) > (?1, ?2, ?3, ?4, ?5)
+         ORDER BY site, workflow, key, slot, sequence LIMIT ?6",
+    )?;
+    let (site, workflow, key, slot, sequence) = match after {
+        Some((key, slot, sequence)) => {
+            (key.site.as_str(), key.workflow.as_str(), key.key.as_str(), i64::from(*slot), number(*sequence)?)
+        }
+        None => ("", "", "", -1, -1),
+    };
+    let mut rows = statement.query(params![site, workflow, key, slot, sequence, count(limit)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let site = SiteName::new(column(row, 0)?).map_err(|e| damaged("gathers", e))?;
+        found.push((GatherKey { site, workflow: row.get(1)?, key: row.get(2)? }, row.get(3)?, row.get(4)?));
+    }
+    Ok(found)
+}
+
 /// How far a schedule is done.
 pub(crate) fn put_schedule(c: &Connection, row: &ScheduleRow) -> Result<(), StoreError> {
     run_sql(

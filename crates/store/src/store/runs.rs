@@ -24,6 +24,16 @@ impl Store {
         self.0.db.read(|c| db::gathered(c, key, slot, limit))
     }
 
+    /// Events that wait for others, as key, slot and order number, in this order, those behind `after`; `None` is before
+    /// the first.
+    pub fn gathers_after(
+        &self,
+        after: Option<&(GatherKey, u32, u64)>,
+        limit: usize,
+    ) -> Result<Vec<(GatherKey, u32, u64)>, StoreError> {
+        self.0.db.read(|c| db::gathers_after(c, after, limit))
+    }
+
     /// How far all schedules are done.
     pub fn schedules(&self) -> Result<Vec<ScheduleRow>, StoreError> {
         self.0.db.read(db::schedules)

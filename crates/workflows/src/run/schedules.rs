@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// Planned runs of one workflow at one site that begin in one step at most; then others get their turn.
 const PLANNED_STEP_MAX: usize = 64;
+/// Events that wait for others looked at in one step at most, after a contract came into force.
+const GATHERED_STEP_MAX: usize = 1_000;
 /// An instant that is later than this was missed.
 const MISSED_AFTER: Span = Span::from_secs(60);
 /// How far back the last instant is looked for first.
@@ -35,6 +37,20 @@ pub(super) struct Schedules {
     awaited: BTreeMap<RunId, (Name, SiteName)>,
     /// Whether nothing is begun by itself any more.
     resting: bool,
+    looked: Looked,
+}
+
+/// How far the events that wait for others were looked through since the contract came into force.
+enum Looked {
+    /// Up to this one; `None`: not at all.
+    To(Option<(GatherKey, u32, u64)>),
+    Everywhere,
+}
+
+impl Default for Looked {
+    fn default() -> Self {
+        Self::To(None)
+    }
 }
 
 /// A workflow at a site.
@@ -198,10 +214,11 @@ impl Loop {
         Ok(())
     }
 
-    /// Begins the runs whose instants have come; whether there are more.
+    /// Begins the runs whose instants have come; whether there is more to do.
     pub(super) fn take_schedules(&mut self, now: Time) -> Result<bool, StoreError> {
+        let more = self.forget_gathered()?;
         if self.schedules.wake().is_none_or(|wake| wake > now) || self.lines.len() >= CALLS_UNFINISHED_MAX {
-            return Ok(false);
+            return Ok(more);
         }
         let due: Vec<(Name, SiteName)> = self
             .schedules
@@ -233,7 +250,37 @@ impl Loop {
                 self.begin_run(&definition, (id, place.1.clone()), origin, json!({ "planned": instant }), now)?;
             }
         }
-        Ok(self.schedules.wake().is_some_and(|wake| wake <= now))
+        Ok(more || self.schedules.wake().is_some_and(|wake| wake <= now))
+    }
+
+    /// Events that wait for others are forgotten where the contract in force has nothing any more that they could
+    /// begin together; whether there are more to look at.
+    fn forget_gathered(&mut self) -> Result<bool, StoreError> {
+        let Looked::To(after) = &self.schedules.looked else { return Ok(false) };
+        let mut page = self.store.gathers_after(after.as_ref(), GATHERED_STEP_MAX)?;
+        let shapes: BTreeMap<&str, String> = self
+            .contract
+            .workflows
+            .values()
+            .filter_map(|definition| match &definition.schedule {
+                Some(Schedule::On(Consumption::All(filters))) => Some((definition.name.as_str(), shape(filters))),
+                _ => None,
+            })
+            .collect();
+        let waits = |key: &GatherKey| {
+            shapes.get(key.workflow.as_str()).is_some_and(|shape| key.key.split(' ').next() == Some(shape.as_str()))
+        };
+        let mut forgotten = 0;
+        for (key, slot, sequence) in page.iter().filter(|(key, ..)| !waits(key)) {
+            self.batch.also(Write::Gather(key.clone(), *slot, *sequence, false));
+            forgotten += 1;
+        }
+        if forgotten > 0 {
+            tracing::info!(forgotten, "events waited for others to begin a run that no workflow begins any more");
+        }
+        let more = page.len() == GATHERED_STEP_MAX;
+        self.schedules.looked = if more { Looked::To(page.pop()) } else { Looked::Everywhere };
+        Ok(more)
     }
 
     /// Plans workflows again whose run ends with this step.

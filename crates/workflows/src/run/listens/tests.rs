@@ -1,6 +1,6 @@
 //! Listening, planned and deciding runs over the store, the process ending at every commit.
 
-use crate::run::world::{World, no_load};
+use crate::run::world::{Maker, World, no_load};
 use crate::run::{End, Loop};
 use crate::testing::plant::contract;
 use andon_contract::Contract;
@@ -172,6 +172,46 @@ fn events_start_a_run_one_by_one_or_together() {
     let mut wanted: Vec<_> = each.into_iter().chain(together).collect();
     wanted.sort_by_key(ToString::to_string);
     assert_eq!(outputs, wanted);
+}
+
+/// The workflows and order numbers of the events that wait for others.
+fn gathered(world: &World) -> Vec<(String, u64)> {
+    let rows = world.store.gathers_after(None, 10_000).unwrap();
+    rows.into_iter().map(|(key, _, number)| (key.workflow, number)).collect()
+}
+
+#[test]
+fn events_that_wait_together_are_forgotten_with_what_they_would_begin_a_bounded_number_in_a_step() {
+    let with = |kind: &str| json!({"with": {"type": kind}, "correlate": {"order": {"from": ".data.order"}}});
+    let all = |kinds: &[&str]| -> Json {
+        let filters: Vec<Json> = kinds.iter().map(|kind| with(kind)).collect();
+        json!({"schedule": {"on": {"all": filters}}, "do": [{"tell": {"set": "${ [$workflow.input[].data.n] }"}}]})
+    };
+    let of = |revision: &'static str, workflows: Vec<(&'static str, Json)>| -> Maker {
+        Arc::new(move || Contract { revision: revision.into(), ..contract(&workflows) })
+    };
+    let (kept, many) = (("kept", all(&["a", "b"])), 2_500);
+    for after in [vec![kept.clone()], vec![kept.clone(), ("other", all(&["a", "c"]))]] {
+        for crashes in [false, true] {
+            let mut world = World::of(of("r1", vec![kept.clone(), ("other", all(&["a", "d"]))]));
+            let tell_a = |n: u64| Write::Event(Box::new(event(&world, n, "a", json!({"order": n, "n": n}))), None);
+            world.store.commit((1..=many).map(tell_a).collect()).unwrap();
+            world.finish();
+            assert_eq!(gathered(&world).len() as u64, 2 * many);
+            world.change(of("r2", after.clone()));
+            world.runner.step(world.now).unwrap();
+            assert_eq!(gathered(&world).len() as u64, 2 * many, "those of the first workflow were looked at");
+            if crashes {
+                world.crash(&[]);
+            }
+            world.finish();
+            assert!(gathered(&world).iter().all(|(workflow, _)| workflow == "kept"));
+            assert_eq!(gathered(&world).len() as u64, many, "what waits for a workflow that is there is kept");
+            tell(&world, many + 1, "b", json!({"order": 7, "n": 0}));
+            world.finish();
+            assert_eq!(world.runs().iter().map(|run| run.output.clone()).collect::<Vec<_>>(), [Some(json!([7, 0]))]);
+        }
+    }
 }
 
 /// A workflow with a schedule at a site in Berlin.
