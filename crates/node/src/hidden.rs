@@ -1,7 +1,8 @@
 //! What is shown of runs without the secrets that their workflows made by expressions.
 //!
-//! A call keeps such a secret in its input, since it may have to be sent again after a crash. Whoever looks at the call,
-//! at its run, or at anything else of the run does not see it: neither where it stands nor where others repeat it.
+//! A call keeps such a secret in its input, since it may have to be sent again after a crash. Whoever looks at the
+//! call, at its run, or at anything else of the run does not see it: neither where it stands nor where others repeat
+//! it.
 
 use crate::show::public;
 use andon_api::Kind;
@@ -86,10 +87,13 @@ pub(crate) fn story(lineage: &Lineage) -> Result<Json, serde_json::Error> {
     let secrets = runs.iter().flat_map(|node| &node.calls).flat_map(|node| secrets_of(&node.call)).collect();
     let shown = Shown::without(secrets);
     let mut story = serde_json::to_value(lineage)?;
-    let begun = items(&mut story, "runs").map(Vec::as_mut_slice).unwrap_or_default();
-    begun.iter_mut().for_each(|node| clean_run(node, &shown));
+    for node in items(&mut story, "runs").into_iter().flatten() {
+        clean_run(node, &shown);
+    }
     for event in items(&mut story, "events").into_iter().flatten() {
-        items(event, "runs").into_iter().flatten().for_each(|node| clean_run(node, &shown));
+        for node in items(event, "runs").into_iter().flatten() {
+            clean_run(node, &shown);
+        }
     }
     for row in items(&mut story, "exceptions").into_iter().flatten().filter_map(Json::as_object_mut) {
         clean(Kind::Exceptions, row, &shown);
@@ -120,7 +124,9 @@ fn clean_run(node: &mut Json, shown: &Shown) {
             change(compared, "differences", |told| shown.value(told));
         }
     }
-    items(node, "children").into_iter().flatten().for_each(|child| clean_run(child, shown));
+    for child in items(node, "children").into_iter().flatten() {
+        clean_run(child, shown);
+    }
 }
 
 /// The secrets in the input of a call: those that an expression gave it to identify us with.
@@ -156,29 +162,35 @@ fn clean(kind: Kind, row: &mut Row, shown: &Shown) {
             // What only the layers need holds the values of its tasks once more.
             change(row, "memory", |_| Json::Null);
             change(row, "input", |input| shown.given(input));
-            ["output", "error"].iter().for_each(|name| change(row, name, |json| shown.value(json)));
+            change_all(row, &["output", "error"], shown);
         }
         Kind::Tasks => {
             change(row, "input", |input| shown.given(input));
-            ["output", "context", "note"].iter().for_each(|name| change(row, name, |json| shown.value(json)));
+            change_all(row, &["output", "context", "note"], shown);
         }
         Kind::Calls => {
             change(row, "memory", |_| Json::Null);
             change(row, "input", |input| request(input, |rest| shown.given(rest)));
-            ["output", "detail"].iter().for_each(|name| change(row, name, |json| shown.value(json)));
+            change_all(row, &["output", "detail"], shown);
         }
         Kind::Attempts => {
-            ["request", "headers", "body"].iter().for_each(|name| change(row, name, |json| shown.value(json)));
+            change_all(row, &["request", "headers", "body"], shown);
             let Some(outcome) = row.get_mut("outcome").and_then(Json::as_object_mut) else { return };
             // The outcome of reading a document is the request that follows.
             change(outcome, "output", |output| request(output, |rest| shown.value(rest)));
-            let said = ["detail", "response", "headers", "exchanges"];
-            said.iter().for_each(|name| change(outcome, name, |json| shown.value(json)));
+            change_all(outcome, &["detail", "response", "headers", "exchanges"], shown);
         }
         Kind::Exceptions => {
-            ["cause", "detail", "remedy"].iter().for_each(|name| change(row, name, |json| shown.value(json)));
+            change_all(row, &["cause", "detail", "remedy"], shown);
         }
         _ => {}
+    }
+}
+
+/// Takes the secrets out of these fields.
+fn change_all(row: &mut Row, names: &[&str], shown: &Shown) {
+    for name in names {
+        change(row, name, |json| shown.value(json));
     }
 }
 

@@ -4,8 +4,8 @@
 //! Rows of the store, and the contract for the names of things.
 //!
 //! ## What goes out
-//! A [`Lineage`] from samples, or from a start by hand, to documents, [`health::Finding`]s with what to do next, and the
-//! conservation of every [`seams::Seam`].
+//! A [`Lineage`] from samples, or from a start by hand, to documents, [`health::Finding`]s with what to do next, and
+//! the conservation of every [`seams::Seam`].
 //!
 //! ## What never happens here
 //! Writing. Counting in memory: every number is computed from stored rows and positions, so that

@@ -1,6 +1,6 @@
 //! Stories that no event has begun: runs that were started by hand or by a schedule, the runs that these have started,
 //! and the events that they have emitted.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use andon_contract::Contract;
 use andon_model::{EventId, RunId, Time};

@@ -1,4 +1,5 @@
-//! Runs that are started by hand, by curl and across `kill -9`: where, how many at once, how large, and how they are told.
+//! Runs that are started by hand, by curl and across `kill -9`: where, how many at once, how large, and how they are
+//! told.
 
 use crate::support::*;
 use serde_json::Value as Json;
@@ -159,13 +160,13 @@ fn a_run_by_hand_is_explained_from_each_end_and_shown_with_what_it_has_started()
     assert_eq!(status, 201, "{run}");
     let run = run["id"].as_str().unwrap().to_owned();
     wait_until("its part waits", || world.list("runs", &data, &["workflow=rest", "state=waiting"]).len() == 1);
-    let part = world.list("runs", &data, &["workflow=rest"]).remove(0);
+    let rest = world.list("runs", &data, &["workflow=rest"]).remove(0);
     let call = world.list("calls", &data, &[]).remove(0);
     let text = |of: &Json, name: &str| of[name].as_str().unwrap_or_default().to_owned();
     let ends = [
         "order 10/4711".to_owned(),
         run.clone(),
-        text(&part, "id"),
+        text(&rest, "id"),
         text(&call, "id"),
         text(&call, "reference"),
         text(&call, "document"),
@@ -187,13 +188,13 @@ fn a_run_by_hand_is_explained_from_each_end_and_shown_with_what_it_has_started()
         let begins = |of: &str| lines.iter().any(|line| line.starts_with(of));
         assert!(begins("started by hand by ann lee, with the key order 10/4711, at "), "{told}");
         assert!(begins(r#"input {"what":"a screw"}"#) && begins(&format!("run {run} of repair waiting")), "{told}");
-        assert!(begins(&format!("run {} of rest waiting", text(&part, "id"))), "{told}");
+        assert!(begins(&format!("run {} of rest waiting", text(&rest, "id"))), "{told}");
         assert!(told.contains(", started by /do/1/part"), "{told}");
         for name in [&run, &ends[0]] {
             let shown: Json = serde_json::from_str(&world.ok(&["show", name, "--data", folder])).unwrap();
             assert_eq!(shown["run"]["id"], run.as_str());
             let child = &shown["children"][0];
-            assert_eq!((&child["id"], &child["state"]), (&part["id"], &"waiting".into()), "{shown}");
+            assert_eq!((&child["id"], &child["state"]), (&rest["id"], &"waiting".into()), "{shown}");
             assert_eq!((&child["pointer"], &child["wait"]), (&"/do/1/part".into(), &true.into()), "{shown}");
         }
     }
