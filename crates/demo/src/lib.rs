@@ -4,18 +4,19 @@
 //! inconvenient things included: it takes the same reference twice, and on command it fails, hangs or loses an answer.
 //!
 //! ## What comes in
-//! HTTP requests to an office, and the commands that make it misbehave ([`faults`]).
+//! HTTP requests to an office, and the commands that make it misbehave ([`faults`]); where Andon is.
 //!
 //! ## What goes out
 //! Answers; and in the office's file one line for each document, durable before the answer is sent. Of the machines:
-//! a synthetic recording of a temperature ([`machine`]).
+//! what they say, as topics and payloads ([`line`]), and a synthetic recording of a temperature ([`machine`]).
 //!
 //! ## What never happens here
 //! Andon itself: an office knows nothing of runs, calls and keys, so that it can bear witness for or against them.
 //! No clock and no chance: the present time and the seed are arguments.
 //!
 //! ## Where to start reading
-//! [`offices`], the systems of record as pure state machines; then [`serve`], their HTTP shell; [`machine`] stands alone.
+//! [`offices`], the systems of record as pure state machines; then [`serve`], their HTTP shell. [`line`], the machines;
+//! [`world`], which joins both under one [`clock`]. [`machine`] stands alone.
 //!
 //! ## How it is tested
 //! The state machines by calling them; the shell by a real HTTP client on a free port; the files by reading them, and by

@@ -231,7 +231,9 @@ fn it_tells_where_it_is_what_happens_and_which_ids_to_ask_for() {
         assert!(text.contains(said), "it does not say {said:?}:\n{text}");
     }
     let asked = text.lines().filter_map(|line| line.rsplit("  ").next()).filter(|id| {
-        id.len() == 16 && id.bytes().all(|b| b.is_ascii_alphanumeric()) || id.starts_with("ev_") || id.starts_with("ru_")
+        id.len() == 16 && id.bytes().all(|b| b.is_ascii_alphanumeric())
+            || id.starts_with("ev_")
+            || id.starts_with("ru_")
     });
     let ids: BTreeSet<&str> = asked.collect();
     assert!(ids.len() > 30, "{text}");

@@ -148,8 +148,8 @@ impl Line {
         }
     }
 
-    /// Lets the line work up to `now`: what its machines say, in the order of time. `repair` tells how the repair of its
-    /// cartoner is at a time. What one step cannot hold comes with the next.
+    /// Lets the line work up to `now`: what its machines say, in the order of time. `repair` tells how the repair of
+    /// its cartoner is at a time. What one step cannot hold comes with the next.
     pub fn step(&mut self, now: Time, repair: impl Fn(Time) -> Repair) -> Vec<Message> {
         let mut said = Vec::new();
         while self.at.plus(TELLS_EVERY) <= now && said.len() < STEP_MAX {
@@ -237,11 +237,11 @@ impl Line {
             let Machine { asset, state, mode, .. } = machine;
             let (state, mode, speed) = (state.number(), mode.number(), machine.speed());
             let (good, rejects) = (machine.good(), machine.rejects());
+            let numbers =
+                format!(r#""state":{state},"mode":{mode},"speed":{speed:.1},"good":{good},"rejects":{rejects}"#);
             said.push(Message {
                 topic: format!("plant/{asset}/status"),
-                payload: format!(
-                    r#"{{"time":"{time}","state":{state},"mode":{mode},"speed":{speed:.1},"good":{good},"rejects":{rejects}}}"#
-                ),
+                payload: format!(r#"{{"time":"{time}",{numbers}}}"#),
                 time,
             });
             if machine.class == Class::Cartoner {
@@ -262,6 +262,7 @@ impl Line {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, clippy::cast_possible_truncation, reason = "states and counts are whole numbers")]
 mod tests {
     use super::*;
 

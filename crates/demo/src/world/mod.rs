@@ -319,8 +319,8 @@ impl World {
     }
 }
 
-/// How far a repair is, as the machines know it: what is asked for at the moment of a step is known at the next one, also
-/// when the step is repeated.
+/// How far a repair is, as the machines know it: what is asked for at the moment of a step is known at the next one,
+/// also when the step is repeated.
 fn known(desk: &Desk, asset: &str, at: Time) -> Repair {
     desk.repair(asset, at.minus(Span::from_nanos(1)))
 }

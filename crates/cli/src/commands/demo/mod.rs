@@ -147,12 +147,8 @@ fn start(world: &Neighbour, project: &Path, data: &Path) -> anyhow::Result<(Node
     }
     let places = Places::choose()?;
     given::give(places.variables(world.found()));
-    let options = Options {
-        project: project.to_owned(),
-        data: data.to_owned(),
-        api: Some(places.api.clone()),
-        instance: None,
-    };
+    let options =
+        Options { project: project.to_owned(), data: data.to_owned(), api: Some(places.api.clone()), instance: None };
     let node = match Node::start(&options) {
         Ok(node) => node,
         Err(StartError::Project(found)) => {
@@ -286,7 +282,11 @@ impl Playing<'_> {
             }
             let (node, places, target) = start(&self.world, self.project, &self.dir.join("data"))?;
             (self.node, self.places, self.target) = (Some(node), places, target);
-            self.say(format!("\nthe offices are at {} now; Andon's API is http://{}\n", self.world.found().offices, self.api()));
+            self.say(format!(
+                "\nthe offices are at {} now; Andon's API is http://{}\n",
+                self.world.found().offices,
+                self.api()
+            ));
         }
         self.meet()
     }

@@ -44,7 +44,8 @@ impl Neighbour {
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let client = andon_node::http_client();
-        let nobody = Found { pid: 0, nonce: String::new(), control: String::new(), offices: String::new(), broker: None };
+        let nobody =
+            Found { pid: 0, nonce: String::new(), control: String::new(), offices: String::new(), broker: None };
         let mut neighbour = Self { dir: dir.to_owned(), telling, found: nobody, child: None, client, runtime };
         neighbour.look()?;
         Ok(neighbour)

@@ -37,9 +37,8 @@ pub(super) fn without_broker(dir: &Path) -> anyhow::Result<()> {
 /// Sets parameters of classes: `CLASS.PARAMETER=VALUE`. Whether the values make sense, `check` says.
 pub(super) fn set(dir: &Path, wanted: &[String]) -> anyhow::Result<()> {
     for text in wanted {
-        let wrong = || {
-            failure(USAGE, format!("--set {text} is not understood"), "for example --set cartoner.vibration.High=6")
-        };
+        let wrong =
+            || failure(USAGE, format!("--set {text} is not understood"), "for example --set cartoner.vibration.High=6");
         let (name, value) = text.split_once('=').ok_or_else(wrong)?;
         let (class, parameter) = name.trim().split_once('.').ok_or_else(wrong)?;
         if [class, parameter, value].iter().any(|part| part.trim().is_empty() || part.contains('\n')) {

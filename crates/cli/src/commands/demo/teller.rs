@@ -136,12 +136,7 @@ impl Teller {
             }
             // What was said until then has been heard, and what it means is known.
             let since = *self.last.entry(line.site.clone()).or_insert(stand.story);
-            let query = LastQuery {
-                asset: Some(line.cartoner.clone()),
-                site: None,
-                after: None,
-                limit: SIGNALS_MAX,
-            };
+            let query = LastQuery { asset: Some(line.cartoner.clone()), site: None, after: None, limit: SIGNALS_MAX };
             let heard = target.last(&query)?.rows.iter().any(|row| Time::parse(&row.time).is_ok_and(|at| at >= since));
             if !heard {
                 missing.push(format!("what {} has said is not heard yet", line.cartoner));
