@@ -113,7 +113,8 @@ impl Loop {
         match self.open_run(id, now)? {
             Some(mut open) => {
                 open.row.cancel.get_or_insert_with(|| cancel.clone());
-                open.told.push_back(Input::Cancel(cancel.compensate));
+                // Before all else that it is told, so that it is as durable as the answer to who asked for it.
+                open.told.push_front(Input::Cancel(cancel.compensate));
                 self.advance(open, Vec::new(), now)?;
             }
             // Its definition cannot be read, so that nobody knows what would undo it.

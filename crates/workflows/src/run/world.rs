@@ -147,6 +147,7 @@ impl World {
     /// The process ends and starts again. Of the requests it had in hand some have reached the office.
     pub(super) fn crash(&mut self, in_hand: &[Ready]) {
         self.crashes += 1;
+        assert!(self.crashes < 1_000, "no step is durable any more: {:#?}\n{:#?}", self.runs(), self.calls());
         for ready in in_hand {
             if self.draw(2) == 0 {
                 self.office.serve(ready);
