@@ -245,7 +245,7 @@ pub(crate) struct Office {
     #[arg(long, default_value = "office.jsonl", value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Of --all: the folder of their files
-    #[arg(long, default_value = "offices", value_name = "DIR", requires = "all")]
+    #[arg(long, default_value = "offices", value_name = "DIR", conflicts_with = "name")]
     pub(crate) dir: PathBuf,
 }
 

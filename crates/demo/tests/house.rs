@@ -133,7 +133,8 @@ impl House {
         let keys = [("apikey", API_KEY), ("properties", "*")];
         let request = json!({
             "description": "Vibration high", "description_longdescription": "7.3 mm/s", "siteid": "HAM",
-            "assetnum": "11072", "reportedpriority": 2, "externalrefid": REFERENCE, "reportdate": "2026-11-26T08:20:00+00:00"
+            "assetnum": "11072", "reportedpriority": 2, "externalrefid": REFERENCE,
+            "reportdate": "2026-11-26T08:20:00+00:00"
         });
         let mut long = request.clone();
         long["description"] = "x".repeat(101).into();

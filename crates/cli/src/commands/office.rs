@@ -17,8 +17,8 @@ pub(super) fn run(args: &Office) -> anyhow::Result<ExitCode> {
     }
     // Without a story, orders begin at full hours of the clock.
     let start = Time(0);
-    let (desk, name, files) = match &args.name {
-        None => (Desk::all(&args.dir, start)?, "the house of all offices", args.dir.display()),
+    let (desk, who, files) = match &args.name {
+        None => (Desk::all(&args.dir, start)?, "each office, under its name,", args.dir.display()),
         Some(name) => {
             let Some(office) = OfficeKind::named(name) else {
                 return Err(failure(2, format!("there is no office {name:?}"), "`andon office list` names them"));
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Office) -> anyhow::Result<ExitCode> {
             failure(1, format!("cannot listen at {}: {e}", args.listen), "name a free address with --listen")
         })?;
         let what = if args.all { "folder" } else { "file" };
-        output::hint(format!("{name} listens at http://{}, its {what} is {files}", listener.local_addr()?));
+        output::hint(format!("{who} listens at http://{}, its {what} is {files}", listener.local_addr()?));
         tokio::select! {
             served = serve(listener, desk.clone(), andon_node::clock::now) => served?,
             passed = passing(desk) => passed?,
