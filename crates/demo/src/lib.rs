@@ -19,8 +19,8 @@
 //! [`world`], which joins both under one [`clock`]. [`machine`] stands alone.
 //!
 //! ## How it is tested
-//! The state machines by calling them; the shell by a real HTTP client on a free port; the files by reading them, and by
-//! tearing them as a crash would; the recording by comparing it with the one that is checked in.
+//! The state machines by calling them; the shell by a real HTTP client on a free port; the files by reading them, and
+//! by tearing them as a crash would; the recording by comparing it with the one that is checked in.
 
 pub mod broker;
 pub mod clock;

@@ -350,6 +350,17 @@ fn a_repair_is_seen_by_the_machine_and_the_result_by_whoever_takes_posts() {
 }
 
 #[test]
+fn a_file_of_another_office_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wms.jsonl");
+    let line = r#"{"at":"2026-11-26T08:00:00Z","document":"QI-000001","reference":"R","kind":"incident"}"#;
+    std::fs::write(&path, format!("{line}\n")).unwrap();
+    let refused = Desk::one(OfficeKind::Wms, &path, start()).unwrap_err().to_string();
+    assert!(refused.contains("wms.jsonl:1: \"incident\" is no kind of line of wms"), "{refused}");
+    assert!(Desk::one(OfficeKind::Qms, &path, start()).is_ok());
+}
+
+#[test]
 fn who_comes_with_an_earlier_time_comes_at_the_latest_one() {
     let folder = tempfile::tempdir().unwrap();
     let desk = Desk::all(folder.path(), start()).unwrap();

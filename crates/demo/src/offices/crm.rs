@@ -16,6 +16,8 @@ pub const CLIENT_SECRET: &str = "demo-crm-secret";
 
 const CASE: &str = "case";
 const CHANGE: &str = "case-change";
+/// The kinds of lines of this office.
+pub(super) const KINDS: &[&str] = &[CASE, CHANGE];
 /// How long a token is good.
 const SESSION: Span = Span::from_secs(2 * 3_600);
 const TOKEN_PREFIX: &str = "00Dandon!";

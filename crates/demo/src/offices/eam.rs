@@ -15,6 +15,8 @@ const PAGE_MAX: usize = 1_000;
 const PAGE_DEFAULT: usize = 100;
 
 const KIND: &str = "maintenance-request";
+/// The kinds of lines of this office.
+pub(super) const KINDS: &[&str] = &[KIND];
 const PRIORITIES: [&str; 3] = ["high", "medium", "low"];
 const FIELDS: [Field; 7] = [
     possible("reference", Shape::Text(20)),

@@ -14,6 +14,8 @@ use serde_json::{Value as Json, json};
 pub const HOOK_SECRET: &str = "whsec_YW5kb24tZGVtby1sYWItaG9vay1zZWNyZXQ=";
 
 const KIND: &str = "sample";
+/// The kinds of lines of this office.
+pub(super) const KINDS: &[&str] = &[KIND];
 /// How long a test takes.
 const TESTING: Span = Span::from_secs(15 * 60);
 /// What is tested, in which unit, and from which value in tenths on it is good.

@@ -13,6 +13,8 @@ use serde_json::{Map, Value as Json, json};
 
 const FLAG: &str = "order-flag";
 const SCHEDULE: &str = "order-schedule";
+/// The kinds of lines of this office.
+pub(super) const KINDS: &[&str] = &[FLAG, SCHEDULE];
 const FLAG_FIELDS: [Field; 2] = [needed("flag", Shape::OneOf(&["RISK", "OK"])), needed("reason", Shape::Line(30))];
 const SCHEDULE_FIELDS: [Field; 1] =
     [needed("finish", Shape::Form(|text| read_local(text).is_some(), "a local time like 2026-11-26 14:05:00"))];

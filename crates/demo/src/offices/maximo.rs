@@ -13,6 +13,8 @@ use serde_json::{Map, Value as Json, json};
 pub const API_KEY: &str = "demo-maximo-apikey";
 
 const KIND: &str = "service-request";
+/// The kinds of lines of this office.
+pub(super) const KINDS: &[&str] = &[KIND];
 const FIELDS: [Field; 7] = [
     needed("description", Shape::Line(100)),
     possible("description_longdescription", Shape::Long(32_000)),

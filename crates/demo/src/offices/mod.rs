@@ -107,6 +107,22 @@ impl OfficeKind {
         }
     }
 
+    /// The kinds of lines in its file.
+    pub fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::Maximo => maximo::KINDS,
+            Self::Eam => eam::KINDS,
+            Self::S4 => s4::KINDS,
+            Self::LegacyErp => legacy_erp::KINDS,
+            Self::Wms => wms::KINDS,
+            Self::Qms => qms::KINDS,
+            Self::Lab => lab::KINDS,
+            Self::Crm => crm::KINDS,
+            Self::Planning => planning::KINDS,
+            Self::Supplier => supplier::KINDS,
+        }
+    }
+
     /// The office of this name, where there is one.
     pub fn named(name: &str) -> Option<Self> {
         offices().into_iter().find(|office| office.name() == name)
@@ -259,6 +275,9 @@ impl Offices {
 
     /// Keeps a line, new or read from an office's file; `Err` says why it cannot be one of this office.
     pub fn keep(&mut self, office: OfficeKind, line: Line) -> Result<(), String> {
+        if !office.kinds().contains(&line.kind.as_str()) {
+            return Err(format!("{:?} is no kind of line of {}", format::short(&line.kind), office.name()));
+        }
         self.kept.entry(office).or_default().keep(line)
     }
 

@@ -12,6 +12,8 @@ use serde_json::{Map, Value as Json, json};
 
 const DISRUPTION: &str = "disruption";
 const RESCHEDULE: &str = "reschedule";
+/// The kinds of lines of this office.
+pub(super) const KINDS: &[&str] = &[DISRUPTION, RESCHEDULE];
 /// So much of a disruption the line can make up for, by working through a change-over.
 const MADE_UP: Span = Span::from_secs(20 * 60);
 /// The numbers of the sites here.

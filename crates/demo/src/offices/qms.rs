@@ -12,6 +12,8 @@ use serde_json::{Value as Json, json};
 /// The kind of lines that open an incident.
 pub(super) const INCIDENT: &str = "incident";
 const CLOSURE: &str = "closure";
+/// The kinds of lines of this office.
+pub(super) const KINDS: &[&str] = &[INCIDENT, CLOSURE];
 
 const EVIDENCE: [Field; 5] = [
     needed("event", Shape::Text(64)),

@@ -11,6 +11,8 @@ use andon_model::Time;
 use serde_json::{Map, Value as Json, json};
 
 const KIND: &str = "order-change";
+/// The kinds of lines of this office.
+pub(super) const KINDS: &[&str] = &[KIND];
 const SERVICE: &str = "API_PRODUCTION_ORDER_2_SRV";
 const ENTITY: &str = "A_ProductionOrder_2";
 const FIELDS: [Field; 5] = [

@@ -10,6 +10,8 @@ use andon_model::Time;
 use serde_json::{Value as Json, json};
 
 const KIND: &str = "notice";
+/// The kinds of lines of this office.
+pub(super) const KINDS: &[&str] = &[KIND];
 const FIELDS: [Field; 5] = [
     needed("site", Shape::Text(20)),
     needed("material", Shape::Text(40)),

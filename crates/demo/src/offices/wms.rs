@@ -12,6 +12,8 @@ use serde_json::{Map, Value as Json, json};
 const RESERVATION: &str = "reservation";
 const SHORTAGE: &str = "shortage";
 const MOVEMENT: &str = "movement";
+/// The kinds of lines of this office.
+pub(super) const KINDS: &[&str] = &[RESERVATION, SHORTAGE, MOVEMENT];
 /// How long the courier takes who brings what was reported short.
 const COURIER: Span = Span::from_secs(10 * 60);
 /// The goods issue for maintenance.
