@@ -225,13 +225,7 @@ impl Node {
             shared.add(Part::Subscriber(handle.map_err(StartError::Thread)?));
         }
         let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
-        shared.add(Part::Worker(workflows(
-            &store,
-            (&contract, role),
-            connectors.clone(),
-            sender,
-            &shared.starts,
-        )?));
+        shared.add(Part::Worker(workflows(&store, (&contract, role), connectors.clone(), sender, &shared.starts)?));
         let closing = CancellationToken::new();
         let objects = shared.objects.clone();
         shared.add(Part::Worker(given_objects(&objects).map_err(on_reads)?));
@@ -331,7 +325,8 @@ impl Running for Shared {
     }
 
     fn live(&self) -> Result<Live, StoreError> {
-        lock(&self.watch).live(&self.store)
+        let away = lock(&self.parts).iter().filter_map(Part::away).collect();
+        Ok(Live { away, ..lock(&self.watch).live(&self.store)? })
     }
 
     fn connections(&self) -> Vec<(String, u64)> {

@@ -31,6 +31,13 @@ impl Part {
         }
     }
 
+    /// A source that is not connected at this moment, with the reason.
+    pub(crate) fn away(&self) -> Option<(Name, String)> {
+        let Self::Source(name, source) = self else { return None };
+        let status = source.status();
+        (!status.connected).then(|| (name.clone(), status.reason))
+    }
+
     /// Whether it goes on; a loop ends only by a stop or by a fault of ours.
     pub(crate) fn is_alive(&self) -> bool {
         !matches!(self, Self::Worker(worker) if !worker.is_alive())

@@ -122,6 +122,8 @@ pub struct Seen<'a> {
     pub full: bool,
     /// The condition it recorded last.
     pub row: Option<&'a SourceRow>,
+    /// What keeps it from being connected now, whatever it recorded before a crash; `None`: nothing does.
+    pub away: Option<&'a str>,
     /// When it was heard.
     pub activity: Option<&'a Activity>,
     /// When a message of it was set aside last, and why.
@@ -194,7 +196,13 @@ fn disconnected(source: &Source, seen: &Seen<'_>) -> Option<Condition> {
         return Some(Condition::of(Reason::NeverConnected, None, "it has not been connected yet", remedy));
     };
     if row.connected {
-        return None;
+        // The row is from before the crash, or the end of the connection is about to be recorded.
+        let detail = match seen.away? {
+            "" => "it has not been connected again",
+            why => why,
+        };
+        let remedy = format!("look at {} and its log", other_side(source));
+        return Some(Condition::of(Reason::NotConnected, None, detail, remedy));
     }
     let (reason, remedy) = if row.code.is_some_and(refuses_us) {
         (Reason::RefusedCredentials, format!("check the user, the secret and the rights at {}", other_side(source)))
@@ -440,6 +448,9 @@ mod tests {
             (Seen { row: None, ..well }, "disconnected never-connected"),
             (Seen { row: Some(&refused), ..well }, "disconnected refused-credentials"),
             (Seen { row: Some(&gone), ..well }, "disconnected not-connected"),
+            (Seen { away: Some(""), ..well }, "disconnected not-connected"),
+            (Seen { away: Some("it is about to connect"), gaps: &gaps, ..well }, "disconnected not-connected"),
+            (Seen { row: Some(&refused), away: Some("not authorized"), ..well }, "disconnected refused-credentials"),
             (Seen { activity: Some(&old), gaps: &gaps, ..well }, "silent silent"),
             (Seen { activity: None, ..well }, "silent never-heard"),
             (Seen { reconnects: 3, gaps: &gaps, ..well }, "degraded flapping"),

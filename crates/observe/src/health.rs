@@ -85,6 +85,8 @@ pub struct Live {
     pub running: Option<Time>,
     /// Whether the disk is full.
     pub full: bool,
+    /// Sources that are not connected at this moment, with the reason.
+    pub away: BTreeMap<Name, String>,
     /// Messages refused lately, by source.
     pub refused: BTreeMap<Name, u64>,
     /// How often a source was connected anew lately.
@@ -123,6 +125,7 @@ pub fn sources(
             running: live.running,
             full: live.full,
             row: rows.iter().find(|row| row.source == *name),
+            away: live.away.get(name).map(String::as_str),
             activity: activity.get(name),
             quarantined: quarantined.as_ref().map(|(last, cause)| (*last, cause.as_str())),
             refused: live.refused.get(name).copied().unwrap_or(0),

@@ -255,6 +255,25 @@ fn a_broker_that_dies_and_comes_back_loses_nothing() {
 }
 
 #[test]
+fn after_a_crash_a_source_is_connected_only_once_it_is_so_again() {
+    let mut plant = plant();
+    let mut instance = start_instance(&plant.world, &plant.project, &plant.data);
+    // Its row goes on saying that it is connected: nobody was there to say otherwise.
+    instance.kill();
+    plant.broker.kill();
+    let (project, data) = (plant.project.to_str().unwrap(), plant.data.to_str().unwrap());
+    let instance = Running::start(plant.world.command(&["run", project, "--data", data, "--api", "127.0.0.1:0"]));
+    wait_until("it has started", || instance.text().contains("\"started\""));
+    let source = |plant: &Plant| plant.world.list("sources", &plant.data, &[]).remove(0);
+    let told = source(&plant);
+    assert_eq!((&told["connected"], &told["state"]), (&false.into(), &"disconnected".into()), "{told}");
+    assert!(told["connected_since"].is_null() && told["remedy"].is_string(), "{told}");
+    plant.broker.restart().unwrap();
+    wait_until("it is connected", || source(&plant)["connected"] == true);
+    assert!(source(&plant)["connected_since"].is_string());
+}
+
+#[test]
 fn an_answer_that_is_lost_is_searched_for_and_nothing_is_requested_twice() {
     let plant = plant();
     let expected = Expected { file: synthetic(), activations: 2, without_on_delay: 3, windows: Vec::new() };
