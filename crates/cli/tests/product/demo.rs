@@ -374,6 +374,25 @@ fn a_world_that_is_killed_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_second_demo_of_a_folder_is_refused_and_the_first_goes_on() {
+    let folder = Folder::new();
+    let first = Playing::start(&folder);
+    let offices = folder.path().join("world/offices");
+    wait_until("the first is at work", || {
+        fs::read_to_string(folder.path().join("world/clock.json")).is_ok_and(|text| !text.contains("\"begun\":null"))
+    });
+    let second = folder.demo(&[]).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("stop the instance that holds it"), "{said}");
+    assert!(pid_of(&folder.path().join("world")).is_some_and(lives), "the world lives on");
+    wait_until("maintenance is asked for work", || {
+        fs::read(offices.join("maximo.jsonl")).is_ok_and(|text| !text.is_empty())
+    });
+    drop(first);
+}
+
+#[test]
 fn without_a_folder_of_its_own_the_world_ends_with_the_demo_however_that_ends() {
     let mut demo = andon(&["demo"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let dir = std::env::temp_dir().join(format!("andon-demo-{}", demo.id()));
@@ -388,7 +407,7 @@ fn without_a_folder_of_its_own_the_world_ends_with_the_demo_however_that_ends() 
 
 #[test]
 fn it_goes_on_until_somebody_ends_it_and_leaves_nothing_behind() {
-    let mut demo = Running::start(andon(&["demo"]));
+    let mut demo = Running::start(andon(&["demo", "--json"]));
     let dir = std::env::temp_dir().join(format!("andon-demo-{}", demo.child.id()));
     wait_until("the story has begun", || {
         fs::read_to_string(dir.join("world/clock.json")).is_ok_and(|text| !text.contains("\"begun\":null"))

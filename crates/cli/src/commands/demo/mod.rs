@@ -57,12 +57,13 @@ struct Folder {
 
 impl Folder {
     fn of(args: &Demo) -> anyhow::Result<Self> {
-        let folder = match &args.data {
-            Some(dir) => Self { path: std::path::absolute(dir)?, temporary: false },
-            None => {
-                let path = std::env::temp_dir().join(format!("andon-demo-{}", std::process::id()));
-                Self { path, temporary: true }
-            }
+        let folder = if let Some(dir) = &args.data {
+            Self { path: std::path::absolute(dir)?, temporary: false }
+        } else {
+            let path = std::env::temp_dir().join(format!("andon-demo-{}", std::process::id()));
+            // One of this name is left of a demo that was killed long ago.
+            let _ = fs::remove_dir_all(&path);
+            Self { path, temporary: true }
         };
         fs::create_dir_all(&folder.path).with_context(|| folder.path.display().to_string())?;
         Ok(folder)
@@ -125,7 +126,10 @@ fn play(args: &Demo, folder: &Folder, project: &Path) -> anyhow::Result<ExitCode
     let (node, places, target) = match started {
         Ok(started) => started,
         Err(error) => {
-            world.stop();
+            // One that was there already may be somebody else's.
+            if world.is_own() {
+                world.stop();
+            }
             return Err(error);
         }
     };
@@ -142,9 +146,7 @@ fn play(args: &Demo, folder: &Folder, project: &Path) -> anyhow::Result<ExitCode
 
 /// Starts Andon among its neighbours.
 fn start(world: &Neighbour, project: &Path, data: &Path) -> anyhow::Result<(Node, Places, Target)> {
-    if world.found().broker.is_none() {
-        project::without_broker(project)?;
-    }
+    project::fit(project, world.found().broker.is_some())?;
     let places = Places::choose()?;
     given::give(places.variables(world.found()));
     let options =
@@ -235,7 +237,7 @@ impl Playing<'_> {
     fn tell(&mut self) -> anyhow::Result<()> {
         let mut teller = Teller::new(self.args.json);
         let begun = clock::monotonic().std();
-        let (mut silent, mut over) = (0, false);
+        let (mut silent, mut over, mut last) = (0, false, None);
         while !self.is_to_stop() {
             thread::sleep(LOOK_EVERY);
             let Some(stand) = self.world.stand() else {
@@ -248,13 +250,14 @@ impl Playing<'_> {
             };
             silent = 0;
             teller.look(&self.target, &stand)?;
+            let stand = last.insert(stand);
             if over {
                 continue;
             }
-            let missing = teller.missing(&self.target, &stand)?;
+            let missing = teller.missing(&self.target, stand)?;
             over = missing.is_empty();
             if over && self.args.once {
-                return self.finish(&stand);
+                return self.finish(stand);
             }
             if over {
                 self.say("\nboth stories are told; ordinary production goes on, Ctrl-C ends it\n");
@@ -268,7 +271,11 @@ impl Playing<'_> {
                 ));
             }
         }
-        Ok(())
+        // Whoever ends it reads what has come of it.
+        match last {
+            Some(stand) if self.args.json => self.finish(&stand),
+            _ => Ok(()),
+        }
     }
 
     /// The world is gone: it is started again, and goes on where it was. Where it comes back at other places, Andon is

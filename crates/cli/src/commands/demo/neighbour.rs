@@ -56,6 +56,11 @@ impl Neighbour {
         &self.found
     }
 
+    /// Whether this process has started it.
+    pub(super) fn is_own(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// How it is; `None` where it does not answer.
     pub(super) fn stand(&self) -> Option<Stand> {
         self.ask(&self.found)

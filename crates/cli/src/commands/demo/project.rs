@@ -18,20 +18,29 @@ pub(super) fn write(dir: &Path) -> anyhow::Result<()> {
     // `andon.yaml` comes last: a folder without it is written anew.
     let (last, others): (Vec<_>, Vec<_>) = FILES.iter().partition(|(path, _)| *path == "andon.yaml");
     for (path, bytes) in others.into_iter().chain(last) {
-        let file = dir.join(path);
-        fs::create_dir_all(file.parent().unwrap_or(dir)).with_context(|| dir.display().to_string())?;
-        fs::write(&file, bytes).with_context(|| file.display().to_string())?;
+        write_file(&dir.join(path), bytes)?;
     }
     Ok(())
 }
 
-/// Without a broker all machines publish to the listener, whose source knows the topics of both plants.
-pub(super) fn without_broker(dir: &Path) -> anyhow::Result<()> {
+/// Writes a file whole or not at all, also where this process is killed meanwhile.
+fn write_file(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let of_file = || file.display().to_string();
+    fs::create_dir_all(file.parent().unwrap_or(Path::new("."))).with_context(of_file)?;
+    let aside = file.with_extension("new");
+    fs::write(&aside, bytes).and_then(|()| fs::rename(&aside, file)).with_context(of_file)
+}
+
+/// Fits the project to the world. Without a broker all machines publish to the listener, whose source knows the topics
+/// of both plants; with one again, the source that reads it is there again.
+pub(super) fn fit(dir: &Path, has_broker: bool) -> anyhow::Result<()> {
     let file = dir.join(OF_THE_BROKER);
-    if file.exists() {
-        fs::remove_file(&file).with_context(|| file.display().to_string())?;
+    let bytes = FILES.iter().find(|(path, _)| *path == OF_THE_BROKER).map(|(_, bytes)| *bytes);
+    match (file.exists(), has_broker, bytes) {
+        (true, false, _) => fs::remove_file(&file).with_context(|| file.display().to_string()),
+        (false, true, Some(bytes)) => write_file(&file, bytes),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Sets parameters of classes: `CLASS.PARAMETER=VALUE`. Whether the values make sense, `check` says.
@@ -51,7 +60,7 @@ pub(super) fn set(dir: &Path, wanted: &[String]) -> anyhow::Result<()> {
         }
         let of_file = || file.display().to_string();
         let before = fs::read_to_string(&file).with_context(of_file)?;
-        fs::write(&file, with(&before, parameter, value.trim())).with_context(of_file)?;
+        write_file(&file, with(&before, parameter, value.trim()).as_bytes())?;
     }
     Ok(())
 }
@@ -74,7 +83,7 @@ fn with(text: &str, parameter: &str, value: &str) -> String {
         return format!("{}\nparameters:\n{line}\n", text.trim_end());
     };
     let inside = lines.iter().skip(begin + 1).take_while(|found| found.is_empty() || found.starts_with([' ', '#']));
-    match inside.clone().position(|found| here(&found)) {
+    match inside.clone().position(here) {
         Some(at) => {
             if let Some(old) = lines.get_mut(begin + 1 + at) {
                 *old = &line;
@@ -116,6 +125,17 @@ mod tests {
         fs::write(dir.path().join("routes.yaml"), "[]\n").unwrap();
         write(dir.path()).unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("routes.yaml")).unwrap(), "[]\n");
+    }
+
+    #[test]
+    fn the_source_of_the_broker_is_there_where_the_broker_is() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path()).unwrap();
+        let accepted = || andon_contract::load(dir.path()).map(|loaded| loaded.contract.sources.len()).unwrap();
+        fit(dir.path(), false).unwrap();
+        assert_eq!(accepted(), 1, "the project is accepted without it");
+        fit(dir.path(), true).unwrap();
+        assert_eq!(accepted(), 2);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const SETTINGS: &str = "max_queued_messages 0";
 pub(super) struct Broker {
     pub(super) known: world::Broker,
     /// `None`: an earlier world started it.
-    _own: Option<Mosquitto>,
+    own: Option<Mosquitto>,
 }
 
 impl Broker {
@@ -29,7 +29,7 @@ impl Broker {
     pub(super) fn open(dir: &Path, former: Option<&Found>) -> Option<Self> {
         let former = former.and_then(|found| found.broker.clone());
         if let Some(known) = former.clone().filter(|known| works(known, dir)) {
-            return Some(Self { known, _own: None });
+            return Some(Self { known, own: None });
         }
         let port_of = |known: world::Broker| known.address.rsplit(':').next()?.parse().ok();
         let ports = [former.and_then(port_of), Some(USUAL)];
@@ -39,7 +39,7 @@ impl Broker {
             None => Mosquitto::start(dir, SETTINGS),
         };
         match started {
-            Ok(own) => Some(Self { known: world::Broker { address: own.address(), pid: own.pid() }, _own: Some(own) }),
+            Ok(own) => Some(Self { known: world::Broker { address: own.address(), pid: own.pid() }, own: Some(own) }),
             Err(error) => {
                 tracing::warn!(%error, "no broker: the machines of both plants publish to Andon itself");
                 None
@@ -59,7 +59,7 @@ fn works(known: &world::Broker, dir: &Path) -> bool {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        if self._own.is_none() {
+        if self.own.is_none() {
             let _ = Command::new("kill").arg(self.known.pid.to_string()).status();
         }
     }
