@@ -496,9 +496,8 @@ fn listed(error: &StoreError) -> Problem {
 }
 
 fn unknown(id: &str) -> Problem {
-    Problem::not_found(format!("nothing kept here is called {id:?}"))
-        .remedy(
-            "an id (ev_, ru_, ca_, ex_), a call's reference, a document's number, the key of a run, or a sample's \
+    Problem::not_found(format!("nothing kept here is called {id:?}")).remedy(
+        "an id (ev_, ru_, ca_, ex_), a call's reference, a document's number, the key of a run, or a sample's \
              epoch/offset",
-        )
+    )
 }
