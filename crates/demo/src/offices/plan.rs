@@ -14,6 +14,7 @@ const CREATED: Span = Span::from_secs(12 * 3_600);
 const RELEASED: Span = Span::from_secs(2 * 3_600);
 /// How long the first order runs already at the start of the story.
 const RUNNING: Span = Span::from_secs(3_600);
+const MINUTE: Span = Span::from_secs(60);
 /// So many orders before the running one are known...
 const BEFORE: i64 = 8;
 /// ...and so many after it.
@@ -125,10 +126,14 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a story that starts at `start`: one order of each line runs then, for an hour already. A plan from
-    /// [`Time`] 0 has orders from midnight on (UTC).
+    /// The plan of a story that starts at `start`: one order of each line runs then, for an hour already. Plans are made
+    /// in whole minutes. A plan from [`Time`] 0 has orders from midnight on (UTC).
     pub fn from(start: Time) -> Self {
-        Self { begin: if start == Time(0) { start } else { start.minus(RUNNING) } }
+        if start == Time(0) {
+            return Self { begin: start };
+        }
+        let begin = start.minus(RUNNING);
+        Self { begin: Time(begin.0.div_euclid(MINUTE.nanos()) * MINUTE.nanos()) }
     }
 
     /// The orders of a line that exist at `now`, in their order. `moved` says where somebody has moved the end of an
@@ -225,5 +230,6 @@ mod tests {
         assert_eq!(plan.order("70411", start()).unwrap().making, &MONTERREY);
         assert_eq!(plan.order("4711", start()), None);
         assert!(Plan::from(Time(0)).order("1000123", Time(0)).is_some());
+        assert_eq!(Plan::from(start().plus(Span::from_millis(59_999))), plan);
     }
 }
