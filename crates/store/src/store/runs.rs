@@ -24,8 +24,8 @@ impl Store {
         self.0.db.read(|c| db::gathered(c, key, slot, limit))
     }
 
-    /// Events that wait for others, as key, slot and order number, in this order, those behind `after`; `None` is before
-    /// the first.
+    /// Events that wait for others, as key, slot and order number, in this order, those behind `after`; `None` is
+    /// before the first.
     pub fn gathers_after(
         &self,
         after: Option<&(GatherKey, u32, u64)>,

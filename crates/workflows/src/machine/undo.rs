@@ -265,7 +265,9 @@ impl Machine<'_> {
         let chosen = |undo: &Undo| within(&undo.pointer).is_some_and(|(_, since)| undo.number >= *since);
         let turned: Vec<Undo> = self.memory.ledger.done.iter().filter(|undo| chosen(undo)).cloned().collect();
         self.memory.ledger.turn_back(chosen);
-        turned.iter().for_each(|undo| self.note_turned(undo));
+        for undo in &turned {
+            self.note_turned(undo);
+        }
         for owed in &mut self.memory.ledger.owed {
             owed.undo |= within(&owed.pointer).is_some();
         }

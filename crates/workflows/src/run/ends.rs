@@ -319,7 +319,9 @@ fn a_cancel_undoes_what_the_runs_have_done_that_the_run_has_started() {
             &json!([{"a": undone("key", "${ .n }")}, {"free": run("other", false)}, {"sub": run("child", true)}]),
         );
         let child = plain(&json!([
-            {"k": undone("key", "${ .n + 10 }")}, {"l": undone("lookup", "${ .n + 20 }")}, {"pause": {"wait": "1 h"}}]));
+            {"k": undone("key", "${ .n + 10 }")},
+            {"l": undone("lookup", "${ .n + 20 }")},
+            {"pause": {"wait": "1 h"}}]));
         let other = plain(&json!([{"u": undone("upsert", "${ .n + 30 }")}, {"pause": {"wait": "1 h"}}]));
         world(contract(&[("parent", parent), ("child", child), ("other", other)]))
     };
@@ -495,7 +497,10 @@ fn what_was_undone_and_is_repeated_is_done_again_and_undone_again() {
                 "try": [
                     {"race": {"fork": {"compete": true, "branches": [
                         {"quick": {"do": [{"pause": {"wait": "1 s"}}, {"won": {"set": {"n": 7}}}]}},
-                        {"done": {"do": [{"pack": packed}, {"b": undone("upsert", "${ .n + 2 }")}, {"long": {"wait": "1 h"}}]}}]}}},
+                        {"done": {"do": [
+                            {"pack": packed},
+                            {"b": undone("upsert", "${ .n + 2 }")},
+                            {"long": {"wait": "1 h"}}]}}]}}},
                     {"bad": {"raise": {"error": {"type": "t", "status": 503}}}}],
                 "catch": {"retry": {"delay": "1 m", "limit": {"attempt": {"count": 3}}},
                           "do": [{"last": {"set": {"n": 9}}}]}}}])),

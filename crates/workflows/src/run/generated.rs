@@ -323,8 +323,9 @@ proptest! {
 /// Stories that once did not go as they should, as they were printed, with what was wrong.
 const FOUND: [(&str, &str); 2] = [
     (
-        "the second undoing of a task that `retry` repeats wrote its row a second time, and no step was durable any more",
-        r#"{"parent":[{"Try":[[{"Timeout":[[{"Race":3}],true]}],2,[]]}],"child":["Set"],"compensate":false,"seed":781}"#,
+        "the second undoing of a task that `retry` repeats wrote its row again, and no step was durable any more",
+        r#"{"parent":[{"Try":[[{"Timeout":[[{"Race":3}],true]}],2,[]]}],"child":["Set"],
+            "compensate":false,"seed":781}"#,
     ),
     (
         "a race was over before the call of its losing branch was made, which stood behind a search",

@@ -147,7 +147,7 @@ impl World {
     /// The process ends and starts again. Of the requests it had in hand some have reached the office.
     pub(super) fn crash(&mut self, in_hand: &[Ready]) {
         self.crashes += 1;
-        assert!(self.crashes < 1_000, "no step is durable any more: {:#?}\n{:#?}", self.runs(), self.calls());
+        assert!(self.crashes < 1_000, "no step is durable any more; {}", self.standing());
         for ready in in_hand {
             if self.draw(2) == 0 {
                 self.office.serve(ready);
@@ -229,7 +229,16 @@ impl World {
                 None => {}
             }
         }
-        panic!("it does not end: {:#?}\n{:#?}", self.runs(), self.calls());
+        panic!("it does not end; {}", self.standing());
+    }
+
+    /// Where the runs and calls stand that have not ended.
+    fn standing(&self) -> String {
+        let runs = self.runs().into_iter().filter(|run| !run.state.has_ended());
+        let calls = self.calls().into_iter().filter(|call| call.output.is_none());
+        let runs: Vec<_> = runs.map(|run| (run.workflow, run.state, run.wake)).collect();
+        let calls: Vec<_> = calls.map(|call| (call.pointer, call.iteration, call.state, call.due)).collect();
+        format!("runs {runs:?}, calls {calls:?}")
     }
 
     fn list<T: DeserializeOwned>(&self, kind: &str) -> Vec<T> {
