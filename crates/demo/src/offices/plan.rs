@@ -126,8 +126,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a story that starts at `start`: one order of each line runs then, for an hour already. Plans are made
-    /// in whole minutes. A plan from [`Time`] 0 has orders from midnight on (UTC).
+    /// The plan of a story that starts at `start`: one order of each line runs then, for an hour already. Plans are
+    /// made in whole minutes. A plan from [`Time`] 0 has orders from midnight on (UTC).
     pub fn from(start: Time) -> Self {
         if start == Time(0) {
             return Self { begin: start };
