@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
-use super::figure::{self, Figure, Kind};
 use super::broker::{Broker, free_port};
+use super::figure::{self, Figure, Kind};
 use super::publisher::{self, Plan, Published};
 use super::report::{line, median};
 use super::subject::{self, Start};

@@ -16,12 +16,8 @@ pub(super) fn table(figures: &[Figure]) -> String {
             format!("{} {:<8}{verdict}", if figure.less { "<=" } else { ">=" }, short(target))
         });
         let beside: Vec<String> = figure.beside.iter().map(|beside| told(figure, beside)).collect();
-        let row = format!(
-            "{shown:<11}{:<58}{:>12}  {target:<18}{}",
-            figure.name,
-            short(figure.value),
-            beside.join("; ")
-        );
+        let row =
+            format!("{shown:<11}{:<58}{:>12}  {target:<18}{}", figure.name, short(figure.value), beside.join("; "));
         let _ = writeln!(text, "{}", row.trim_end());
     }
     text
@@ -74,8 +70,8 @@ pub(super) fn picture(figures: &[Figure], setting: &str) -> String {
         let (x, line) = (place(times), if (times - 1.0_f64).abs() < f64::EPSILON { "#222222" } else { "#dddddd" });
         let _ = writeln!(
             svg,
-            "<line x1=\"{x:.1}\" y1=\"{TOP:.0}\" x2=\"{x:.1}\" y2=\"{bottom:.0}\" stroke=\"{line}\"/><text x=\"{x:.1}\" \
-             y=\"{:.0}\" text-anchor=\"middle\" fill=\"#555555\">{name}</text>",
+            "<line x1=\"{x:.1}\" y1=\"{TOP:.0}\" x2=\"{x:.1}\" y2=\"{bottom:.0}\" stroke=\"{line}\"/>\
+             <text x=\"{x:.1}\" y=\"{:.0}\" text-anchor=\"middle\" fill=\"#555555\">{name}</text>",
             TOP - 6.0
         );
     }
@@ -89,8 +85,8 @@ pub(super) fn picture(figures: &[Figure], setting: &str) -> String {
          <circle cx=\"150\" cy=\"{:.0}\" r=\"5\" fill=\"#c0392b\"/><text x=\"160\" y=\"{y:.0}\">Andon, missed</text>\
          <circle cx=\"276\" cy=\"{:.0}\" r=\"4\" fill=\"none\" stroke=\"#1f5fa8\" stroke-width=\"2\"/>\
          <text x=\"286\" y=\"{y:.0}\">a rival</text>\
-         <path d=\"M362 {:.0} v12\" stroke=\"#8a5a00\" stroke-width=\"3\"/><text x=\"370\" y=\"{y:.0}\">what the machine \
-         allows</text>\n</svg>",
+         <path d=\"M362 {:.0} v12\" stroke=\"#8a5a00\" stroke-width=\"3\"/>\
+         <text x=\"370\" y=\"{y:.0}\">what the machine allows</text>\n</svg>",
         y - 4.0,
         y - 4.0,
         y - 4.0,
@@ -160,9 +156,11 @@ mod tests {
 
     fn figures() -> Vec<Figure> {
         vec![
-            Figure::more("workflow", "runs/s at 64 in flight", 1_731.0)
-                .held_to(1_500.0)
-                .beside(Kind::Earlier, "Restate", 310.0),
+            Figure::more("workflow", "runs/s at 64 in flight", 1_731.0).held_to(1_500.0).beside(
+                Kind::Earlier,
+                "Restate",
+                310.0,
+            ),
             Figure::less("workflow", "p50 at 1 in flight, ms", 6.2).held_to(5.0),
             Figure::more("listener", "acknowledged/s", 200_000.0).beside(Kind::Limit, "bare", 400_000.0),
         ]

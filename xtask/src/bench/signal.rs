@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::figure;
 use super::broker::Broker;
+use super::figure;
 use super::load::{Found, Load, Plan};
 use super::report::{Durable, Figures, Fresh, P99_MS_MAX, Report, SHARE, Setting, Signals, median};
 use super::subject::{self, Start};

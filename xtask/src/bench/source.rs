@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::figure::{self, Figure};
 use super::broker::Broker;
+use super::figure::{self, Figure};
 use super::load::{Found, Load, Plan};
 use super::report::{P99_MS_MAX, line, median};
 use super::subject::{self, Start};

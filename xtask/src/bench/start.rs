@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::figure::{self, Figure};
 use super::broker::free_port;
+use super::figure::{self, Figure};
 use super::publisher::{self, Plan};
 use super::subject::{self, Start};
 use super::{listener, process, project, signal};

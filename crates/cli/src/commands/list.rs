@@ -178,17 +178,9 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Capabilities => {
             &["capability", "domain", "owner", "effect", "input", "output", "objective", "operations", "deprecated"]
         }
-        Kind::Systems => &[
-            "system",
-            "operation",
-            "implements",
-            "idempotency",
-            "zone",
-            "test",
-            "maturity",
-            "concurrent",
-            "timeout",
-        ],
+        Kind::Systems => {
+            &["system", "operation", "implements", "idempotency", "zone", "test", "maturity", "concurrent", "timeout"]
+        }
         Kind::Historian => &["path", "samples", "bytes"],
         Kind::Contracts => &["revision", "activated"],
     }

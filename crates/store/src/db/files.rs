@@ -1,8 +1,6 @@
 //! The historian's files in the database: listed, counted and changed together with the place that is sealed.
 
-use super::{
-    write::{gap, number, run_sql},
-};
+use super::write::{gap, number, run_sql};
 use crate::{
     StoreError,
     historian::{

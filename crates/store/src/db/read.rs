@@ -8,9 +8,7 @@ use crate::{
         RunRow, RunState, SourceRow, StoredEvent, TaskRow,
     },
 };
-use andon_model::{
-    AssetName, CallId, Event, EventId, ExceptionId, Name, Position, RunId, SignalName, SignalNo, Time,
-};
+use andon_model::{AssetName, CallId, Event, EventId, ExceptionId, Name, Position, RunId, SignalName, SignalNo, Time};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, io::Read as _, path::Path};

@@ -69,7 +69,8 @@ mod tests {
         let rows = r#"
             INSERT INTO sites VALUES ('hamburg');
             INSERT INTO runs (no, site, id, workflow, state, row) VALUES (7, 'hamburg', 'ru_A', 'w', 'waiting', '{}');
-            INSERT INTO tasks (no, site, run, pointer, iteration, row) VALUES (3, 'hamburg', 'ru_A', '/do/0/a', '', '{"n":1}');
+            INSERT INTO tasks (no, site, run, pointer, iteration, row)
+                VALUES (3, 'hamburg', 'ru_A', '/do/0/a', '', '{"n":1}');
             INSERT INTO calls (no, site, id, run, reference, capability, state, row)
                 VALUES (9, 'hamburg', 'ca_OLD', 'ru_A', 'REF', 'c', 'parked', '{"id":"ca_OLD","reference":"REF"}');
             INSERT INTO attempts (no, site, call, number, system, row)
