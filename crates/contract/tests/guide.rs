@@ -15,7 +15,7 @@ fn files(page: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn the_project_of_the_guide_is_accepted() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/first-hour.md");
     let page = std::fs::read_to_string(path).expect("the guide");
     let files = files(&page);
     assert!(files.len() >= 10, "{:?}", files.keys());

@@ -8,6 +8,7 @@ mod confirmation;
 mod decisions;
 mod demo;
 mod folder;
+mod guide;
 mod history;
 mod listener;
 mod posts;
