@@ -353,6 +353,11 @@ fn killed_at_any_moment_it_ends_the_same_with_every_document_once() {
     assert_eq!(summary["suppressed_in_maintenance"], 2, "{summary}");
     assert_eq!(summary["lineage"]["documents"], summary["lineage"]["complete"], "{summary}");
     assert!(worlds.len() <= 1, "the world has lived on: {worlds:?}");
+    let status = andon(&["status", "--json", "--data", folder.path().join("data").to_str().unwrap()]).output().unwrap();
+    let status: Json = serde_json::from_slice(&status.stdout).unwrap();
+    for seam in status["seams"].as_array().unwrap() {
+        assert_eq!(seam["holds"], true, "{seam}");
+    }
     folder.once_each();
     folder.explained();
 }

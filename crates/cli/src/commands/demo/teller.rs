@@ -54,7 +54,7 @@ impl Teller {
     fn say(&self, time: &str, site: &str, said: &Said, id: &str) {
         if !self.silent {
             let (text, colour) = (painted(&said.text, said.colour, self.colour), self.colour);
-            let (time, id) = (painted(time, words::GREY, colour), painted(id, words::GREY, colour));
+            let (time, id) = (painted(time, words::GREY, colour), painted(id, words::GREY, colour && !id.is_empty()));
             output::line(format!("{time}  {site:<10}  {text}  {id}").trim_end());
         }
     }
