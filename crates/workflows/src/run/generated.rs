@@ -147,6 +147,8 @@ struct Writer {
     child_is_slow: bool,
     /// Whether it may fail.
     child_fails: bool,
+    /// How many branches around go on beside others.
+    beside: u32,
 }
 
 impl Writer {
@@ -181,6 +183,9 @@ impl Writer {
     /// Where time decides what happens (`timed`), no call takes time of its own: a race, a timeout or an error beside
     /// it ends what has not been done by then, and after an unknown outcome that is rightly less than it would be
     /// otherwise. The promise is that each effect is there once, and undone where it has to be, not when.
+    ///
+    /// For the same reason an error beside other branches comes at a moment of its own. At the same moment it is left
+    /// open which of several calls is made first, and so whether another branch has done its next task by then.
     fn task(&mut self, shape: &Shape, timed: bool) -> Json {
         match shape {
             Shape::Set => json!({"set": {"n": self.next}}),
@@ -200,10 +205,13 @@ impl Writer {
                     || branches.len() > 1
                         && all().any(|shape| shape.is_slow(self.child_is_slow))
                         && all().any(|shape| shape.ends_others(self.child_fails));
+                let beside = u32::from(branches.len() > 1);
+                self.beside += beside;
                 let branches: Vec<Json> = branches
                     .iter()
                     .map(|tasks| self.named(|writer| json!({"do": writer.list(tasks, timed)})))
                     .collect();
+                self.beside -= beside;
                 json!({"fork": {"branches": branches}})
             }
             Shape::Race(branches) => {
@@ -240,7 +248,13 @@ impl Writer {
                 {"on": {"do": self.list(tasks, timed)}}]}),
             Shape::Raise(status) => {
                 // What follows is reached as far as `check` knows.
-                json!({"if": "$context != 7", "raise": {"error": {"type": "https://plant/errors/bad", "status": status}}})
+                let error = json!({"type": "https://plant/errors/bad", "status": status});
+                let bad = json!({"if": "$context != 7", "raise": {"error": error}});
+                if self.beside == 0 {
+                    return bad;
+                }
+                let later = json!({"wait": {"milliseconds": self.next * 7_919 % 99_991 + 1}});
+                json!({"do": [{"later": later}, {"bad": bad}]})
             }
             Shape::Run(wait) if self.runs && !(timed && *wait && self.child_is_slow) => {
                 json!({"run": {"await": wait, "workflow": {"namespace": "test", "name": "child", "version": "1.0.0"}}})
@@ -256,9 +270,12 @@ fn written(story: &Story) -> Contract {
         runs: true,
         child_is_slow: story.child.iter().any(|shape| shape.is_slow(false)),
         child_fails: story.child.iter().any(|shape| shape.ends_others(false)),
+        beside: 0,
     };
     let tasks = writer.list(&story.parent, false);
     writer.runs = false;
+    // It may go on beside others of its parent.
+    writer.beside = 1;
     let parent = json!({
         "schedule": {"on": {"one": {"with": {"type": "asset.alarm"}}}},
         "input": {"from": "{ n: .[0].data.n }"},
@@ -321,7 +338,7 @@ proptest! {
 }
 
 /// Stories that once did not go as they should, as they were printed, with what was wrong.
-const FOUND: [(&str, &str); 2] = [
+const FOUND: [(&str, &str); 3] = [
     (
         "the second undoing of a task that `retry` repeats wrote its row again, and no step was durable any more",
         r#"{"parent":[{"Try":[[{"Timeout":[[{"Race":3}],true]}],2,[]]}],"child":["Set"],
@@ -331,6 +348,12 @@ const FOUND: [(&str, &str); 2] = [
         "a race was over before the call of its losing branch was made, which stood behind a search",
         r#"{"parent":["Emit",{"Switch":[{"Fork":[[{"Race":2}],[{"Call":["Lookup",false]}]]}]}],"child":["Set"],
             "compensate":false,"seed":0}"#,
+    ),
+    (
+        "an error came at the moment of a call in another branch, which had or had not been answered by then",
+        r#"{"parent":[{"Call":["Key",false]},{"Fork":[["Set"],[{"Fork":[[{"Wait":0}]]},
+            {"Fork":[[{"Call":["Key",false]},{"Raise":500}],[{"Wait":0},{"Call":["Key",false]}]]}]]}],
+            "child":["Set"],"compensate":false,"seed":0}"#,
     ),
 ];
 
