@@ -3,6 +3,7 @@
 use super::check::{Used, check};
 use super::known;
 use super::natives::{self, Kind};
+use super::needs::{Need, needs};
 use super::reads::reads;
 use super::rewrite::definition;
 use super::route::whole;
@@ -71,12 +72,19 @@ fn compile_here(source: &str, vars: &[&str]) -> Result<Inner, CompileError> {
     let globals: Vec<String> = vars.iter().map(|v| format!("${v}")).collect();
     let used = check(source, &term, &globals)?;
     let reads: Vec<PathRead> = reads(source, &term, &globals);
+    let (input, mut of_vars) = needs(&term, &globals);
+    for (need, global) in of_vars.iter_mut().zip(&globals) {
+        if !used.vars.contains(global.as_str()) {
+            *need = Need::default();
+        }
+    }
     let form = super::forms::form(&term, &globals);
     let filter = link(source, term, &globals, &used)?;
-    let vars = vars.iter().zip(&globals).map(|(v, global)| ((*v).to_owned(), used.vars.contains(global.as_str())));
+    let vars = vars.iter().zip(of_vars).map(|(name, need)| ((*name).to_owned(), need));
     let is_path = whole(source, &reads).is_some();
     Ok(Inner {
         source: source.to_owned(),
+        input,
         vars: vars.collect(),
         filter,
         shallow: used.depth <= SHALLOW,

@@ -1,6 +1,7 @@
 //! Values from and to the JSON of the rest of the program.
 
 use super::meter::{ELEMENT, ENTRY, MAX_INPUT_DEPTH};
+use super::needs::Need;
 use super::num::Num;
 use super::val::{Text, Val};
 use indexmap::IndexMap;
@@ -25,6 +26,11 @@ impl Val {
         read(json, size, MAX_INPUT_DEPTH)
     }
 
+    /// Takes over what is needed of JSON, and adds its size to `size`.
+    pub(super) fn of_json(json: &Value, need: &Need, size: &mut usize) -> Result<Self, TooDeep> {
+        read_needed(json, need, size, MAX_INPUT_DEPTH)
+    }
+
     /// Gives JSON and adds its size to `size`, which may not go over `max`.
     pub(super) fn to_json(&self, size: &mut usize, max: usize) -> Result<Value, NoJson> {
         let own = if let Self::Str(s) = self { s.len() } else { 0 };
@@ -47,6 +53,38 @@ impl Val {
                 Value::Object(map)
             }
         })
+    }
+}
+
+/// What is needed of a value that is of another kind than the expression takes it for is all of it: it is told in the
+/// error.
+fn read_needed(json: &Value, need: &Need, size: &mut usize, depth: usize) -> Result<Val, TooDeep> {
+    match json {
+        Value::Object(object) if !need.whole && need.items.is_empty() => {
+            *size += ELEMENT;
+            let depth = depth.checked_sub(1).ok_or(TooDeep)?;
+            let mut map = IndexMap::with_capacity(need.fields.len());
+            for (key, need) in &need.fields {
+                if let Some(value) = object.get(key) {
+                    *size += key.len() + ENTRY - ELEMENT;
+                    map.insert(Text::from(key.clone()), read_needed(value, need, size, depth)?);
+                }
+            }
+            Ok(Val::object(map))
+        }
+        Value::Array(array) if !need.whole && need.fields.is_empty() => {
+            *size += ELEMENT;
+            let depth = depth.checked_sub(1).ok_or(TooDeep)?;
+            let count = need.items.iter().map(|(index, _)| index + 1).max().unwrap_or(0).min(array.len());
+            let mut items = vec![Val::Null; count];
+            for (index, need) in &need.items {
+                if let (Some(item), Some(value)) = (items.get_mut(*index), array.get(*index)) {
+                    *item = read_needed(value, need, size, depth)?;
+                }
+            }
+            Ok(Val::array(items))
+        }
+        _ => read(json, size, depth),
     }
 }
 

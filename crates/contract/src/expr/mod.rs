@@ -19,6 +19,7 @@ mod json;
 mod known;
 mod meter;
 mod natives;
+mod needs;
 mod num;
 mod ops;
 mod reads;
@@ -35,6 +36,7 @@ pub use meter::Limit;
 pub use reads::{PathRead, Step};
 
 use natives::Kind;
+use needs::Need;
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
@@ -51,8 +53,10 @@ pub struct Program(Arc<Inner>);
 
 struct Inner {
     source: String,
-    /// The names of the variables, and whether the expression reads them.
-    vars: Vec<(String, bool)>,
+    /// What it needs of its input.
+    input: Need,
+    /// The names of the variables, and what it needs of them.
+    vars: Vec<(String, Need)>,
     filter: jaq_core::Filter<Kind>,
     /// Whether it is nested so little that the stack of any caller is enough for it.
     shallow: bool,

@@ -62,11 +62,9 @@ fn run_here(
     let _running = Running::start(room);
     let mut size = 0;
     let too_deep = |what: &str| EvalError::TooDeep { what: what.to_owned() };
-    let input = Val::from_json(input, &mut size).map_err(|_| too_deep("the input"))?;
-    let values = program.vars.iter().zip(vars).map(|((name, is_read), value)| {
-        // What is not read is not taken over.
-        let value = if *is_read { value } else { &Value::Null };
-        Val::from_json(value, &mut size).map_err(|_| too_deep(&format!("${name}")))
+    let input = Val::of_json(input, &program.input, &mut size).map_err(|_| too_deep("the input"))?;
+    let values = program.vars.iter().zip(vars).map(|((name, need), value)| {
+        Val::of_json(value, need, &mut size).map_err(|_| too_deep(&format!("${name}")))
     });
     let values = values.collect::<Result<Vec<_>, _>>()?;
 
