@@ -75,7 +75,7 @@ fn read_needed(json: &Value, need: &Need, size: &mut usize, depth: usize) -> Res
         Value::Array(array) if !need.whole && need.fields.is_empty() => {
             *size += ELEMENT;
             let depth = depth.checked_sub(1).ok_or(TooDeep)?;
-            let count = need.items.iter().map(|(index, _)| index + 1).max().unwrap_or(0).min(array.len());
+            let count = need.items.keys().next_back().map_or(0, |last| last + 1).min(array.len());
             let mut items = vec![Val::Null; count];
             for (index, need) in &need.items {
                 if let (Some(item), Some(value)) = (items.get_mut(*index), array.get(*index)) {

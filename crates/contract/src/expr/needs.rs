@@ -8,6 +8,7 @@ use super::reads::{constant, step};
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Term};
 use jaq_core::path::{Part, Path};
+use std::collections::BTreeMap;
 
 /// What is needed of a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,14 +16,14 @@ pub(super) struct Need {
     /// All of it.
     pub(super) whole: bool,
     /// Of an object: these fields.
-    pub(super) fields: Vec<(String, Need)>,
+    pub(super) fields: BTreeMap<String, Need>,
     /// Of an array: these elements.
-    pub(super) items: Vec<(usize, Need)>,
+    pub(super) items: BTreeMap<usize, Need>,
 }
 
 impl Need {
     /// All of a value.
-    pub(super) const WHOLE: Self = Self { whole: true, fields: Vec::new(), items: Vec::new() };
+    pub(super) const WHOLE: Self = Self { whole: true, fields: BTreeMap::new(), items: BTreeMap::new() };
 
     /// What is needed where these steps lead.
     fn at(&mut self, steps: &[Step]) -> &mut Self {
@@ -43,12 +44,8 @@ impl Need {
     }
 }
 
-fn entry<'n, K: Clone + PartialEq>(of: &'n mut Vec<(K, Need)>, key: &K) -> &'n mut Need {
-    let at = of.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
-        of.push((key.clone(), Need::default()));
-        of.len() - 1
-    });
-    &mut of[at].1
+fn entry<'n, K: Clone + Ord>(of: &'n mut BTreeMap<K, Need>, key: &K) -> &'n mut Need {
+    of.entry(key.clone()).or_default()
 }
 
 /// What is needed of the input, and of each of the variables.
@@ -57,6 +54,23 @@ pub(super) fn needs(term: &Term<&str>, globals: &[String]) -> (Need, Vec<Need>) 
     match finder.value(term, Some(&Place { of: None, path: Vec::new() })) {
         Some(()) => (finder.input, finder.vars),
         None => (Need::WHOLE, vec![Need::WHOLE; globals.len()]),
+    }
+}
+
+/// Where the output of a term comes from.
+enum Out {
+    /// It lies there, and is not needed yet.
+    At(Place),
+    /// It is made, and what it is made of is noted.
+    Made,
+}
+
+impl Out {
+    fn place(self) -> Option<Place> {
+        match self {
+            Self::At(place) => Some(place),
+            Self::Made => None,
+        }
     }
 }
 
@@ -78,16 +92,14 @@ const OF_ARGUMENTS: [&str; 8] = ["id", "value", "name", "our_value", "null", "tr
 
 impl Finder<'_> {
     fn need(&mut self, place: &Place) -> &mut Need {
-        let root = match place.of {
-            None => &mut self.input,
-            Some(of) => &mut self.vars[of],
-        };
+        // The number of a variable is one of theirs: it was found among them.
+        let root = place.of.and_then(|of| self.vars.get_mut(of)).unwrap_or(&mut self.input);
         root.at(&place.path)
     }
 
     /// All that a term gives is needed; `None`: it is not understood.
     fn value(&mut self, t: &Term<&str>, here: Option<&Place>) -> Option<()> {
-        if let Some(place) = self.place(t, here)? {
+        if let Out::At(place) = self.place(t, here)? {
             self.need(&place).all();
         }
         Some(())
@@ -101,18 +113,17 @@ impl Finder<'_> {
         all.into_iter().try_for_each(|t| self.value(t, here))
     }
 
-    /// Where the output of a term lies, which is not needed yet; inside `None`: it is made, and what it is made of is
-    /// noted. The input of the term lies at `here`, or is made.
-    fn place(&mut self, t: &Term<&str>, here: Option<&Place>) -> Option<Option<Place>> {
+    /// Where the output of a term comes from, whose input lies at `here`, or is made; `None`: it is not understood.
+    fn place(&mut self, t: &Term<&str>, here: Option<&Place>) -> Option<Out> {
         match t {
-            Term::Id => return Some(here.cloned()),
+            Term::Id => return Some(here.cloned().map_or(Out::Made, Out::At)),
             Term::Var(x) => {
                 let of = self.globals.iter().position(|global| global == x)?;
-                return Some(Some(Place { of: Some(of), path: Vec::new() }));
+                return Some(Out::At(Place { of: Some(of), path: Vec::new() }));
             }
             Term::Path(base, Path(parts)) => return self.path(base, parts.iter().map(|(part, _)| part), here),
             Term::BinOp(l, BinaryOp::Pipe(None), r) => {
-                let place = self.place(l, here)?;
+                let place = self.place(l, here)?.place();
                 return self.place(r, place.as_ref());
             }
             Term::BinOp(l, op, r) => match op {
@@ -136,9 +147,9 @@ impl Finder<'_> {
                         (Some(value), _) => self.values([key, value], here)?,
                         // `{a}` is `{a: .a}`.
                         (None, Some(name)) => {
-                            self.then(here.cloned(), Step::Key(name.to_owned())).map_or((), |place| {
+                            if let Some(place) = self.then(here.cloned(), Step::Key(name.to_owned())) {
                                 self.need(&place).all();
-                            })
+                            }
                         }
                         (None, None) => return None,
                     }
@@ -168,7 +179,7 @@ impl Finder<'_> {
             }
             Term::Break(_) | Term::Label(..) | Term::Fold(..) | Term::Def(..) => return None,
         }
-        Some(None)
+        Some(Out::Made)
     }
 
     fn path<'t, 's: 't>(
@@ -176,8 +187,8 @@ impl Finder<'_> {
         base: &Term<&'s str>,
         parts: impl Iterator<Item = &'t Part<Term<&'s str>>>,
         here: Option<&Place>,
-    ) -> Option<Option<Place>> {
-        let mut place = self.place(base, here)?;
+    ) -> Option<Out> {
+        let mut place = self.place(base, here)?.place();
         for part in parts {
             let known = match part {
                 Part::Index(i) => {
@@ -198,7 +209,7 @@ impl Finder<'_> {
                 (None, _) => None,
             };
         }
-        Some(place)
+        Some(place.map_or(Out::Made, Out::At))
     }
 
     /// One step on. Whether it can be made is seen by what stands before it, which is noted.
@@ -217,6 +228,7 @@ fn is_negative(step: &Step) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::{EvalError, NoNames, Program};
+    use super::Need;
     use serde_json::{Value, json};
 
     /// Evaluates with all that is there, whatever is needed.
@@ -293,13 +305,11 @@ mod tests {
 
     #[test]
     fn only_what_is_read_is_taken_over() {
-        let needs = |source: &str| {
-            let Program(inner) = Program::compile(source, &["x"]).unwrap();
-            (format!("{:?}", inner.input), inner.vars[0].1.whole)
-        };
-        assert!(!needs("\"a\" + .a.b + $x.c").0.contains("whole: true, fields: [(\"a\""));
-        assert!(!needs("\"a\" + .a.b + $x.c").1);
-        assert!(needs(". + $x").1);
+        let Program(inner) = Program::compile("\"a\" + .a.b + $x.c", &["x"]).unwrap();
+        assert!(!inner.input.whole && !inner.vars[0].1.whole);
+        assert_eq!(inner.input.fields["a"].fields["b"], Need::WHOLE);
+        let Program(inner) = Program::compile(". + $x", &["x"]).unwrap();
+        assert!(inner.input.whole && inner.vars[0].1.whole);
         let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
         let program = Program::compile(".a + 1", &[]).unwrap();
         assert_eq!(program.eval(&json!({"a": 1, "deep": deep}), &[], &NoNames), Ok(json!(2)));
