@@ -63,9 +63,10 @@ fn run_here(
     let mut size = 0;
     let too_deep = |what: &str| EvalError::TooDeep { what: what.to_owned() };
     let input = Val::of_json(input, &program.input, &mut size).map_err(|_| too_deep("the input"))?;
-    let values = program.vars.iter().zip(vars).map(|((name, need), value)| {
-        Val::of_json(value, need, &mut size).map_err(|_| too_deep(&format!("${name}")))
-    });
+    let values =
+        program.vars.iter().zip(vars).map(|((name, need), value)| {
+            Val::of_json(value, need, &mut size).map_err(|_| too_deep(&format!("${name}")))
+        });
     let values = values.collect::<Result<Vec<_>, _>>()?;
 
     let missing = RefCell::default();
