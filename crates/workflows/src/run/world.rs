@@ -41,6 +41,8 @@ pub(super) struct Office {
     pub(super) seen: Vec<(String, Step)>,
     /// What repeats do, by operation; of a request of a workflow the request says it.
     pub(super) classes: BTreeMap<String, &'static str>,
+    /// What it answers beside the document, by operation.
+    pub(super) answers: BTreeMap<&'static str, Json>,
 }
 
 impl Office {
@@ -66,7 +68,12 @@ impl Office {
             }
             _ => *self.effects.entry(reference.clone()).or_insert(0) += 1,
         }
-        ok(json!({"document": reference.as_str()}), &reference)
+        let mut output = json!({"document": reference.as_str()});
+        if let (Some(Json::Object(more)), Some(output)) = (self.answers.get(operation.as_str()), output.as_object_mut())
+        {
+            output.extend(more.clone());
+        }
+        ok(output, &reference)
     }
 }
 
