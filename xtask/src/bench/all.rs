@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: every measurement, one after the other, so that all figures are of one run; at the end one
-//! table, the same as JSON, and a picture.
+//! `cargo xtask bench`: every measurement, one after the other; at the end one table, the same as JSON, and a picture.
+//! Where only some are made, the others keep the figures of their last run.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// Measures this binary instead of building one.
     #[arg(long)]
     andon: Option<PathBuf>,
-    /// Only these measurements; the picture is drawn only of all.
+    /// Only these measurements; the figures of the others stay those of their last run.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
@@ -43,11 +43,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let (andon, folder, _broker) = signal::subjects(arguments.andon.as_deref())?;
     let (lines, json) = (folder.join("figures.jsonl"), folder.join("figures.json"));
-    let _ = fs::remove_file(&lines);
+    let asked = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
+    let mut kept = read(&lines)?;
+    kept.retain(|figure| !asked(&figure.bench));
+    write(&lines, &kept)?;
     let runs = arguments.runs.to_string();
     let mut failed = Vec::new();
     for name in ALL {
-        if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == name) {
+        if !asked(name) {
             continue;
         }
         println!("\n== {name}");
@@ -69,17 +72,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             failed.push(name);
         }
     }
-    let figures = fs::read_to_string(&lines).unwrap_or_default();
-    let figures: Vec<Figure> = figures.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let mut figures = read(&lines)?;
+    figures.sort_by_key(|figure| ALL.iter().position(|name| *name == figure.bench));
     println!("\n{}", sheet::table(&figures));
     fs::write(&json, serde_json::to_vec_pretty(&figures)?).with_context(|| format!("writing {}", json.display()))?;
     println!("the figures as JSON: {}", json.display());
-    if failed.is_empty() && arguments.only.is_empty() {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let setting = format!("{cores} cores, fsync on, medians of {runs} runs; more to the right is better");
-        let path = root::root().join(PICTURE);
-        fs::write(&path, sheet::picture(&figures, &setting)).with_context(|| format!("writing {}", path.display()))?;
-        println!("the picture: {}", path.display());
-    }
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let setting = format!("{cores} cores, fsync on; more to the right is better");
+    let path = root::root().join(PICTURE);
+    fs::write(&path, sheet::picture(&figures, &setting)).with_context(|| format!("writing {}", path.display()))?;
+    println!("the picture: {}", path.display());
     if failed.is_empty() { Ok(()) } else { bail!("these measurements failed: {}", failed.join(", ")) }
+}
+
+/// The figures that measurements have told.
+fn read(lines: &Path) -> Result<Vec<Figure>> {
+    let text = fs::read_to_string(lines).unwrap_or_default();
+    let figures = text.lines().map(serde_json::from_str).collect::<Result<_, _>>();
+    figures.with_context(|| format!("reading {}; remove it", lines.display()))
+}
+
+fn write(lines: &Path, figures: &[Figure]) -> Result<()> {
+    let text: Vec<String> = figures.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+    let text: String = text.into_iter().map(|line| line + "\n").collect();
+    fs::write(lines, text).with_context(|| format!("writing {}", lines.display()))
 }
