@@ -1,4 +1,5 @@
-//! Acts of people on runs, on their way from the API to the loop of workflows: whoever asks waits until it is durable.
+//! Acts of people on runs, calls and exceptions, on their way from the API to the loop of workflows: whoever asks waits
+//! until it is durable.
 
 use crate::clock;
 use andon_api::{
@@ -6,7 +7,7 @@ use andon_api::{
     cancel::{CancelRun, CancelledRun},
 };
 use andon_model::RunId;
-use andon_store::{Store, rows::Cancel};
+use andon_store::Store;
 use andon_workflows::run::{Act, Acted, What};
 use std::{
     collections::HashMap,
@@ -22,7 +23,17 @@ const DURABLE_WAIT: Duration = Duration::from_secs(30);
 /// Acts that wait at once; further ones are refused.
 const WAITING_MAX: usize = 1_024;
 /// Who acts where nobody is named.
-const NOBODY: &str = "somebody";
+pub(crate) const NOBODY: &str = "somebody";
+
+/// What somebody asks of the loop.
+pub(crate) struct Ask {
+    /// Who.
+    pub(crate) by: String,
+    /// Why; empty where nothing is said.
+    pub(crate) reason: String,
+    /// What.
+    pub(crate) what: What,
+}
 
 /// The desk between the API and the loop.
 #[derive(Default)]
@@ -48,41 +59,59 @@ impl Acts {
     pub(crate) fn cancel(&self, store: &Store, id: &str, cancel: &CancelRun) -> Result<CancelledRun, Problem> {
         let unknown = || Problem::not_found(format!("there is no run {id}")).remedy("`andon list runs` names them");
         let run: RunId = id.parse().map_err(|_| unknown())?;
-        let what = What::Cancel(Cancel {
-            at: clock::now(),
-            by: cancel.by.clone().unwrap_or_else(|| NOBODY.to_owned()),
-            reason: cancel.reason.clone(),
-            compensate: cancel.compensate,
-        });
-        let (told, answer) = channel();
-        let token = {
-            let mut desk = self.desk();
-            if desk.closed {
-                return Err(Problem::unavailable("the instance is stopping").remedy("ask again once it runs"));
-            }
-            if desk.waiting.len() >= WAITING_MAX {
-                return Err(Problem::busy(format!("{WAITING_MAX} acts wait already")).header("retry-after", "1"));
-            }
-            let token = desk.next;
-            desk.next += 1;
-            desk.asked.push(Act { token, run, what });
-            desk.waiting.insert(token, told);
-            token
-        };
-        store.wake_runs();
-        let acted = answer.recv_timeout(DURABLE_WAIT);
-        self.desk().waiting.remove(&token);
-        match acted {
-            Ok(Acted::Done(state)) => Ok(CancelledRun { id: run.to_string(), state: state.word().to_owned() }),
-            Ok(Acted::Ended(state)) => {
-                Err(Problem::conflict(format!("the run {id} has ended: it is {}", state.word()))
-                    .remedy(format!("`andon show {id}` says what it has done; nothing was changed")))
-            }
-            Ok(Acted::Unknown) => Err(unknown()),
-            Ok(Acted::Refused(why)) => Err(Problem::conflict(format!("the run {id} was not cancelled: {why}"))),
-            Err(_) => Err(Problem::unavailable(format!("it was not durable within {} s", DURABLE_WAIT.as_secs()))
-                .remedy(format!("`andon show {id}` says whether the run is cancelled after all"))),
+        let by = cancel.by.clone().unwrap_or_else(|| NOBODY.to_owned());
+        match self.act(store, by, cancel.reason.clone(), What::Cancel { run, compensate: cancel.compensate })? {
+            Acted::Done(standing) => Ok(CancelledRun { id: run.to_string(), state: standing.state }),
+            Acted::Ended(state) => Err(Problem::conflict(format!("the run {id} has ended: it is {}", state.word()))
+                .remedy(format!("`andon show {id}` says what it has done; nothing was changed"))),
+            Acted::Unknown => Err(unknown()),
+            Acted::Refused(why) => Err(Problem::conflict(format!("the run {id} was not cancelled: {why}"))),
         }
+    }
+
+    /// Lets the loop act; returns what became of it once that is durable.
+    pub(crate) fn act(&self, store: &Store, by: String, reason: String, what: What) -> Result<Acted, Problem> {
+        let lost = || Problem::fault("an act got no answer").remedy("look before you ask again");
+        self.act_all(store, vec![Ask { by, reason, what }]).pop().unwrap_or_else(|| Err(lost()))
+    }
+
+    /// Lets the loop do several things, in this order; it does as many in one step as it can.
+    pub(crate) fn act_all(&self, store: &Store, asks: Vec<Ask>) -> Vec<Result<Acted, Problem>> {
+        let mut waits = Vec::with_capacity(asks.len());
+        {
+            let mut desk = self.desk();
+            for Ask { by, reason, what } in asks {
+                if desk.closed {
+                    waits.push(Err(Problem::unavailable("the instance is stopping").remedy("ask again once it runs")));
+                    continue;
+                }
+                if desk.waiting.len() >= WAITING_MAX {
+                    let full = Problem::busy(format!("{WAITING_MAX} acts wait already"));
+                    waits.push(Err(full.remedy("ask again in a moment").header("retry-after", "1")));
+                    continue;
+                }
+                let (told, answer) = channel();
+                let token = desk.next;
+                desk.next += 1;
+                desk.asked.push(Act { token, by, reason, what });
+                desk.waiting.insert(token, told);
+                waits.push(Ok((token, answer)));
+            }
+        }
+        store.wake_runs();
+        // All of them together have so long.
+        let begun = clock::monotonic().std();
+        let told = waits.into_iter().map(|wait| {
+            let (token, answer) = wait?;
+            let left = DURABLE_WAIT.saturating_sub(clock::monotonic().std().saturating_sub(begun));
+            let acted = answer.recv_timeout(left);
+            self.desk().waiting.remove(&token);
+            acted.map_err(|_| {
+                Problem::unavailable(format!("it was not durable within {} s", DURABLE_WAIT.as_secs()))
+                    .remedy("`andon show` says whether it is done after all; look before you ask again")
+            })
+        });
+        told.collect()
     }
 
     /// What was asked for since; for the loop.

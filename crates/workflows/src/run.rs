@@ -39,7 +39,7 @@ use crate::calls::CallMemory;
 use crate::machine::Input;
 use crate::machine::memory::Memory;
 use acts::Acts;
-pub use acts::{Act, Acted, What};
+pub use acts::{Act, Acted, Standing, What};
 use andon_contract::Contract;
 use andon_contract::contract::Role;
 use andon_contract::workflow::Definition;

@@ -1,44 +1,121 @@
-//! What people do with runs: cancel them. An act is durable before it is answered.
+//! What people do with runs, calls and exceptions. An act is durable before it is answered.
 
 use super::Loop;
 use crate::machine::Input;
-use andon_model::{RunId, Time};
+use andon_contract::contract::OperationRef;
+use andon_model::{CallId, ExceptionId, RunId, Time};
 use andon_store::StoreError;
 use andon_store::rows::{CallState, Cancel, RunRow, RunState};
+use serde_json::Value as Json;
 use std::collections::VecDeque;
 
 /// Acts taken in one step at most.
 const ACTS_STEP_MAX: usize = 512;
 
-/// Something that a person wants done with a run.
+/// Something that a person wants done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Act {
     /// By this number its answer is found; who asks gives each another.
     pub token: u64,
-    /// The run.
-    pub run: RunId,
+    /// Who wants it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
     /// What is to be done.
     pub what: What,
 }
 
-/// What is to be done with a run.
+/// What is to be done. Acts on an exception are acts on the call or the run that it is about.
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
-    /// It ends where it stands; `at` is set when it is taken.
-    Cancel(Cancel),
+    /// A run ends where it stands; where this is true, what it has done is undone first.
+    Cancel {
+        /// The run.
+        run: RunId,
+        /// Whether what it has done is undone.
+        compensate: bool,
+    },
+    /// A run goes over to the definition in force.
+    Migrate {
+        /// The run.
+        run: RunId,
+        /// Only say whether it can; nothing is changed.
+        dry_run: bool,
+    },
+    /// The call is made again with the same key, or the faulted run goes on at its task.
+    Retry {
+        /// The exception.
+        exception: ExceptionId,
+        /// Of an unknown outcome: a person has looked, and the effect is not there.
+        not_there: bool,
+    },
+    /// The call is made with another input, as an edit with a key of its own.
+    Edit {
+        /// The exception.
+        exception: ExceptionId,
+        /// The whole input.
+        input: Json,
+        /// The second person, where a policy wants two.
+        agreed_by: Option<String>,
+    },
+    /// The task counts as done with this output, and nothing is sent.
+    Skip {
+        /// The exception.
+        exception: ExceptionId,
+        /// What the task gives.
+        output: Json,
+        /// The number of the document at the system: the effect is there after all.
+        document: Option<String>,
+    },
+    /// The call is made at another operation that implements its capability, with the same key.
+    Reroute {
+        /// The exception.
+        exception: ExceptionId,
+        /// The operation.
+        operation: OperationRef,
+    },
+    /// The fault of a run is final; a run that waits is cancelled, and nothing is undone.
+    Discard {
+        /// The exception.
+        exception: ExceptionId,
+    },
+    /// What the run has done is undone, then it is cancelled.
+    Compensate {
+        /// The exception.
+        exception: ExceptionId,
+    },
+}
+
+/// Where that stands which an act was about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// The run.
+    pub run: Option<RunId>,
+    /// The call; after an edit the new one.
+    pub call: Option<CallId>,
+    /// The state of the call or else of the run, in the word that is shown. A run that undoes what it has done is not
+    /// yet cancelled.
+    pub state: String,
 }
 
 /// What became of an act.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Acted {
-    /// It is done, and durable; the run stands there. One that undoes what it has done is not yet cancelled.
-    Done(RunState),
+    /// It is done, and durable.
+    Done(Standing),
     /// The run had ended before.
     Ended(RunState),
-    /// There is no such run.
+    /// There is no such run, or exception.
     Unknown,
     /// It cannot be done, for this reason.
     Refused(String),
+}
+
+impl Acted {
+    /// Done; the run stands so.
+    pub(super) fn run(run: RunId, state: RunState) -> Self {
+        Self::Done(Standing { run: Some(run), call: None, state: state.word().to_owned() })
+    }
 }
 
 /// Acts on their way through a step.
@@ -84,21 +161,32 @@ impl Loop {
             // It belongs to the step from here on, whatever comes.
             let tried = self.acts.tried > 0;
             self.acts.tried = self.acts.tried.saturating_sub(1);
-            let (run, What::Cancel(cancel)) = (act.run, act.what.clone());
-            self.acts.taken.push((act, Acted::Unknown));
-            let mut acted = self.cancel_run(run, &Cancel { at: now, ..cancel.clone() }, now)?;
-            // A commit that seemed to fail may be durable after all: then the run has ended because it was to.
-            if tried && let Acted::Ended(state @ RunState::Cancelled) = acted {
-                let by = self.find_run(run)?.and_then(|row| row.cancel);
-                if by.is_some_and(|other| (other.by, other.reason) == (cancel.by, cancel.reason)) {
-                    acted = Acted::Done(state);
-                }
-            }
+            self.acts.taken.push((act.clone(), Acted::Unknown));
+            let acted = self.take_act(&act, tried, now)?;
             if let Some((_, told)) = self.acts.taken.last_mut() {
                 *told = acted;
             }
         }
         Ok(!self.acts.asked.is_empty())
+    }
+
+    fn take_act(&mut self, act: &Act, tried: bool, now: Time) -> Result<Acted, StoreError> {
+        match &act.what {
+            What::Cancel { run, compensate } => {
+                let (by, reason) = (act.by.clone(), act.reason.clone());
+                let cancel = Cancel { at: now, by, reason, compensate: *compensate };
+                let acted = self.cancel_run(*run, &cancel, now)?;
+                // A commit that seemed to fail may be durable after all: then the run has ended because it was to.
+                if tried && let Acted::Ended(state @ RunState::Cancelled) = acted {
+                    let by = self.find_run(*run)?.and_then(|row| row.cancel);
+                    if by.is_some_and(|other| (other.by, other.reason) == (cancel.by, cancel.reason)) {
+                        return Ok(Acted::run(*run, state));
+                    }
+                }
+                Ok(acted)
+            }
+            _ => Ok(Acted::Refused("this instance cannot do that".to_owned())),
+        }
     }
 
     /// A run is to end: what it waits for is given up, and what it has done is undone where that is asked for.
@@ -130,7 +218,7 @@ impl Loop {
                 }
             }
         }
-        Ok(Acted::Done(self.find_run(id)?.map_or(RunState::Cancelled, |row| row.state)))
+        Ok(Acted::run(id, self.find_run(id)?.map_or(RunState::Cancelled, |row| row.state)))
     }
 
     /// A run that has not begun, or that nobody can read, ends as its row says.
@@ -151,6 +239,6 @@ impl Loop {
             self.places.enter(&row.workflow);
         }
         self.over(&row);
-        Ok(Acted::Done(RunState::Cancelled))
+        Ok(Acted::run(row.id, RunState::Cancelled))
     }
 }

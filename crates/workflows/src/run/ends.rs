@@ -8,7 +8,7 @@ use crate::testing::plant::contract;
 use andon_contract::Contract;
 use andon_contract::workflow::Definition;
 use andon_model::{OutcomeClass, RunId, span::Span};
-use andon_store::rows::{Cancel, RunState};
+use andon_store::rows::RunState;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
@@ -57,8 +57,7 @@ fn world(contract: Contract) -> World {
 
 fn cancel(world: &mut World, run: RunId, compensate: bool) {
     let (by, reason) = ("eva".to_owned(), "the order was withdrawn".to_owned());
-    let cancel = Cancel { at: world.now, by, reason, compensate };
-    world.runner.act(Act { token: 7, run, what: What::Cancel(cancel) });
+    world.runner.act(Act { token: 7, by, reason, what: What::Cancel { run, compensate } });
 }
 
 /// What the story did, undisturbed and with the process ending at each commit: always the same.
@@ -180,7 +179,7 @@ fn a_cancelled_run_ends_with_its_children_and_makes_no_further_call() {
     let run = plain.runs()[0].id;
     cancel(&mut plain, run, false);
     plain.settle();
-    assert_eq!(plain.runner.take_acted(), [(7, Acted::Done(RunState::Cancelled))]);
+    assert_eq!(plain.runner.take_acted(), [(7, Acted::run(run, RunState::Cancelled))]);
     cancel(&mut plain, run, false);
     plain.settle();
     assert_eq!(plain.runner.take_acted(), [(7, Acted::Ended(RunState::Cancelled))]);
