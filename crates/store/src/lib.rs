@@ -38,6 +38,7 @@ mod change;
 mod confirmations;
 mod db;
 mod disk;
+mod doctor;
 mod error;
 mod fault;
 mod folder;
@@ -49,6 +50,7 @@ mod waits;
 
 pub use confirmations::{BACK, CONFIRMATIONS_MAX, ConfirmationRow, Differs};
 pub use db::{Committed, Page, Query};
+pub use doctor::Passed;
 pub use error::StoreError;
 pub use fault::Fault;
 pub use folder::announced;

@@ -30,6 +30,7 @@ mod shadow;
 #[cfg(test)]
 mod shown;
 mod starts;
+mod tally;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -59,6 +60,7 @@ use starts::Starts;
 pub use starts::{Ended, Start, Started, run_of_key};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use tally::Tally;
 
 /// The name of this loop's place in the event log.
 pub const CURSOR: &str = "workflows";
@@ -117,6 +119,8 @@ pub struct Loop {
     /// The cursor in the store, and since when the one here is ahead of it.
     cursor_durable: u64,
     cursor_held: Option<Time>,
+    /// What became of the events before the cursor.
+    tally: Tally,
     open: HashMap<RunId, Open>,
     turns: VecDeque<RunId>,
     wakes: BTreeSet<(Time, RunId)>,
@@ -192,6 +196,7 @@ impl Loop {
             cursor: 0,
             cursor_durable: 0,
             cursor_held: None,
+            tally: Tally::default(),
             open: HashMap::new(),
             turns: VecDeque::new(),
             wakes: BTreeSet::new(),
@@ -328,7 +333,10 @@ impl Loop {
         self.plan_again();
         self.starts.see(self.batch.by_hand());
         let schemas = &self.contract.schemas;
-        let first = std::mem::take(&mut self.batch).writes(CURSOR, schemas);
+        let mut first = std::mem::take(&mut self.batch).writes(CURSOR, schemas);
+        if !first.is_empty() {
+            first.extend(self.tally.writes());
+        }
         let second = std::mem::take(&mut self.second).writes(CURSOR, schemas);
         let worked = !first.is_empty() || !second.is_empty();
         for writes in [first, second] {
@@ -341,6 +349,7 @@ impl Loop {
             }
         }
         (self.cursor_durable, self.cursor_held) = (self.cursor, None);
+        self.tally.durable();
         for ready in self.next.drain(..) {
             let (call, attempt) = (ready.request.call, ready.request.attempt);
             if !self.shadows.contains_key(&(call, attempt)) {

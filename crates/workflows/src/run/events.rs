@@ -1,6 +1,7 @@
 //! Events become runs; and where everything stands is read at a start.
 
 use super::lines::Place;
+use super::tally::Tally;
 use super::{CALLS_UNFINISHED_MAX, CURSOR, EVENTS_STEP_MAX, Held, Loop, Open, RUNS_STEP_MAX, WAKES_KEPT_MAX};
 use crate::calls::Answered;
 use crate::filter::filters;
@@ -50,6 +51,7 @@ impl Loop {
             // No event can start anything: all that are there are passed over unread.
             let last = self.store.last_sequence()?;
             if last > self.cursor {
+                self.pass_over(last - self.cursor);
                 self.cursor = last;
                 self.ears.told = last;
                 self.batch.cursor(last);
@@ -65,10 +67,12 @@ impl Loop {
         for stored in &events {
             self.ears.told = stored.sequence - 1;
             self.tell(stored, now)?;
+            let matched = self.tally.now.matched;
             let triggers = self.triggers.get(&stored.event.kind).cloned().unwrap_or_default();
             for definition in triggers {
                 self.consider(&definition, stored, now)?;
             }
+            self.told_of(matched);
         }
         self.ears.told = self.cursor;
         Ok(more)
@@ -144,6 +148,7 @@ impl Loop {
         self.forget();
         self.cursor = self.store.cursor(CURSOR)?.unwrap_or(0);
         (self.cursor_durable, self.cursor_held) = (self.cursor, None);
+        self.tally = Tally::read(&self.store)?;
         self.ears = self.listened()?;
         self.lines = super::lines::Lines::default();
         self.under_way.clear();

@@ -273,6 +273,7 @@ impl Loop {
         let mut forgotten = 0;
         for (key, slot, sequence) in page.iter().filter(|(key, ..)| !waits(key)) {
             self.batch.also(Write::Gather(key.clone(), *slot, *sequence, false));
+            self.tally.now.forgotten += 1;
             forgotten += 1;
         }
         if forgotten > 0 {
@@ -322,6 +323,8 @@ impl Loop {
                 Err(error) => {
                     let row = exceptions::filter(&self.contract, &definition.name, &stored.event, &error, now);
                     self.batch.exception(row);
+                    self.tally.now.matched += 1;
+                    self.tally.now.refused += 1;
                     return Ok(());
                 }
             }
@@ -329,6 +332,7 @@ impl Loop {
         if passed.is_empty() {
             return Ok(());
         }
+        self.tally.now.matched += 1;
         match consumption {
             Consumption::All(filters) => self.gather(definition, filters, &passed, stored, now),
             _ => self.begin_by_events(definition, stored, std::slice::from_ref(stored), now),
@@ -345,6 +349,7 @@ impl Loop {
         let event = &last.event;
         let id = run_of_event(&definition.name, event.id);
         if self.store.run(id)?.is_some() {
+            self.tally.now.already += 1;
             return Ok(());
         }
         let (first, direct) = (Some(event.correlation), Some(event.id));
@@ -388,6 +393,7 @@ impl Loop {
         for (other, number) in others {
             events.extend(self.store.events_of((&key.site, None), (number - 1, number), 1)?);
             self.batch.also(Write::Gather(key.clone(), other, number, false));
+            self.tally.now.together += 1;
         }
         events.sort_by_key(|stored| stored.sequence);
         self.begin_by_events(definition, stored, &events, now)

@@ -232,7 +232,7 @@ impl World {
             };
             match progress.wake {
                 Some(wake) => self.now = wake.max(self.now),
-                None if !progress.worked => return,
+                None if !progress.worked => return super::tally::assert_whole(&self.store),
                 None => {}
             }
         }
