@@ -5,7 +5,7 @@ use andon_contract::{
     expr::{EvalError, NoNames},
 };
 use andon_model::{ExceptionId, Name, Time};
-use andon_store::rows::{ExceptionKind, ExceptionRow, ExceptionState, StoredEvent};
+use andon_store::rows::{ExceptionKind, ExceptionRow, StoredEvent};
 
 /// The largest payload that is published.
 pub const MESSAGE_MAX: usize = 1 << 20;
@@ -85,24 +85,15 @@ impl Unpublished {
     pub fn exception(&self, contract: &Contract, subscriber: &Name, stored: &StoredEvent, now: Time) -> ExceptionRow {
         let site = &stored.event.site;
         let fingerprint = format!("output:subscriber:{subscriber}:{}:{}:{site}", self.code, stored.event.kind);
+        let id = ExceptionId::derived(&[b"exception", fingerprint.as_bytes()]);
+        let owner = contract.owner("output", None, Some(site)).unwrap_or(subscriber).clone();
         ExceptionRow {
-            id: ExceptionId::derived(&[b"exception", fingerprint.as_bytes()]),
             site: Some(site.clone()),
-            kind: ExceptionKind::Output,
-            owner: contract.owner("output", None, Some(site)).unwrap_or(subscriber).clone(),
-            fingerprint,
+            key: Some(stored.event.key.clone()),
             cause: format!("subscriber {subscriber}: {}", self.cause),
             detail: self.detail.clone(),
             remedy: self.remedy.clone(),
-            count: 1,
-            first: now,
-            last: now,
-            state: ExceptionState::Open,
-            source: None,
-            run: None,
-            call: None,
-            due: None,
-            decision: None,
+            ..ExceptionRow::new(id, ExceptionKind::Output, owner, fingerprint, now)
         }
     }
 }

@@ -14,7 +14,7 @@ use andon_model::{
 };
 use andon_store::{
     StoreError,
-    rows::{ExceptionKind, ExceptionRow, ExceptionState, GapRow, QuarantineRow, SourceRow, Write},
+    rows::{Action, ExceptionKind, ExceptionRow, GapRow, QuarantineRow, SourceRow, Write},
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -99,24 +99,16 @@ impl Quarantine {
             row.detail.clone_from(&problem.detail);
         } else {
             self.by_fingerprint.insert(fingerprint.clone(), self.exceptions.len());
+            let owner = contract.owner("input", Some("ingest"), site).unwrap_or(source).clone();
             self.exceptions.push(ExceptionRow {
-                id: exception,
                 site: site.cloned(),
-                kind: ExceptionKind::Input,
-                owner: contract.owner("input", Some("ingest"), site).unwrap_or(source).clone(),
-                fingerprint,
+                domain: Some("ingest".to_owned()),
+                action: Some(Action::Replay),
                 cause: format!("{}: {}", problem.place, problem.cause).trim_start_matches(": ").to_owned(),
                 detail: problem.detail.clone(),
                 remedy: problem.remedy.clone(),
-                count: 1,
-                first: received,
-                last: received,
-                state: ExceptionState::Open,
                 source: Some(source.clone()),
-                run: None,
-                call: None,
-                due: None,
-                decision: None,
+                ..ExceptionRow::new(exception, ExceptionKind::Input, owner, fingerprint, received)
             });
         }
         self.rows.push(QuarantineRow {

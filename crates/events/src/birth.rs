@@ -12,7 +12,7 @@ use andon_model::{
 };
 use andon_store::{
     KeptState,
-    rows::{Evidence, ExceptionKind, ExceptionRow, ExceptionState},
+    rows::{Evidence, ExceptionKind, ExceptionRow},
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -121,24 +121,14 @@ fn exception(
     remedy: &str,
 ) -> Output {
     let owner = contract.owner(ExceptionKind::Drift.word(), None, site).cloned();
+    let owner = owner.unwrap_or_else(|| Name::new("nobody").expect("it is a name"));
+    let id = ExceptionId::derived(&[fingerprint.as_bytes()]);
     Output::Exception(Box::new(ExceptionRow {
-        id: ExceptionId::derived(&[fingerprint.as_bytes()]),
         site: site.cloned(),
-        kind: ExceptionKind::Drift,
-        owner: owner.unwrap_or_else(|| Name::new("nobody").expect("it is a name")),
-        fingerprint,
         cause,
         detail,
         remedy: remedy.to_owned(),
-        count: 1,
-        first: now,
-        last: now,
-        state: ExceptionState::Open,
-        source: None,
-        run: None,
-        call: None,
-        due: None,
-        decision: None,
+        ..ExceptionRow::new(id, ExceptionKind::Drift, owner, fingerprint, now)
     }))
 }
 

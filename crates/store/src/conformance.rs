@@ -5,6 +5,7 @@ mod confirmations;
 pub mod history;
 mod log;
 mod objects;
+mod stuck;
 mod waits;
 
 pub use log::read_all;
@@ -31,7 +32,7 @@ pub type Make<'a> = &'a dyn Fn() -> (Store, Box<dyn Any>);
 /// Runs every behaviour on a store of its own; panics at the first that does not hold. The log's segments should be
 /// small enough that a few thousand samples fill several.
 pub fn suite(make: Make<'_>) {
-    let behaviours: [fn(&Store); 30] = [
+    let behaviours: [fn(&Store); 35] = [
         an_event_exists_once,
         a_story_is_found_whole,
         order_numbers_have_no_holes,
@@ -62,6 +63,11 @@ pub fn suite(make: Make<'_>) {
         waits::an_edit_of_an_exception_counts_nothing_and_comes_too_late_when_resolved,
         waits::events_of_a_type_are_found_between_two_places,
         waits::what_waits_for_others_and_for_times_is_kept,
+        stuck::what_people_do_about_an_exception_stays,
+        stuck::groups_count_their_exceptions,
+        stuck::what_is_due_is_found_while_it_has_not_ended,
+        stuck::what_was_done_is_a_chain,
+        stuck::notices_systems_and_suspects_are_kept,
     ];
     for behaviour in behaviours {
         let (store, keep) = make();
@@ -104,6 +110,7 @@ pub fn run(number: u32, wake: Option<i64>) -> RunRow {
         by: None,
         parent: None,
         cancel: None,
+        taken_up: 0,
         state: if wake.is_some() { RunState::Waiting } else { RunState::Running },
         started: Time(0),
         updated: Time(i64::from(number)),
@@ -127,6 +134,8 @@ pub fn call(number: u32, state: CallState, due: Option<i64>) -> CallRow {
         iteration: String::new(),
         reference: key.reference(),
         key,
+        edit: 0,
+        supersedes: None,
         capability: "maintenance.request-work".into(),
         system: Some(name("maximo")),
         operation: Some(name("create-sr")),
@@ -161,24 +170,14 @@ pub fn task(of: u32, pointer: &str) -> TaskRow {
 
 /// An exception by its fingerprint.
 pub fn exception(fingerprint: &str, at: i64) -> ExceptionRow {
+    let id = ExceptionId::derived(&[fingerprint.as_bytes()]);
     ExceptionRow {
-        id: ExceptionId::derived(&[fingerprint.as_bytes()]),
         site: Some(site("hamburg")),
-        kind: ExceptionKind::Input,
-        owner: name("automation"),
-        fingerprint: fingerprint.into(),
         cause: "no signal is bound to the topic".into(),
         detail: format!("seen at {at}"),
         remedy: "bind it in assets/hamburg.yaml".into(),
-        count: 1,
-        first: Time(at),
-        last: Time(at),
-        state: ExceptionState::Open,
         source: Some(name("line-1")),
-        run: None,
-        call: None,
-        due: None,
-        decision: None,
+        ..ExceptionRow::new(id, ExceptionKind::Input, name("automation"), fingerprint.into(), Time(at))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Business state: one `SQLite` database with one writer, which takes all waiting commits as one transaction.
 
+mod audit;
 mod confirmations;
+mod exceptions;
 mod files;
 mod list;
 mod objects;
@@ -8,12 +10,18 @@ mod read;
 mod retained;
 mod schema;
 mod waits;
+mod watch;
 mod write;
 mod writer;
 
 pub use list::{Page, Query};
 
+pub(crate) use audit::{Check as AuditCheck, after as audit_after, head as audit_head, of as audit_of};
 pub(crate) use confirmations::{confirmation, confirmations};
+pub(crate) use exceptions::{
+    due as exceptions_due, exception, exceptions_of_call, exceptions_of_run, group as exception_group,
+    of_group as exceptions_of_group,
+};
 pub(crate) use files::{holdings, missed, place, sealed};
 pub(crate) use objects::{
     context_revision, context_revisions, context_tellers, events_about, has_old_revisions, last_event_about, object,
@@ -23,9 +31,10 @@ pub(crate) use read::*;
 pub(crate) use retained::retained;
 pub(crate) use schema::migrate;
 pub(crate) use waits::{events_of, gathered, gathers_after, listened, listeners, schedules};
+pub(crate) use watch::{notice_of, notices_due, processed_alone, systems};
 
 use crate::{StoreError, change::Change, historian::catalog::Changes, rows::Write};
-use andon_model::{AssetName, EventId, RunId, SignalName, SignalNo};
+use andon_model::{AssetName, EventId, ExceptionId, RunId, SignalName, SignalNo};
 use list::Listing;
 use rusqlite::{Connection, OpenFlags};
 use std::{
@@ -74,6 +83,8 @@ pub struct Committed {
     pub runs: Vec<(RunId, bool)>,
     /// The revision of the context that the commit made last.
     pub context: Option<u64>,
+    /// The exceptions of the commit that were to change, in order: id, and whether it did; one that had ended did not.
+    pub changed: Vec<(ExceptionId, bool)>,
 }
 
 /// The database of a store.

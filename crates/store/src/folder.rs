@@ -37,6 +37,9 @@ const LOCK_TRIES: u32 = 10;
 /// The most bytes of the `format` file that are read.
 const FORMAT_BYTES_MAX: u64 = 64 << 10;
 
+/// The sign that a process is at work, or has ended uncleanly.
+const AT_WORK: &str = "at-work";
+
 /// What the file `format` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Format {
@@ -54,6 +57,8 @@ pub(crate) struct Folder {
     pub(crate) format: Format,
     pub(crate) room: Room,
     pub(crate) disk: Disk,
+    /// Whether the process before did not come to a clean stop.
+    pub(crate) ended_uncleanly: bool,
     lock: Mutex<File>,
 }
 
@@ -81,7 +86,19 @@ impl Folder {
             write_format(dir, &format)?;
             format
         };
-        Ok(Self { dir: dir.to_owned(), format, room: Room::open(dir), disk: Disk::default(), lock: Mutex::new(lock) })
+        let ended_uncleanly = at_work(dir)?;
+        let (room, disk, lock) = (Room::open(dir), Disk::default(), Mutex::new(lock));
+        Ok(Self { dir: dir.to_owned(), format, room, disk, ended_uncleanly, lock })
+    }
+
+    /// What was at hand is done or written down.
+    pub(crate) fn end_cleanly(&self) -> Result<(), StoreError> {
+        let path = self.dir.join(AT_WORK);
+        match std::fs::remove_file(&path) {
+            Ok(()) => sync_dir(&self.dir),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(StoreError::io(&path, "remove", error)),
+        }
     }
 
     /// Looks at a folder of somebody else.
@@ -104,6 +121,18 @@ impl Folder {
             lock.write_all(text.as_bytes())
         };
         write(&mut lock).map_err(|e| StoreError::io(&path, "write", e))
+    }
+}
+
+/// Leaves the sign that somebody is at work; whether it was there before.
+fn at_work(dir: &Path) -> Result<bool, StoreError> {
+    let path = dir.join(AT_WORK);
+    match File::options().write(true).create_new(true).open(&path) {
+        Ok(_) => sync_dir(dir).map(|()| false),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(true),
+        // On a full disk it starts all the same: how it ends is then not known afterwards.
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(false),
+        Err(error) => Err(StoreError::io(&path, "make", error)),
     }
 }
 

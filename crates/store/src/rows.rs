@@ -1,12 +1,20 @@
 //! The rows of business state: what layers write, all or nothing, and read back.
 
+mod audit;
+mod exceptions;
 mod plant;
+mod watch;
 
+pub use audit::{AuditHead, AuditRow, AuditVerdict, Audited, Broken};
+pub use exceptions::{
+    Action, ExceptionChange, ExceptionKind, ExceptionRow, ExceptionState, GroupRow, Proposal, QuarantineRow,
+};
 pub use plant::{GapRow, IntakeRow, LastValue, RetainedRow, SourceRow};
+pub use watch::{InProcessRow, NoticeRow, SystemRow};
 
 use crate::{
     objects::{ObjectRow, RevisionRow},
-    waits::{Decision, GatherKey, ListenRow, ScheduleRow},
+    waits::{GatherKey, ListenRow, ScheduleRow},
 };
 use andon_model::{
     AssetName, CallId, Event, EventId, ExceptionId, Interval, Key, Name, Outcome, OutcomeClass, Position, Reference,
@@ -47,6 +55,21 @@ pub enum Write {
     ExceptionEdit(Box<ExceptionRow>),
     /// The state of an exception.
     ExceptionState(ExceptionId, ExceptionState),
+    /// What changes about an exception, whatever else changed meanwhile; one that has ended is left as it is.
+    /// [`Committed::changed`](crate::Committed::changed) says which it was.
+    ExceptionChange(Box<ExceptionChange>),
+    /// The groups of exceptions, counted anew from the exceptions: a repair.
+    CountGroups,
+    /// Who did what: the next link of the chain.
+    Audit(Box<AuditRow>),
+    /// A notice to a team, inserted or replaced by its id.
+    Notice(Box<NoticeRow>),
+    /// How a system fares, inserted or replaced by its name.
+    System(Box<SystemRow>),
+    /// What is about to be processed alone, inserted or replaced by part and item.
+    InProcess(Box<InProcessRow>),
+    /// It was processed; one that is not there is forgotten already.
+    InProcessRemove(String, String),
     /// A message set aside with its bytes, belonging to an exception.
     Quarantine(Box<QuarantineRow>),
     /// An activated contract, kept whole under its revision.
@@ -99,6 +122,9 @@ impl Write {
                 | Self::Gather(..)
                 | Self::Schedule(_)
                 | Self::ScheduleRemove(..)
+                | Self::System(_)
+                | Self::InProcess(_)
+                | Self::InProcessRemove(..)
         )
     }
 }
@@ -163,6 +189,11 @@ pub struct StoredEvent {
     pub sequence: u64,
     /// The event.
     pub event: Event,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The state of a rule for an asset.
@@ -277,6 +308,9 @@ pub struct RunRow {
     /// Who wants it to end, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Cancel>,
+    /// How often somebody took it up again after it had faulted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub taken_up: u32,
     /// Where it stands.
     pub state: RunState,
     /// When it was started.
@@ -377,6 +411,12 @@ pub struct CallRow {
     pub key: Key,
     /// The short form of the key.
     pub reference: Reference,
+    /// Which edit of its input it is; 0: the input is that of its run.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub edit: u32,
+    /// The call whose input a person has edited, and which surely had no effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<CallId>,
     /// The capability.
     pub capability: String,
     /// The system it was routed to last.
@@ -443,105 +483,6 @@ pub struct AttemptRow {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_not(flag: &bool) -> bool {
     !*flag
-}
-
-/// The kind of an exception.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ExceptionKind {
-    /// Bytes that could not become samples or events.
-    Input,
-    /// A call that could not be delivered, or whose outcome is unknown.
-    Output,
-    /// A decision a person must take.
-    Decision,
-    /// Something is not what was declared.
-    Drift,
-    /// A promise about time is broken.
-    Objective,
-}
-
-impl ExceptionKind {
-    /// The word that is stored and shown.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Input => "input",
-            Self::Output => "output",
-            Self::Decision => "decision",
-            Self::Drift => "drift",
-            Self::Objective => "objective",
-        }
-    }
-}
-
-/// Where an exception stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ExceptionState {
-    /// Somebody has to do something.
-    Open,
-    /// Done.
-    Resolved,
-}
-
-/// Something that needs a person.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ExceptionRow {
-    /// Derived from the fingerprint.
-    pub id: ExceptionId,
-    /// Its site, where it has one.
-    pub site: Option<SiteName>,
-    /// Its kind.
-    pub kind: ExceptionKind,
-    /// The team that owns it.
-    pub owner: Name,
-    /// Groups by cause: the same cause at the same place is the same exception.
-    pub fingerprint: String,
-    /// What is wrong, in one line.
-    pub cause: String,
-    /// The particulars of the last occurrence.
-    pub detail: String,
-    /// What to do next.
-    pub remedy: String,
-    /// Occurrences.
-    pub count: u64,
-    /// First seen.
-    pub first: Time,
-    /// Last seen.
-    pub last: Time,
-    /// Where it stands.
-    pub state: ExceptionState,
-    /// The source, of an `input` exception.
-    pub source: Option<Name>,
-    /// The run, where there is one.
-    pub run: Option<RunId>,
-    /// The call, of an `output` exception.
-    pub call: Option<CallId>,
-    /// When it should be done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub due: Option<Time>,
-    /// What is asked, of a `decision` that a run waits for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decision: Option<Box<Decision>>,
-}
-
-/// A message that was set aside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuarantineRow {
-    /// The exception it belongs to.
-    pub exception: ExceptionId,
-    /// When it was received.
-    pub received: Time,
-    /// The source.
-    pub source: Name,
-    /// The topic, path or file it came by.
-    pub topic: String,
-    /// Its bytes, as they came.
-    pub bytes: Vec<u8>,
-    /// What is wrong with it, with its place.
-    pub detail: String,
-    /// Whether its broker had kept it: then it is history, also when it is read again.
-    pub retained: bool,
 }
 
 /// An activated contract.

@@ -1,5 +1,6 @@
 //! The store as its users see it.
 
+mod exceptions;
 mod kept;
 mod numbers;
 mod runs;
@@ -17,15 +18,12 @@ use crate::{
         last::Follower,
     },
     log::Log,
-    rows::{
-        ContractRow, Evidence, ExceptionRow, IntakeRow, QuarantineRow, RetainedRow, RuleStateRow, SourceRow,
-        StoredEvent, Write,
-    },
+    rows::{ContractRow, Evidence, IntakeRow, QuarantineRow, RetainedRow, RuleStateRow, SourceRow, StoredEvent, Write},
     states::Kept,
 };
 use ahash::AHashMap;
 use andon_model::{
-    AssetName, EventId, ExceptionId, InstanceId, Name, Position, RunId, SignalName, SignalNo, SiteName,
+    AssetName, EventId, ExceptionId, InstanceId, Name, Position, SignalName, SignalNo, SiteName,
     sample::{Batch, Counts, Part},
 };
 use std::{
@@ -194,6 +192,20 @@ impl Store {
         matches!(&self.0.place, Place::Folder(folder) if folder.room.is_full())
     }
 
+    /// Whether the process that held the folder before did not come to a clean stop.
+    pub fn ended_uncleanly(&self) -> bool {
+        matches!(&self.0.place, Place::Folder(folder) if folder.ended_uncleanly)
+    }
+
+    /// A clean stop: what was at hand is done or written down.
+    pub fn end_cleanly(&self) -> Result<(), StoreError> {
+        match &self.0.place {
+            Place::Memory(..) => Ok(()),
+            Place::Folder(folder) => folder.end_cleanly(),
+            Place::Look(_) => Err(looking()),
+        }
+    }
+
     /// Writes into the folder's lock what others shall know of this instance: its address and process. It is gone
     /// with the lock. [`announced`](crate::announced) reads it.
     pub fn announce(&self, text: &str) -> Result<(), StoreError> {
@@ -262,16 +274,6 @@ impl Store {
         self.0.db.read(db::rule_states)
     }
 
-    /// An exception.
-    pub fn exception(&self, id: ExceptionId) -> Result<Option<ExceptionRow>, StoreError> {
-        self.0.db.read(|c| db::exception(c, id))
-    }
-
-    /// The exceptions of a run.
-    pub fn exceptions_of_run(&self, run: RunId) -> Result<Vec<ExceptionRow>, StoreError> {
-        self.0.db.read(|c| db::exceptions_of_run(c, run))
-    }
-
     /// The messages set aside under an exception, newest first.
     pub fn quarantine(&self, exception: ExceptionId, limit: usize) -> Result<Vec<QuarantineRow>, StoreError> {
         self.0.db.read(|c| db::quarantine(c, exception, limit))
@@ -325,7 +327,7 @@ impl Store {
 
     /// Rows for people, newest first unless asked otherwise. Kinds: events, runs, tasks, calls, attempts, exceptions,
     /// quarantine, gaps, contracts, cursors, sources, historian, rule-states, objects, object-versions,
-    /// context-revisions, confirmations.
+    /// context-revisions, confirmations, exception-groups, audit, notices, systems.
     pub fn list(&self, kind: &str, query: &Query) -> Result<Page, StoreError> {
         self.0.db.list(kind, query)
     }

@@ -488,6 +488,8 @@ mod tests {
             pointer: "/do/0/ask".into(),
             iteration: String::new(),
             reference: key.reference(),
+            edit: 0,
+            supersedes: None,
             key,
             capability: format!("work.{class}"),
             system: None,

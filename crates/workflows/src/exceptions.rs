@@ -6,7 +6,7 @@ use crate::machine::Undo;
 use andon_contract::Contract;
 use andon_model::{EventId, ExceptionId, Name, SiteName, Time};
 use andon_store::Decision;
-use andon_store::rows::{CallRow, ExceptionKind, ExceptionRow, ExceptionState, RunRow};
+use andon_store::rows::{Action, CallRow, ExceptionKind, ExceptionRow, RunRow};
 
 /// The most characters of a detail that an exception shows.
 const DETAIL_MAX: usize = 2_000;
@@ -24,24 +24,13 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn at(self, now: Time) -> ExceptionRow {
+        let id = ExceptionId::derived(&[self.fingerprint.as_bytes()]);
         ExceptionRow {
-            id: ExceptionId::derived(&[self.fingerprint.as_bytes()]),
             site: self.site.cloned(),
-            kind: self.kind,
-            owner: self.owner,
-            fingerprint: self.fingerprint,
             cause: self.cause,
             detail: self.detail.chars().take(DETAIL_MAX).collect(),
             remedy: self.remedy,
-            count: 1,
-            first: now,
-            last: now,
-            state: ExceptionState::Open,
-            source: None,
-            run: None,
-            call: None,
-            due: None,
-            decision: None,
+            ..ExceptionRow::new(id, self.kind, self.owner, self.fingerprint, now)
         }
     }
 }
@@ -285,22 +274,14 @@ pub(crate) fn unreadable(contract: &Contract, run: &RunRow, why: &str, now: Time
 
 /// A run asks a person.
 pub(crate) fn decision(run: &RunRow, ask: &Ask, now: Time) -> ExceptionRow {
+    let fingerprint = format!("decision/{}", ask.exception);
     ExceptionRow {
-        id: ask.exception,
         site: Some(run.site.clone()),
-        kind: ExceptionKind::Decision,
-        owner: ask.owner.clone(),
-        fingerprint: format!("decision/{}", ask.exception),
         cause: ask.question.chars().take(DETAIL_MAX).collect(),
         detail: format!("{} waits at {} for an answer", run.workflow, ask.pointer),
         remedy: format!("andon exceptions decide {} --answer JSON, or --field name=value", ask.exception),
-        count: 1,
-        first: now,
-        last: now,
-        state: ExceptionState::Open,
-        source: None,
         run: Some(run.id),
-        call: None,
+        action: Some(Action::Decide),
         due: ask.due,
         decision: Some(Box::new(Decision {
             task: ask.pointer.clone(),
@@ -310,6 +291,7 @@ pub(crate) fn decision(run: &RunRow, ask: &Ask, now: Time) -> ExceptionRow {
             answer: None,
             by: None,
         })),
+        ..ExceptionRow::new(ask.exception, ExceptionKind::Decision, ask.owner.clone(), fingerprint, now)
     }
 }
 

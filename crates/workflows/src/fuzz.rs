@@ -182,6 +182,7 @@ fn run() -> RunRow {
         by: None,
         parent: None,
         cancel: None,
+        taken_up: 0,
         state: RunState::Running,
         started: Time(0),
         updated: Time(0),

@@ -19,7 +19,7 @@ use andon_model::{
 };
 use andon_store::{
     ObjectName, ObjectRow, RevisionRow, Store, StoreError,
-    rows::{ExceptionKind, ExceptionRow, ExceptionState, QuarantineRow, Write},
+    rows::{Action, ExceptionKind, ExceptionRow, QuarantineRow, Write},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -209,24 +209,13 @@ pub fn aside(contract: &Contract, place: &str, source: &Name, unfit: &Unfit, byt
     let id = ExceptionId::derived(&[b"exception", fingerprint.as_bytes()]);
     let owner = contract.owner(ExceptionKind::Input.word(), None, None).cloned();
     let detail = format!("at {}: {}", unfit.place, unfit.found);
+    let owner = owner.unwrap_or_else(|| Name::new("nobody").expect("it is a name"));
     let exception = ExceptionRow {
-        id,
-        site: None,
-        kind: ExceptionKind::Input,
-        owner: owner.unwrap_or_else(|| Name::new("nobody").expect("it is a name")),
-        fingerprint,
+        action: Some(Action::Replay),
         cause: unfit.cause.clone(),
         detail: detail.clone(),
         remedy: unfit.remedy.clone(),
-        count: 1,
-        first: now,
-        last: now,
-        state: ExceptionState::Open,
-        source: None,
-        run: None,
-        call: None,
-        due: None,
-        decision: None,
+        ..ExceptionRow::new(id, ExceptionKind::Input, owner, fingerprint, now)
     };
     let message = QuarantineRow {
         exception: id,

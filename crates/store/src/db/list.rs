@@ -50,7 +50,10 @@ const OF_CALL: &str = "call = (SELECT no FROM calls WHERE site IN (SELECT site F
 /// A call's id is its reference.
 const OF_REFERENCE: &str = "id = 'ca_' || ?";
 
-const KINDS: [Kind; 17] = [
+/// Whether somebody still has something to do about it: `yes` or `no`.
+const IS_UNFINISHED: &str = "(state IN ('open', 'assigned', 'waiting', 'resubmitted')) = (? = 'yes')";
+
+const KINDS: [Kind; 21] = [
     Kind {
         name: "events",
         table: "events",
@@ -91,8 +94,24 @@ const KINDS: [Kind; 17] = [
             ("source", "source"),
             ("run", "run"),
             ("call", "call"),
+            ("fingerprint", "fingerprint"),
+            ("unfinished", IS_UNFINISHED),
         ],
     ),
+    kind(
+        "exception-groups",
+        "exception_groups",
+        &[("fingerprint", "fingerprint"), ("kind", "kind"), ("site", "site"), ("owner", "owner"), ("state", "state")],
+    ),
+    Kind {
+        name: "audit",
+        table: "audit",
+        number: "no",
+        json: "json_set(row, '$.number', no, '$.hash', hash)",
+        columns: &[("actor", "actor"), ("act", "act"), ("subject", "subject")],
+    },
+    kind("notices", "notices", &[("id", "id"), ("team", "team"), ("state", "state")]),
+    kind("systems", "systems", &[("system", "system")]),
     Kind {
         name: "quarantine",
         table: "quarantine",
@@ -266,6 +285,8 @@ pub(crate) fn counts(connection: &Connection) -> Result<BTreeMap<String, u64>, S
         ("attempts", "SELECT coalesce(class, 'open'), count(*) FROM attempts GROUP BY class"),
         ("exceptions", "SELECT state, count(*) FROM exceptions GROUP BY state"),
         ("quarantine", "SELECT '', count(*) FROM quarantine"),
+        ("audit", "SELECT '', count(*) FROM audit"),
+        ("notices", "SELECT state, count(*) FROM notices GROUP BY state"),
         ("gaps", "SELECT '', count(*) FROM gaps"),
         ("contracts", "SELECT '', count(*) FROM contracts"),
         ("signals", "SELECT '', count(*) FROM signals"),

@@ -4,8 +4,8 @@ use super::write::number;
 use crate::{
     StoreError,
     rows::{
-        AttemptRow, CallRow, ContractRow, DueRun, Evidence, ExceptionRow, IntakeRow, QuarantineRow, RuleStateRow,
-        RunRow, RunState, SourceRow, StoredEvent, TaskRow,
+        AttemptRow, CallRow, ContractRow, DueRun, Evidence, IntakeRow, QuarantineRow, RuleStateRow, RunRow, RunState,
+        SourceRow, StoredEvent, TaskRow,
     },
 };
 use andon_model::{AssetName, CallId, Event, EventId, ExceptionId, Name, Position, RunId, SignalName, SignalNo, Time};
@@ -227,14 +227,6 @@ pub(crate) fn attempts(c: &Connection, call: CallId) -> Result<Vec<AttemptRow>, 
 pub(crate) fn runs_of_event(c: &Connection, event: EventId) -> Result<Vec<RunRow>, StoreError> {
     let sql = "SELECT row FROM runs WHERE site IN (SELECT site FROM sites) AND event = ?1 ORDER BY no";
     many(c, "runs", sql, params![event.to_string()])
-}
-
-pub(crate) fn exception(c: &Connection, id: ExceptionId) -> Result<Option<ExceptionRow>, StoreError> {
-    one(c, "exceptions", "SELECT row FROM exceptions WHERE id = ?1", params![id.to_string()])
-}
-
-pub(crate) fn exceptions_of_run(c: &Connection, run: RunId) -> Result<Vec<ExceptionRow>, StoreError> {
-    many(c, "exceptions", "SELECT row FROM exceptions WHERE run = ?1 ORDER BY no", params![run.to_string()])
 }
 
 pub(crate) fn quarantine(c: &Connection, of: ExceptionId, limit: usize) -> Result<Vec<QuarantineRow>, StoreError> {

@@ -8,7 +8,10 @@ use std::path::Path;
 pub(crate) const APPLICATION_ID: i32 = 0x416E_646F;
 
 /// The version of the schema; older ones are taken here step by step.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
+
+/// From this version on the groups of exceptions are counted as they change.
+const GROUPS_FROM: u32 = 5;
 
 /// Each step leads from the version of its index to the next.
 const STEPS: [&[&str]; VERSION as usize] = [
@@ -16,6 +19,7 @@ const STEPS: [&[&str]; VERSION as usize] = [
     &[include_str!("v2.sql"), last::TABLES],
     &[include_str!("v3.sql")],
     &[include_str!("v4.sql")],
+    &[include_str!("v5.sql")],
 ];
 
 /// Brings the database to the present version; a copy is made beforehand where there is something to lose.
@@ -38,6 +42,9 @@ pub(crate) fn migrate(connection: &mut Connection, path: Option<&Path>) -> Resul
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
     for step in STEPS.iter().skip(version as usize).copied().flatten() {
         transaction.execute_batch(step)?;
+    }
+    if version > 0 && version < GROUPS_FROM {
+        super::exceptions::count_groups(&transaction)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", VERSION)?;

@@ -31,12 +31,7 @@ pub(crate) fn listen(c: &Connection, run: RunId, rows: &[ListenRow]) -> Result<(
 pub(crate) fn ended(c: &Connection, run: RunId) -> Result<(), StoreError> {
     let id = run.to_string();
     run_sql(c, "DELETE FROM listens WHERE run = ?1", params![id])?;
-    run_sql(
-        c,
-        "UPDATE exceptions SET state = 'resolved', row = json_set(row, '$.state', 'resolved')
-         WHERE run = ?1 AND state = 'open' AND row -> '$.decision' IS NOT NULL",
-        params![id],
-    )
+    super::exceptions::ended(c, run)
 }
 
 /// The runs that listen for this.

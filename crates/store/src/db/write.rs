@@ -1,14 +1,13 @@
 //! How each write becomes SQL, inside the one writer's transaction.
 
-use super::{Committed, objects};
+use super::{Committed, audit, exceptions, objects, watch};
 use crate::{
     StoreError,
     rows::{
-        AttemptRow, CallRow, ContractRow, Evidence, ExceptionRow, ExceptionState, GapRow, IntakeRow, QuarantineRow,
-        RunRow, RunState, TaskRow, Write,
+        AttemptRow, CallRow, ContractRow, Evidence, GapRow, IntakeRow, QuarantineRow, RunRow, RunState, TaskRow, Write,
     },
 };
-use andon_model::{AssetName, Event, ExceptionId, SignalName, SignalNo};
+use andon_model::{AssetName, Event, SignalName, SignalNo};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use serde::Serialize;
 use serde_json::json;
@@ -55,9 +54,21 @@ fn one(connection: &Connection, write: &Write, committed: &mut Committed) -> Res
         Write::Task(row) => task(connection, row),
         Write::Call(row) => call(connection, row),
         Write::Attempt(row) => attempt(connection, row),
-        Write::Exception(row) => exception(connection, row),
-        Write::ExceptionEdit(row) => exception_edit(connection, row),
-        Write::ExceptionState(id, state) => exception_state(connection, *id, *state),
+        Write::Exception(row) => exceptions::write(connection, row),
+        Write::ExceptionEdit(row) => exceptions::edit(connection, row),
+        Write::ExceptionState(id, state) => exceptions::state(connection, *id, *state),
+        Write::ExceptionChange(change) => {
+            committed.changed.push((change.id, exceptions::change(connection, change)?));
+            Ok(())
+        }
+        Write::CountGroups => exceptions::count_groups(connection),
+        Write::Audit(row) => audit::write(connection, row),
+        Write::Notice(row) => watch::notice(connection, row),
+        Write::System(row) => watch::system(connection, row),
+        Write::InProcess(row) => watch::in_process(connection, row),
+        Write::InProcessRemove(part, item) => {
+            run_sql(connection, "DELETE FROM in_process WHERE part = ?1 AND item = ?2", params![part, item])
+        }
         Write::Quarantine(row) => quarantine(connection, row),
         Write::Contract(row) => contract(connection, row),
         Write::Gap(row) => gap(connection, row),
@@ -337,72 +348,6 @@ fn attempt(connection: &Connection, row: &AttemptRow) -> Result<(), StoreError> 
         "attempt {} belongs to the call {call}, which does not exist; write the call first",
         row.number
     )))
-}
-
-fn exception(connection: &Connection, row: &ExceptionRow) -> Result<(), StoreError> {
-    let merged = match super::read::exception(connection, row.id)? {
-        None => row.clone(),
-        Some(old) => ExceptionRow {
-            count: old.count.saturating_add(row.count.max(1)),
-            first: old.first.min(row.first),
-            last: old.last.max(row.last),
-            ..row.clone()
-        },
-    };
-    put_exception(connection, &merged)
-}
-
-/// Who comes second finds it resolved, and changes nothing.
-fn exception_edit(connection: &Connection, row: &ExceptionRow) -> Result<(), StoreError> {
-    let Some(old) = super::read::exception(connection, row.id)? else {
-        return Err(StoreError::Refused(format!("there is no exception {}", row.id)));
-    };
-    if old.state == ExceptionState::Resolved {
-        return Ok(());
-    }
-    put_exception(connection, &ExceptionRow { count: old.count, first: old.first, last: old.last, ..row.clone() })
-}
-
-fn exception_state(connection: &Connection, id: ExceptionId, state: ExceptionState) -> Result<(), StoreError> {
-    let Some(row) = super::read::exception(connection, id)? else {
-        return Err(StoreError::Refused(format!("there is no exception {id}")));
-    };
-    put_exception(connection, &ExceptionRow { state, ..row })
-}
-
-fn put_exception(connection: &Connection, row: &ExceptionRow) -> Result<(), StoreError> {
-    if let Some(of) = &row.site {
-        site(connection, of.as_str())?;
-    }
-    run_sql(
-        connection,
-        "INSERT INTO exceptions (id, site, kind, owner, state, source, run, call, row)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-         ON CONFLICT (id) DO UPDATE SET site = excluded.site, kind = excluded.kind, owner = excluded.owner,
-             state = excluded.state, source = excluded.source, run = excluded.run, call = excluded.call,
-             row = excluded.row",
-        params![
-            row.id.to_string(),
-            row.site.as_ref().map(andon_model::SiteName::as_str),
-            row.kind.word(),
-            row.owner.as_str(),
-            row.state.word(),
-            row.source.as_ref().map(andon_model::Name::as_str),
-            row.run.map(|id| id.to_string()),
-            row.call.map(|id| id.to_string()),
-            text(row)?
-        ],
-    )
-}
-
-impl ExceptionState {
-    /// The word that is stored and shown.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Resolved => "resolved",
-        }
-    }
 }
 
 fn quarantine(connection: &Connection, row: &QuarantineRow) -> Result<(), StoreError> {

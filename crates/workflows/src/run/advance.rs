@@ -435,6 +435,8 @@ fn new_call(open: &Open, made: MakeCall, key: Key, earlier: Option<CallRow>, now
         pointer: made.pointer,
         iteration: made.iteration,
         reference: key.reference(),
+        edit: 0,
+        supersedes: None,
         key,
         capability: made.capability,
         system,

@@ -100,6 +100,7 @@ impl Loop {
             by,
             parent: None,
             cancel: None,
+            taken_up: 0,
             state: RunState::Running,
             started: now,
             updated: now,

@@ -81,6 +81,7 @@ impl Loop {
                 depth,
             }),
             cancel: None,
+            taken_up: 0,
             state: RunState::Running,
             started: now,
             updated: now,

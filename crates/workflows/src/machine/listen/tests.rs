@@ -32,6 +32,7 @@ impl Bench {
             by: None,
             parent: None,
             cancel: None,
+            taken_up: 0,
             state: RunState::Running,
             started: now,
             updated: now,
