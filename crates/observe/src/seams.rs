@@ -1,11 +1,14 @@
 //! Conservation: for every seam, what came in is what came out, was set aside, or waits.
 
 use andon_contract::Contract;
-use andon_store::{Store, StoreError, historian::Holdings};
+use andon_store::{Passed, Store, StoreError, historian::Holdings};
 use serde::Serialize;
 
-/// Looks at rows that are committed together, until they did not change between two of them.
-const LOOKS_MAX: usize = 1_000;
+/// The name of the cursor of workflows.
+const WORKFLOWS: &str = "workflows";
+
+/// The states of calls.
+const CALLS: [&str; 6] = ["delivered", "refused", "parked", "skipped", "in-flight", "waiting"];
 
 /// The equation of a seam: the first term equals the sum of the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,27 +64,54 @@ pub fn subscriber_cursor(name: &str) -> String {
     format!("subscriber/{name}")
 }
 
+/// A row that is committed with a cursor.
+fn counted(passed: &Passed, cursor: &str, what: &str) -> Option<u64> {
+    passed.cursors.get(&format!("{cursor}/{what}")).copied()
+}
+
+/// The seams of workflows. How far events were read is the cursor; what became of each is counted in rows beside it, and
+/// the runs are those that are there: an event that the cursor passed, or a run that is gone, is missing in a sum.
+fn runs(passed: &Passed) -> [Seam; 2] {
+    let row = |what: &str| counted(passed, WORKFLOWS, what);
+    let read = passed.cursors.get(WORKFLOWS).copied().unwrap_or(0);
+    // A folder whose events were never counted is counted from where it stands.
+    let (from, before) = row("from").map_or((read, passed.runs), |from| (from, row("before").unwrap_or(0)));
+    let matched = row("from").map_or(passed.gathered, |_| row("matched").unwrap_or(0));
+    let number = |what: &str| row(what).unwrap_or(0);
+    let waiting = passed.last.saturating_sub(read);
+    let events = [("matching", number("wanted")), ("others", number("unwanted")), ("waiting", waiting)];
+    let parts = [
+        ("started", passed.runs.saturating_sub(before)),
+        ("already started", number("already")),
+        ("together", number("together")),
+        ("refused", number("refused")),
+        ("forgotten", number("forgotten")),
+        ("waiting", passed.gathered),
+    ];
+    [
+        seam("events -> workflows", ("events", passed.last.saturating_sub(from)), &events),
+        seam("event -> run", ("matched", matched), &parts),
+    ]
+}
+
+/// The seam of calls: as many were made as have a number, and each is in one state.
+fn calls(passed: &Passed) -> Seam {
+    let parts = CALLS.map(|state| (state, passed.calls.get(state).copied().unwrap_or(0)));
+    seam("task -> system", ("made", passed.made), &parts)
+}
+
 /// The seam of a subscriber. Its cursor tells what waits; what ended how is counted in rows of its own, event by event
 /// and in one commit with the cursor: an event that the cursor passed and nobody delivered is missing in the sum.
 /// `None`: it has not begun.
-fn subscriber(store: &Store, name: &str) -> Result<Option<Seam>, StoreError> {
+fn subscriber(passed: &Passed, name: &str) -> Option<Seam> {
     let cursor = subscriber_cursor(name);
-    let row = |what: &str| store.cursor(&format!("{cursor}/{what}"));
-    let Some(from) = row("from")? else { return Ok(None) };
-    for _ in 0..LOOKS_MAX {
-        let Some(read) = store.cursor(&cursor)? else { return Ok(None) };
-        let counted = [row("delivered")?, row("parked")?, row("unwanted")?].map(Option::unwrap_or_default);
-        if store.cursor(&cursor)? != Some(read) {
-            continue;
-        }
-        let last = store.last_sequence()?;
-        let [delivered, parked, unwanted] = counted;
-        let waiting = last.saturating_sub(read);
-        let parts = [("delivered", delivered), ("parked", parked), ("unwanted", unwanted), ("waiting", waiting)];
-        let events = last.saturating_sub(from);
-        return Ok(Some(seam(format!("hub -> subscriber ({name})"), ("events", events), &parts)));
-    }
-    Ok(None)
+    let row = |what: &str| counted(passed, &cursor, what).unwrap_or(0);
+    let from = counted(passed, &cursor, "from")?;
+    let waiting = passed.last.saturating_sub(*passed.cursors.get(&cursor)?);
+    let ended = ["delivered", "parked", "unwanted"].map(|what| (what, row(what)));
+    let parts: Vec<_> = ended.into_iter().chain([("waiting", waiting)]).collect();
+    let events = passed.last.saturating_sub(from);
+    Some(seam(format!("hub -> subscriber ({name})"), ("events", events), &parts))
 }
 
 /// The seams of an instance, from its rows.
@@ -100,27 +130,73 @@ pub fn seams(store: &Store, contract: &Contract) -> Result<Vec<Seam>, StoreError
             ],
         ));
     }
-    let last = store.last_sequence()?;
-    let read = store.cursor("workflows")?.unwrap_or(0);
-    seams.push(seam(
-        "event -> run",
-        ("events", last),
-        &[("considered", read.min(last)), ("waiting", last - read.min(last))],
-    ));
-    let counts = store.counts()?;
-    let of = |name: &str| counts.get(name).copied().unwrap_or(0);
-    let made = counts.iter().filter(|(name, _)| name.starts_with("calls.")).map(|(_, count)| count).sum();
-    let parts = [
-        ("delivered", of("calls.delivered")),
-        ("refused", of("calls.refused")),
-        ("parked", of("calls.parked")),
-        ("skipped", of("calls.skipped")),
-        ("in flight", of("calls.in-flight")),
-        ("waiting", of("calls.waiting")),
-    ];
-    seams.push(seam("task -> system", ("made", made), &parts));
-    for name in contract.subscribers.keys() {
-        seams.extend(subscriber(store, name.as_str())?);
-    }
+    let passed = store.passed()?;
+    seams.extend(runs(&passed));
+    seams.push(calls(&passed));
+    seams.extend(contract.subscribers.keys().filter_map(|name| subscriber(&passed, name.as_str())));
     Ok(seams)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed(cursors: &[(&str, u64)]) -> Passed {
+        let cursors = cursors.iter().map(|(name, place)| ((*name).to_owned(), *place)).collect();
+        let calls = [("delivered".to_owned(), 3), ("parked".to_owned(), 1)].into();
+        Passed { last: 10, cursors, runs: 4, gathered: 1, made: 4, calls }
+    }
+
+    fn told(seam: &Seam) -> String {
+        let terms: Vec<String> = seam.terms.iter().map(|term| format!("{} {}", term.name, term.count)).collect();
+        format!("{} {}: {}", seam.seam, seam.holds, terms.join(", "))
+    }
+
+    #[test]
+    fn what_is_missing_in_a_sum_is_seen() {
+        let rows = [
+            ("workflows", 8),
+            ("workflows/from", 2),
+            ("workflows/before", 1),
+            ("workflows/wanted", 4),
+            ("workflows/unwanted", 2),
+            ("workflows/matched", 5),
+            ("workflows/refused", 1),
+        ];
+        let whole = passed(&rows);
+        let [events, run] = runs(&whole);
+        assert_eq!(told(&events), "events -> workflows true: events 8, matching 4, others 2, waiting 2");
+        let terms = "started 3, already started 0, together 0, refused 1, forgotten 0, waiting 1";
+        assert_eq!(told(&run), format!("event -> run true: matched 5, {terms}"));
+        assert!(calls(&whole).holds);
+
+        // The cursor has passed an event that nobody looked at; a run is gone; so is a call.
+        let jumped = Passed {
+            cursors: whole.cursors.iter().map(|(k, v)| (k.clone(), *v + u64::from(k == "workflows"))).collect(),
+            ..whole.clone()
+        };
+        assert!(!runs(&jumped)[0].holds);
+        assert!(!runs(&Passed { runs: 3, ..whole.clone() })[1].holds);
+        assert!(!calls(&Passed { calls: [("delivered".to_owned(), 3)].into(), ..whole.clone() }).holds);
+        // A state that nobody counts is no place for a call.
+        let calls_of = [("delivered".to_owned(), 3), ("lost".to_owned(), 1)].into();
+        assert!(!calls(&Passed { calls: calls_of, ..whole }).holds);
+    }
+
+    #[test]
+    fn a_folder_that_was_never_counted_holds() {
+        let [events, run] = runs(&passed(&[("workflows", 7)]));
+        assert_eq!(told(&events), "events -> workflows true: events 3, matching 0, others 0, waiting 3");
+        assert!(run.holds);
+        assert_eq!(subscriber(&passed(&[]), "broker"), None);
+    }
+
+    #[test]
+    fn an_event_that_a_subscriber_passed_and_nobody_delivered_is_seen() {
+        let rows = [("subscriber/b", 9), ("subscriber/b/from", 1), ("subscriber/b/delivered", 7)];
+        assert!(!subscriber(&passed(&rows), "b").unwrap().holds);
+        let rows = [rows.as_slice(), &[("subscriber/b/parked", 1)]].concat();
+        let seam = subscriber(&passed(&rows), "b").unwrap();
+        assert_eq!(told(&seam), "hub -> subscriber (b) true: events 9, delivered 7, parked 1, unwanted 0, waiting 1");
+    }
 }
