@@ -54,6 +54,12 @@ codes! {
     UNKNOWN_DOMAIN = "A0133", "a domain that no capability has";
     STATES = "A0134", "names of states that do not name them";
     SCENARIO = "A0135", "a scenario that cannot be played";
+    HOURS = "A0140", "hours that nobody can read";
+    WITHIN = "A0141", "a time to answer that nobody can keep";
+    ESCALATION = "A0142", "an exception that passes to nobody";
+    OWNERSHIP_CONTENT = "A0143", "a content that no exception has";
+    NOTIFY = "A0144", "notices that cannot be sent so";
+    UNSIGNED = "A0145", "a webhook that nobody could believe";
 
     UNKNOWN_SOURCE = "A1101", "a source that is not declared";
     TOPIC = "A1102", "a topic that cannot be used";

@@ -27,6 +27,7 @@ pub mod cron;
 mod csv;
 pub mod expr;
 mod files;
+pub mod hours;
 pub mod http;
 mod init;
 mod load;

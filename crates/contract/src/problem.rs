@@ -401,7 +401,7 @@ const HIDDEN: char = '*';
 fn masked(line: &str) -> String {
     let mut hidden: Vec<Range<usize>> = Vec::new();
     let of_header = line.contains("api-key:").then_some([" key:", "{key:"]);
-    let keys = ["password:", "bearer:", "token:"].into_iter().chain(of_header.into_iter().flatten());
+    let keys = ["password:", "bearer:", "token:", "secret:"].into_iter().chain(of_header.into_iter().flatten());
     for key in keys {
         for (at, _) in line.match_indices(key) {
             let (before, rest) = line.split_at(at + key.len());

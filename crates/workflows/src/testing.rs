@@ -138,7 +138,8 @@ pub(crate) mod plant {
             routes: classes.iter().map(|c| route(&format!("work.{c}"), &format!("eam.{c}"), &[])).collect(),
             ownership: Ownership {
                 teams: [(name("planning"), Team::default()), (name("integration"), Team::default())].into(),
-                lines: vec![OwnershipLine { domain: None, site: None, kind: None, owner: name("integration") }],
+                lines: vec![OwnershipLine::everything(name("integration"))],
+                ..Ownership::default()
             },
             ..Contract::empty()
         }

@@ -14,6 +14,7 @@ mod identifiers;
 mod instances;
 mod listeners;
 mod mappings;
+mod notify;
 mod ownership;
 mod paging;
 mod parameters;

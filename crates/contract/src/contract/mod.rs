@@ -6,6 +6,7 @@ mod file;
 mod http;
 mod identifiers;
 mod listeners;
+mod ownership;
 mod reach;
 mod reads;
 mod retention;
@@ -26,6 +27,9 @@ pub use http::{EventMapping, HttpSource, MappedEvent, MappedTo, Signature};
 pub use identifiers::{Identifiers, NameHeld, NameTable, NamesAt, ValueMap, value_key};
 pub use listeners::{Client, Listener, ServerTls};
 pub use reach::{Grant, OAuth2, Proxy, Rate, Reach, TokenPlace, is_loopback, place};
+pub use ownership::{
+    About, Answerable, CONTENT, Escalate, Hook, MailTls, Matter, Notify, Ownership, OwnershipLine, Smtp, Team, matter,
+};
 pub use reads::{Delta, Paged, Paging, Read, Webhook};
 pub use retention::{Keep, ReduceBy, Reduction, Retention};
 pub use routes::{OperationRef, Route, Target};
@@ -199,39 +203,6 @@ impl Signal {
     }
 }
 
-/// Who answers for what.
-#[derive(Debug, Clone, Default)]
-pub struct Ownership {
-    /// The teams.
-    pub teams: BTreeMap<Name, Team>,
-    /// First match wins; the last line matches everything.
-    pub lines: Vec<OwnershipLine>,
-}
-
-/// A team that can own exceptions.
-#[derive(Debug, Clone, Default)]
-pub struct Team {
-    /// Its mail address.
-    pub mail: Option<String>,
-    /// Its webhook.
-    pub webhook: Option<String>,
-    /// Its hours, as written.
-    pub hours: Option<String>,
-}
-
-/// One line of the ownership policy; what is not set matches everything.
-#[derive(Debug, Clone)]
-pub struct OwnershipLine {
-    /// The domain of the capability, or `ingest` for messages.
-    pub domain: Option<String>,
-    /// The site.
-    pub site: Option<SiteName>,
-    /// The kind of exception: input, output, decision, drift, objective.
-    pub kind: Option<String>,
-    /// Who owns it.
-    pub owner: Name,
-}
-
 /// Where a subscriber's events are published.
 #[derive(Debug, Clone)]
 pub enum PublishTo {
@@ -287,18 +258,5 @@ impl Contract {
     pub fn operation(&self, name: &OperationRef) -> Option<(&System, &Operation)> {
         let system = self.systems.get(&name.system)?;
         Some((system, system.operations.get(&name.operation)?))
-    }
-
-    /// The owner of an exception; the last line of the policy matches everything.
-    pub fn owner(&self, kind: &str, domain: Option<&str>, site: Option<&SiteName>) -> Option<&Name> {
-        self.ownership
-            .lines
-            .iter()
-            .find(|line| {
-                line.kind.as_deref().is_none_or(|k| k == kind)
-                    && line.domain.as_deref().is_none_or(|d| Some(d) == domain)
-                    && line.site.as_ref().is_none_or(|s| Some(s) == site)
-            })
-            .map(|line| &line.owner)
     }
 }

@@ -12,7 +12,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("CredentialsFile", "oauth2", "leave it out; use `bearer` with a token that another program renews (`file:PATH`)"),
     ("CredentialsFile", "certificate", "leave it out; use `bearer`, `basic` or `api-key`"),
     ("RouteFile", "to", "write `until`: the first day it holds no more"),
-    ("TeamFile", "calendar", "write the hours as text: `hours: Mon-Fri 6-22`"),
+    ("TeamFile", "calendar", "write the hours as text: `hours: Mon-Fri 06:00 to 22:00`"),
     ("WorkflowFile", "evaluate", "leave it out; expressions are jq and stand in `${ }`"),
     ("AuthenticationFile", "digest", "declare the credentials in the file of the system; they hold for its calls"),
     ("AuthenticationFile", "oauth2", "declare the credentials in the file of the system; they hold for its calls"),

@@ -209,14 +209,14 @@ pub(crate) fn contract(address: &str, version: MqttVersion, qos: u8, assets: usi
         ahead: Span::from_secs(300),
         silence: None,
     };
-    let lines = vec![OwnershipLine { domain: None, site: None, kind: None, owner: name("plant") }];
+    let lines = vec![OwnershipLine::everything(name("plant"))];
     Contract {
         revision: "0".repeat(64),
         sites: [(site.clone(), Site { zone: name("plant"), timezone: Zone::utc() })].into(),
         assets: (0..assets).map(|n| (AssetName::new(&format!("machine-{n:03}")).unwrap(), asset(n))).collect(),
         classes: [(name("machine"), class)].into(),
         sources: [(name("machines"), source)].into(),
-        ownership: Ownership { teams: BTreeMap::new(), lines },
+        ownership: Ownership { lines, ..Ownership::default() },
         ..Contract::empty()
     }
 }

@@ -105,8 +105,7 @@ fn an_owner_that_is_named_while_a_run_waits_is_told() {
     world.event(1, "m-1", activated(1));
     world.settle();
     world.change(of("r2", story, |contract| {
-        contract.ownership.lines =
-            vec![OwnershipLine { domain: None, site: None, kind: None, owner: name("planning") }];
+        contract.ownership.lines = vec![OwnershipLine::everything(name("planning"))];
     }));
     world.finish();
     assert_eq!(world.exceptions()[0].owner, name("planning"));
