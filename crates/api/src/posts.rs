@@ -1,6 +1,6 @@
 //! What is posted to sources: who asks is looked at before a body is read, and a body is read within limits.
 
-use crate::{backend::Backend, problem::Problem, routes::ask};
+use crate::{backend::Backend, lanes, problem::Problem, routes::ask};
 use axum::{
     Json,
     body::{Body, Bytes},
@@ -144,8 +144,16 @@ async fn take(
         Ok((post, admission))
     })
     .await?;
-    let body = read(headers, body).await?;
-    let taken = ask(backend, move |b| b.take(&post, admission, body)).await?;
+    let length = announced(headers);
+    let room = lanes::room(length.map_or(POST_MAX_BYTES, |length| {
+        usize::try_from(length).map_or(POST_MAX_BYTES, |length| length.min(POST_MAX_BYTES))
+    }))?;
+    let body = read(length, body).await?;
+    let taken = ask(backend, move |b| {
+        let _room = room;
+        b.take(&post, admission, body)
+    })
+    .await?;
     let mut response = (StatusCode::ACCEPTED, Json(taken.answer)).into_response();
     if taken.replayed {
         response.headers_mut().insert(REPLAYED, header::HeaderValue::from_static("true"));
@@ -153,12 +161,16 @@ async fn take(
     Ok(response)
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+/// How long a body says it is.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
+}
+
+async fn read(length: Option<u64>, body: Body) -> Result<Bytes, Problem> {
     let too_large = || {
         Problem::too_large(format!("at most {POST_MAX_BYTES} bytes are taken at once"))
             .remedy("send smaller batches, or compress them (gzip, zstd)")
     };
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > POST_MAX_BYTES as u64) {
         return Err(too_large());
     }

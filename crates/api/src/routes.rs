@@ -5,6 +5,7 @@ use crate::{
     backend::Backend,
     cancel, decisions,
     kind::{KINDS, Kind},
+    lanes::{self, Lanes},
     objects::{self, ObjectPut, ObjectRef},
     oee, openapi, posts,
     problem::Problem,
@@ -63,6 +64,7 @@ pub fn router(backend: Shared) -> Router {
             Problem::not_found(format!("nothing is served at {}", uri.path())).remedy("GET /openapi.json lists what is")
         })
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(middleware::from_fn_with_state(Arc::new(Lanes::default()), lanes::sort))
         .layer(middleware::from_fn(loopback_only))
         .with_state(backend)
 }
@@ -87,14 +89,12 @@ fn is_loopback(host: &str) -> bool {
     name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Asks the backend on a thread that may block.
+/// Asks the backend on a thread that may block, when the lane of the request has a place.
 pub(crate) async fn ask<T: Send + 'static>(
     backend: Shared,
     question: impl FnOnce(&dyn Backend) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(move || question(&*backend))
-        .await
-        .unwrap_or_else(|_| Err(Problem::fault("the answer could not be made").remedy("the log says why")))
+    lanes::run(move || question(&*backend)).await
 }
 
 async fn readyz(State(backend): State<Shared>) -> Result<Response, Problem> {
