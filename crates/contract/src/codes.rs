@@ -208,4 +208,7 @@ codes! {
     CONNECT = "A6140", "a place that a connection cannot go to";
     PROXY = "A6141", "a proxy that is not gone through";
     OAUTH2 = "A6142", "a grant that gives no token";
+    BREAKER = "A6150", "a breaker that cannot do its work";
+    WIDER = "A6151", "an operation that widens what its system allows";
+    OUTAGE = "A6152", "a clock of outages that makes no sense";
 }

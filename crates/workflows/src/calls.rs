@@ -392,12 +392,9 @@ fn settle_unknown(
     }
 }
 
-/// When failed attempts are repeated where the system has left the project.
-const RETRY: Retry =
-    Retry { first: Span::from_secs(1), max: Span::from_secs(300), factor: 2.0, within: Span::from_secs(86_400) };
-
+/// When failed attempts are repeated; the default where the system has left the project.
 fn retry_of(known: Option<Asked<'_>>) -> &Retry {
-    known.map_or(&RETRY, |asked| &asked.system.retry)
+    known.map_or(&Retry::DEFAULT, |asked| &asked.system.retry)
 }
 
 /// The moment of the next attempt; `None` when the time of the call is used up.
@@ -588,7 +585,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_the_longest_and_chance_takes_at_most_half() {
-        let retry = Retry { first: Span::from_secs(1), max: Span::from_secs(5), factor: 2.0, within: RETRY.within };
+        let retry = Retry { max: Span::from_secs(5), ..Retry::DEFAULT };
         for (failures, longest) in [(1, 1), (2, 2), (3, 4), (4, 5), (400, 5)] {
             assert_eq!(pause(&retry, failures, 1.0), Span::from_secs(longest));
             assert_eq!(pause(&retry, failures, 0.0), Span::from_millis(longest * 500));

@@ -14,7 +14,7 @@ pub(crate) mod plant {
 
     use super::definition;
     use andon_contract::contract::{
-        Address, Body, Capability, Content, Contract, Credentials, FieldMap, Idempotency, Lookup, Operation,
+        Address, Body, Capability, Content, Contract, Credentials, FieldMap, Idempotency, Lookup, Narrow, Operation,
         OperationRef, Ownership, OwnershipLine, Reach, Request, Response, Retry, Route, System, Target, Team, Validity,
     };
     use andon_contract::expr::Program;
@@ -36,6 +36,7 @@ pub(crate) mod plant {
         Operation {
             implements: capability.to_owned(),
             idempotency,
+            narrow: Narrow::default(),
             request: request(),
             response: Response { document: None, output: FieldMap::Constant(Json::Null), content: Body::Json },
             paging: None,
@@ -70,10 +71,12 @@ pub(crate) mod plant {
             retry: Retry {
                 first: Span::from_secs(1),
                 max: Span::from_secs(8),
-                factor: 2.0,
                 within: Span::from_secs(3600),
+                ..Retry::DEFAULT
             },
             concurrent: 4,
+            adaptive: false,
+            breaker: None,
             rate: None,
             operations: operations.collect(),
             reads: std::collections::BTreeMap::new(),

@@ -18,6 +18,7 @@ mod notify;
 mod ownership;
 mod paging;
 mod parameters;
+mod policy;
 mod reach;
 mod reads;
 mod reduction;

@@ -9,8 +9,9 @@ use crate::{
     codes,
     contract::{Address, ClientTls, Grant, OAuth2, Proxy, Rate, Reach, TokenPlace, UserPassword, is_loopback, place},
     files::{
+        policy::LimitsFile,
         reach::{ClientAuthenticationWord, GrantWord, OAuth2File, ProxyFile, SystemTlsFile},
-        systems::{LimitsFile, SystemFile},
+        systems::SystemFile,
     },
     load::Project,
     problem::{Finding, Spot},

@@ -10,6 +10,7 @@ use super::{
     identifiers::Names,
     mappings::fields,
     paging,
+    policy::{self, Policy},
     reach::{oauth2, rate, reach},
     reads,
     requests::{Written, request},
@@ -19,11 +20,11 @@ use super::{
 use crate::{
     codes,
     contract::{
-        Body, Capability, Credentials, FieldMap, Idempotency, Lookup, Operation, Read, Request, Response, Retry, System,
+        Body, Capability, Credentials, FieldMap, Idempotency, Lookup, Operation, Read, Request, Response, System,
     },
     files::systems::{
         BodyWord, ClassWord, CredentialsFile, LookupClass, LookupFile, OperationFile, RequestFile, ResponseFile,
-        RetryFile, SystemFile,
+        SystemFile,
     },
     load::Project,
     problem::{Finding, Spot},
@@ -41,8 +42,6 @@ const OF_ANSWER: [&str; 5] = ["key", "reference", "site", "status", "headers"];
 /// Attempts under way at once unless told, and at most.
 const CONCURRENT: u32 = 4;
 const CONCURRENT_MAX: u32 = 1_000;
-/// How long an attempt may take unless told.
-const TIMEOUT: Span = Span::from_secs(30);
 /// How long a system may need until its search sees what was sent, unless told.
 const SETTLE: Span = Span::from_secs(60);
 
@@ -92,8 +91,9 @@ pub(crate) fn resolve(
         known.0.extend(file.operations.good.iter().map(|(operation, _)| operation.to_string()));
         systems.operations.insert(name.to_string(), known);
         let mut operations = BTreeMap::new();
+        let policy = policy::policy(project, file);
         for (operation_name, operation) in &file.operations.good {
-            let scope = Scope { project, capabilities, schemas, name: operation_name };
+            let scope = Scope { project, capabilities, schemas, name: operation_name, policy: &policy };
             let mut found = Vec::new();
             if let Some(operation) = scope.operation(operation, &mut found) {
                 operations.insert(operation_name.0.clone(), operation);
@@ -111,7 +111,7 @@ pub(crate) fn resolve(
             let of_read = |call| NameUse { by: Asking::Read(sites.clone()), call, expr: expr.clone() };
             systems.uses.extend(name_calls(expr.program.source()).into_iter().map(of_read));
         }
-        if let Some(system) = system(project, file, operations, reads) {
+        if let Some(system) = system(project, file, policy, (operations, reads)) {
             systems.good.insert(name, system);
         }
     }
@@ -121,8 +121,8 @@ pub(crate) fn resolve(
 fn system(
     project: &Project,
     file: &SystemFile,
-    operations: BTreeMap<Name, Operation>,
-    reads: BTreeMap<Name, Read>,
+    policy: Policy,
+    (operations, reads): (BTreeMap<Name, Operation>, BTreeMap<Name, Read>),
 ) -> Option<System> {
     let base = address(project, &file.base, &HTTP);
     let reach = reach(project, file);
@@ -130,17 +130,14 @@ fn system(
         None => Some(Credentials::None),
         Some(credentials) => self::credentials(project, credentials),
     };
-    if let Some(timeout) = file.timeout.as_ref().filter(|timeout| timeout.0 <= Span::ZERO) {
-        let finding = Finding::error(codes::RETRY, timeout.spot, "an attempt of no time never succeeds");
-        project.push(finding.expected("a duration longer than 0 s").help("correct the duration"));
-    }
     let concurrent = file.limits.as_ref().and_then(|limits| limits.concurrent.as_ref());
     if let Some(number) = concurrent.filter(|number| !(1..=CONCURRENT_MAX).contains(&number.value)) {
         let finding = Finding::error(codes::CONCURRENT, number.spot, format!("{} attempts at once", number.value));
         project.push(finding.expected(format!("1 to {CONCURRENT_MAX}")).help("correct the number"));
     }
     let rate = rate(project, file.limits.as_ref());
-    let retry = retry(project, file.retry.as_ref());
+    let adaptive = file.limits.as_ref().and_then(|limits| limits.adaptive.as_ref());
+    let Policy { timeout, retry, breaker } = policy;
     Some(System {
         zone: file.zone.0.clone(),
         test: file.test.as_ref().is_some_and(|test| test.value),
@@ -148,9 +145,11 @@ fn system(
         base: base?,
         reach: reach?,
         credentials: credentials?,
-        timeout: file.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.0),
+        timeout,
         retry,
         concurrent: concurrent.map_or(CONCURRENT, |number| number.value),
+        adaptive: adaptive.is_none_or(|adaptive| adaptive.value),
+        breaker,
         rate,
         operations,
         reads,
@@ -180,46 +179,14 @@ fn credentials(project: &Project, file: &At<CredentialsFile>) -> Option<Credenti
     }
 }
 
-fn retry(project: &Project, file: Option<&RetryFile>) -> Retry {
-    let default =
-        Retry { first: Span::from_secs(1), max: Span::from_secs(300), factor: 2.0, within: Span::from_secs(86_400) };
-    let Some(file) = file else { return default };
-    let retry = Retry {
-        first: file.first.as_ref().map_or(default.first, |span| span.0),
-        max: file.max.as_ref().map_or(default.max, |span| span.0),
-        factor: file.factor.as_ref().map_or(default.factor, |factor| factor.value),
-        within: file.within.as_ref().map_or(default.within, |span| span.0),
-    };
-    let refuse = |spot: Option<Spot>, message: String, expected: &str| {
-        let Some(spot) = spot else { return };
-        let finding = Finding::error(codes::RETRY, spot, message).expected(expected);
-        project.push(finding.help("an endless or breathless retry hurts the system it waits for"));
-    };
-    let (first, max) = (file.first.as_ref().map(|s| s.spot), file.max.as_ref().map(|s| s.spot));
-    if retry.first < Span::from_millis(10) {
-        refuse(first, format!("a first pause of {} is none", retry.first), "at least 10 ms");
-    }
-    if retry.max < retry.first {
-        let message = format!("the longest pause ({}) is shorter than the first ({})", retry.max, retry.first);
-        refuse(max.or(first), message, "`max` not shorter than `first`");
-    }
-    if !(1.0..=100.0).contains(&retry.factor) {
-        let spot = file.factor.as_ref().map(|factor| factor.spot);
-        refuse(spot, format!("pauses grow by a factor of {}", retry.factor), "1 to 100");
-    }
-    if retry.within < retry.first {
-        let spot = file.within.as_ref().map(|within| within.spot).or(first);
-        refuse(spot, format!("after {} nothing has been repeated yet", retry.within), "`within` longer than `first`");
-    }
-    retry
-}
-
 /// One operation and what it may refer to.
 struct Scope<'a> {
     project: &'a Project,
     capabilities: &'a Capabilities,
     schemas: &'a SchemaSet,
     name: &'a At<crate::files::words::Named>,
+    /// The policy of its system.
+    policy: &'a Policy,
 }
 
 impl Scope<'_> {
@@ -239,10 +206,12 @@ impl Scope<'_> {
             project.push(finding.help("leave out `paging`; in `lookup` it stands beside `found`"));
         }
         let paging = paging::of_operation(project, file.paging.as_ref(), found);
+        let narrow = policy::narrow(project, file, self.policy);
         let (name, _) = capability?;
         Some(Operation {
             implements: name.to_owned(),
             idempotency: idempotency?,
+            narrow,
             request: request?,
             response: response?,
             paging: paging?,

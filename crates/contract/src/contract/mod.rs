@@ -7,6 +7,7 @@ mod http;
 mod identifiers;
 mod listeners;
 mod ownership;
+mod policy;
 mod reach;
 mod reads;
 mod retention;
@@ -26,10 +27,11 @@ pub use file::{
 pub use http::{EventMapping, HttpSource, MappedEvent, MappedTo, Signature};
 pub use identifiers::{Identifiers, NameHeld, NameTable, NamesAt, ValueMap, value_key};
 pub use listeners::{Client, Listener, ServerTls};
-pub use reach::{Grant, OAuth2, Proxy, Rate, Reach, TokenPlace, is_loopback, place};
 pub use ownership::{
     About, Answerable, CONTENT, Escalate, Hook, MailTls, Matter, Notify, Ownership, OwnershipLine, Smtp, Team, matter,
 };
+pub use policy::{Breaker, Narrow, Outage, Retry};
+pub use reach::{Grant, OAuth2, Proxy, Rate, Reach, TokenPlace, is_loopback, place};
 pub use reads::{Delta, Paged, Paging, Read, Webhook};
 pub use retention::{Keep, ReduceBy, Reduction, Retention};
 pub use routes::{OperationRef, Route, Target};
@@ -49,7 +51,7 @@ pub use sources::{
 };
 pub use systems::{
     Body, Content, Credentials, FieldMap, Idempotency, Lookup, Maturity, Operation, PathPiece, Request, Response,
-    Retry, System,
+    System,
 };
 pub use validity::Validity;
 

@@ -1,6 +1,6 @@
 //! Systems of record: where they are, what they can do, and how requests and answers are read.
 
-use super::{Address, OAuth2, Paged, Rate, Reach, Read, Secret, UserPassword};
+use super::{Address, Breaker, Narrow, OAuth2, Paged, Rate, Reach, Read, Retry, Secret, UserPassword};
 use crate::expr::Program;
 use andon_model::{Name, span::Span};
 use serde_json::Value as Json;
@@ -25,8 +25,12 @@ pub struct System {
     pub timeout: Span,
     /// When failed attempts are repeated.
     pub retry: Retry,
-    /// Attempts under way at once; default 4.
+    /// Attempts under way at once, at most; default 4.
     pub concurrent: u32,
+    /// Whether fewer are under way while it answers more slowly than usual, or refuses for load; default true.
+    pub adaptive: bool,
+    /// When calls are held back because it fails; `None`: never. Default on.
+    pub breaker: Option<Breaker>,
     /// How many requests it can bear in a time; `None`: as many as its places allow.
     pub rate: Option<Rate>,
     /// What it can do.
@@ -78,20 +82,6 @@ pub enum Credentials {
     OAuth2(Box<OAuth2>),
 }
 
-/// When failed attempts are repeated: `first`, then longer by `factor`, never longer than `max`,
-/// until `within` is used up.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Retry {
-    /// The first pause; default 1 s.
-    pub first: Span,
-    /// The longest pause; default 5 min.
-    pub max: Span,
-    /// How much longer each pause is; default 2.
-    pub factor: f64,
-    /// After this long the call is given up; default 24 h.
-    pub within: Span,
-}
-
 /// What a system can do, bound to a capability.
 #[derive(Debug, Clone)]
 pub struct Operation {
@@ -99,6 +89,8 @@ pub struct Operation {
     pub implements: String,
     /// What repeats do.
     pub idempotency: Idempotency,
+    /// What it narrows of the policy of its system.
+    pub narrow: Narrow,
     /// The request that makes the effect.
     pub request: Request,
     /// How the answer is read.

@@ -10,6 +10,7 @@ pub(crate) mod identifiers;
 pub(crate) mod listeners;
 pub(crate) mod not_built;
 pub(crate) mod ownership;
+pub(crate) mod policy;
 pub(crate) mod project;
 pub(crate) mod reach;
 pub(crate) mod reads;

@@ -1,7 +1,8 @@
 //! `systems/<system>.yaml`: systems of record and what they can do.
 
 use super::{
-    reach::{OAuth2File, PerTime, ProxyWord, SystemTlsFile},
+    policy::{BreakerWord, LimitsFile, RetryFile},
+    reach::{OAuth2File, ProxyWord, SystemTlsFile},
     reads::{PagingFile, ReadFile},
     sources::UserPasswordFile,
     words::{Duration, Named},
@@ -55,6 +56,10 @@ pub(crate) struct SystemFile {
     /// What the system can bear.
     #[serde(default)]
     pub(crate) limits: Option<LimitsFile>,
+    /// When calls are held back because the system fails, and how it is tried; or `off`.
+    #[serde(default)]
+    #[schemars(with = "Option<BreakerWord>")]
+    pub(crate) breaker: Option<Raw>,
     /// What it can do, by name.
     #[serde(default)]
     pub(crate) operations: Entries<Named, OperationFile>,
@@ -99,40 +104,6 @@ pub(crate) struct ApiKeyFile {
     pub(crate) key: At<String>,
 }
 
-/// When failed attempts are repeated: after `first`, then longer by `factor`, never longer than `max`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RetryFile {
-    /// The first pause; default 1 s.
-    #[serde(default)]
-    pub(crate) first: Option<At<Duration>>,
-    /// How much longer each pause is; default 2.
-    #[serde(default)]
-    pub(crate) factor: Option<At<f64>>,
-    /// The longest pause; default 5 min.
-    #[serde(default)]
-    pub(crate) max: Option<At<Duration>>,
-    /// After this long the call is given up; default 24 h.
-    #[serde(default)]
-    pub(crate) within: Option<At<Duration>>,
-}
-
-/// What the system can bear.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct LimitsFile {
-    /// Attempts under way at once; default 4.
-    #[serde(default)]
-    pub(crate) concurrent: Option<At<u32>>,
-    /// Requests in a time, those of calls and reads together: `10 / s`, `600 / min`, `5000 / h`; what comes sooner
-    /// waits.
-    #[serde(default)]
-    pub(crate) rate: Option<At<PerTime>>,
-    /// Requests at once after a pause; default 1, which spaces them evenly.
-    #[serde(default)]
-    pub(crate) burst: Option<At<u32>>,
-}
-
 /// What a system can do, bound to a capability.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -143,6 +114,16 @@ pub(crate) struct OperationFile {
     #[serde(default)]
     #[schemars(with = "IdempotencyWord")]
     pub(crate) idempotency: Option<Raw>,
+    /// An attempt at it takes at most this; not longer than its system says.
+    #[serde(default)]
+    pub(crate) timeout: Option<At<Duration>>,
+    /// When its failed attempts are repeated, where otherwise than at its system.
+    #[serde(default)]
+    pub(crate) retry: Option<RetryFile>,
+    /// A breaker of its own, beside that of its system: it holds back the calls of this operation only.
+    #[serde(default)]
+    #[schemars(with = "Option<BreakerWord>")]
+    pub(crate) breaker: Option<Raw>,
     /// The request.
     pub(crate) request: RequestFile,
     /// How the answer is read.

@@ -10,7 +10,7 @@ use super::{
 use crate::names::Names;
 use andon_contract::{
     contract::{
-        Body, Content, Delta, FieldMap, HttpSource, Idempotency, Identifiers, Lookup, Operation, Paged, Paging,
+        Body, Content, Delta, FieldMap, HttpSource, Idempotency, Identifiers, Lookup, Narrow, Operation, Paged, Paging,
         PathPiece, Read, Request, Response, Webhook,
     },
     expr::Program,
@@ -217,6 +217,7 @@ fn operation() -> Operation {
     };
     Operation {
         implements: "maintenance.request-work".into(),
+        narrow: Narrow::default(),
         idempotency: Idempotency::Lookup(Box::new(Lookup {
             by: "reference".into(),
             settle: Span::ZERO,

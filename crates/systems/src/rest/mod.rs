@@ -87,10 +87,11 @@ pub(crate) async fn send(
         Err(cause) => return Outcome::not_sent(OutcomeClass::Validation, cause),
     };
     let kept = status::is_harmless(operation, request.step);
-    let line = match Line::open(shell.caller(&request.system, system), &base, None, kept).await {
+    let mut line = match Line::open(shell.caller(&request.system, system), &base, None, kept).await {
         Ok(line) => line,
         Err(outcome) => return *outcome,
     };
+    line.limit = system.timeout_of(operation);
     let answered = session::exchange(&line, &session::Attempt::new(prepared, url, ANSWER_MAX_BYTES)).await;
     let outcome = match (answered, codec::paging(operation, request.step)) {
         (Ok(answer), None) => codec::read(operation, request, shell.names, &answer, &line.secrets),

@@ -5,8 +5,8 @@
 use andon_contract::{
     Contract,
     contract::{
-        Address, Body, Content, Credentials, FieldMap, Idempotency, Lookup, Operation, PathPiece, Reach, Request,
-        Response, Retry, System,
+        Address, Body, Content, Credentials, FieldMap, Idempotency, Lookup, Narrow, Operation, PathPiece, Reach,
+        Request, Response, Retry, System,
     },
     expr::Program,
 };
@@ -40,8 +40,15 @@ pub(crate) fn changed(
         reach: Reach::default(),
         credentials,
         timeout,
-        retry: Retry { first: Span::from_secs(1), max: Span::from_secs(1), factor: 1.0, within: Span::from_secs(1) },
+        retry: Retry {
+            first: Span::from_secs(1),
+            max: Span::from_secs(1),
+            within: Span::from_secs(1),
+            ..Retry::DEFAULT
+        },
         concurrent: 4,
+        adaptive: true,
+        breaker: None,
         rate: None,
         operations: BTreeMap::from([("create".parse().unwrap(), create()), ("fetch".parse().unwrap(), fetch())]),
         reads: BTreeMap::new(),
@@ -61,6 +68,7 @@ fn program(text: &str) -> Program {
 fn create() -> Operation {
     Operation {
         implements: "maintenance.request-work".into(),
+        narrow: Narrow::default(),
         idempotency: Idempotency::Lookup(Box::new(Lookup {
             by: "reference".into(),
             settle: Span::from_secs(1),
@@ -88,6 +96,7 @@ fn create() -> Operation {
 fn fetch() -> Operation {
     Operation {
         implements: "maintenance.read-work".into(),
+        narrow: Narrow::default(),
         idempotency: Idempotency::Read,
         request: get("/requests", Vec::new()),
         response: Response { document: None, output: field("."), content: Body::Json },

@@ -2,7 +2,7 @@
 
 use super::*;
 use andon_contract::{
-    contract::{Content, FieldMap, Identifiers, NameHeld, NameTable, Response, Validity, ValueMap},
+    contract::{Content, FieldMap, Identifiers, NameHeld, NameTable, Narrow, Response, Validity, ValueMap},
     expr::Program,
 };
 use andon_model::{Key, RunId, Time};
@@ -32,6 +32,7 @@ fn create() -> Operation {
     };
     Operation {
         implements: "maintenance.request-work".into(),
+        narrow: Narrow::default(),
         idempotency: Idempotency::Lookup(Box::new(Lookup {
             by: "reference".into(),
             settle: Span::from_secs(1),
