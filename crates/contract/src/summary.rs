@@ -3,9 +3,9 @@
 use crate::{
     Contract,
     contract::{
-        HttpSource, Idempotency, Keep, Listener, Maturity, MqttSource, MqttVersion, Operation, PublishTo, RateSettings,
-        Read, ReduceBy, RuleKind, RuleSettings, Setting, Source, SourceKind, Subscriber, System, TopicMapping,
-        WindowSettings,
+        After, HttpSource, Idempotency, Keep, Listener, Maturity, MqttSource, MqttVersion, Operation, PublishTo,
+        RateSettings, Read, ReduceBy, RuleKind, RuleSettings, Setting, Source, SourceKind, Subscriber, System,
+        TopicMapping, WindowSettings,
     },
 };
 use andon_model::span::Span;
@@ -41,7 +41,7 @@ pub struct Summary {
 /// What can be relied on, in words.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Guarantee {
-    /// In one word: `durable`, `may lose`, `lookup`, ...
+    /// In a word: `at least once`, `may lose`, `lookup`, ...
     pub word: &'static str,
     /// In a sentence.
     pub text: String,
@@ -185,30 +185,42 @@ fn alarms(contract: &Contract) -> usize {
     contract.rules.values().flat_map(|rule| rule.assets.values()).map(|settings| of(settings)).sum()
 }
 
+/// What can be relied on of a source, with what is assumed.
 fn source_guarantee(source: &Source) -> Guarantee {
     match &source.kind {
         SourceKind::Mqtt(mqtt) => mqtt_guarantee(mqtt),
         SourceKind::Listener(of) => Guarantee {
-            word: "durable",
+            word: "at least once",
             text: format!(
-                "the listener {}: acknowledged only when durable, so a client that repeats until then loses nothing{}; \
-                 what is published at QoS 0 may be lost on the network",
+                "from clients of the listener {}, nothing lost after PUBACK, which is sent only when durable; a client \
+                 that repeats until then loses nothing{}; what is published at QoS 0 may be lost on the network",
                 of.listener,
                 repeats(&of.topics)
             ),
         },
         SourceKind::Shdr(_) => Guarantee {
             word: "may lose",
-            text: "SHDR: an adapter sends nothing twice; what it says while we are not connected is a gap".into(),
+            text: "from the adapter, which sends nothing twice: what it says while we are not connected is lost, and \
+                   kept as a gap; what reached us is durable within 100 ms, and a crash before that is a gap too"
+                .into(),
         },
-        SourceKind::File(_) => Guarantee {
-            word: "durable",
-            text: "files: each file once, whole; it stays where it is until all of it is durable".into(),
+        SourceKind::File(file) => Guarantee {
+            word: "once",
+            text: format!(
+                "each file whole, continued after a crash at the row where it stood; {}",
+                match &file.after {
+                    After::Keep => "it stays where it is",
+                    After::Move(_) => "it is moved away only when all of it is durable",
+                    After::Delete => "it is deleted only when all of it is durable",
+                }
+            ),
         },
         SourceKind::Http(http) => Guarantee {
-            word: "durable",
+            word: "at least once",
             text: format!(
-                "HTTP: answered with 202 only when durable, so a caller that repeats until then loses nothing; {}",
+                "from callers, nothing lost after the answer 202, which is given only when durable; a caller that \
+                 repeats until then loses nothing; {}; {}",
+                "a repeat with its `Idempotency-Key` or its webhook's id is stored once within a day",
                 callers(http)
             ),
         },
@@ -259,7 +271,9 @@ fn mqtt_guarantee(source: &MqttSource) -> Guarantee {
         .map(|topic| topic.qos)
         .fold((u8::MAX, 0), |(lowest, highest), qos| (lowest.min(qos), highest.max(qos)));
     if highest == 0 {
-        let text = "QoS 0: what the broker or the network drops is lost, and nobody is told".to_owned();
+        let text = "from the broker at QoS 0: what it or the network drops, and all while disconnected, is lost, and \
+                    nobody is told"
+            .to_owned();
         return Guarantee { word: "may lose", text };
     }
     let session = match source.broker.version {
@@ -280,9 +294,35 @@ fn mqtt_guarantee(source: &MqttSource) -> Guarantee {
          (persistence), and none that machines publish at QoS 0 (queue_qos0_messages)"
     };
     let holds = if source.session_expiry == Span::ZERO { "" } else { holds };
-    let mixed = if lowest == 0 { ", except for topics at QoS 0, which may lose" } else { "" };
-    let text = format!("QoS {highest}: acknowledged only when durable{mixed}; {session}{holds}{repeats}");
-    Guarantee { word: if lowest == 0 { "partly durable" } else { "durable" }, text }
+    let mixed = if lowest == 0 { format!("; {}", at_most_once(&source.topics)) } else { String::new() };
+    let text = format!(
+        "from the broker, nothing lost after {}, which is sent only when durable{mixed}; {session}{holds}{repeats}",
+        acknowledgement(&source.topics),
+    );
+    Guarantee { word: if lowest == 0 { "at least once, in part" } else { "at least once" }, text }
+}
+
+/// By what a message is acknowledged once it is durable.
+fn acknowledgement(topics: &[TopicMapping]) -> &'static str {
+    let has = |qos| topics.iter().any(|topic| topic.qos == qos);
+    match (has(1), has(2)) {
+        (true, true) => "PUBACK or PUBREC",
+        (false, true) => "PUBREC",
+        (_, false) => "PUBACK",
+    }
+}
+
+/// The topics of which messages may be lost, by name where they are few.
+fn at_most_once(topics: &[TopicMapping]) -> String {
+    const NAMED_MAX: usize = 3;
+    let named: Vec<String> = topics.iter().filter(|topic| topic.qos == 0).map(TopicMapping::filter).collect();
+    let more = named.len().saturating_sub(NAMED_MAX);
+    let first = named.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match (named.len(), more) {
+        (1, _) => format!("the QoS 0 topic {first} may lose while disconnected"),
+        (_, 0) => format!("the QoS 0 topics {first} may lose while disconnected"),
+        (_, more) => format!("the QoS 0 topics {first} and {more} more may lose while disconnected"),
+    }
 }
 
 /// What can be relied on of an operation, with what is assumed.
@@ -292,7 +332,11 @@ pub fn operation_guarantee(system: &System, operation: &Operation) -> Guarantee 
         Idempotency::Key => {
             "once: the system takes our key, and a repeat does nothing (as the system promises)".to_owned()
         }
-        Idempotency::Upsert => "once: a repeat writes the same under the same natural key".to_owned(),
+        Idempotency::Upsert => {
+            "once: a repeat writes the same under the same natural key (what others wrote there meanwhile is written \
+             over)"
+                .to_owned()
+        }
         Idempotency::Lookup(lookup) => format!(
             "once, assuming that its search by `{}` sees what was sent after {}: an unknown outcome is searched, and \
              sent again only when nothing is found",
@@ -304,7 +348,8 @@ pub fn operation_guarantee(system: &System, operation: &Operation) -> Guarantee 
     };
     let retry = &system.retry;
     let text = format!(
-        "{text}; an attempt takes at most {}, failed ones are repeated after {} to {} for {}",
+        "{text}; an attempt takes at most {}, failed ones are repeated after {} to {} for {}; what is given up is an \
+         exception with an owner",
         system.timeout, retry.first, retry.max, retry.within
     );
     Guarantee { word: operation.idempotency.word(), text }
@@ -342,7 +387,9 @@ fn read_guarantee(read: &Read) -> Guarantee {
 fn subscriber_guarantee(subscriber: &Subscriber) -> Guarantee {
     let what = if subscriber.types.is_empty() { "all events".to_owned() } else { subscriber.types.join(", ") };
     if subscriber.qos == 0 {
-        let text = format!("{what} at QoS 0: what the broker or the network drops is lost");
+        let text = format!(
+            "{what} at QoS 0: what the broker or the network drops is lost; what waits while disconnected is sent later"
+        );
         return Guarantee { word: "may lose", text };
     }
     if let PublishTo::Listener(listener) = &subscriber.to {
@@ -352,7 +399,10 @@ fn subscriber_guarantee(subscriber: &Subscriber) -> Guarantee {
         );
         return Guarantee { word: "while connected", text };
     }
-    let text = format!("{what} at least once, in order per key, continued where the broker last acknowledged");
+    let text = format!(
+        "{what}, in order per key, each until the broker acknowledges it, continued at the first that it has not; a \
+         repeat after a crash has the same id; one that it refuses for good becomes an exception"
+    );
     Guarantee { word: "at least once", text }
 }
 

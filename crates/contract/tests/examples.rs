@@ -135,6 +135,14 @@ fn every_way_in_and_out_says_what_it_guarantees() {
     for (path, text) in [
         ("sources/cell.yaml", format!("kind: mqtt\nlistener: cell\n{of_topic}")),
         ("sources/line.yaml", format!("kind: mqtt\nlistener: line\n{}", of_topic.replace("cell", "line"))),
+        (
+            "sources/hall.yaml",
+            "kind: mqtt\nbroker: mqtt://hall\ntopics:\n  - topic: hall/{asset}/t\n    qos: 2\n    signals: { \
+             temperature: { value: /value } }\n  - topic: hall/{asset}/u\n    qos: 0\n    signals: { temperature: { \
+             value: /value } }\n"
+                .to_owned(),
+        ),
+        ("subscribers/historian.yaml", "kind: mqtt\nbroker: mqtt://hall\ntopic: events/{asset}\n".to_owned()),
         ("sources/platform.yaml", "kind: http\nkeys: { cloud: 'env:CLOUD' }\n".to_owned()),
         (
             "sources/lathe.yaml",
