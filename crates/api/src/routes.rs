@@ -3,7 +3,7 @@
 use crate::{
     alarms,
     backend::Backend,
-    cancel, decisions,
+    cancel, decisions, exceptions,
     kind::{KINDS, Kind},
     lanes::{self, Lanes},
     objects::{self, ObjectPut, ObjectRef},
@@ -58,6 +58,13 @@ pub fn router(backend: Shared) -> Router {
         let kind = listed.kind;
         let path = format!("/v1/{}", listed.word);
         router = router.route(&path, get(move |state, uri| list(state, uri, kind)));
+    }
+    for action in &exceptions::ACTIONS {
+        let one = move |state, path, headers, body| act(state, path, headers, body, action);
+        let many = move |state, headers, body| act_all(state, headers, body, action);
+        router = router
+            .route(&format!("/v1/exceptions/{{id}}/{}", action.word), post(one))
+            .route(&format!("/v1/exceptions/{}", action.word), post(many));
     }
     router
         .fallback(|uri: Uri| async move {
@@ -189,6 +196,27 @@ async fn decide(
 ) -> Result<Response, Problem> {
     let decide = decisions::decide(&headers, &body)?;
     Ok(Json(ask(backend, move |b| b.decide(&id, &decide)).await?).into_response())
+}
+
+async fn act(
+    State(backend): State<Shared>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+    action: &'static exceptions::Action,
+) -> Result<Response, Problem> {
+    let asked = exceptions::asked(action, &headers, &body)?;
+    Ok(Json(ask(backend, move |b| b.act(&id, &asked)).await?).into_response())
+}
+
+async fn act_all(
+    State(backend): State<Shared>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+    action: &'static exceptions::Action,
+) -> Result<Response, Problem> {
+    let asked = exceptions::bulk(action, &headers, &body)?;
+    Ok(Json(ask(backend, move |b| b.act_all(&asked)).await?).into_response())
 }
 
 async fn cancel_run(

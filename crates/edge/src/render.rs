@@ -1,7 +1,7 @@
 //! The message of an event for a subscriber: its topic and its payload. Pure.
 
 use andon_contract::{
-    contract::{Contract, Subscriber},
+    contract::{About, Answerable, Contract, Matter, Subscriber, matter},
     expr::{EvalError, NoNames},
 };
 use andon_model::{ExceptionId, Name, Time};
@@ -86,13 +86,22 @@ impl Unpublished {
         let site = &stored.event.site;
         let fingerprint = format!("output:subscriber:{subscriber}:{}:{}:{site}", self.code, stored.event.kind);
         let id = ExceptionId::derived(&[b"exception", fingerprint.as_bytes()]);
-        let owner = contract.owner("output", None, Some(site)).unwrap_or(subscriber).clone();
+        let known = matter(&Matter {
+            input: Some(&stored.event.data),
+            site: Some(site),
+            key: Some(&stored.event.key),
+            detail: Some(&self.detail),
+            ..Matter::default()
+        });
+        let about = About { content: &known, ..About::of("output", None, Some(site)) };
+        let Answerable { owner, due } = contract.answerable(&about, now);
         ExceptionRow {
             site: Some(site.clone()),
             key: Some(stored.event.key.clone()),
             cause: format!("subscriber {subscriber}: {}", self.cause),
             detail: self.detail.clone(),
             remedy: self.remedy.clone(),
+            due,
             ..ExceptionRow::new(id, ExceptionKind::Output, owner, fingerprint, now)
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     mqtt::Ack,
     problem::{Problem, quote},
 };
-use andon_contract::contract::{Contract, MqttSource, Source, SourceKind};
+use andon_contract::contract::{self, Answerable, Contract, Matter, MqttSource, Source, SourceKind, matter};
 use andon_model::{
     Entry, Mark, Name, SiteName, Time,
     sample::{Counts, Part},
@@ -99,7 +99,9 @@ impl Quarantine {
             row.detail.clone_from(&problem.detail);
         } else {
             self.by_fingerprint.insert(fingerprint.clone(), self.exceptions.len());
-            let owner = contract.owner("input", Some("ingest"), site).unwrap_or(source).clone();
+            let known = matter(&Matter { site, detail: Some(&problem.detail), ..Matter::default() });
+            let about = contract::About { content: &known, ..contract::About::of("input", Some("ingest"), site) };
+            let Answerable { owner, due } = contract.answerable(&about, received);
             self.exceptions.push(ExceptionRow {
                 site: site.cloned(),
                 domain: Some("ingest".to_owned()),
@@ -108,6 +110,7 @@ impl Quarantine {
                 detail: problem.detail.clone(),
                 remedy: problem.remedy.clone(),
                 source: Some(source.clone()),
+                due,
                 ..ExceptionRow::new(exception, ExceptionKind::Input, owner, fingerprint, received)
             });
         }

@@ -5,9 +5,12 @@ use crate::{
     identity::{ChangeKind, Identity, level_word},
     rules::{Alarm, Change, Fact},
 };
-use andon_contract::Contract;
+use andon_contract::{
+    Contract,
+    contract::{About, Answerable, Matter, matter},
+};
 use andon_model::{
-    AssetName, Event, ExceptionId, InstanceId, Name, Position, Quantity, SignalName, SiteName, Time, Value,
+    AssetName, Event, ExceptionId, InstanceId, Position, Quantity, SignalName, SiteName, Time, Value,
     quantity::decimal,
 };
 use andon_store::{
@@ -120,14 +123,16 @@ fn exception(
     detail: String,
     remedy: &str,
 ) -> Output {
-    let owner = contract.owner(ExceptionKind::Drift.word(), None, site).cloned();
-    let owner = owner.unwrap_or_else(|| Name::new("nobody").expect("it is a name"));
+    let known = matter(&Matter { site, detail: Some(&detail), ..Matter::default() });
+    let about = About { content: &known, ..About::of(ExceptionKind::Drift.word(), None, site) };
+    let Answerable { owner, due } = contract.answerable(&about, now);
     let id = ExceptionId::derived(&[fingerprint.as_bytes()]);
     Output::Exception(Box::new(ExceptionRow {
         site: site.cloned(),
         cause,
         detail,
         remedy: remedy.to_owned(),
+        due,
         ..ExceptionRow::new(id, ExceptionKind::Drift, owner, fingerprint, now)
     }))
 }

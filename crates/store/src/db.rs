@@ -19,8 +19,8 @@ pub use list::{Page, Query};
 pub(crate) use audit::{Check as AuditCheck, after as audit_after, head as audit_head, of as audit_of};
 pub(crate) use confirmations::{confirmation, confirmations};
 pub(crate) use exceptions::{
-    due as exceptions_due, exception, exceptions_of_call, exceptions_of_run, group as exception_group,
-    of_group as exceptions_of_group,
+    due as exceptions_due, due_behind as exceptions_due_behind, exception, exceptions_of_call, exceptions_of_run,
+    group as exception_group, of_group as exceptions_of_group,
 };
 pub(crate) use files::{holdings, missed, place, sealed};
 pub(crate) use objects::{

@@ -11,7 +11,10 @@ pub use again::Again;
 pub use given::{Given, of_body};
 pub use weigh::{Changed, weigh};
 
-use andon_contract::Contract;
+use andon_contract::{
+    Contract,
+    contract::{About, Answerable, Matter, matter},
+};
 use andon_model::{
     ExceptionId, Name, SiteName, Time,
     object::{Item, Told, Unfit, type_of},
@@ -207,14 +210,16 @@ impl Objects {
 pub fn aside(contract: &Contract, place: &str, source: &Name, unfit: &Unfit, bytes: &[u8], now: Time) -> [Write; 2] {
     let fingerprint = format!("{place}:{}:{}", unfit.code, unfit.place);
     let id = ExceptionId::derived(&[b"exception", fingerprint.as_bytes()]);
-    let owner = contract.owner(ExceptionKind::Input.word(), None, None).cloned();
     let detail = format!("at {}: {}", unfit.place, unfit.found);
-    let owner = owner.unwrap_or_else(|| Name::new("nobody").expect("it is a name"));
+    let known = matter(&Matter { detail: Some(&detail), ..Matter::default() });
+    let about = About { content: &known, ..About::of(ExceptionKind::Input.word(), None, None) };
+    let Answerable { owner, due } = contract.answerable(&about, now);
     let exception = ExceptionRow {
         action: Some(Action::Replay),
         cause: unfit.cause.clone(),
         detail: detail.clone(),
         remedy: unfit.remedy.clone(),
+        due,
         ..ExceptionRow::new(id, ExceptionKind::Input, owner, fingerprint, now)
     };
     let message = QuarantineRow {

@@ -91,6 +91,14 @@ pub(super) fn groups_count_their_exceptions(store: &Store) {
         store.list("exceptions", &query).unwrap().rows.len()
     };
     assert_eq!((unfinished("yes"), unfinished("no")), (5, 1));
+    // A group that had ended begins anew with the next of it, and with no other change.
+    assert_eq!(group("elsewhere").unwrap().opened, Some(Time(1)));
+    change(store, ExceptionChange::of(of_group("other", 1).id, Time(9)).to(ExceptionState::Resolved));
+    let again = ExceptionRow { fingerprint: "elsewhere".into(), last: Time(20), ..of_group("other", 1) };
+    write(store, &again);
+    assert_eq!(group("elsewhere").unwrap().opened, Some(Time(20)));
+    write(store, &ExceptionRow { last: Time(30), ..again });
+    assert_eq!((group("elsewhere").unwrap().opened, group("down").unwrap().opened), (Some(Time(20)), Some(Time(1))));
     let before = group("down");
     store.commit(vec![Write::CountGroups]).unwrap();
     assert_eq!(group("down").map(|row| counts(&row)), before.map(|row| counts(&row)));
@@ -105,6 +113,16 @@ pub(super) fn what_is_due_is_found_while_it_has_not_ended(store: &Store) {
     };
     let id = |number| of_group("due", number).id;
     assert_eq!((due(9), due(20), due(99)), (vec![], vec![id(2), id(4)], vec![id(2), id(4), id(1)]));
+    let behind = |place, until, limit| -> Vec<ExceptionId> {
+        let found = store.exceptions_due_behind(place, Time(until), limit).unwrap();
+        found.into_iter().map(|(_, row)| row.id).collect()
+    };
+    let first = store.exceptions_due_behind((Time::MIN, 0), Time(99), 1).unwrap();
+    assert_eq!((first[0].1.id, behind((Time(10), first[0].0), 99, 9)), (id(2), vec![id(4), id(1)]));
+    assert_eq!(
+        (behind((Time(10), 0), 20, 9), behind((Time(30), u64::from(u32::MAX)), 99, 9)),
+        (vec![id(2), id(4)], vec![])
+    );
     change(store, ExceptionChange::of(id(4), Time(1)).to(ExceptionState::Resolved));
     change(store, ExceptionChange { due: Some(None), ..ExceptionChange::of(id(2), Time(1)) });
     assert_eq!(due(99), [id(1)]);

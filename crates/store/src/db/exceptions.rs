@@ -106,10 +106,14 @@ fn regroup(connection: &Connection, old: Option<&ExceptionRow>, row: &ExceptionR
         }
     }
     let mut group = group(connection, &row.fingerprint)?.unwrap_or_else(|| GroupRow::of(row));
+    let had = group.unfinished > 0;
     if let (Some(old), None) = (old, elsewhere) {
         group.leave(old);
     }
     group.join(row);
+    if group.unfinished > 0 && !(had && group.opened.is_some()) {
+        group.opened = Some(row.last);
+    }
     put_group(connection, &group)
 }
 
@@ -184,4 +188,24 @@ pub(crate) fn due(c: &Connection, now: Time, limit: usize) -> Result<Vec<Excepti
         "SELECT row FROM exceptions WHERE due IS NOT NULL AND due <= ?1 AND {UNFINISHED} ORDER BY due, no LIMIT ?2"
     );
     many(c, "exceptions", &sql, params![now.0, count(limit)])
+}
+
+/// Unfinished ones that are due behind a place and at or before a time, with their row numbers, the oldest due first.
+pub(crate) fn due_behind(
+    c: &Connection,
+    (due, no): (Time, u64),
+    until: Time,
+    limit: usize,
+) -> Result<Vec<(u64, ExceptionRow)>, StoreError> {
+    let sql = format!(
+        "SELECT no, row FROM exceptions WHERE due IS NOT NULL AND due >= ?1 AND (due > ?1 OR no > ?2) AND due <= ?3
+         AND {UNFINISHED} ORDER BY due, no LIMIT ?4"
+    );
+    let mut statement = c.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![due.0, number(no)?, until.0, count(limit)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((row.get(0)?, parse("exceptions", super::read::column(row, 1)?)?));
+    }
+    Ok(found)
 }

@@ -369,6 +369,9 @@ pub struct GroupRow {
     pub action: Option<Action>,
     /// `open` while one of them has not ended, else `ended`.
     pub state: String,
+    /// Since when there are some that have not ended; a group that had ended begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<Time>,
     /// Those that have not ended.
     pub unfinished: u64,
     /// Open ones.
@@ -408,6 +411,7 @@ impl GroupRow {
             remedy: row.remedy.clone(),
             action: row.action,
             state: String::new(),
+            opened: None,
             unfinished: 0,
             open: 0,
             assigned: 0,

@@ -47,6 +47,17 @@ impl Store {
         self.0.db.read(|c| db::exceptions_due(c, now, limit))
     }
 
+    /// Exceptions that have not ended and are due behind a place, which is a time and a row number, and at or before
+    /// `until`, with their row numbers, the oldest due first.
+    pub fn exceptions_due_behind(
+        &self,
+        place: (Time, u64),
+        until: Time,
+        limit: usize,
+    ) -> Result<Vec<(u64, ExceptionRow)>, StoreError> {
+        self.0.db.read(|c| db::exceptions_due_behind(c, place, until, limit))
+    }
+
     /// Rows of the chain behind a number, oldest first; 0 is before the first.
     pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<Audited>, StoreError> {
         self.0.db.read(|c| db::audit_after(c, after, limit))
