@@ -63,8 +63,9 @@ const CHECKPOINT_PAGES: u32 = 6_000;
 /// What the writer keeps of the database in memory, in KiB: rows of runs and calls are found by ids that lie anywhere.
 const CACHE_KIB: i64 = 32 << 10;
 
-/// Connections that read beside the writer.
-const READERS_MAX: usize = 4;
+/// Connections that read beside the writer: more than the questions that the API answers at once, so that the loops find
+/// one.
+pub const READERS_MAX: usize = 8;
 
 /// Statements a connection keeps prepared.
 const STATEMENTS_MAX: usize = 96;
@@ -249,17 +250,27 @@ struct Pool {
     open: usize,
 }
 
+/// A connection that goes back to the pool, also when who asks ends by a fault.
+struct Lent<'a> {
+    readers: &'a Readers,
+    connection: Option<Connection>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.readers.pool.lock().unwrap_or_else(PoisonError::into_inner).idle.extend(self.connection.take());
+        self.readers.returned.notify_one();
+    }
+}
+
 impl Readers {
     fn new(path: &Path, foreign: bool) -> Self {
         Self { path: path.to_owned(), foreign, pool: Mutex::default(), returned: Condvar::new() }
     }
 
     fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let connection = self.take()?;
-        let answer = ask(&connection);
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).idle.push(connection);
-        self.returned.notify_one();
-        answer
+        let lent = Lent { readers: self, connection: Some(self.take()?) };
+        ask(lent.connection.as_ref().expect("it is taken back when this ends"))
     }
 
     fn take(&self) -> Result<Connection, StoreError> {

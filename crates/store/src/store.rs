@@ -11,6 +11,7 @@ use crate::{
     db::{self, Db},
     fault::{Fault, Faults},
     folder::{FIRST_EPOCH, Folder},
+    hand::Hands,
     historian::{
         self, Holdings,
         catalog::{Sealed, Which},
@@ -48,6 +49,7 @@ struct Inner {
     follower: Follower,
     /// Files of the historian that are listed and were not there, or not whole, at the start.
     missing: Vec<PathBuf>,
+    hands: Arc<Hands>,
     place: Place,
 }
 
@@ -116,6 +118,7 @@ impl Store {
             signals: RwLock::default(),
             follower: Follower::default(),
             missing,
+            hands: Hands::open(dir)?,
             place: Place::Folder(folder),
         })))
     }
@@ -133,6 +136,7 @@ impl Store {
             signals: RwLock::default(),
             follower: Follower::default(),
             missing: Vec::new(),
+            hands: Hands::memory(),
             place: Place::Look(dir.to_owned()),
         })))
     }
@@ -149,6 +153,7 @@ impl Store {
             signals: RwLock::default(),
             follower: Follower::default(),
             missing: Vec::new(),
+            hands: Hands::memory(),
             place: Place::Memory(Kept::default(), Faults::default()),
         }))
     }
@@ -185,6 +190,10 @@ impl Store {
             Place::Folder(folder) => Some(&folder.dir),
             Place::Look(dir) => Some(dir),
         }
+    }
+
+    pub(crate) fn hands(&self) -> &Arc<Hands> {
+        &self.0.hands
     }
 
     /// Whether the disk was full and has no room again yet: nothing more is acknowledged until then.
