@@ -45,6 +45,12 @@ pub struct CallMemory {
     /// Of a call by `openapi`: the request that it is, once its document was read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub described: Option<Json>,
+    /// The operation that a person has sent it to, instead of those of its route.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rerouted: Option<String>,
+    /// Whether an exception about it waits for its end.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub excepted: bool,
     /// Whether somebody was told that nobody answers.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub told: bool,
@@ -146,6 +152,11 @@ pub fn decide(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Tim
             Err(why) => Decision::Nobody(why),
         };
     }
+    if let Some(to) = rerouted(memory)
+        && let Some((_, operation)) = contract.operation(&to)
+    {
+        return attempt(Step::Send, &to, &operation.idempotency);
+    }
     let Some(route) = contract.route(&call.capability, &call.site, now) else {
         return Decision::Nobody(format!("no route leads from {} at {} to a system", call.capability, call.site));
     };
@@ -165,6 +176,11 @@ pub fn decide(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Tim
 struct Asked<'c> {
     system: &'c System,
     idempotency: &'c Idempotency,
+}
+
+/// Where a person has sent a call, whatever its route says.
+fn rerouted(memory: &CallMemory) -> Option<OperationRef> {
+    memory.rerouted.as_deref().and_then(parse_target)
 }
 
 /// What a call asks at a target; `None` where an edit removed it.
@@ -331,7 +347,9 @@ fn in_doubt(memory: &CallMemory) -> bool {
 
 /// Whether the route in force leads to somebody who was not asked yet.
 fn has_another(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Time) -> bool {
-    contract.route(&call.capability, &call.site, now).is_some_and(|route| match &route.target {
+    // Where a person has sent it there is nobody else.
+    let route = contract.route(&call.capability, &call.site, now).filter(|_| memory.rerouted.is_none());
+    route.is_some_and(|route| match &route.target {
         Target::Operation(first) => not_passed(first, &route.fallback, memory).is_some(),
         // Nobody: the call is skipped at once.
         Target::None { .. } => true,

@@ -4,46 +4,108 @@ use crate::fault::Fault;
 use crate::machine::Ask;
 use crate::machine::Undo;
 use andon_contract::Contract;
-use andon_model::{EventId, ExceptionId, Name, SiteName, Time};
+use andon_contract::contract::{About, Matter, matter};
+use andon_model::{EventId, ExceptionId, Key, Name, OutcomeClass, RunId, SiteName, Time};
 use andon_store::Decision;
 use andon_store::rows::{Action, CallRow, ExceptionKind, ExceptionRow, RunRow};
+use serde_json::Value as Json;
 
 /// The most characters of a detail that an exception shows.
 const DETAIL_MAX: usize = 2_000;
 
+/// The exception about a call: each call has its own, and an edited one that of the call it stands for.
+pub(crate) fn of_call_id(run: RunId, pointer: &str, iteration: &str) -> ExceptionId {
+    let call = Key::of_task(run, pointer, iteration, 0).call_id();
+    ExceptionId::derived(&[b"call", call.to_string().as_bytes()])
+}
+
+/// The exception about a run that has faulted, and no call is to blame for it.
+pub(crate) fn of_run_id(run: RunId) -> ExceptionId {
+    ExceptionId::derived(&[b"faulted", run.to_string().as_bytes()])
+}
+
 /// The parts that differ from exception to exception.
 struct Told<'a> {
     kind: ExceptionKind,
-    owner: Name,
     site: Option<&'a SiteName>,
     fingerprint: String,
     cause: String,
     detail: String,
     remedy: String,
+    action: Action,
 }
 
-impl Told<'_> {
-    fn at(self, now: Time) -> ExceptionRow {
+impl<'a> Told<'a> {
+    /// With an id that derives from the fingerprint: one exception for all of the group.
+    fn at(self, contract: &Contract, now: Time) -> ExceptionRow {
         let id = ExceptionId::derived(&[self.fingerprint.as_bytes()]);
+        self.with(contract, id, &Matter::default(), None, now)
+    }
+
+    /// About a run; with an id of its own where one is given.
+    fn of_run(self, contract: &Contract, id: Option<ExceptionId>, run: &RunRow, now: Time) -> ExceptionRow {
+        let id = id.unwrap_or_else(|| ExceptionId::derived(&[self.fingerprint.as_bytes()]));
+        let key = run.input.get(0).and_then(|event| event.get("partitionkey")).and_then(Json::as_str);
+        let of = Matter { input: Some(&run.input), key, ..Matter::default() };
+        ExceptionRow { run: Some(run.id), ..self.with(contract, id, &of, None, now) }
+    }
+
+    /// About a call; with an id of its own where one is given.
+    fn of_call(self, contract: &Contract, id: Option<ExceptionId>, call: &CallRow, now: Time) -> ExceptionRow {
+        let id = id.unwrap_or_else(|| ExceptionId::derived(&[self.fingerprint.as_bytes()]));
+        let domain = contract.capabilities.get(&call.capability).map(|capability| capability.domain.as_str());
+        let key = call.memory.get("lane").and_then(Json::as_str).filter(|key| !key.is_empty());
+        let of = Matter {
+            input: Some(&call.input),
+            site: Some(&call.site),
+            capability: Some(&call.capability),
+            system: call.system.as_ref(),
+            outcome: call.class,
+            key,
+            detail: None,
+        };
+        ExceptionRow {
+            run: Some(call.run),
+            call: Some(call.id),
+            system: call.system.clone(),
+            capability: Some(call.capability.clone()),
+            domain: domain.map(str::to_owned),
+            outcome: call.class,
+            ..self.with(contract, id, &of, domain, now)
+        }
+    }
+
+    fn with(
+        self,
+        contract: &Contract,
+        id: ExceptionId,
+        of: &Matter<'_>,
+        domain: Option<&str>,
+        now: Time,
+    ) -> ExceptionRow {
+        let content = matter(&Matter { site: self.site, detail: Some(&self.detail), ..*of });
+        let about = About { kind: self.kind.word(), domain, site: self.site, outcome: of.outcome, content: &content };
+        let answerable = contract.answerable(&about, now);
         ExceptionRow {
             site: self.site.cloned(),
             cause: self.cause,
             detail: self.detail.chars().take(DETAIL_MAX).collect(),
             remedy: self.remedy,
-            ..ExceptionRow::new(id, self.kind, self.owner, self.fingerprint, now)
+            key: of.key.map(str::to_owned),
+            action: Some(self.action),
+            due: answerable.due,
+            ..ExceptionRow::new(id, self.kind, answerable.owner, self.fingerprint, now)
         }
     }
 }
 
-/// The owner by the policy; a capability's own team where the policy has no line.
-fn owner(contract: &Contract, kind: ExceptionKind, capability: Option<&str>, site: Option<&SiteName>) -> Name {
-    let capability = capability.and_then(|name| contract.capabilities.get(name));
-    contract
-        .owner(kind.word(), capability.map(|c| c.domain.as_str()), site)
-        .or(capability.map(|c| &c.owner))
-        .or_else(|| contract.ownership.teams.keys().next())
-        .cloned()
-        .unwrap_or_else(|| Name::new("nobody").expect("lower-case letters are a name"))
+/// What a person is advised to do about a call that was refused for good.
+fn advice(class: Option<OutcomeClass>) -> Action {
+    match class {
+        Some(OutcomeClass::Validation | OutcomeClass::Conflict | OutcomeClass::NotFound) | None => Action::Edit,
+        Some(OutcomeClass::Unknown) => Action::Look,
+        _ => Action::Retry,
+    }
 }
 
 /// The words of a detail without what differs from case to case: numbers, quoted text, references.
@@ -71,12 +133,6 @@ fn shape(detail: &str) -> String {
         }
     }
     shape
-}
-
-fn of_call(mut row: ExceptionRow, call: &CallRow) -> ExceptionRow {
-    row.run = Some(call.run);
-    row.call = Some(call.id);
-    row
 }
 
 fn asked(call: &CallRow) -> String {
@@ -107,14 +163,14 @@ pub(crate) fn refused(contract: &Contract, call: &CallRow, fault: &Fault, now: T
     };
     let told = Told {
         kind,
-        owner: owner(contract, kind, Some(&call.capability), Some(&call.site)),
         site: Some(&call.site),
         fingerprint: format!("refused/{}/{}/{system}/{class}/{}", call.site, call.capability, shape(&detail)),
         cause,
         detail: format!("{detail}; reference {}, task {}", call.reference, call.pointer),
         remedy,
+        action: advice(call.class),
     };
-    of_call(told.at(now), call)
+    told.of_call(contract, Some(of_call_id(call.run, &call.pointer, &call.iteration)), call, now)
 }
 
 /// Nobody knows whether a call had its effect; each such call is told by itself.
@@ -123,17 +179,17 @@ pub(crate) fn unknown(contract: &Contract, call: &CallRow, what: &str, now: Time
     let system = asked(call);
     let told = Told {
         kind,
-        owner: owner(contract, kind, Some(&call.capability), Some(&call.site)),
         site: Some(&call.site),
-        fingerprint: format!("unknown/{}", call.id),
+        fingerprint: format!("unknown/{}/{}/{system}", call.site, call.capability),
         cause: format!("{} at {system} may or may not have been done", call.capability),
         detail: format!("{what}; reference {}, key {}", call.reference, call.key.as_str()),
         remedy: format!(
             "look at {system} for the reference {}; the run waits and nothing is sent again until somebody decides",
             call.reference
         ),
+        action: Action::Look,
     };
-    of_call(told.at(now), call)
+    told.of_call(contract, Some(of_call_id(call.run, &call.pointer, &call.iteration)), call, now)
 }
 
 /// A call waits because the contract names nobody who could answer.
@@ -141,7 +197,6 @@ pub(crate) fn nobody(contract: &Contract, call: &CallRow, why: &str, now: Time) 
     let kind = ExceptionKind::Output;
     let told = Told {
         kind,
-        owner: owner(contract, kind, Some(&call.capability), Some(&call.site)),
         site: Some(&call.site),
         fingerprint: format!("nobody/{}/{}", call.site, call.capability),
         cause: format!("nobody answers for {} at {}; its calls wait", call.capability, call.site),
@@ -150,8 +205,9 @@ pub(crate) fn nobody(contract: &Contract, call: &CallRow, why: &str, now: Time) 
             "add a route for {} at {} to routes.yaml, or `use: none` with a reason",
             call.capability, call.site
         ),
+        action: Action::Reroute,
     };
-    of_call(told.at(now), call)
+    told.of_call(contract, Some(of_call_id(call.run, &call.pointer, &call.iteration)), call, now)
 }
 
 /// A call was delivered and its output is not what the capability declares.
@@ -160,14 +216,14 @@ pub(crate) fn drifted(contract: &Contract, call: &CallRow, what: &str, now: Time
     let system = asked(call);
     let told = Told {
         kind,
-        owner: owner(contract, kind, Some(&call.capability), Some(&call.site)),
         site: Some(&call.site),
         fingerprint: format!("drift/{}/{}/{system}/{}", call.site, call.capability, shape(what)),
         cause: format!("the answer of {system} is not what {} declares; the call is delivered", call.capability),
         detail: format!("{what}; reference {}", call.reference),
         remedy: format!("correct the `response` of the operation at {system}, or the output of {}", call.capability),
+        action: Action::Look,
     };
-    of_call(told.at(now), call)
+    told.of_call(contract, None, call, now)
 }
 
 /// A run ended with an error that nothing caught and that no call is to blame for.
@@ -175,18 +231,16 @@ pub(crate) fn faulted(contract: &Contract, run: &RunRow, fault: &Fault, now: Tim
     let kind = ExceptionKind::Decision;
     let detail = fault.detail.clone().or_else(|| fault.title.clone()).unwrap_or_default();
     let place = fault.instance.as_deref().unwrap_or("/do");
-    let mut row = Told {
+    Told {
         kind,
-        owner: owner(contract, kind, None, Some(&run.site)),
         site: Some(&run.site),
         fingerprint: format!("faulted/{}/{}/{place}/{}/{}", run.site, run.workflow, fault.kind, shape(&detail)),
         cause: format!("the workflow {} ended with an error that nothing caught, at {place}", run.workflow),
         detail: format!("{} {}: {detail}", fault.kind, fault.status),
         remedy: "correct the workflow or what it was given, or catch the error with `try`".to_owned(),
+        action: Action::Retry,
     }
-    .at(now);
-    row.run = Some(run.id);
-    row
+    .of_run(contract, Some(of_run_id(run.id)), run, now)
 }
 
 /// A workflow's filter failed on an event, so that nobody knows whether the event was meant for it.
@@ -200,7 +254,6 @@ pub(crate) fn filter(
     let kind = ExceptionKind::Decision;
     Told {
         kind,
-        owner: owner(contract, kind, None, Some(&event.site)),
         site: Some(&event.site),
         fingerprint: format!("filter/{}/{workflow}/{}/{}", event.site, event.kind, shape(error)),
         cause: format!(
@@ -211,28 +264,33 @@ pub(crate) fn filter(
         remedy:
             "correct `schedule.on.one.with.data`, for example by a default as in `.severity // 0`; no run was started"
                 .to_owned(),
+        action: Action::Look,
     }
-    .at(now)
+    .at(contract, now)
 }
 
 /// What a task has done could not be undone.
 pub(crate) fn not_undone(contract: &Contract, run: &RunRow, undo: &Undo, fault: &Fault, now: Time) -> ExceptionRow {
     let kind = ExceptionKind::Decision;
     let detail = fault.detail.clone().or_else(|| fault.title.clone()).unwrap_or_default();
+    let id = ExceptionId::derived(&[
+        b"not-undone",
+        run.id.to_string().as_bytes(),
+        undo.pointer.as_bytes(),
+        undo.iteration.as_bytes(),
+    ]);
     let times = if undo.iteration.is_empty() { String::new() } else { format!(" (iteration {})", undo.iteration) };
-    let mut row = Told {
+    Told {
         kind,
-        owner: owner(contract, kind, None, Some(&run.site)),
         site: Some(&run.site),
-        fingerprint: format!("not-undone/{}/{}/{}", run.id, undo.pointer, undo.iteration),
+        fingerprint: format!("not-undone/{}/{}/{}/{}", run.site, run.workflow, undo.pointer, shape(&detail)),
         cause: format!("what the task {}{times} of {} has done is not undone", undo.pointer, run.workflow),
         detail: format!("{} {}: {detail}; run {}", fault.kind, fault.status, run.id),
         remedy: "undo by hand what the task has done; its row in the journal says with what and what it gave"
             .to_owned(),
+        action: Action::Look,
     }
-    .at(now);
-    row.run = Some(run.id);
-    row
+    .of_run(contract, Some(id), run, now)
 }
 
 /// Runs are held because their definition is revoked.
@@ -240,7 +298,6 @@ pub(crate) fn revoked(contract: &Contract, run: &RunRow, version: &str, reason: 
     let kind = ExceptionKind::Decision;
     Told {
         kind,
-        owner: owner(contract, kind, None, Some(&run.site)),
         site: Some(&run.site),
         fingerprint: format!("revoked/{}/{}/{version}", run.site, run.workflow),
         cause: format!("runs of {} are held: its version {version} is revoked", run.workflow),
@@ -251,31 +308,32 @@ pub(crate) fn revoked(contract: &Contract, run: &RunRow, version: &str, reason: 
              state=held --reason ...",
             run.workflow
         ),
+        action: Action::Look,
     }
-    .at(now)
+    .at(contract, now)
 }
 
 /// Runs wait because the contract they began with cannot be read any more.
 pub(crate) fn unreadable(contract: &Contract, run: &RunRow, why: &str, now: Time) -> ExceptionRow {
     let kind = ExceptionKind::Decision;
-    let mut row = Told {
+    Told {
         kind,
-        owner: owner(contract, kind, None, Some(&run.site)),
         site: Some(&run.site),
         fingerprint: format!("unreadable/{}/{}", run.revision, run.workflow),
         cause: format!("runs of {} wait: the contract they began with cannot be read", run.workflow),
         detail: format!("revision {}: {why}", run.revision),
         remedy: "start the version of andon that activated this revision, or restore a backup that holds it".to_owned(),
+        action: Action::Look,
     }
-    .at(now);
-    row.run = Some(run.id);
-    row
+    .of_run(contract, None, run, now)
 }
 
 /// A run asks a person.
 pub(crate) fn decision(run: &RunRow, ask: &Ask, now: Time) -> ExceptionRow {
-    let fingerprint = format!("decision/{}", ask.exception);
+    let fingerprint = format!("decision/{}/{}/{}", run.site, run.workflow, ask.pointer);
+    let key = run.input.get(0).and_then(|event| event.get("partitionkey")).and_then(Json::as_str);
     ExceptionRow {
+        key: key.map(str::to_owned),
         site: Some(run.site.clone()),
         cause: ask.question.chars().take(DETAIL_MAX).collect(),
         detail: format!("{} waits at {} for an answer", run.workflow, ask.pointer),
@@ -314,9 +372,8 @@ pub(crate) fn doubt(
     now: Time,
 ) -> ExceptionRow {
     let of = ExceptionKind::Decision;
-    let mut row = Told {
+    Told {
         kind: of,
-        owner: owner(contract, of, None, Some(&run.site)),
         site: Some(&run.site),
         fingerprint: format!("listen/{}/{}/{kind}/{}", run.site, run.workflow, shape(error)),
         cause: format!("a run of {} cannot tell whether an event of the type {kind} is meant for it", run.workflow),
@@ -324,8 +381,7 @@ pub(crate) fn doubt(
         remedy: "correct the filter of the `listen`, for example by a default as in `.severity // 0`; the event was \
                  passed over"
             .to_owned(),
+        action: Action::Look,
     }
-    .at(now);
-    row.run = Some(run.id);
-    row
+    .of_run(contract, None, run, now)
 }

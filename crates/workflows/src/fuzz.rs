@@ -1,7 +1,7 @@
 //! Entry of the fuzz target: a stored memory of a run, whatever its bytes are, ends in actions and never in a panic.
 
 use crate::fault::{Fault, Standard};
-use crate::machine::{Action, Given, Input, child_id, memory::Memory, step, take_up};
+use crate::machine::{Action, Given, Input, TakeUp, child_id, memory::Memory, step, take_up};
 use andon_contract::expr::{NoNames, Program};
 use andon_contract::workflow::{
     Backoff, Definition, Delay, ErrorFilter, For, Mapping, RetryPolicy, RunWorkflow, Schemas as AtTask, Settings, Task,
@@ -36,8 +36,14 @@ pub fn fuzz(data: &[u8]) {
         if let Some(compensate) = cancel {
             go_on(&given, &mut late, Input::Cancel(compensate));
             settle(&given, &mut late, well);
-        } else if take_up(&definition, &mut late) {
-            settle(&given, &mut late, well);
+        } else {
+            let skip = TakeUp::Skip(Json::Null, "somebody says so".to_owned());
+            for how in [TakeUp::Wait, TakeUp::Anew(1), TakeUp::Edited(2), skip] {
+                let mut again = late.clone();
+                if take_up(&given, &mut again, how, Span::from_secs(60)).is_ok() {
+                    settle(&given, &mut again, well);
+                }
+            }
         }
     }
 }

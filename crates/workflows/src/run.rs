@@ -18,11 +18,13 @@ mod family;
 mod generated;
 mod lines;
 mod listens;
+mod migrate;
 #[cfg(test)]
 mod pinned;
 mod pins;
 mod places;
 mod recall;
+mod remedies;
 #[cfg(test)]
 mod routed;
 mod schedules;
@@ -30,6 +32,7 @@ mod shadow;
 #[cfg(test)]
 mod shown;
 mod starts;
+mod taken_up;
 mod tally;
 #[cfg(test)]
 mod tests;

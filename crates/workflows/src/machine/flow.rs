@@ -1,7 +1,7 @@
 //! The flow from task to task: what a task gave is transformed, noted, and goes where `then` leads.
 
 use super::eval::Scene;
-use super::memory::{Block, Frame, Waiting};
+use super::memory::{Block, Frame, Gave, Waiting};
 use super::{Action, Done, Machine, conforms, stranger};
 use crate::fault::{Fault, Standard};
 use andon_contract::workflow::{For, Task, TaskKind, Then};
@@ -19,6 +19,14 @@ impl Machine<'_> {
     /// The current task gave `raw`: transforms it and goes where `then`, or the task, says.
     pub(super) fn finish(&mut self, raw: Json, then: Option<&Then>, note: Option<String>) {
         let Some(task) = self.task() else { return self.fault(stranger()) };
+        // What a choice leads to is chosen again where it fails.
+        let kept = match then {
+            None => Some(false),
+            Some(Then::End) => Some(true),
+            Some(_) => None,
+        };
+        let kept = kept.filter(|_| task.output.is_some() || task.export.is_some() || task.schemas.output.is_some());
+        let kept = kept.map(|end| Gave { raw: raw.clone(), end, note: note.clone(), is_whole: false, ready: false });
         match self.transform(task, raw) {
             Ok(output) => {
                 // A call that nobody answers for has done nothing.
@@ -28,8 +36,32 @@ impl Machine<'_> {
                 }
                 self.go(output, then.unwrap_or(&task.then), note);
             }
-            Err(fault) => self.raise(fault),
+            Err(fault) => {
+                if let Some(frame) = self.top() {
+                    frame.gave = kept.map(Box::new);
+                }
+                self.raise(fault);
+            }
         }
+    }
+
+    /// A run that was taken up: the current task, or the run, had its output and completes with it now. Whether it was
+    /// so.
+    pub(super) fn complete_again(&mut self) -> bool {
+        if self.frames().is_empty() {
+            let output = self.memory.strands.get_mut(self.strand).and_then(|strand| strand.output.take());
+            return output.map(|output| self.complete(output)).is_some();
+        }
+        let Some(gave) = self.top().and_then(|frame| frame.gave.take_if(|gave| gave.ready)) else { return false };
+        let Gave { raw, end, note, is_whole, .. } = *gave;
+        let end = end.then_some(&Then::End);
+        if is_whole {
+            let Some(task) = self.task() else { return false };
+            self.go(raw, end.unwrap_or(&task.then), note);
+        } else {
+            self.finish(raw, end, note);
+        }
+        true
     }
 
     /// `output.as`, then `export.as`.
@@ -147,14 +179,14 @@ impl Machine<'_> {
         }
     }
 
-    fn complete(&mut self, output: Json) {
+    fn complete(&mut self, raw: Json) {
         let definition = self.given.definition;
         let output = match &definition.output {
             Some(mapping) => {
-                let mapped = Scene::workflow(self.given, self.memory).map(mapping, &output);
+                let mapped = Scene::workflow(self.given, self.memory).map(mapping, &raw);
                 mapped.map_err(|fault| fault.at("/output/as"))
             }
-            None => Ok(output),
+            None => Ok(raw.clone()),
         };
         let checked = output.and_then(|output| {
             let fits = conforms(definition.schemas.output.as_ref(), &output, "the output of the workflow");
@@ -165,7 +197,13 @@ impl Machine<'_> {
                 self.set_waiting(Waiting::Done);
                 self.end_complete(output);
             }
-            Err(fault) => self.fault(fault),
+            Err(fault) => {
+                // So that it is there when the run is taken up.
+                if let Some(strand) = self.memory.strands.get_mut(self.strand) {
+                    strand.output = Some(raw);
+                }
+                self.fault(fault);
+            }
         }
     }
 

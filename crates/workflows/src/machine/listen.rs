@@ -218,6 +218,28 @@ impl Machine<'_> {
         })
     }
 
+    /// What the strands ask people is asked again, after the run had ended.
+    pub(super) fn ask_again(&mut self) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        for place in 0..self.memory.strands.len() {
+            self.strand = place;
+            if self.memory.strands.get(place).is_none_or(|strand| strand.waiting != Waiting::Events) {
+                continue;
+            }
+            let Some((task, decision)) = self.task().and_then(|task| Some((task, listens(task)?.decision.as_deref()?)))
+            else {
+                continue;
+            };
+            let input = self.frames().last().map(|frame| frame.input().clone()).unwrap_or_default();
+            let ask = self.ask(task, decision, &self.scene(), &input);
+            let (Ok(ask), Some(asked)) = (ask, self.ear_mut().and_then(|ear| ear.asked.as_mut())) else { continue };
+            asked.escalate.clone_from(&ask.escalate);
+            asks.push(ask);
+        }
+        self.strand = 0;
+        asks
+    }
+
     /// Nobody has decided in time: the question passes on.
     pub(super) fn escalate(&mut self) {
         let asked = self.top().and_then(|frame| frame.ear.as_mut()).and_then(|ear| ear.asked.as_mut());

@@ -4,6 +4,7 @@
 //! The first strand is the run's own. A `fork` makes one for each of its branches; they stand behind the strand they
 //! come from, and are gone when the `fork` is.
 
+use super::again::edit_of;
 use super::flow::bytes;
 use super::listen::{Consumed, Ear};
 use super::undo::{Awaited, Ledger, without_passes};
@@ -44,6 +45,9 @@ pub struct Memory {
     /// What the run has done and may have to undo.
     #[serde(skip_serializing_if = "Ledger::is_empty")]
     pub(crate) ledger: Ledger,
+    /// The calls whose inputs people have edited, by pointer and iteration, with the number of the last edit.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) edits: BTreeMap<String, u32>,
 }
 
 /// Where a run as a whole stands.
@@ -168,6 +172,34 @@ pub(crate) struct Frame {
     /// Where a `listen` has come to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) ear: Option<Box<Ear>>,
+    /// How often the current task was entered again because the run was taken up there.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub(crate) again: u32,
+    /// Whether the next entry is such a one.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub(crate) reenters: bool,
+    /// What the current task gave, where it did not complete with it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) gave: Option<Box<Gave>>,
+}
+
+/// What a task gave that has not completed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Gave {
+    /// What it gave.
+    pub(crate) raw: Json,
+    /// Whether the lists around it end too.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub(crate) end: bool,
+    /// In words, where nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) note: Option<String>,
+    /// Whether it is the task's output as it stands: a person has given it.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub(crate) is_whole: bool,
+    /// Whether the task completes with it when the strand goes on.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub(crate) ready: bool,
 }
 
 /// Where a loop has come to.
@@ -215,6 +247,8 @@ struct Stored {
     deaf: bool,
     #[serde(default)]
     ledger: Ledger,
+    #[serde(default)]
+    edits: BTreeMap<String, u32>,
 }
 
 #[derive(Deserialize)]
@@ -230,7 +264,8 @@ enum OldWaiting {
 
 impl From<Stored> for Memory {
     fn from(stored: Stored) -> Self {
-        let Stored { context, mut strands, phase, tasks, frames, waiting, since, consumed, deaf, ledger } = stored;
+        let Stored { context, mut strands, phase, tasks, frames, waiting, since, consumed, deaf, ledger, edits } =
+            stored;
         let (old_phase, waiting) = match waiting {
             None => (phase.unwrap_or(Phase::Going), None),
             Some(OldWaiting::Start) => (Phase::Start, None),
@@ -245,7 +280,7 @@ impl From<Stored> for Memory {
         {
             strands.push(Strand { of: None, frames, waiting, output: None });
         }
-        Self { context, strands, phase: old_phase, tasks, since, consumed, deaf, ledger }
+        Self { context, strands, phase: old_phase, tasks, since, consumed, deaf, ledger, edits }
     }
 }
 
@@ -265,6 +300,9 @@ impl Frame {
             error: None,
             turns: None,
             ear: None,
+            again: 0,
+            reenters: false,
+            gave: None,
         }
     }
 
@@ -286,13 +324,19 @@ impl Frame {
         self.error = None;
         self.turns = None;
         self.ear = None;
+        self.gave = None;
+        if !std::mem::take(&mut self.reenters) {
+            self.again = 0;
+        }
         let entries = self.entries.get_mut(self.at).expect("just made long enough");
         *entries = entries.saturating_add(1);
         *entries - 1
     }
 
-    /// The current task is entered again as if it had not been entered yet.
-    pub(crate) fn leave_entry(&mut self) {
+    /// The current task is entered again as if it had not been entered yet; what stands inside it is done in a pass of
+    /// its own.
+    pub(crate) fn enter_again(&mut self) {
+        (self.reenters, self.again) = (true, self.again.saturating_add(1));
         if let Some(entries) = self.entries.get_mut(self.at) {
             *entries = entries.saturating_sub(1);
         }
@@ -321,6 +365,7 @@ impl Default for Memory {
             consumed: BTreeMap::new(),
             deaf: false,
             ledger: Ledger::default(),
+            edits: BTreeMap::new(),
         }
     }
 }
@@ -447,7 +492,13 @@ impl Memory {
     pub(crate) fn key(&self, run: RunId, definition: &Definition, strand: usize) -> Option<Key> {
         let depth = self.strands.get(strand)?.frames.len().checked_sub(1)?;
         let task = self.task_of(definition, strand, depth)?;
-        Some(Key::of_task(run, &task.pointer, &self.key_iteration(strand, depth), 0))
+        let iteration = self.key_iteration(strand, depth);
+        Some(Key::of_task(run, &task.pointer, &iteration, self.edited(&task.pointer, &iteration)))
+    }
+
+    /// The number of the last edit of the call of a task; 0: nobody has edited it.
+    pub(super) fn edited(&self, pointer: &str, iteration: &str) -> u32 {
+        if self.edits.is_empty() { 0 } else { self.edits.get(&edit_of(pointer, iteration)).copied().unwrap_or(0) }
     }
 
     /// The strands from the run's own to this one; `None` when they do not hang together.
@@ -496,13 +547,14 @@ impl Memory {
     }
 
     /// The iteration of the current task of the frame at `depth`: entries by `then` from the outermost list inwards,
-    /// behind each how often the task was undone before, the index of its `for` and the passes of its `retry`; empty
-    /// when all are the first.
+    /// behind each how often the task was undone before, the index of its `for`, how often the run was taken up there
+    /// and the passes of its `retry`; empty when all are the first.
     pub(crate) fn iteration(&self, strand: usize, depth: usize) -> String {
         self.path(strand, depth, true)
     }
 
-    /// The same without passes of `retry`: a task repeated by `retry` makes the same call.
+    /// The same without passes of `retry` and without how often the run was taken up: a repeated task makes the same
+    /// call.
     pub(crate) fn key_iteration(&self, strand: usize, depth: usize) -> String {
         self.path(strand, depth, false)
     }
@@ -526,8 +578,8 @@ impl Memory {
                 let inside = place != strand || i < depth;
                 let entry = frame.entry();
                 let index = frame.turns.as_ref().filter(|_| inside).map_or(0, |turns| turns.index);
-                let pass = if passes && inside { frame.pass } else { 0 };
-                any |= entry > 0 || pass > 0 || index > 0 || frame.undone > 0;
+                let (again, pass) = if passes && inside { (frame.again, frame.pass) } else { (0, 0) };
+                any |= entry > 0 || again > 0 || pass > 0 || index > 0 || frame.undone > 0;
                 if !text.is_empty() {
                     text.push('/');
                 }
@@ -537,6 +589,9 @@ impl Memory {
                 }
                 if index > 0 {
                     let _ = write!(text, "i{index}");
+                }
+                if again > 0 {
+                    let _ = write!(text, "a{again}");
                 }
                 if pass > 0 {
                     let _ = write!(text, "r{pass}");

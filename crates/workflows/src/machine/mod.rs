@@ -13,9 +13,11 @@
 //!   out, and only the error of the last one counts.
 //! - The output of a pass of a `for` is the input of the next; of none, the input is the output.
 
+mod again;
 mod catch;
 mod emit;
 mod eval;
+mod fits;
 mod flow;
 mod fork;
 mod http;
@@ -32,12 +34,14 @@ use andon_contract::http::{HTTP, OPENAPI};
 use andon_contract::workflow::{Case, Definition, ErrorMapping, RunWorkflow, Task, TaskKind, Then};
 use andon_model::{Event, EventId, ExceptionId, Key, Name, RunId, Schemas, Time};
 use andon_store::rows::{RunRow, StoredEvent};
+pub use again::{Blamed, TakeUp, reopen, take_up};
 use eval::Scene;
+pub use fits::fits;
 pub use listen::Ask;
 use memory::{Block, Frame, MEMORY_MAX_BYTES, Memory, Phase, Strand, Turns, Waiting};
 use serde_json::Value as Json;
 use undo::Awaited;
-pub use undo::{Undo, take_up};
+pub use undo::Undo;
 
 /// Tasks entered in one step at most; then other runs get their turn.
 pub const STEP_TASKS_MAX: u32 = 1_000;
@@ -139,6 +143,8 @@ pub struct MakeCall {
     pub iteration: String,
     /// Whether a pass of `retry`, or the run before it faulted, may have made the same call before.
     pub repeated: bool,
+    /// Which edit of the call it is; 0: nobody has edited its input.
+    pub edit: u32,
     /// The capability.
     pub capability: String,
     /// Its input.
@@ -167,7 +173,7 @@ pub struct StartRun {
 /// Goes on with a run until it waits, ends or has had its turn, and says what is to be done.
 /// The same arguments give the same actions. `memory` must be stored together with what they say.
 pub fn step(given: &Given<'_>, memory: &mut Memory, input: Input) -> Vec<Action> {
-    let mut machine = Machine { given, memory, strand: 0, actions: Vec::new() };
+    let mut machine = Machine::new(given, memory);
     machine.take(input);
     let mut left = STEP_TASKS_MAX;
     while left > 0 && machine.turn_to_ready() {
@@ -184,6 +190,8 @@ struct Machine<'a> {
     /// The strand that goes on.
     strand: usize,
     actions: Vec<Action>,
+    /// The call, or the run, whose error is being raised.
+    blamed: Option<Awaited>,
 }
 
 /// A memory that was not made by this definition; says so instead of guessing.
@@ -192,6 +200,10 @@ fn stranger() -> Fault {
 }
 
 impl<'a> Machine<'a> {
+    fn new(given: &'a Given<'a>, memory: &'a mut Memory) -> Self {
+        Machine { given, memory, strand: 0, actions: Vec::new(), blamed: None }
+    }
+
     fn take(&mut self, input: Input) {
         match (self.memory.phase, input) {
             (_, Input::Cancel(compensate)) => self.cancel(compensate),
@@ -227,7 +239,11 @@ impl<'a> Machine<'a> {
                     if detached { self.frames().last().map(|frame| frame.input().clone()) } else { Some(output) };
                 self.finish(output.unwrap_or_default(), None, note);
             }
-            Err(fault) => self.raise(fault),
+            Err(fault) => {
+                self.blamed = Some(of.clone());
+                self.raise(fault);
+                self.blamed = None;
+            }
         }
     }
 
@@ -305,6 +321,9 @@ impl<'a> Machine<'a> {
 
     /// Enters the current task of the innermost list, or leaves the list when it has no more.
     fn enter(&mut self) {
+        if self.complete_again() {
+            return;
+        }
         let Some(list) = self.list() else { return self.fault(stranger()) };
         let now = self.given.now;
         let Some(frame) = self.top() else { return self.fault(stranger()) };
@@ -423,6 +442,7 @@ impl<'a> Machine<'a> {
         self.actions.push(Action::Call(MakeCall {
             pointer: task.pointer.clone(),
             repeated: iteration != self.iteration() || self.memory.ledger.taken_up,
+            edit: self.memory.edited(&task.pointer, &iteration),
             iteration,
             capability,
             input,

@@ -6,7 +6,7 @@
 //! the run and asks for it. Compensations run in a strand of their own beside the others, one at a time, as tasks of
 //! the same journal: what they have done is done once, whatever crashes. One that fails is told, and the others go on.
 
-use super::memory::{Block, Frame, Memory, Phase, Strand, Waiting};
+use super::memory::{Block, Frame, Memory, Phase, Strand};
 use super::{Action, Called, Done, Input, Machine, stranger};
 use crate::fault::{Fault, Standard};
 use andon_contract::workflow::{Definition, Task, TaskKind};
@@ -35,7 +35,16 @@ pub(crate) struct Ledger {
     end: Option<End>,
     /// The strand whose error has ended the run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    faulted: Option<usize>,
+    pub(super) faulted: Option<usize>,
+    /// The call, or the run, whose error that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause: Option<Awaited>,
+    /// Whether people were told of something about the run that its end settles.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) told: bool,
+    /// Whether the run went over to another definition after it had faulted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) migrated: bool,
     /// Whether the run has gone on after it had faulted: the task it came from may have made its call before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) taken_up: bool,
@@ -105,6 +114,11 @@ impl Ledger {
         self.end.is_some()
     }
 
+    /// Whether something is being undone, or will be, or came to its end after it was given up.
+    pub(super) fn is_turning_back(&self) -> bool {
+        self.ends() || self.current.is_some() || !self.undo.is_empty() || !self.owed.is_empty()
+    }
+
     /// Whether a compensation can begin, or the run end.
     fn can_go_on(&self) -> bool {
         self.current.is_none() && (!self.undo.is_empty() || (self.ends() && !self.waits()))
@@ -132,13 +146,14 @@ impl Ledger {
 
     /// What stays when the rest of a memory has grown too big.
     pub(super) fn rescued(&mut self) -> Self {
-        Self { done: std::mem::take(&mut self.done), undo: std::mem::take(&mut self.undo), ..Self::default() }
+        let (done, undo) = (std::mem::take(&mut self.done), std::mem::take(&mut self.undo));
+        Self { done, undo, told: self.told, ..Self::default() }
     }
 }
 
-/// An iteration without passes of `retry`.
+/// An iteration without passes of `retry`, and without how often the run was taken up there.
 pub(super) fn without_passes(iteration: &str) -> String {
-    joined(&iteration.split('/').map(|part| part.split('r').next().unwrap_or(part)).collect::<Vec<_>>())
+    joined(&iteration.split('/').map(|part| part.split(['a', 'r']).next().unwrap_or(part)).collect::<Vec<_>>())
 }
 
 /// The same without how often the task itself was undone.
@@ -196,7 +211,7 @@ impl Memory {
 }
 
 /// The task of a pointer, wherever it stands.
-fn find<'d>(tasks: &'d [Task], pointer: &str) -> Option<&'d Task> {
+pub(super) fn find<'d>(tasks: &'d [Task], pointer: &str) -> Option<&'d Task> {
     way_to(tasks, pointer).pop()
 }
 
@@ -368,11 +383,15 @@ impl Machine<'_> {
     /// An error has ended the run: at once, or after what is to be undone.
     pub(super) fn end_by_fault(&mut self, fault: Fault) {
         self.memory.ledger.faulted = Some(self.strand);
+        let here = self.task().map(|task| task.pointer.as_str());
+        let is_here = here.is_some() && here == fault.instance.as_deref();
+        self.memory.ledger.cause = self.blamed.take().filter(|_| is_here);
         if self.memory.ledger.ends() {
             // Only a memory that does not fit its definition fails while it undoes.
             self.memory.phase = Phase::Ended;
             self.actions.push(Action::Fault(fault));
         } else if self.given.definition.settings.compensate && self.memory.phase == Phase::Going {
+            (self.memory.ledger.faulted, self.memory.ledger.cause) = (None, None);
             self.turn_back(End::Fault(fault), true);
         } else if self.memory.ledger.current.is_some() || self.memory.ledger.waits() || self.memory.turns_back() {
             self.memory.ledger.end = Some(End::Fault(fault));
@@ -450,37 +469,6 @@ impl Machine<'_> {
         self.strand = root;
         self.drop_out();
     }
-}
-
-/// A run that has faulted goes on at the task it came from, as the same run: what it has done stays done. Only a task
-/// that runs no others can be entered again; the others would do again what stands in the journal. Whether it goes on.
-pub fn take_up(definition: &Definition, memory: &mut Memory) -> bool {
-    let ended = memory.phase == Phase::Ended && !definition.settings.compensate;
-    let Some(place) = memory.ledger.faulted.filter(|_| ended) else { return false };
-    let depth = memory.strands.get(place).and_then(|strand| strand.frames.len().checked_sub(1));
-    let Some(task) = depth.and_then(|depth| memory.task_of(definition, place, depth)) else { return false };
-    let runs_others = matches!(
-        task.kind,
-        TaskKind::Do(_)
-            | TaskKind::For(_)
-            | TaskKind::Fork { .. }
-            | TaskKind::Try(_)
-            | TaskKind::Function { .. }
-            | TaskKind::Listen(_)
-    );
-    if runs_others {
-        return false;
-    }
-    memory.phase = Phase::Going;
-    memory.ledger.faulted = None;
-    memory.ledger.taken_up = true;
-    if let Some(strand) = memory.strands.get_mut(place) {
-        strand.waiting = Waiting::Nothing;
-        if let Some(frame) = strand.frames.last_mut() {
-            frame.leave_entry();
-        }
-    }
-    true
 }
 
 impl Input {

@@ -5,8 +5,8 @@ use crate::machine::Input;
 use andon_contract::contract::OperationRef;
 use andon_model::{CallId, ExceptionId, RunId, Time};
 use andon_store::StoreError;
-use andon_store::rows::{CallState, Cancel, RunRow, RunState};
-use serde_json::Value as Json;
+use andon_store::rows::{AuditRow, CallState, Cancel, RunRow, RunState, Write};
+use serde_json::{Value as Json, json};
 use std::collections::VecDeque;
 
 /// Acts taken in one step at most.
@@ -176,6 +176,10 @@ impl Loop {
                 let (by, reason) = (act.by.clone(), act.reason.clone());
                 let cancel = Cancel { at: now, by, reason, compensate: *compensate };
                 let acted = self.cancel_run(*run, &cancel, now)?;
+                if let Acted::Done(_) = &acted {
+                    let detail = json!({"reason": act.reason, "compensate": compensate});
+                    self.audit(&act.by, "run.cancel", run.to_string(), detail, now);
+                }
                 // A commit that seemed to fail may be durable after all: then the run has ended because it was to.
                 if tried && let Acted::Ended(state @ RunState::Cancelled) = acted {
                     let by = self.find_run(*run)?.and_then(|row| row.cancel);
@@ -185,8 +189,20 @@ impl Loop {
                 }
                 Ok(acted)
             }
-            _ => Ok(Acted::Refused("this instance cannot do that".to_owned())),
+            What::Migrate { run, dry_run } => self.migrate(act, *run, *dry_run, now),
+            What::Retry { exception, .. }
+            | What::Edit { exception, .. }
+            | What::Skip { exception, .. }
+            | What::Reroute { exception, .. }
+            | What::Discard { exception }
+            | What::Compensate { exception } => self.remedy(act, *exception, tried, now),
         }
+    }
+
+    /// Who did what goes into the chain, in the commit of the step.
+    pub(super) fn audit(&mut self, actor: &str, act: &str, subject: String, detail: Json, now: Time) {
+        let row = AuditRow { at: now, actor: actor.to_owned(), act: act.to_owned(), subject, detail };
+        self.batch.also(Write::Audit(Box::new(row)));
     }
 
     /// A run is to end: what it waits for is given up, and what it has done is undone where that is asked for.
@@ -238,7 +254,7 @@ impl Loop {
             // It had no place to leave.
             self.places.enter(&row.workflow);
         }
-        self.over(&row);
+        self.over(&row, begun);
         Ok(Acted::run(row.id, RunState::Cancelled))
     }
 }

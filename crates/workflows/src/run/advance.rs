@@ -8,10 +8,14 @@ use crate::fault::{Fault, Standard};
 use crate::http;
 use crate::machine::memory::Memory;
 use crate::machine::{Action, Called, Done, Given, Input, MakeCall, step};
+use andon_contract::Contract;
+use andon_contract::workflow::Definition;
 use andon_model::span::Span;
-use andon_model::{Key, Name, OutcomeClass, RunId, Time};
+use andon_model::{CallId, Key, Name, OutcomeClass, RunId, Time};
 use andon_store::StoreError;
-use andon_store::rows::{CallRow, CallState, RunRow, RunState, StoredEvent, TaskRow};
+use andon_store::rows::{
+    CallRow, CallState, ExceptionChange, ExceptionRow, ExceptionState, RunRow, RunState, StoredEvent, TaskRow,
+};
 use serde_json::Value as Json;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,6 +24,9 @@ use std::sync::Arc;
 const AT_ONCE_MAX: usize = 100;
 /// When a run whose contract cannot be read tries again.
 const UNREADABLE_AGAIN: Span = Span::from_secs(600);
+
+/// What is pinned to a run, or why it cannot be read.
+type Pinned = Result<(Arc<Contract>, Arc<Definition>), String>;
 
 impl Loop {
     /// A run goes on by itself.
@@ -53,15 +60,7 @@ impl Loop {
         if row.state.has_ended() {
             return Ok(None);
         }
-        let (pinned, is_news) = if row.revision == self.contract.revision {
-            (Ok(Arc::clone(&self.contract)), false)
-        } else {
-            self.pins.get(&self.store, &row.revision)?
-        };
-        let found = pinned.and_then(|pinned| {
-            let definition = pinned.workflows.get(row.workflow.as_str()).cloned();
-            definition.map(|d| (pinned, d)).ok_or_else(|| format!("it has no workflow {}", row.workflow))
-        });
+        let (found, is_news) = self.pinned_of(&row)?;
         let (pinned, definition) = match found {
             Ok(found) => found,
             Err(why) => {
@@ -73,10 +72,25 @@ impl Loop {
             Ok(memory) => Ok(Some(Open { row, memory, pinned, definition, is_new: false, told: VecDeque::new() })),
             Err(error) => {
                 let detail = format!("the stored memory of the run cannot be read: {error}");
-                self.end_faulted(row, &Fault::of(Standard::Runtime, detail), None, now);
+                self.end_faulted(row, &Fault::of(Standard::Runtime, detail), now)?;
                 Ok(None)
             }
         }
+    }
+
+    /// The contract and the definition that a run began with, or why they cannot be read; and whether that was just
+    /// found out.
+    pub(super) fn pinned_of(&mut self, row: &RunRow) -> Result<(Pinned, bool), StoreError> {
+        let (pinned, is_news) = if row.revision == self.contract.revision {
+            (Ok(Arc::clone(&self.contract)), false)
+        } else {
+            self.pins.get(&self.store, &row.revision)?
+        };
+        let found = pinned.and_then(|pinned| {
+            let definition = pinned.workflows.get(row.workflow.as_str()).cloned();
+            definition.map(|d| (pinned, d)).ok_or_else(|| format!("it has no workflow {}", row.workflow))
+        });
+        Ok((found, is_news))
     }
 
     fn wait_for_contract(&mut self, mut row: RunRow, why: &str, is_news: bool, now: Time) {
@@ -118,13 +132,13 @@ impl Loop {
         let ear = self.ear(&mut open, heard.as_ref());
         let mut heard = heard.map(|stored| (vec![stored.clone()], stored.sequence));
         for nth in 0..AT_ONCE_MAX {
-            let (input, cause) = match results.pop_front() {
-                Some((called, call)) => (Input::Called(call.key.clone(), called), Some(call)),
-                None if !open.told.is_empty() => (open.told.pop_front().unwrap_or(Input::Turn), None),
+            let input = match results.pop_front() {
+                Some((called, call)) => Input::Called(call.key.clone(), called),
+                None if !open.told.is_empty() => open.told.pop_front().unwrap_or(Input::Turn),
                 None => match heard.take().map_or_else(|| self.look_back(&open, &ear), |heard| Ok(Some(heard)))? {
-                    Some((events, to)) => (Input::Events(events, to), None),
+                    Some((events, to)) => Input::Events(events, to),
                     None if nth > 0 => break,
-                    None => (Input::Turn, None),
+                    None => Input::Turn,
                 },
             };
             let contract = Arc::clone(&self.contract);
@@ -159,6 +173,7 @@ impl Loop {
                     }
                     Action::GiveUpRun(run) => self.give_up_child(&open.row, run),
                     Action::NotUndone(undo, fault) => {
+                        open.memory.ledger.told = true;
                         self.batch.exception(exceptions::not_undone(&self.contract, &open.row, &undo, &fault, now));
                     }
                     Action::Cancelled => open.row.state = RunState::Cancelled,
@@ -168,9 +183,9 @@ impl Loop {
                     }
                     Action::Fault(fault) => {
                         self.note_ear(&open, &ear);
+                        open.memory.ledger.told |= !is_waited_for(&open.row);
                         open.row.memory = to_json(&open.memory);
-                        self.end_faulted_new(open, &fault, cause.as_ref(), now);
-                        return Ok(());
+                        return self.end_faulted_new(open, &fault, now);
                     }
                 }
             }
@@ -212,41 +227,48 @@ impl Loop {
         }
         open.is_new = false;
         if open.row.state.has_ended() {
-            self.over(&open.row);
+            self.over(&open.row, open.memory.ledger.told);
         } else {
             self.open.insert(open.row.id, open);
         }
     }
 
-    fn end_faulted_new(&mut self, open: Open, fault: &Fault, cause: Option<&CallRow>, now: Time) {
+    fn end_faulted_new(&mut self, open: Open, fault: &Fault, now: Time) -> Result<(), StoreError> {
         let is_new = open.is_new;
         let row = open.row;
         if is_new {
             self.batch.run(row.clone(), true);
         }
-        self.end_faulted(row, fault, cause, now);
+        self.end_faulted(row, fault, now)
     }
 
-    fn end_faulted(&mut self, mut row: RunRow, fault: &Fault, cause: Option<&CallRow>, now: Time) {
+    fn end_faulted(&mut self, mut row: RunRow, fault: &Fault, now: Time) -> Result<(), StoreError> {
         row.state = RunState::Faulted;
         row.updated = now;
         row.wake = None;
         row.error = Some(fault.to_json());
-        let blamed =
-            cause.filter(|call| call.state == CallState::Refused && fault.instance.as_ref() == Some(&call.pointer));
+        self.batch.run(row.clone(), false);
         // A parent that waits is told instead, and may catch the error.
-        if row.parent.as_ref().is_none_or(|parent| !parent.wait) {
-            self.batch.exception(match blamed {
-                Some(call) => exceptions::refused(&self.contract, call, fault, now),
-                None => exceptions::faulted(&self.contract, &row, fault, now),
-            });
+        if !is_waited_for(&row) {
+            self.tell_of_fault(&row, fault, now)?;
         }
-        self.over(&row);
-        self.batch.run(row, false);
+        self.over(&row, false);
+        Ok(())
+    }
+
+    /// A run has faulted and nobody else is told: people are. A call that is to blame, be it of a run that this one
+    /// waited for, is held by the exception.
+    pub(super) fn tell_of_fault(&mut self, row: &RunRow, fault: &Fault, now: Time) -> Result<(), StoreError> {
+        let exception = match self.blamed_by(row)?.1 {
+            Some(call) => ExceptionRow { run: Some(row.id), ..exceptions::refused(&self.contract, &call, fault, now) },
+            None => exceptions::faulted(&self.contract, row, fault, now),
+        };
+        self.batch.exception(exception);
+        Ok(())
     }
 
     /// What the calls a run waits for have given, as far as they are finished.
-    fn find_results(&self, open: &Open) -> Result<Vec<(Called, CallRow)>, StoreError> {
+    pub(super) fn find_results(&self, open: &Open) -> Result<Vec<(Called, CallRow)>, StoreError> {
         let mut found = Vec::new();
         let waiting = open.memory.calls(open.row.id, &open.definition).into_iter().map(|(_, key)| key);
         for key in waiting.chain(open.memory.owed_calls().cloned()) {
@@ -271,7 +293,7 @@ impl Loop {
         let memory = Held::read(call.clone()).memory;
         let called = match call.state {
             CallState::Delivered => Ok((call.output.clone().unwrap_or(Json::Null), None)),
-            CallState::Skipped => Ok((Json::Null, memory.note)),
+            CallState::Skipped => Ok((call.output.clone().unwrap_or(Json::Null), memory.note)),
             CallState::Refused => Err(memory
                 .error
                 .unwrap_or_else(|| Fault::of(Standard::Communication, call.detail.clone().unwrap_or_default()))),
@@ -280,8 +302,12 @@ impl Loop {
         Ok(Some((called, call)))
     }
 
-    fn find_call(&self, key: &Key) -> Result<Option<CallRow>, StoreError> {
-        let id = key.call_id();
+    pub(super) fn find_call(&self, key: &Key) -> Result<Option<CallRow>, StoreError> {
+        self.find_call_by_id(key.call_id())
+    }
+
+    /// A call as it stands in this step.
+    pub(super) fn find_call_by_id(&self, id: CallId) -> Result<Option<CallRow>, StoreError> {
         // An attempt that this step has begun stands in its second commit.
         match self.second.find_call(id).or_else(|| self.batch.find_call(id)) {
             Some(row) => Ok(Some(row.clone())),
@@ -291,8 +317,9 @@ impl Loop {
 
     /// A run makes a call; `Some` when it is finished at once.
     fn make_call(&mut self, open: &Open, made: MakeCall, now: Time) -> Result<Option<(Called, CallRow)>, StoreError> {
-        let key = Key::of_task(open.row.id, &made.pointer, &made.iteration, 0);
-        let earlier = if made.repeated { self.find_call(&key)? } else { None };
+        let of_edit = |edit| Key::of_task(open.row.id, &made.pointer, &made.iteration, edit);
+        let key = of_edit(made.edit);
+        let earlier = if made.repeated || made.edit > 0 { self.find_call(&key)? } else { None };
         if let Some(call) = &earlier
             && call.state == CallState::Delivered
         {
@@ -303,14 +330,12 @@ impl Loop {
             // An earlier pass has run out of time while it was under way: this one waits for the same attempt.
             return Ok(None);
         }
+        let before = if earlier.is_none() && made.edit > 0 { self.find_call(&of_edit(made.edit - 1))? } else { None };
         let mut held = new_call(open, made, key, earlier, now);
-        let checked = if http::is_over_http(&held.row) {
-            let place = http::target(&self.contract, &held.row, &held.memory);
-            place.map(drop).map_err(|cause| Fault::of(Standard::Validation, cause).at(&held.row.pointer))
-        } else {
-            check_input(open, &held.row)
-        };
-        if let Err(fault) = checked {
+        if let Some(before) = before {
+            held.stands_for(&before);
+        }
+        if let Err(fault) = self.check_call(&open.pinned, &held) {
             held.row.state = CallState::Refused;
             held.row.class = Some(OutcomeClass::Validation);
             held.row.detail.clone_from(&fault.detail);
@@ -351,9 +376,28 @@ impl Loop {
         held.row.state = CallState::Skipped;
         held.row.due = None;
         held.row.updated = now;
+        self.is_settled(&mut held, now);
         let row = self.write_call(&mut held);
         self.lines.leave(row.id, now);
         Ok(())
+    }
+
+    /// Whether a call may be made as it is: its input fits, and where it goes is declared.
+    pub(super) fn check_call(&self, pinned: &Contract, held: &Held) -> Result<(), Fault> {
+        if http::is_over_http(&held.row) {
+            let place = http::target(&self.contract, &held.row, &held.memory);
+            place.map(drop).map_err(|cause| Fault::of(Standard::Validation, cause).at(&held.row.pointer))
+        } else {
+            check_input(pinned, &held.row)
+        }
+    }
+
+    /// A call has come to its end: so has the exception about it.
+    pub(super) fn is_settled(&mut self, held: &mut Held, now: Time) {
+        if std::mem::take(&mut held.memory.excepted) {
+            let of = exceptions::of_call_id(held.row.run, &held.row.pointer, &held.row.iteration);
+            self.batch.change(ExceptionChange::of(of, now).to(ExceptionState::Resolved));
+        }
     }
 
     /// The site has nobody who answers: nothing is done, and the reason stays.
@@ -362,6 +406,7 @@ impl Loop {
         held.row.state = CallState::Skipped;
         held.row.due = None;
         held.row.updated = now;
+        self.is_settled(held, now);
         self.write_call(held)
     }
 
@@ -384,9 +429,23 @@ impl Held {
             .unwrap_or_else(|_| CallMemory { damaged: true, ..CallMemory::default() });
         Self { row, memory }
     }
+
+    /// It stands for another call, which surely had no effect, and has its place in line.
+    pub(super) fn stands_for(&mut self, before: &CallRow) {
+        let was = Self::read(before.clone()).memory;
+        self.row.supersedes = Some(before.id);
+        self.row.created = before.created;
+        self.memory.rerouted = was.rerouted;
+        self.memory.excepted |= was.excepted;
+    }
 }
 
-fn to_json<T: serde::Serialize>(memory: &T) -> Json {
+/// Whether the run that has started this one waits for its end.
+pub(super) fn is_waited_for(row: &RunRow) -> bool {
+    row.parent.as_ref().is_some_and(|parent| parent.wait)
+}
+
+pub(super) fn to_json<T: serde::Serialize>(memory: &T) -> Json {
     serde_json::to_value(memory).expect("a memory is made of JSON, texts and numbers")
 }
 
@@ -417,6 +476,7 @@ fn new_call(open: &Open, made: MakeCall, key: Key, earlier: Option<CallRow>, now
         Some(call) => (call.created, call.attempts, None),
         None => (now, 0, None),
     };
+    let supersedes = earlier.as_ref().and_then(|call| call.supersedes);
     let (system, operation): (Option<Name>, Option<Name>) = match earlier {
         Some(call) => {
             // What a search has found out about an earlier attempt stays true.
@@ -424,6 +484,7 @@ fn new_call(open: &Open, made: MakeCall, key: Key, earlier: Option<CallRow>, now
             // So does the request that a document gave, as long as it may have had its effect; else it is made anew.
             memory.described = before.described.filter(|_| before.doubt.is_some());
             memory.doubt = before.doubt;
+            (memory.rerouted, memory.excepted) = (before.rerouted, before.excepted);
             (call.system, call.operation)
         }
         None => (None, None),
@@ -435,8 +496,8 @@ fn new_call(open: &Open, made: MakeCall, key: Key, earlier: Option<CallRow>, now
         pointer: made.pointer,
         iteration: made.iteration,
         reference: key.reference(),
-        edit: 0,
-        supersedes: None,
+        edit: made.edit,
+        supersedes,
         key,
         capability: made.capability,
         system,
@@ -457,12 +518,12 @@ fn new_call(open: &Open, made: MakeCall, key: Key, earlier: Option<CallRow>, now
 }
 
 /// Whether a call's input is what its capability takes, by the contract its run began with.
-fn check_input(open: &Open, call: &CallRow) -> Result<(), Fault> {
+fn check_input(pinned: &Contract, call: &CallRow) -> Result<(), Fault> {
     let invalid = |text: String| Fault::of(Standard::Validation, text).at(&call.pointer);
-    let Some(capability) = open.pinned.capabilities.get(&call.capability) else {
+    let Some(capability) = pinned.capabilities.get(&call.capability) else {
         return Err(invalid(format!("there is no capability {}", call.capability)));
     };
-    open.pinned
+    pinned
         .schemas
         .check(&capability.input, &call.input)
         .map_err(|e| invalid(format!("the input of {} {e}", call.capability)))

@@ -67,6 +67,7 @@ impl Loop {
             }
             Decision::Nobody(why) => {
                 if !std::mem::replace(&mut held.memory.told, true) {
+                    held.memory.excepted = true;
                     self.batch.exception(exceptions::nobody(&self.contract, &held.row, &why, now));
                 }
                 self.due_again(&mut held, now.plus(NOBODY_AGAIN), now);
@@ -206,6 +207,7 @@ impl Loop {
         held.row.output = Some(outcome.output.clone());
         held.row.document.clone_from(&outcome.document);
         held.memory.doubt = None;
+        self.is_settled(&mut held, now);
         self.shadow(&mut held.row, now);
         let row = self.write_call(&mut held);
         let pinned = self.open.get(&row.run).map_or(&self.contract, |open| &open.pinned);
@@ -216,12 +218,13 @@ impl Loop {
         self.finish(row, Ok((outcome.output.clone(), None)), now)
     }
 
-    fn finish(&mut self, row: CallRow, called: Called, now: Time) -> Result<(), StoreError> {
+    pub(super) fn finish(&mut self, row: CallRow, called: Called, now: Time) -> Result<(), StoreError> {
         self.lines.leave(row.id, now);
         self.resume(row, called, now)
     }
 
     fn park(&mut self, mut held: Held, what: &str, now: Time) {
+        held.memory.excepted = true;
         held.row.state = CallState::Parked;
         held.row.due = None;
         held.row.updated = now;

@@ -1,7 +1,7 @@
 //! The writes of a step, each row once, in the order in which they came about.
 
-use andon_model::{CallId, Event, ExceptionId, RunId, Schemas, Time};
-use andon_store::rows::{AttemptRow, CallRow, ExceptionRow, RunRow, TaskRow, Write};
+use andon_model::{CallId, Event, ExceptionId, Name, RunId, Schemas, Time};
+use andon_store::rows::{AttemptRow, CallRow, ExceptionChange, ExceptionRow, RunRow, SystemRow, TaskRow, Write};
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -14,7 +14,9 @@ pub(crate) struct Batch {
     calls: Rows<CallId, CallRow>,
     attempts: Rows<(CallId, u32), AttemptRow>,
     events: Vec<Event>,
-    exceptions: Vec<ExceptionRow>,
+    /// Exceptions and what changes about them, in the order in which it came about.
+    exceptions: Vec<Write>,
+    systems: Rows<Name, SystemRow>,
     /// What follows from the rows before.
     others: Vec<Write>,
     cursor: Option<u64>,
@@ -106,14 +108,55 @@ impl Batch {
         self.events.push(event);
     }
 
+    /// How a system fares now.
+    pub(crate) fn system(&mut self, row: SystemRow) {
+        self.systems.put(row.system.clone(), row);
+    }
+
     /// Something that needs a person.
     pub(crate) fn exception(&mut self, row: ExceptionRow) {
-        self.exceptions.push(row);
+        self.exceptions.push(Write::Exception(Box::new(row)));
+    }
+
+    /// What changes about an exception.
+    pub(crate) fn change(&mut self, change: ExceptionChange) {
+        self.exceptions.push(Write::ExceptionChange(Box::new(change)));
     }
 
     /// An exception that is new in this step.
     pub(crate) fn find_exception(&mut self, id: ExceptionId) -> Option<&mut ExceptionRow> {
-        self.exceptions.iter_mut().find(|row| row.id == id)
+        self.exceptions.iter_mut().find_map(|write| match write {
+            Write::Exception(row) if row.id == id => Some(&mut **row),
+            _ => None,
+        })
+    }
+
+    /// The exceptions that are told, or told again, of a run by this step.
+    pub(crate) fn told_of(&self, run: RunId) -> impl Iterator<Item = &ExceptionRow> {
+        self.exceptions.iter().filter_map(move |write| match write {
+            Write::Exception(row) if row.run == Some(run) => Some(&**row),
+            _ => None,
+        })
+    }
+
+    /// An exception as this step leaves it, from how it was before.
+    pub(crate) fn exception_now(&self, id: ExceptionId, before: Option<ExceptionRow>) -> Option<ExceptionRow> {
+        let mut now = before;
+        for write in &self.exceptions {
+            match write {
+                Write::Exception(row) if row.id == id => now = Some((**row).clone()),
+                Write::ExceptionChange(change) if change.id == id => {
+                    if let Some(row) = &mut now
+                        && !row.state.has_ended()
+                    {
+                        row.state = change.state.unwrap_or(row.state);
+                        row.reason = change.reason.clone().or_else(|| row.reason.take());
+                    }
+                }
+                _ => {}
+            }
+        }
+        now
     }
 
     /// When a run ends by this step.
@@ -153,6 +196,7 @@ impl Batch {
             && self.attempts.rows.is_empty()
             && self.events.is_empty()
             && self.exceptions.is_empty()
+            && self.systems.rows.is_empty()
             && self.others.is_empty()
     }
 
@@ -170,7 +214,8 @@ impl Batch {
                 let fact = schemas.interval(&event.schema, &event.data);
                 Write::event(Box::new(event), None, fact)
             }))
-            .chain(self.exceptions.into_iter().map(|row| Write::Exception(Box::new(row))))
+            .chain(self.exceptions)
+            .chain(self.systems.rows.into_iter().map(|row| Write::System(Box::new(row))))
             .chain(self.others)
             .chain(self.cursor.map(|place| Write::Cursor(cursor.to_owned(), place)))
             .collect()

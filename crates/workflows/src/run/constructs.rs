@@ -23,6 +23,8 @@ pub(super) struct Told {
     events: Vec<(String, Json)>,
     /// Fingerprints' first parts of exceptions.
     pub(super) exceptions: Vec<String>,
+    /// Where they stand.
+    pub(super) states: Vec<&'static str>,
 }
 
 pub(super) fn told(world: &World) -> Told {
@@ -55,7 +57,9 @@ pub(super) fn told(world: &World) -> Told {
         .map(|row| row.fingerprint.split('/').next().unwrap_or_default().to_owned())
         .collect();
     exceptions.sort();
-    Told { runs, effects, tasks, events, exceptions }
+    let mut states: Vec<_> = world.exceptions().into_iter().map(|row| row.state.word()).collect();
+    states.sort_unstable();
+    Told { runs, effects, tasks, events, exceptions, states }
 }
 
 /// A construct, the workflow that shows it, and what its one run gives.

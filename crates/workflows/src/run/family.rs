@@ -4,11 +4,12 @@
 //! `retry` means the same run. One that has completed gives its output again, and one that has faulted goes on at the
 //! task it came from, so that nothing it has done is done a second time.
 
+use super::advance::to_json;
+use super::taken_up::Up;
 use super::{Loop, Open};
-use crate::exceptions;
 use crate::fault::{Fault, Standard};
 use crate::machine::memory::Memory;
-use crate::machine::{Input, StartRun};
+use crate::machine::{Input, StartRun, TakeUp};
 use andon_model::{RunId, Time};
 use andon_store::StoreError;
 use andon_store::rows::{Cancel, Parent, RunRow, RunState};
@@ -29,8 +30,8 @@ pub(super) struct Family {
     born: VecDeque<RunId>,
     /// Parents whose child has ended.
     woken: VecDeque<(RunId, RunId)>,
-    /// Runs that have ended.
-    over: VecDeque<RunRow>,
+    /// Runs that have ended, with whether their end settles what people were told.
+    over: VecDeque<(RunRow, bool)>,
     /// Children that nobody waits for any more, with whether what they did is undone.
     given_up: VecDeque<(RunId, bool, &'static str)>,
 }
@@ -120,21 +121,12 @@ impl Loop {
 
     /// A faulted run goes on at the task it came from, where that can be; it gets its turn in this step.
     fn take_up(&mut self, id: RunId, now: Time) -> Result<(), StoreError> {
-        let Some(mut row) = self.find_run(id)? else { return Ok(()) };
-        let error = row.error.take();
-        let ended = (row.state, row.updated);
-        (row.state, row.wake) = (RunState::Running, None);
-        self.batch.run(row, false);
-        let Some(mut open) = self.open_run(id, now)? else { return Ok(()) };
-        if crate::machine::take_up(&open.definition, &mut open.memory) {
-            self.places.enter(&open.row.workflow);
-            self.save_run(open, now);
-            self.family.born.push_back(id);
-        } else {
-            (open.row.state, open.row.error, open.row.updated) = (ended.0, error, ended.1);
-            let memory = serde_json::to_value(&open.memory).unwrap_or_default();
-            self.batch.run(RunRow { memory, ..open.row }, false);
-        }
+        let Ok(open) = self.faulted(id)? else { return Ok(()) };
+        // The call that failed is made again by the task itself, as a pass of `retry` does.
+        let Ok(Up { open, .. }) = self.raise_up(open, TakeUp::Anew(0), now)? else { return Ok(()) };
+        self.places.enter(&open.row.workflow);
+        self.save_run(open, now);
+        self.family.born.push_back(id);
         Ok(())
     }
 
@@ -157,20 +149,28 @@ impl Loop {
     }
 
     /// A run has ended; what follows is done in this step.
-    pub(super) fn over(&mut self, row: &RunRow) {
-        self.family.over.push_back(RunRow { input: Json::Null, memory: Json::Null, output: None, ..row.clone() });
+    pub(super) fn over(&mut self, row: &RunRow, told: bool) {
+        let row = RunRow { input: Json::Null, memory: Json::Null, output: None, ..row.clone() };
+        self.family.over.push_back((row, told));
     }
 
     /// A child has faulted, and its parent, which would have been told, has ended before.
     fn tell_of_orphan(&mut self, child: RunId, now: Time) -> Result<(), StoreError> {
-        if let Some(row) = self.find_run(child)?.filter(|row| row.state == RunState::Faulted) {
-            self.batch.exception(exceptions::faulted(&self.contract, &row, &fault_of(&row), now));
+        let Some(mut row) = self.find_run(child)?.filter(|row| row.state == RunState::Faulted) else { return Ok(()) };
+        self.tell_of_fault(&row, &fault_of(&row), now)?;
+        if let Ok(mut memory) = serde_json::from_value::<Memory>(row.memory.clone()) {
+            memory.ledger.told = true;
+            row.memory = to_json(&memory);
+            self.batch.run(row, false);
         }
         Ok(())
     }
 
     /// A run has ended: its place is free, its parent goes on, and where it was cancelled so are its children.
-    fn run_ended(&mut self, row: &RunRow) -> Result<(), StoreError> {
+    fn run_ended(&mut self, row: &RunRow, told: bool, now: Time) -> Result<(), StoreError> {
+        if told && row.state != RunState::Faulted {
+            self.settle_told(row.id, now)?;
+        }
         self.places.leave(&row.workflow);
         if let Some(parent) = row.parent.as_ref().filter(|parent| parent.wait) {
             self.family.woken.push_back((parent.run, row.id));
@@ -219,8 +219,8 @@ impl Loop {
             self.cancel_run(child, &cancel, now)?;
             return Ok(true);
         }
-        if let Some(row) = self.family.over.pop_front() {
-            self.run_ended(&row)?;
+        if let Some((row, told)) = self.family.over.pop_front() {
+            self.run_ended(&row, told, now)?;
             return Ok(true);
         }
         if let Some(child) = self.family.born.pop_front() {

@@ -163,10 +163,15 @@ impl Loop {
         if rows == before.rows {
             return;
         }
-        for row in &rows {
+        self.hears(&rows);
+        self.batch.also(Write::Listen(open.row.id, rows));
+    }
+
+    /// Events find runs by these rows from now on.
+    pub(super) fn hears(&mut self, rows: &[ListenRow]) {
+        for row in rows {
             self.ears.add(row.site.clone(), row.kind.clone(), row.by.clone());
         }
-        self.batch.also(Write::Listen(open.row.id, rows));
     }
 
     /// A person is asked.

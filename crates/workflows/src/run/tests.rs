@@ -7,7 +7,7 @@ use andon_contract::Contract;
 use andon_contract::contract::{Route, Target};
 use andon_model::call::Step;
 use andon_model::{OutcomeClass, span::Span};
-use andon_store::rows::{CallState, ExceptionKind, ExceptionRow, RunState};
+use andon_store::rows::{Action, CallState, ExceptionKind, ExceptionRow, RunState};
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -338,8 +338,15 @@ fn a_definite_failure_faults_the_run_and_is_told_by_cause() {
     let error = run.error.as_ref().unwrap();
     assert_eq!((error["status"].as_u64(), error["instance"].as_str()), (Some(422), Some("/do/0/ask")));
     let exceptions = world.exceptions();
-    assert_eq!((exceptions.len(), exceptions[0].count), (1, 2), "the same cause is one exception");
-    assert_eq!(exceptions[0].call, Some(world.calls()[1].id), "it holds the last");
+    assert_eq!(exceptions.len(), 2, "each call has its own");
+    assert_eq!(exceptions[0].fingerprint, exceptions[1].fingerprint, "the same cause is one group");
+    for (row, call) in exceptions.iter().zip(world.calls()) {
+        assert_eq!((row.call, row.run, row.count), (Some(call.id), Some(call.run), 1));
+        assert_eq!((row.system.as_ref(), row.capability.as_deref()), (call.system.as_ref(), Some("work.lookup")));
+        assert_eq!((row.outcome, row.action), (Some(OutcomeClass::Validation), Some(Action::Edit)));
+    }
+    let keys: Vec<_> = exceptions.iter().map(|row| row.key.as_deref().unwrap()).collect();
+    assert_eq!(keys, ["m-1", "m-2"]);
     insta::assert_snapshot!(told(&exceptions));
 }
 
