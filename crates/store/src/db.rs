@@ -2,6 +2,7 @@
 
 mod audit;
 mod confirmations;
+mod examine;
 mod exceptions;
 mod files;
 mod list;
@@ -18,6 +19,9 @@ pub use list::{Page, Query};
 
 pub(crate) use audit::{Check as AuditCheck, after as audit_after, head as audit_head, of as audit_of};
 pub(crate) use confirmations::{confirmation, confirmations};
+#[cfg(test)]
+pub(crate) use examine::spoil;
+pub(crate) use examine::{Column, Rows, integrity, recount, reindex, rewrite, rows, sealed_of as rows_sealed, untold};
 pub(crate) use exceptions::{
     due as exceptions_due, due_behind as exceptions_due_behind, exception, exceptions_of_call, exceptions_of_run,
     group as exception_group, of_group as exceptions_of_group,

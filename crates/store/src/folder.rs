@@ -147,7 +147,8 @@ pub fn announced(dir: &Path) -> Option<String> {
     Some(text)
 }
 
-fn lock(dir: &Path) -> Result<File, StoreError> {
+/// Takes the lock of a folder, or says who has it.
+pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("lock");
     let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(|e| StoreError::io(&path, "open", e))?;
@@ -165,7 +166,8 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     Err(StoreError::Locked { dir: dir.to_owned(), announced: announced(dir).filter(|text| !text.is_empty()) })
 }
 
-fn read_format(dir: &Path) -> Result<Option<Format>, StoreError> {
+/// What the file `format` says; `None` where there is none.
+pub(crate) fn read_format(dir: &Path) -> Result<Option<Format>, StoreError> {
     let path = dir.join("format");
     let file = match File::open(&path) {
         Ok(file) => file,
@@ -185,7 +187,34 @@ fn read_format(dir: &Path) -> Result<Option<Format>, StoreError> {
     serde_json::from_value(json).map(Some).map_err(|e| StoreError::corrupt(&path, 0, e.to_string()))
 }
 
-fn write_format(dir: &Path, format: &Format) -> Result<(), StoreError> {
+/// What the file says in this version.
+pub(crate) fn of_version(instance: InstanceId, epoch: u32) -> Format {
+    Format { version: VERSION, instance, epoch }
+}
+
+/// Whether the reserve is there.
+pub(crate) fn has_reserve(dir: &Path) -> bool {
+    std::fs::metadata(dir.join("reserve")).is_ok_and(|file| file.len() >= RESERVE_BYTES)
+}
+
+/// Takes the reserve where it is not taken yet.
+pub(crate) fn take_reserve(dir: &Path) -> Result<(), StoreError> {
+    if has_reserve(dir) {
+        return Ok(());
+    }
+    let path = dir.join("reserve");
+    let file = File::create(&path).map_err(|e| StoreError::io(&path, "make", e))?;
+    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            drop(std::fs::remove_file(&path));
+            Err(StoreError::io(&path, "take room for", error.into()))
+        }
+    }
+}
+
+/// Writes the file anew.
+pub(crate) fn write_format(dir: &Path, format: &Format) -> Result<(), StoreError> {
     let mut text = serde_json::to_string_pretty(format).expect("three plain fields are JSON");
     text.push('\n');
     replace(&dir.join("format"), text.as_bytes())
@@ -235,18 +264,7 @@ impl Room {
     }
 
     fn take(&self) -> Result<(), StoreError> {
-        let path = self.dir.join("reserve");
-        if std::fs::metadata(&path).is_ok_and(|file| file.len() >= RESERVE_BYTES) {
-            return Ok(());
-        }
-        let file = File::create(&path).map_err(|e| StoreError::io(&path, "make", e))?;
-        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                drop(std::fs::remove_file(&path));
-                Err(StoreError::io(&path, "take room for", error.into()))
-            }
-        }
+        take_reserve(&self.dir)
     }
 
     /// The disk is full: samples are refused from now on, and the reserve is released. Whether that made room.

@@ -51,7 +51,7 @@ mod waits;
 
 pub use confirmations::{BACK, CONFIRMATIONS_MAX, ConfirmationRow, Differs};
 pub use db::{Committed, Page, Query, READERS_MAX};
-pub use doctor::Passed;
+pub use doctor::{Ailment, Examination, Gravity, Looked, Passed, examine, repair};
 pub use error::StoreError;
 pub use fault::Fault;
 pub use folder::announced;

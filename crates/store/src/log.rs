@@ -1,5 +1,6 @@
 //! The log: samples and marks in the order in which they became durable.
 
+mod examine;
 mod files;
 mod frame;
 mod index;
@@ -8,6 +9,7 @@ mod segment;
 mod window;
 mod writer;
 
+pub(crate) use examine::{Walk, examine, named_by_newest};
 pub(crate) use files::Readers;
 pub use frame::PART_BYTES_MAX;
 pub use segment::fuzz;
@@ -251,6 +253,11 @@ impl Known {
             self.ring.push(Arc::clone(batch));
         }
     }
+}
+
+/// What a crash left in the folder of a log before it had its name.
+pub(crate) fn leftovers(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    if dir.is_dir() { segment::leftovers(dir) } else { Ok(Vec::new()) }
 }
 
 fn ended() -> StoreError {

@@ -1,11 +1,15 @@
 //! What a start finds in the folders of the historian: what a crash left is removed, what is missing is named.
 
-use super::catalog::{FileRow, Kind, Sealed, folder, is_ours};
+use super::{
+    catalog::{FileRow, Kind, Sealed, folder, is_ours},
+    minutes, parquet,
+};
 use crate::{StoreError, disk::Disk};
-use andon_model::{Position, SiteName};
+use andon_model::{Position, SiteName, Time};
 use std::{
     collections::HashSet,
     fs,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -51,6 +55,42 @@ pub(crate) fn missing(data: &Path, list: impl Fn() -> Result<Sealed, StoreError>
     Ok(missing.iter().map(|row| row.path(data)).collect())
 }
 
+/// Files of ours that nobody lists, and what was being written: what they hold stands elsewhere, unless a listed file of
+/// their day is missing.
+pub(crate) fn leftover(data: &Path, sealed: &Sealed) -> Result<Vec<PathBuf>, StoreError> {
+    let missing: Vec<&FileRow> = sealed.files.iter().filter(|row| !is_there(data, row)).collect();
+    let listed: HashSet<PathBuf> = sealed.files.iter().map(|row| row.path(data)).collect();
+    let mut left = Vec::new();
+    for kind in Kind::ALL {
+        for (site, dir) in named(&data.join(kind.folder()), "site=") {
+            let Ok(site) = SiteName::new(&site) else { continue };
+            for (day, _) in named(&dir, "date=") {
+                if missing.iter().any(|row| row.kind == kind && row.site == site && row.day == day) {
+                    continue;
+                }
+                left.extend(unlisted(&folder(data, kind, &site, &day), &listed)?);
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// How many rows a file holds, each of them read.
+pub(crate) fn look_through(path: &Path, kind: Kind) -> Result<u64, StoreError> {
+    let mut rows = 0;
+    match kind {
+        Kind::Samples => parquet::read(path, &parquet::Filter::default(), &mut |_| {
+            rows += 1;
+            ControlFlow::Continue(())
+        })?,
+        Kind::Minutes => minutes::read(path, None, Time(i64::MIN), Time(i64::MAX), &mut |_| {
+            rows += 1;
+            ControlFlow::Continue(())
+        })?,
+    }
+    Ok(rows)
+}
+
 fn is_there(data: &Path, row: &FileRow) -> bool {
     fs::metadata(row.path(data)).is_ok_and(|file| file.len() == row.facts.bytes)
 }
@@ -67,15 +107,20 @@ fn named(dir: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
 
 /// Removes files of ours that are not listed: the log, or the files they were merged from, hold the same. Others stay.
 fn tidy(dir: &Path, listed: &HashSet<PathBuf>, disk: &Disk) -> Result<(), StoreError> {
-    let mut removed = false;
+    let left = unlisted(dir, listed)?;
+    left.iter().try_for_each(|path| disk.remove(path))?;
+    if left.is_empty() { Ok(()) } else { disk.sync_dir(dir) }
+}
+
+fn unlisted(dir: &Path, listed: &HashSet<PathBuf>) -> Result<Vec<PathBuf>, StoreError> {
+    let mut left = Vec::new();
     for entry in fs::read_dir(dir).map_err(|e| StoreError::io(dir, "list", e))? {
         let entry = entry.map_err(|e| StoreError::io(dir, "list", e))?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         if name == super::work::ASIDE || (is_ours(name) && !listed.contains(&entry.path())) {
-            disk.remove(&entry.path())?;
-            removed = true;
+            left.push(entry.path());
         }
     }
-    if removed { disk.sync_dir(dir) } else { Ok(()) }
+    Ok(left)
 }

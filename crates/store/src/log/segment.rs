@@ -133,14 +133,23 @@ pub(crate) fn list(log: &Path) -> Result<Vec<Offset>, StoreError> {
 
 /// Removes what a crash left before it had its name: a segment takes the room of a whole one.
 pub(crate) fn tidy(log: &Path) -> Result<(), StoreError> {
+    for path in leftovers(log)? {
+        std::fs::remove_file(&path).map_err(|e| StoreError::io(&path, "remove", e))?;
+    }
+    Ok(())
+}
+
+/// What a crash left before it had its name.
+pub(crate) fn leftovers(log: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let ours = |name: &str| name == super::window::ASIDE || name.strip_suffix(".seg.new").and_then(offset).is_some();
+    let mut left = Vec::new();
     for file in std::fs::read_dir(log).map_err(|e| StoreError::io(log, "list", e))? {
         let file = file.map_err(|e| StoreError::io(log, "list", e))?;
         if file.file_name().to_str().is_some_and(ours) {
-            std::fs::remove_file(file.path()).map_err(|e| StoreError::io(&file.path(), "remove", e))?;
+            left.push(file.path());
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 /// The offset in the name of a segment: 20 digits, and not the sign that a number may have besides.
