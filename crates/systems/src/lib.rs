@@ -21,6 +21,7 @@
 
 mod connectors;
 mod names;
+pub mod notify;
 pub mod rest;
 
 pub use connectors::{Connectors, Env};

@@ -24,7 +24,7 @@ pub(super) struct Credentials {
 }
 
 /// The base of a system's addresses as a URL; `Err` says what is wrong and what to do.
-pub(super) fn base(text: &str) -> Result<Url, String> {
+pub(crate) fn base(text: &str) -> Result<Url, String> {
     // What stands before an `@` may be a password.
     let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, place)| format!("...@{place}"));
     let wrong = |what: &str| format!("the base address {shown:?} {what}; it must be like https://host:443/path");
@@ -106,7 +106,7 @@ pub(super) async fn credentials(
 }
 
 /// Reads a secret; `what` names it, for people.
-pub(super) async fn read(
+pub(crate) async fn read(
     system: &Name,
     what: &str,
     secret: &Secret,
@@ -153,7 +153,7 @@ async fn whole(path: &str, most: u64) -> std::io::Result<Vec<u8>> {
 }
 
 /// The bytes of a file that is no secret.
-pub(super) async fn bytes(path: &str, most: u64) -> Result<Vec<u8>, String> {
+pub(crate) async fn bytes(path: &str, most: u64) -> Result<Vec<u8>, String> {
     match tokio::time::timeout(SECRET_WAIT, whole(path, most)).await {
         Ok(read) => read.map_err(|cause| cause.to_string()),
         Err(_) => Err("not in time".into()),

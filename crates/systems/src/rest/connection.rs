@@ -37,14 +37,14 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection that takes one request at a time.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// Whether it has carried a request before.
     pub(super) reused: bool,
 }
 
 /// Why there is no answer on a connection.
-pub(super) enum Lost {
+pub(crate) enum Lost {
     /// The request was surely not read.
     NotSent(OutcomeClass, String),
     /// The other side may have read it; `closed`: the connection ended before anything of an answer.
@@ -53,7 +53,7 @@ pub(super) enum Lost {
 
 impl Connection {
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Lost> {
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Lost> {
         self.sender.try_send_request(request).await.map_err(|mut failed| {
             let unsent = failed.take_message().is_some();
             let error = failed.into_error();
@@ -107,7 +107,7 @@ impl Idle {
 }
 
 /// Opens a connection; `Err` says what stands in the way, and of which class that is.
-pub(super) async fn open(way: &Way, tls: Option<Arc<ClientConfig>>) -> Result<Connection, (OutcomeClass, String)> {
+pub(crate) async fn open(way: &Way, tls: Option<Arc<ClientConfig>>) -> Result<Connection, (OutcomeClass, String)> {
     let transient = |cause: String| (OutcomeClass::Transient, cause);
     let proxy = way.proxy.as_ref();
     let (host, port) = proxy.map_or((way.host.as_str(), way.port), |proxy| (proxy.host.as_str(), proxy.port));
@@ -152,7 +152,7 @@ async fn shake(stream: impl Io + 'static) -> Result<Connection, (OutcomeClass, S
 }
 
 /// An error and its causes; what an outer one only repeats is left out.
-pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
     let mut told: Vec<String> = vec![error.to_string()];
     let mut next = error.source();
     while let Some(cause) = next {

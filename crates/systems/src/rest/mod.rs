@@ -8,8 +8,8 @@
 //! What a status code means stands in `status`, in one table.
 
 mod codec;
-mod config;
-mod connection;
+pub(crate) mod config;
+pub(crate) mod connection;
 mod content;
 mod fields;
 mod fuzz;
@@ -22,13 +22,13 @@ mod oauth;
 mod paging;
 mod proxy;
 mod rate;
-mod reach;
+pub(crate) mod reach;
 pub mod reads;
-mod redact;
+pub(crate) mod redact;
 mod session;
 mod status;
-mod tls;
-mod words;
+pub(crate) mod tls;
+pub(crate) mod words;
 
 pub use fuzz::fuzz;
 pub use redact::{MARK, Shown};

@@ -7,18 +7,18 @@ use reqwest::{Url, header::HeaderValue};
 
 /// Where a connection goes. Two requests with the same way may share one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Way {
+pub(crate) struct Way {
     /// Host and port of the system, or of what stands in its place.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(crate) host: String,
+    pub(crate) port: u16,
     /// The name that the certificate of the other side must hold; `None`: without TLS.
-    pub(super) tls: Option<String>,
-    pub(super) proxy: Option<Through>,
+    pub(crate) tls: Option<String>,
+    pub(crate) proxy: Option<Through>,
 }
 
 /// The proxy in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Through {
+pub(crate) struct Through {
     pub(super) host: String,
     pub(super) port: u16,
     /// The value of `Proxy-Authorization`; marked as sensitive.
@@ -83,7 +83,8 @@ pub(super) async fn way(
     Ok(Way { host, port, tls, proxy })
 }
 
-fn of(url: &Url) -> (String, u16) {
+/// Host and port of an address.
+pub(crate) fn of(url: &Url) -> (String, u16) {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     (host.to_owned(), url.port_or_known_default().unwrap_or_default())
 }

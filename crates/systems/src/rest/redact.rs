@@ -35,14 +35,14 @@ const KEYS: [&str; 10] = [
 
 /// The secrets of an attempt: a system that repeats them must not put them into our records.
 #[derive(Default)]
-pub(super) struct Secrets {
+pub(crate) struct Secrets {
     own: RwLock<Vec<String>>,
     /// Those of its system, which all attempts share.
     shared: Option<Arc<Secrets>>,
 }
 
 impl Secrets {
-    pub(super) fn new(secrets: Vec<String>) -> Self {
+    pub(crate) fn new(secrets: Vec<String>) -> Self {
         let new = Self::default();
         new.add(secrets);
         new
@@ -75,7 +75,7 @@ impl Secrets {
     }
 
     /// The text without the secrets.
-    pub(super) fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(crate) fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let hidden = self.shared.as_ref().map_or(Cow::Borrowed(text), |shared| shared.hide(text));
         let all = self.own.read().unwrap_or_else(PoisonError::into_inner);
         all.iter().fold(hidden, |text, secret| {

@@ -19,7 +19,7 @@ const FILE_MAX_BYTES: u64 = 4 << 20;
 
 /// The settings of TLS of a system, made anew when one of their files has changed.
 #[derive(Default)]
-pub(super) struct Settings(Mutex<Option<(Files, Arc<ClientConfig>)>>);
+pub(crate) struct Settings(Mutex<Option<(Files, Arc<ClientConfig>)>>);
 
 /// What the files hold.
 #[derive(PartialEq, Eq)]
@@ -30,7 +30,7 @@ struct Files {
 
 impl Settings {
     /// The settings in force; `Err` says what is wrong with a file and what to do.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         system: &Name,
         tls: &ClientTls,

@@ -34,7 +34,7 @@ pub(super) fn of(json: Option<&Json>, body: &[u8]) -> Words {
 }
 
 /// The text in one line without control characters, at most so many characters.
-pub(super) fn one_line(text: &str, max: usize) -> String {
+pub(crate) fn one_line(text: &str, max: usize) -> String {
     let mut line = String::new();
     let mut count = 0;
     let mut space = false;
