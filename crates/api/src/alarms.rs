@@ -163,8 +163,7 @@ pub(crate) fn control(
             return Err(Problem::not_found(format!("nothing is done to alarms by {other:?}")).remedy(ACTS.join(", ")));
         }
     };
-    let actor = headers.get(ACTOR).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let actor = decode(&actor.replace('+', "%2B"))?.trim().to_owned();
+    let actor = actor(headers)?;
     for (text, most, what, remedy) in [
         (&actor, ACTOR_MAX, "the header X-Andon-Actor", "say who asks, percent-encoded where it is not ASCII"),
         (&reason, REASON_MAX, "`reason`", "say why, for those who look at the alarm next"),
@@ -178,6 +177,12 @@ pub(crate) fn control(
         }
     }
     Ok(ControlQuery { rule, asset, act, actor, reason })
+}
+
+/// Who asks, as the header says; empty where it says nothing.
+pub(crate) fn actor(headers: &HeaderMap) -> Result<String, Problem> {
+    let actor = headers.get(ACTOR).and_then(|value| value.to_str().ok()).unwrap_or("");
+    Ok(decode(&actor.replace('+', "%2B"))?.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::{
     alarms::{Control, ControlQuery},
     cancel::{CancelRun, CancelledRun},
     decisions::{Decide, Decided},
+    exceptions::{Asked, BulkAsked, BulkDone, ExceptionDone},
     kind::Kind,
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
@@ -57,6 +58,10 @@ pub trait Backend: Send + Sync + 'static {
     fn replay(&self, exception: &str, query: &ReplayQuery) -> Result<Replay, Problem>;
     /// Answers what an exception asks; returns once it is durable.
     fn decide(&self, exception: &str, decide: &Decide) -> Result<Decided, Problem>;
+    /// Does something with an exception; returns once it is durable.
+    fn act(&self, exception: &str, asked: &Asked) -> Result<ExceptionDone, Problem>;
+    /// Does something with a page of the exceptions that match; returns once it is durable.
+    fn act_all(&self, asked: &BulkAsked) -> Result<BulkDone, Problem>;
     /// Ends a run; returns once that is durable.
     fn cancel_run(&self, run: &str, cancel: &CancelRun) -> Result<CancelledRun, Problem>;
     /// An object with its versions.

@@ -20,6 +20,10 @@ pub enum Kind {
     Attempts,
     /// Exceptions: what needs a person.
     Exceptions,
+    /// Exceptions of one cause, counted.
+    ExceptionGroups,
+    /// What people, and policies, have done.
+    Audit,
     /// Messages that were set aside.
     Quarantine,
     /// Samples of the hot log.
@@ -62,7 +66,7 @@ pub struct Listed {
 }
 
 /// All kinds.
-pub const KINDS: [Listed; 20] = [
+pub const KINDS: [Listed; 22] = [
     Listed { kind: Kind::Events, word: "events", schema: "Event", about: "Canonical events as CloudEvents." },
     Listed {
         kind: Kind::Confirmations,
@@ -89,6 +93,18 @@ pub const KINDS: [Listed; 20] = [
         word: "exceptions",
         schema: "Exception",
         about: "What needs a person, with its owner.",
+    },
+    Listed {
+        kind: Kind::ExceptionGroups,
+        word: "exception-groups",
+        schema: "ExceptionGroup",
+        about: "Exceptions of one cause at one place, counted by where they stand.",
+    },
+    Listed {
+        kind: Kind::Audit,
+        word: "audit",
+        schema: "Audited",
+        about: "What people and policies have done: a chain in which each row holds the hash of the one before.",
     },
     Listed {
         kind: Kind::Quarantine,

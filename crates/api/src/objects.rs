@@ -26,6 +26,8 @@ pub struct ObjectPut {
     pub body: Json,
     /// The revision of the version that must be the newest; 0: there must be none. `None`: whatever is there.
     pub expected: Option<u64>,
+    /// Who gives it; claimed and not proven.
+    pub actor: Option<String>,
 }
 
 /// What is told of an object. Without `from` it always was valid, null says that it is not valid yet; without `assets`

@@ -1,9 +1,9 @@
 //! The `OpenAPI` document, made from the types and the table of kinds.
 
 use crate::{
-    alarms, answers, backend, cancel, cost, decisions,
+    alarms, answers, backend, cancel, cost, decisions, exceptions,
     kind::{KINDS, Kind},
-    objects, oee, openapi_posts, openapi_runs, posts, problem, runs, samples, types, why,
+    objects, oee, openapi_exceptions, openapi_posts, openapi_runs, posts, problem, runs, samples, types, why,
 };
 use serde_json::{Value as Json, json};
 use utoipa::OpenApi;
@@ -31,6 +31,8 @@ use utoipa::OpenApi;
         types::Call,
         types::Attempt,
         types::Exception,
+        types::ExceptionGroup,
+        types::Audited,
         types::Quarantine,
         types::Sample,
         types::Gap,
@@ -49,6 +51,9 @@ use utoipa::OpenApi;
         cancel::CancelledRun,
         decisions::Decide,
         decisions::Decided,
+        exceptions::ExceptionDone,
+        exceptions::BulkDone,
+        exceptions::Refused,
         cost::RuleCost,
         answers::Answer,
         answers::CapabilityRow,
@@ -129,6 +134,10 @@ pub fn document() -> Json {
     put("/v1/historian/seal", seal());
     put("/v1/exceptions/{id}/replay", replay());
     put("/v1/exceptions/{id}/decide", decide());
+    for action in &exceptions::ACTIONS {
+        put(&format!("/v1/exceptions/{{id}}/{}", action.word), openapi_exceptions::one(action));
+        put(&format!("/v1/exceptions/{}", action.word), openapi_exceptions::bulk(action));
+    }
     put("/v1/runs/{id}/cancel", openapi_runs::cancel());
     put("/v1/oee", effectiveness());
     put("/v1/objects/{type}/{site}/{number}", object());
@@ -154,6 +163,12 @@ fn object() -> Json {
     ];
     let mut conditions = parameters.to_vec();
     conditions.push(parameter("If-Match", "header", "The ETag of the version that is to be replaced.", &text));
+    conditions.push(parameter(
+        "X-Andon-Actor",
+        "header",
+        "Who gives it, percent-encoded; claimed and not proven.",
+        &text,
+    ));
     conditions.push(parameter("If-None-Match", "header", "`*`: only where there is no such object yet.", &text));
     json!({
         "get": {

@@ -249,7 +249,9 @@ async fn put_object(
     let expected = objects::expected(&headers)?;
     let body = serde_json::from_slice(&body)
         .map_err(|e| Problem::request(format!("the body is not JSON: {e}")).remedy("send `{\"object\": { ... }}`"))?;
-    let put = ObjectPut { of: ObjectRef { kind, site, number }, body, expected };
+    let actor = alarms::actor(&headers)?;
+    let actor = (!actor.is_empty()).then(|| actor.chars().take(alarms::ACTOR_MAX).collect());
+    let put = ObjectPut { of: ObjectRef { kind, site, number }, body, expected, actor };
     let given = ask(backend, move |b| b.put_object(&put)).await?;
     Ok(([(header::ETAG, format!("\"{}\"", given.revision))], Json(given)).into_response())
 }

@@ -396,7 +396,7 @@ pub struct Exception {
     pub first: String,
     /// Last seen.
     pub last: String,
-    /// `open` or `resolved`.
+    /// `open`, `assigned`, `waiting` (for its system), `resubmitted`, `resolved` or `discarded`.
     pub state: String,
     /// The source, of an `input` exception.
     pub source: Option<String>,
@@ -404,6 +404,113 @@ pub struct Exception {
     pub run: Option<String>,
     /// The call.
     pub call: Option<String>,
+    /// When it should be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<String>,
+    /// What is asked, of a `decision` that a run waits for: the form of the answer, and the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Json>,
+    /// The system that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// The capability, of an exception about a call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability: Option<String>,
+    /// Its domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// The class of the last outcome, of an exception about a call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// The business key: that of the event behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What a person is advised to do: `retry`, `edit`, `skip`, `reroute`, `decide`, `replay`, `discard`,
+    /// `compensate` or `look`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The person who has taken it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignee: Option<String>,
+    /// Why it was last acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// An edit that waits for a second person: `input`, `by`, `at`, `reason`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<Json>,
+    /// When it passed to another team because it was overdue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalated: Option<String>,
+}
+
+/// Exceptions of one cause at one place, counted.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExceptionGroup {
+    /// What they share.
+    pub fingerprint: String,
+    /// Their kind.
+    pub kind: String,
+    /// Their site.
+    pub site: Option<String>,
+    /// The team that owns the newest.
+    pub owner: String,
+    /// The system.
+    pub system: Option<String>,
+    /// The capability, of calls.
+    pub capability: Option<String>,
+    /// The class of the outcome, of calls.
+    pub outcome: Option<String>,
+    /// What is wrong.
+    pub cause: String,
+    /// What to do next.
+    pub remedy: String,
+    /// What a person is advised to do.
+    pub action: Option<String>,
+    /// `open` while one of them is unfinished, else `ended`.
+    pub state: String,
+    /// Those that have not ended.
+    pub unfinished: u64,
+    /// Open ones.
+    pub open: u64,
+    /// Assigned ones.
+    pub assigned: u64,
+    /// Those that wait for their system.
+    pub waiting: u64,
+    /// Those on their way again.
+    pub resubmitted: u64,
+    /// Resolved ones.
+    pub resolved: u64,
+    /// Discarded ones.
+    pub discarded: u64,
+    /// Occurrences of all of them.
+    pub count: u64,
+    /// First seen.
+    pub first: String,
+    /// Last seen.
+    pub last: String,
+    /// The newest of them.
+    pub newest: String,
+}
+
+/// What somebody, or a policy, has done.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Audited {
+    /// Its number, from 1, without holes.
+    pub number: u64,
+    /// When.
+    pub at: String,
+    /// Who, as they say, or `policy`.
+    pub actor: String,
+    /// What: `exception.retry`, `run.cancel`.
+    pub act: String,
+    /// To what.
+    pub subject: String,
+    /// The particulars: the reason, what was before and after.
+    pub detail: Json,
+    /// SHA-256 over the hash before, the number and the row, hexadecimal.
+    pub hash: String,
 }
 
 /// A message that was set aside.

@@ -5,6 +5,7 @@ use andon_api::{
     alarms::{Control, ControlQuery},
     cancel::{CancelRun, CancelledRun},
     decisions::{Decide, Decided},
+    exceptions::{Asked, BulkAsked, BulkDone, ExceptionDone},
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
     posts::{Admission, POST_MAX_BYTES, Post, Taken, What},
@@ -97,6 +98,29 @@ impl Backend for Few {
             at: "2026-11-22T08:00:00Z".to_owned(),
             event: "ev_0000000000000000".to_owned(),
         })
+    }
+
+    fn act(&self, exception: &str, asked: &Asked) -> Result<ExceptionDone, Problem> {
+        if exception == "ex_ended" {
+            return Err(Problem::conflict("it has ended"));
+        }
+        Ok(ExceptionDone {
+            exception: exception.to_owned(),
+            action: asked.wanted.word().to_owned(),
+            state: "resubmitted".to_owned(),
+            owner: "maintenance".to_owned(),
+            assignee: asked.by.clone(),
+            run: None,
+            call: None,
+            stands: None,
+            proposed: false,
+        })
+    }
+
+    fn act_all(&self, asked: &BulkAsked) -> Result<BulkDone, Problem> {
+        let action = asked.asked.wanted.word().to_owned();
+        let matched = asked.limit as u64;
+        Ok(BulkDone { action, matched, done: matched, dry_run: asked.dry_run, ..BulkDone::default() })
     }
 
     fn replay(&self, exception: &str, query: &ReplayQuery) -> Result<Replay, Problem> {
@@ -192,6 +216,15 @@ async fn samples_are_asked_for_in_four_ways() {
 async fn what_changes_something_is_posted_and_not_by_a_foreign_page() {
     let (status, _, body) = ask("POST", "/v1/exceptions/ex_1/replay?dry-run=true&limit=2", "localhost", vec![]).await;
     assert_eq!((status, &body["problems"][0], &body["dry_run"]), (StatusCode::OK, &json!("ex_1"), &json!(true)));
+    let (status, _, body) = ask("POST", "/v1/exceptions/ex_1/retry", "localhost", br#"{"by": "mia"}"#.to_vec()).await;
+    assert_eq!((status, &body["action"], &body["assignee"]), (StatusCode::OK, &json!("retry"), &json!("mia")));
+    let (status, ..) = ask("POST", "/v1/exceptions/ex_ended/retry", "localhost", vec![]).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    let many = br#"{"group": "refused/x", "limit": 7, "dry_run": true, "reason": "a test"}"#;
+    let (status, _, body) = ask("POST", "/v1/exceptions/discard", "localhost", many.to_vec()).await;
+    assert_eq!((status, &body["done"], &body["dry_run"]), (StatusCode::OK, &json!(7), &json!(true)));
+    let (status, _, body) = ask("POST", "/v1/exceptions/discard", "localhost", vec![]).await;
+    assert_eq!((status, body["remedy"].is_string()), (StatusCode::BAD_REQUEST, true));
     let (status, ..) = ask("GET", "/v1/historian/seal", "localhost", vec![]).await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
     for (origin, wanted) in [("https://example.org", 421), ("null", 421), ("http://127.0.0.1:8730", 200)] {

@@ -1,5 +1,9 @@
 //! What can be typed.
 
+mod exceptions;
+
+pub(crate) use exceptions::{Decide, Edit, Exceptions, ExceptionsCommand, Groups, Replay, Skip, Which};
+
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -244,6 +248,9 @@ pub(crate) struct Office {
     /// Its own file
     #[arg(long, default_value = "office.jsonl", value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// The orders are those of the demonstration: the first ones run for an hour already
+    #[arg(long)]
+    pub(crate) story: bool,
     /// Of --all: the folder of their files
     #[arg(long, default_value = "offices", value_name = "DIR", conflicts_with = "name")]
     pub(crate) dir: PathBuf,
@@ -251,9 +258,9 @@ pub(crate) struct Office {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
-    /// events, runs, tasks, calls, attempts, exceptions, quarantine, samples, last, series, gaps, sources, objects,
-    /// reads, contracts, historian, alarms, rules, routes, capabilities, systems; the last three also of a project that
-    /// does not run (--data DIR)
+    /// events, runs, tasks, calls, attempts, exceptions, exception-groups, audit, quarantine, samples, last, series,
+    /// gaps, sources, objects, reads, contracts, historian, alarms, rules, routes, capabilities, systems; the last three
+    /// also of a project that does not run (--data DIR)
     pub(crate) kind: String,
     /// Of samples, last and series: of this asset, in the order of time, over log and historian
     #[arg(long, value_name = "NAME")]
@@ -375,44 +382,6 @@ pub(crate) struct AlarmsOf {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Exceptions {
-    /// What to do; without it the open exceptions are listed, those that are due first
-    #[command(subcommand)]
-    pub(crate) command: Option<ExceptionsCommand>,
-    #[command(flatten)]
-    pub(crate) instance: Where,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ExceptionsCommand {
-    /// Tries messages again that were set aside, with the mapping that the running instance has now
-    Replay(Replay),
-    /// Answers what a run asks: the answer must fit the form that `andon show` shows
-    Decide(Decide),
-    /// Something that is not there yet
-    #[command(external_subcommand)]
-    Other(Vec<String>),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Decide {
-    /// The exception (ex_...)
-    pub(crate) id: String,
-    /// The answer as JSON
-    #[arg(long, value_name = "JSON", required_unless_present = "field")]
-    pub(crate) answer: Option<String>,
-    /// A field of the answer; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "answer")]
-    pub(crate) field: Vec<String>,
-    /// Who decides [default: the user of the operating system]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) by: Option<String>,
-    #[command(flatten)]
-    pub(crate) instance: Where,
-}
-
-#[derive(Debug, clap::Args)]
 pub(crate) struct Runs {
     /// What to do
     #[command(subcommand)]
@@ -442,21 +411,6 @@ pub(crate) struct CancelRuns {
     /// Who says so [default: the user of the operating system]
     #[arg(long, value_name = "NAME")]
     pub(crate) by: Option<String>,
-    #[command(flatten)]
-    pub(crate) instance: Where,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Replay {
-    /// The exception (ex_...)
-    #[arg(required_unless_present = "source")]
-    pub(crate) id: Option<String>,
-    /// All open exceptions of this source
-    #[arg(long, value_name = "NAME", conflicts_with = "id")]
-    pub(crate) source: Option<String>,
-    /// Says what would come of it and changes nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) instance: Where,
 }

@@ -13,17 +13,19 @@ fn page() -> String {
     );
     let root = crate::args::Args::command();
     for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
-        section(&mut page, command);
+        section(&mut page, "andon", command);
     }
     page
 }
 
-fn section(page: &mut String, command: &Command) {
-    let _ = write!(page, "\n## andon {}\n\n", command.get_name());
+/// A command, and those below it.
+fn section(page: &mut String, above: &str, command: &Command) {
+    let name = format!("{above} {}", command.get_name());
+    let _ = write!(page, "\n## {name}\n\n");
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let _ = writeln!(page, "{about}.\n\n| argument | meaning |\n|---|---|");
     for argument in command.get_arguments().filter(|a| a.get_id() != "help") {
-        let name = match (argument.get_long(), argument.is_positional()) {
+        let argument_name = match (argument.get_long(), argument.is_positional()) {
             (Some(long), _) if argument.get_action().takes_values() => {
                 let values = argument.get_value_names().unwrap_or_default();
                 let value = values.first().map(ToString::to_string).unwrap_or_default();
@@ -40,7 +42,10 @@ fn section(page: &mut String, command: &Command) {
         if let Some(variable) = argument.get_env() {
             let _ = write!(meaning, " [env: {}]", variable.to_string_lossy());
         }
-        let _ = writeln!(page, "| `{name}` | {} |", meaning.replace('|', "\\|"));
+        let _ = writeln!(page, "| `{argument_name}` | {} |", meaning.replace('|', "\\|"));
+    }
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help" && !below.is_hide_set()) {
+        section(page, &name, below);
     }
 }
 

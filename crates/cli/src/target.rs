@@ -9,6 +9,7 @@ use andon_api::{
     alarms::{ACTOR, Act, Control, ControlQuery},
     cancel::{CancelRun, CancelledRun},
     decisions::{Decide, Decided},
+    exceptions::{Asked, BulkAsked, BulkDone, ExceptionDone},
     objects::{ObjectGiven, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
     samples::{
@@ -215,6 +216,30 @@ impl Target {
         }
     }
 
+    /// Does something with an exception.
+    pub(crate) fn act(&self, id: &str, asked: &Asked) -> anyhow::Result<ExceptionDone> {
+        match self {
+            Self::Stopped(backend) => backend.act(id, asked).map_err(refused),
+            Self::Running(remote) => {
+                let path = format!("/v1/exceptions/{}/{}", encode(id), asked.wanted.word());
+                let request = remote.client.post(format!("{}{path}", remote.base)).json(&asked.body());
+                Ok(serde_json::from_value(remote.answer(request.timeout(POST_PATIENCE))?)?)
+            }
+        }
+    }
+
+    /// Does something with a page of the exceptions that match.
+    pub(crate) fn act_all(&self, asked: &BulkAsked) -> anyhow::Result<BulkDone> {
+        match self {
+            Self::Stopped(backend) => backend.act_all(asked).map_err(refused),
+            Self::Running(remote) => {
+                let path = format!("/v1/exceptions/{}", asked.asked.wanted.word());
+                let request = remote.client.post(format!("{}{path}", remote.base)).json(&asked.body());
+                Ok(serde_json::from_value(remote.answer(request.timeout(POST_PATIENCE))?)?)
+            }
+        }
+    }
+
     /// Ends a run.
     pub(crate) fn cancel_run(&self, id: &str, cancel: &CancelRun) -> anyhow::Result<CancelledRun> {
         match self {
@@ -234,7 +259,10 @@ impl Target {
             Self::Running(remote) => {
                 let ObjectRef { kind, site, number } = &put.of;
                 let path = format!("/v1/objects/{}/{}/{}", encode(kind), encode(site), encode(number));
-                let request = remote.client.put(format!("{}{path}", remote.base)).json(&put.body);
+                let mut request = remote.client.put(format!("{}{path}", remote.base)).json(&put.body);
+                if let Some(actor) = &put.actor {
+                    request = request.header(ACTOR, encode(actor).to_string());
+                }
                 Ok(serde_json::from_value(remote.answer(request)?)?)
             }
         }

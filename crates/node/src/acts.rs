@@ -1,7 +1,7 @@
 //! Acts of people on runs, calls and exceptions, on their way from the API to the loop of workflows: whoever asks waits
 //! until it is durable.
 
-use crate::clock;
+use crate::{audit::NOBODY, clock};
 use andon_api::{
     Problem,
     cancel::{CancelRun, CancelledRun},
@@ -22,8 +22,6 @@ use std::{
 const DURABLE_WAIT: Duration = Duration::from_secs(30);
 /// Acts that wait at once; further ones are refused.
 const WAITING_MAX: usize = 1_024;
-/// Who acts where nobody is named.
-pub(crate) const NOBODY: &str = "somebody";
 
 /// What somebody asks of the loop.
 pub(crate) struct Ask {

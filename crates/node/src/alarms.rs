@@ -1,6 +1,6 @@
 //! Alarms: what stands and what keeps it quiet, and what a person does to it.
 
-use crate::{backend::StoreBackend, clock, given, history::fault};
+use crate::{audit::audited, backend::StoreBackend, clock, given, history::fault};
 use andon_api::{
     Page, Problem, Query,
     alarms::{Act, Alarm, Control, ControlQuery},
@@ -90,6 +90,9 @@ impl StoreBackend {
             ControlAct::Shelve { until, once } => (Some(until.to_string()), once),
             _ => (None, false),
         };
+        let detail = json!({ "reason": query.reason, "until": until, "once": once, "position": position });
+        let act = format!("alarm.{}", query.act.word());
+        audited(store.as_ref().unwrap_or(&self.store), &query.actor, &act, format!("{rule}/{asset}"), detail)?;
         Ok(Control {
             rule: rule.to_string(),
             asset: asset.to_string(),

@@ -415,9 +415,11 @@ fn activate(store: &Store, contract: &Contract) -> Result<(), StoreError> {
     if store.active_contract()?.is_some_and(|row| row.revision == contract.revision) {
         return Ok(());
     }
+    let before = store.active_contract()?.map(|row| row.revision);
     let row =
         ContractRow { revision: contract.revision.clone(), activated: clock::now(), files: contract.files.clone() };
-    store.commit(vec![Write::Contract(Box::new(row))]).map(drop)
+    let act = crate::audit::activated(&row, before.as_deref());
+    store.commit(vec![Write::Contract(Box::new(row)), act]).map(drop)
 }
 
 /// What became of the samples before a place of the log.

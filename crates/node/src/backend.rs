@@ -15,6 +15,7 @@ use andon_api::{
     alarms::{Control, ControlQuery},
     cancel::{CancelRun, CancelledRun},
     decisions::{Decide, Decided},
+    exceptions::{Asked, BulkAsked, BulkDone, ExceptionDone},
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
     posts::{Admission, Post, Taken},
@@ -139,7 +140,7 @@ impl StoreBackend {
     }
 
     /// Only an instance at work changes anything.
-    fn at_work(&self) -> Result<&dyn Running, Problem> {
+    pub(crate) fn at_work(&self) -> Result<&dyn Running, Problem> {
         let stopped = || Problem::unavailable("the instance is stopped").remedy("start it with `andon run`");
         self.running.as_deref().ok_or_else(stopped)
     }
@@ -459,6 +460,14 @@ impl Backend for StoreBackend {
         self.decide_exception(exception, decide, self.stopped.as_deref())
     }
 
+    fn act(&self, exception: &str, asked: &Asked) -> Result<ExceptionDone, Problem> {
+        self.act_on(exception, asked)
+    }
+
+    fn act_all(&self, asked: &BulkAsked) -> Result<BulkDone, Problem> {
+        self.act_on_all(asked)
+    }
+
     fn cancel_run(&self, run: &str, cancel: &CancelRun) -> Result<CancelledRun, Problem> {
         self.at_work()?.starts().acts.cancel(&self.store, run, cancel)
     }
@@ -488,7 +497,7 @@ impl Backend for StoreBackend {
 }
 
 /// What a list is refused for is what was asked.
-fn listed(error: &StoreError) -> Problem {
+pub(crate) fn listed(error: &StoreError) -> Problem {
     match error {
         StoreError::Refused(cause) => Problem::request(cause.clone()),
         other => fault(other),

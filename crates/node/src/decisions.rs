@@ -1,6 +1,6 @@
 //! Decisions of people: an answer is checked against its form, and becomes the event that a run waits for.
 
-use crate::{backend::StoreBackend, clock, given, history::fault};
+use crate::{audit::NOBODY, backend::StoreBackend, clock, given, history::fault};
 use andon_api::{
     Problem,
     decisions::{Decide, Decided},
@@ -9,7 +9,7 @@ use andon_contract::workflow::{HUMAN_DECISION, ValueSchema};
 use andon_model::{Event, ExceptionId, Time};
 use andon_store::{
     Decision, Store,
-    rows::{ExceptionRow, ExceptionState, Write},
+    rows::{AuditRow, ExceptionRow, ExceptionState, Write},
 };
 use andon_workflows::machine::listen::decision_event;
 use serde_json::{Value as Json, json};
@@ -37,7 +37,7 @@ impl StoreBackend {
             return Err(Problem::content(format!("{id} asks for no decision: it is of kind {}", row.kind.word()))
                 .remedy("`andon show` says what to do instead"));
         };
-        if row.state == ExceptionState::Resolved {
+        if row.state.has_ended() {
             return Err(taken(&row, &asked));
         }
         let fits = ValueSchema::compile(asked.form.clone()).and_then(|form| form.check(&decide.answer));
@@ -59,7 +59,18 @@ impl StoreBackend {
             })),
             ..row.clone()
         };
-        let writes = vec![Write::Event(Box::new(event), None), Write::ExceptionEdit(Box::new(edited))];
+        let act = AuditRow {
+            at,
+            actor: decide.by.clone().unwrap_or_else(|| NOBODY.to_owned()),
+            act: "exception.decide".to_owned(),
+            subject: id.to_string(),
+            detail: json!({ "answer": decide.answer, "question": row.cause, "event": event_id }),
+        };
+        let writes = vec![
+            Write::Event(Box::new(event), None),
+            Write::ExceptionEdit(Box::new(edited)),
+            Write::Audit(Box::new(act)),
+        ];
         let committed = store.commit(writes).map_err(|e| match e {
             full if full.is_full() => Problem::unavailable(full.to_string()).remedy("free space, and ask again"),
             other => fault(&other),

@@ -7,7 +7,7 @@
 use crate::show::public;
 use andon_api::Kind;
 use andon_contract::http::{Identity, Part};
-use andon_model::{CallId, RunId};
+use andon_model::{CallId, ExceptionId, RunId};
 use andon_observe::Lineage;
 use andon_store::{
     Store, StoreError,
@@ -42,11 +42,16 @@ impl<'a> Hidden<'a> {
             Kind::Runs => "id",
             Kind::Tasks | Kind::Calls | Kind::Exceptions => "run",
             Kind::Attempts => "call",
+            Kind::Audit => "subject",
             _ => return Ok(Json::Object(row)),
         };
         let of = row.get(of).and_then(Json::as_str).unwrap_or_default();
         let run = match (kind, CallId::parse(of)) {
-            (Kind::Attempts, Ok(call)) => self.store.call(call)?.map(|call| call.run),
+            (Kind::Attempts | Kind::Audit, Ok(call)) => self.store.call(call)?.map(|call| call.run),
+            (Kind::Audit, Err(_)) => match ExceptionId::parse(of) {
+                Ok(exception) => self.store.exception(exception)?.and_then(|row| row.run),
+                Err(_) => RunId::parse(of).ok(),
+            },
             _ => RunId::parse(of).ok(),
         };
         // An exception that belongs to no run.
@@ -181,7 +186,16 @@ fn clean(kind: Kind, row: &mut Row, shown: &Shown) {
             change_all(outcome, &["detail", "response", "headers", "exchanges"], shown);
         }
         Kind::Exceptions => {
-            change_all(row, &["cause", "detail", "remedy"], shown);
+            change_all(row, &["cause", "detail", "remedy", "reason"], shown);
+            let Some(proposal) = row.get_mut("proposal").and_then(Json::as_object_mut) else { return };
+            change(proposal, "input", |input| request(input, |rest| shown.given(rest)));
+        }
+        Kind::Audit => {
+            change(row, "detail", |detail| shown.given(detail));
+            let differences = row.get_mut("detail").and_then(|detail| detail.get_mut("difference"));
+            for one in differences.and_then(Json::as_array_mut).into_iter().flatten().filter_map(Json::as_object_mut) {
+                placed(one, shown);
+            }
         }
         _ => {}
     }
@@ -197,6 +211,18 @@ fn change_all(row: &mut Row, names: &[&str], shown: &Shown) {
 fn change(row: &mut Row, name: &str, to: impl FnOnce(&Json) -> Json) {
     if let Some(field) = row.get_mut(name).filter(|field| !field.is_null()) {
         *field = to(field);
+    }
+}
+
+/// Where an input was edited: what stands there has the name at the end of its place.
+fn placed(difference: &mut Row, shown: &Shown) {
+    let at = difference.get("at").or_else(|| difference.get("pointer")).and_then(Json::as_str).unwrap_or_default();
+    let name = at.rsplit('/').next().unwrap_or_default().to_owned();
+    for side in ["from", "to"] {
+        change(difference, side, |value| {
+            let mut named = shown.given(&json!({ name.as_str(): value }));
+            named.get_mut(&name).map(Json::take).unwrap_or_default()
+        });
     }
 }
 

@@ -1,6 +1,12 @@
 //! Business objects: what is asked of them, and what is given.
 
-use crate::{backend::StoreBackend, clock, history::fault, show::public};
+use crate::{
+    audit::{NOBODY, audited},
+    backend::StoreBackend,
+    clock,
+    history::fault,
+    show::public,
+};
 use andon_api::{
     Kind, Page, Problem, Query,
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
@@ -68,9 +74,15 @@ impl StoreBackend {
             return Err(refused(unfit));
         }
         let newest = self.store.object(&name).map_err(|e| fault(&e))?;
+        let revision = newest.map_or(taken.revision, |row| row.revision);
+        // The same given once more is no act.
+        if let Some(changed) = taken.changed.first() {
+            let detail = json!({ "revision": revision, "event": changed.event.id });
+            audited(&self.store, put.actor.as_deref().unwrap_or(NOBODY), "object.put", name.to_string(), detail)?;
+        }
         Ok(ObjectGiven {
             name: name.to_string(),
-            revision: newest.map_or(taken.revision, |row| row.revision),
+            revision,
             changed: !taken.changed.is_empty(),
             event: taken.changed.first().map(|changed| changed.event.id.to_string()),
         })

@@ -1,6 +1,6 @@
 //! One thing, whole: by its id, its reference, the number of its document, its key, or its place in the log.
 
-use crate::hidden::Hidden;
+use crate::{hidden::Hidden, stuck::show_exception};
 use andon_api::Kind;
 use andon_contract::Contract;
 use andon_model::{CallId, EventId, ExceptionId, Position, Reference, RunId};
@@ -13,8 +13,6 @@ use andon_store::{
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value as Json, json};
 
-/// Messages shown of an exception, the newest first.
-const MESSAGES_SHOWN: usize = 20;
 /// Runs shown that a run has started, the first ones; the others are counted.
 const CHILDREN_SHOWN: usize = 1_000;
 
@@ -34,9 +32,7 @@ pub(crate) fn show(store: &Store, contract: &Contract, id: &str) -> Result<Optio
     }
     if let Ok(id) = ExceptionId::parse(id) {
         let Some(row) = store.exception(id)? else { return Ok(None) };
-        let quarantine: Vec<Json> = store.quarantine(id, MESSAGES_SHOWN)?.iter().map(message).collect();
-        let row = Hidden::new(store).row(Kind::Exceptions, json!(row))?;
-        return Ok(Some(json!({ "exception": row, "quarantine": quarantine })));
+        return show_exception(store, &row).map(Some);
     }
     if let Some((epoch, offset)) = sample_offset(id)
         && let Some(row) = sample(store, Position { epoch, offset })?
@@ -102,7 +98,7 @@ fn child(run: &RunRow) -> Json {
 }
 
 /// A call with its attempts and shadows.
-fn show_call(store: &Store, call: &CallRow) -> Result<Json, StoreError> {
+pub(crate) fn show_call(store: &Store, call: &CallRow) -> Result<Json, StoreError> {
     let mut hidden = Hidden::new(store);
     let rows = store.attempts(call.id)?;
     let mut attempts = Vec::new();
@@ -132,7 +128,7 @@ pub(crate) fn public(kind: Kind, mut row: Json) -> Json {
 }
 
 /// A message that was set aside: its bytes, and its text where it is one.
-fn message(row: &QuarantineRow) -> Json {
+pub(crate) fn message(row: &QuarantineRow) -> Json {
     json!({
         "received": row.received,
         "source": row.source,

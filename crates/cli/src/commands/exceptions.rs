@@ -1,12 +1,18 @@
-//! `andon exceptions`: what is open; `decide` answers what a run asks, `replay` tries messages again.
+//! `andon exceptions`: what is unfinished, by itself or in groups; what is done about it; `decide` answers what a run
+//! asks, `replay` tries messages again.
+
+mod acts;
+mod editor;
+pub(super) mod told;
 
 use crate::{
-    args::{Decide, Exceptions, ExceptionsCommand, Replay, Where},
-    output::{self, NO, failure},
+    args::{Decide, Exceptions, ExceptionsCommand, Groups, Replay, Where},
+    output::{self, NO, USAGE, failure},
     target::Target,
 };
 use andon_api::{
     Kind, Query, decisions as request,
+    exceptions::Wanted,
     samples::{self, ReplayQuery},
 };
 use andon_model::Time;
@@ -14,75 +20,119 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
 use std::process::ExitCode;
 
-/// Actions that are to come.
-const NOT_BUILT: [&str; 6] = ["assign", "retry", "edit", "reroute", "skip", "discard"];
 /// Messages that are tried with one request.
 const STEP: usize = 100;
 /// Exceptions of a page.
 const PAGE: usize = 500;
+/// More exceptions than these are told in groups and not one by one.
+const SINGLE_MAX: usize = 1_000;
 
 pub(super) fn run(args: &Exceptions) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => open(&args.instance),
+        None => unfinished(&args.filters, &args.instance),
+        Some(ExceptionsCommand::Groups(args)) => groups(args),
+        Some(ExceptionsCommand::Assign(args)) => acts::act(&args.which, Wanted::Assign { to: args.to.clone() }),
+        Some(ExceptionsCommand::Retry(args)) => acts::act(&args.which, Wanted::Retry { not_there: args.not_there }),
+        Some(ExceptionsCommand::Edit(args)) => acts::edit(args),
+        Some(ExceptionsCommand::Agree(args)) => acts::act(&args.which, Wanted::Agree {}),
+        Some(ExceptionsCommand::Skip(args)) => acts::skip(args),
+        Some(ExceptionsCommand::Reroute(args)) => acts::act(&args.which, Wanted::Reroute { to: args.to.clone() }),
+        Some(ExceptionsCommand::Compensate(args)) => acts::act(&args.which, Wanted::Compensate {}),
+        Some(ExceptionsCommand::Discard(args)) => acts::act(&args.which, Wanted::Discard {}),
         Some(ExceptionsCommand::Replay(args)) => replay(args),
         Some(ExceptionsCommand::Decide(args)) => decide(args),
-        Some(ExceptionsCommand::Other(words)) => Err(other(words.first().map_or("", String::as_str))),
     }
 }
 
-/// An action that is none, or none yet.
-fn other(word: &str) -> anyhow::Error {
-    if NOT_BUILT.contains(&word) {
-        return failure(
-            2,
-            format!("`andon exceptions {word}` is not built yet"),
-            "mend the cause as `andon show` says",
-        );
-    }
-    let known = ["decide", "replay"].join(", ");
-    failure(2, format!("`andon exceptions {word}` is no action"), format!("the actions are {known}"))
+/// `field=value` pairs of `--where`.
+fn pairs(filters: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let pair = |filter: &String| {
+        let pair = filter.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        pair.ok_or_else(|| failure(USAGE, format!("--where {filter} has no value"), "write --where field=value"))
+    };
+    filters.iter().map(pair).collect()
 }
 
-/// Lists what is open: by its due time, then what has none, newest first.
-fn open(instance: &Where) -> anyhow::Result<ExitCode> {
+/// Who acts: as it is said, else the user of the operating system.
+pub(super) fn by(said: Option<&String>) -> Option<String> {
+    let user = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    said.cloned().or_else(user).filter(|by| !by.trim().is_empty())
+}
+
+/// Lists what is unfinished: by its due time, then what has none, newest first; in groups where there is much.
+fn unfinished(filters: &[String], instance: &Where) -> anyhow::Result<ExitCode> {
+    let mut filters = pairs(filters)?;
+    filters.push(("unfinished".to_owned(), "yes".to_owned()));
     let target = Target::find(instance)?;
-    let filters = vec![("state".to_owned(), "open".to_owned())];
+    let is_narrowed = filters.len() > 1;
     let mut query = Query { filters, after: None, limit: PAGE, ascending: false };
     let mut rows = Vec::new();
     loop {
         let page = target.list(Kind::Exceptions, &query)?;
-        rows.extend(page.rows);
+        if instance.json {
+            page.rows.iter().for_each(output::line);
+        } else {
+            rows.extend(page.rows);
+        }
+        query.after = page.next;
+        if page.next.is_none() || rows.len() > SINGLE_MAX {
+            break;
+        }
+    }
+    if instance.json {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if query.after.is_some() && !is_narrowed {
+        output::hint(format!("more than {SINGLE_MAX} are unfinished; these are their causes"));
+        return told_groups(&target, Vec::new(), false);
+    }
+    let due = |row: &Json| row.get("due").and_then(Json::as_str).and_then(|due| Time::parse(due).ok());
+    rows.sort_by_key(|row| due(row).unwrap_or(Time::MAX));
+    for line in rows.iter().map(|row| told::unfinished(row, due(row), andon_node::clock::now())) {
+        output::line(line);
+    }
+    if query.after.is_some() {
+        output::hint(format!("the newest {} are shown; --json tells all", rows.len()));
+    }
+    if rows.is_empty() {
+        output::line("no exception is unfinished");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lists the groups of which something is unfinished, the newest first.
+fn groups(args: &Groups) -> anyhow::Result<ExitCode> {
+    told_groups(&Target::find(&args.instance)?, pairs(&args.filters)?, args.instance.json)
+}
+
+fn told_groups(target: &Target, mut filters: Vec<(String, String)>, json: bool) -> anyhow::Result<ExitCode> {
+    if !filters.iter().any(|(name, _)| name == "state") {
+        filters.push(("state".to_owned(), "open".to_owned()));
+    }
+    let mut query = Query { filters, after: None, limit: PAGE, ascending: false };
+    let (mut groups, mut exceptions) = (0_u64, 0);
+    loop {
+        let page = target.list(Kind::ExceptionGroups, &query)?;
+        for row in &page.rows {
+            groups += 1;
+            exceptions += row.get("unfinished").and_then(Json::as_u64).unwrap_or_default();
+            if json {
+                output::line(row);
+            } else {
+                told::group(row).into_iter().for_each(output::line);
+            }
+        }
         match page.next {
             Some(next) => query.after = Some(next),
             None => break,
         }
     }
-    if instance.json {
-        for row in &rows {
-            output::line(serde_json::to_string(row)?);
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let due = |row: &Json| row.get("due").and_then(Json::as_str).and_then(|due| Time::parse(due).ok());
-    rows.sort_by_key(|row| due(row).unwrap_or(Time::MAX));
-    for line in rows.iter().map(|row| told_open(row, due(row), andon_node::clock::now())) {
-        output::line(line);
-    }
-    if rows.is_empty() {
-        output::line("no exception is open");
+    match groups {
+        _ if json => {}
+        0 => output::line("no exception is unfinished"),
+        _ => output::hint(format!("{exceptions} unfinished in {groups} groups")),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// One open exception.
-fn told_open(row: &Json, due: Option<Time>, now: Time) -> String {
-    let text = |name: &str| row.get(name).and_then(Json::as_str).unwrap_or("-").to_owned();
-    let due = match due {
-        Some(due) if due < now => format!("OVERDUE since {due}"),
-        Some(due) => format!("due {due}"),
-        None => "no due time".to_owned(),
-    };
-    format!("{}  {}  {}  {due}  {}", text("id"), text("kind"), text("owner"), text("cause"))
 }
 
 /// Answers what a run asks.
@@ -94,9 +144,7 @@ fn decide(args: &Decide) -> anyhow::Result<ExitCode> {
         })?,
         None => fields(&target.show(&args.id)?, &args.field)?,
     };
-    let user = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let by = args.by.clone().or_else(user).filter(|by| !by.trim().is_empty());
-    let done = target.decide(&args.id, &request::Decide { answer, by })?;
+    let done = target.decide(&args.id, &request::Decide { answer, by: by(args.by.as_ref()) })?;
     if args.instance.json {
         output::line(serde_json::to_string(&done)?);
         return Ok(ExitCode::SUCCESS);

@@ -113,7 +113,20 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Attempts => {
             &["call", "number", "step", "shadow", "request", "started", "outcome.class", "outcome.detail"]
         }
-        Kind::Exceptions => &["id", "kind", "state", "owner", "count", "last", "cause"],
+        Kind::Exceptions => &["id", "kind", "state", "owner", "assignee", "count", "last", "due", "cause"],
+        Kind::ExceptionGroups => &[
+            "unfinished",
+            "open",
+            "assigned",
+            "waiting",
+            "resubmitted",
+            "owner",
+            "last",
+            "action",
+            "cause",
+            "fingerprint",
+        ],
+        Kind::Audit => &["number", "at", "actor", "act", "subject", "detail"],
         Kind::Quarantine => &["exception", "received", "source", "topic", "detail"],
         Kind::Samples => &["position", "time", "signal", "value", "quality", "source"],
         Kind::Gaps => &["source", "from", "to", "reason"],

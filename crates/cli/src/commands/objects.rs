@@ -75,7 +75,7 @@ fn one(number: usize, mut body: Json) -> anyhow::Result<ObjectPut> {
         let remedy = "write `\"name\": \"ProductionOrder/hamburg/1000123\"`: type, site and number";
         return Err(failure(2, format!("object {number} of the file has no name"), remedy));
     };
-    Ok(ObjectPut { of: ObjectRef { kind, site, number }, body, expected: None })
+    Ok(ObjectPut { of: ObjectRef { kind, site, number }, body, expected: None, actor: super::exceptions::by(None) })
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! `andon show`: one thing, whole; a call as its conversation with the system.
+//! `andon show`: one thing, whole; a call as its conversation with the system, an exception as its owner reads it.
+
+mod exception;
 
 use crate::{args::Show, output, target::Target};
 use andon_model::call::{Exchange, Outcome, Step};
@@ -12,7 +14,7 @@ pub(super) fn run(args: &Show) -> anyhow::Result<ExitCode> {
         output::line(json.to_string());
         return Ok(ExitCode::SUCCESS);
     }
-    match told(&json) {
+    match exception::told(&json, andon_node::clock::now()).or_else(|| tell_call(&json)) {
         Some(lines) => lines.into_iter().for_each(output::line),
         None => output::line(serde_json::to_string_pretty(&json)?),
     }
@@ -20,7 +22,7 @@ pub(super) fn run(args: &Show) -> anyhow::Result<ExitCode> {
 }
 
 /// A call as people read it; `None`: it is no call, or one that this program cannot read.
-fn told(json: &Json) -> Option<Vec<String>> {
+fn tell_call(json: &Json) -> Option<Vec<String>> {
     let call: CallRow = serde_json::from_value(with_memory(json.get("call")?)).ok()?;
     let attempts: Vec<AttemptRow> = serde_json::from_value(json.get("attempts")?.clone()).ok()?;
     let at = match (&call.system, &call.operation) {
@@ -49,6 +51,11 @@ fn told(json: &Json) -> Option<Vec<String>> {
         lines.extend(differences.filter_map(Json::as_str).map(|difference| format!("  {difference}")));
     }
     Some(lines)
+}
+
+/// JSON set out over lines.
+fn pretty(json: &Json) -> String {
+    serde_json::to_string_pretty(json).unwrap_or_else(|_| json.to_string())
 }
 
 /// What the layers need of a call is not shown, and not read here.
@@ -162,8 +169,8 @@ mod tests {
             ],
             "shadows": [{"operation": "s4.create", "verdict": "differs", "differences": ["/state: NEW, OPEN"]}],
         });
-        let lines = told(&shown).expect("it is a call");
+        let lines = tell_call(&shown).expect("it is a call");
         insta::assert_snapshot!(lines.join("\n"));
-        assert_eq!(told(&json!({ "event": {} })), None);
+        assert_eq!(tell_call(&json!({ "event": {} })), None);
     }
 }
