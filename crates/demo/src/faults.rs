@@ -10,22 +10,58 @@ pub const DELAY_MAX_MS: u64 = 3_600_000;
 
 /// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(into = "String", try_from = "String")]
 pub enum FaultKind {
-    /// Status 503 at once, without effect; with `Retry-After` where `ms` is given (rounded up to seconds).
-    #[serde(rename = "fail-503")]
-    Fail503,
-    /// Status 500 at once, without effect.
-    #[serde(rename = "fail-500")]
-    Fail500,
-    /// No effect and never an answer; the connection stays open.
+    /// This status from 400 to 599 at once, without effect: `fail-503`; with `Retry-After` where `ms` is given (rounded
+    /// up to seconds).
+    Fail(u16),
+    /// No effect and never an answer; the connection stays open: `hang`.
     Hang,
-    /// The effect at once, the answer `ms` milliseconds later.
+    /// The effect at once, the answer `ms` milliseconds later: `late`.
     Late,
-    /// The effect, durable; then the connection is cut before the answer.
+    /// The effect, durable; then the connection is cut before the answer: `lose-answer`.
     LoseAnswer,
-    /// The connection is cut without effect.
+    /// The connection is cut without effect: `drop-connection`.
     DropConnection,
+    /// The effect, and an answer that nobody can read: `garbage`.
+    Garbage,
+}
+
+impl From<FaultKind> for String {
+    fn from(kind: FaultKind) -> Self {
+        match kind {
+            FaultKind::Fail(status) => format!("fail-{status}"),
+            FaultKind::Hang => "hang".into(),
+            FaultKind::Late => "late".into(),
+            FaultKind::LoseAnswer => "lose-answer".into(),
+            FaultKind::DropConnection => "drop-connection".into(),
+            FaultKind::Garbage => "garbage".into(),
+        }
+    }
+}
+
+impl TryFrom<String> for FaultKind {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Ok(match text.as_str() {
+            "hang" => Self::Hang,
+            "late" => Self::Late,
+            "lose-answer" => Self::LoseAnswer,
+            "drop-connection" => Self::DropConnection,
+            "garbage" => Self::Garbage,
+            other => {
+                let status = other.strip_prefix("fail-").and_then(|status| status.parse().ok());
+                let status = status.filter(|status| (400..600).contains(status));
+                Self::Fail(status.ok_or_else(|| {
+                    format!(
+                        "{text:?} is no fault; there is fail-400 to fail-599, hang, late, lose-answer, drop-connection, \
+                         garbage"
+                    )
+                })?)
+            }
+        })
+    }
 }
 
 /// The next requests fail in one way.
@@ -101,7 +137,7 @@ mod tests {
         faults.add(fault(r#"{"next":2,"kind":"fail-503"}"#)).unwrap();
         faults.add(fault(r#"{"next":1,"kind":"late","ms":5}"#)).unwrap();
         let met: Vec<_> = std::iter::from_fn(|| faults.take("POST")).collect();
-        assert_eq!(met, [(FaultKind::Fail503, None), (FaultKind::Fail503, None), (FaultKind::Late, Some(5))]);
+        assert_eq!(met, [(FaultKind::Fail(503), None), (FaultKind::Fail(503), None), (FaultKind::Late, Some(5))]);
         assert_eq!((faults.met, faults.waiting.len()), (3, 0));
     }
 
@@ -121,7 +157,9 @@ mod tests {
         {
             assert!(faults.add(fault(wrong)).is_err(), "{wrong}");
         }
-        assert!(serde_json::from_str::<Fault>(r#"{"next":1,"kind":"explode"}"#).is_err());
+        for kind in ["explode", "fail-200", "fail-600", "fail-x"] {
+            assert!(serde_json::from_str::<Fault>(&format!(r#"{{"next":1,"kind":"{kind}"}}"#)).is_err(), "{kind}");
+        }
         for _ in 0..FAULTS_MAX {
             faults.add(fault(r#"{"next":1,"kind":"hang"}"#)).unwrap();
         }

@@ -36,6 +36,9 @@ use tokio::{
 /// The largest body of a request: 128 KiB.
 pub const BODY_MAX_BYTES: usize = 128 << 10;
 
+/// What an office says that has lost its mind.
+const GARBAGE: &str = "<html><body>Wartungsarbeiten &#x1F6E0;</body></html>\u{0}";
+
 /// Serves the offices of a desk on a listener until the future is dropped: each under `/<name>`, and an only one
 /// under `/` too. `now` reads the present time.
 pub async fn serve(
@@ -144,15 +147,15 @@ async fn misbehave(
     cut: Cut,
 ) -> Response {
     match kind {
-        FaultKind::Fail503 => {
+        FaultKind::Fail(status) => {
+            let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
             let mut response =
-                respond(&Reply::problem(503, "Service Unavailable", "the office is closed for the moment"));
+                respond(&Reply::problem(status, title.unwrap_or("Unknown"), "the office was told to answer so"));
             if let Some(ms) = ms {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
             }
             response
         }
-        FaultKind::Fail500 => respond(&Reply::problem(500, "Internal Server Error", "the office is confused")),
         FaultKind::Hang => std::future::pending().await,
         FaultKind::Late => {
             let response = work(house, office, request).await;
@@ -167,6 +170,12 @@ async fn misbehave(
         FaultKind::DropConnection => {
             cut.now();
             Response::new(Body::empty())
+        }
+        FaultKind::Garbage => {
+            let mut response = work(house, office, request).await;
+            response.headers_mut().remove(header::LOCATION);
+            *response.body_mut() = Body::from(GARBAGE);
+            response
         }
     }
 }
