@@ -16,7 +16,7 @@ pub(super) fn run(args: &Office) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // Without a story, orders begin at full hours of the clock.
-    let start = Time(0);
+    let start = if args.story { andon_node::clock::now() } else { Time(0) };
     let (desk, who, files) = match &args.name {
         None => (Desk::all(&args.dir, start)?, "each office, under its name,", args.dir.display()),
         Some(name) => {

@@ -19,20 +19,24 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stop = runtime.block_on(async { StopSignal::listen() })?;
-    let node = match Node::start(&options) {
-        Ok(node) => node,
-        Err(StartError::Project(found)) => {
-            problems(&found, false);
-            return Err(failure(NO, "the project is refused", "mend the problems above"));
-        }
-        Err(error) => {
-            let help = error.remedy();
-            return Err(failure(error.exit_code(), error, help));
-        }
-    };
+    let node = start(&options)?;
     runtime.block_on(stop.wait());
     node.stop();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts an instance; what it is refused for is told.
+pub(super) fn start(options: &Options) -> anyhow::Result<Node> {
+    Node::start(options).map_err(|error| match error {
+        StartError::Project(found) => {
+            problems(&found, false);
+            failure(NO, "the project is refused", "mend the problems above")
+        }
+        error => {
+            let help = error.remedy();
+            failure(error.exit_code(), error, help)
+        }
+    })
 }
 
 /// Log lines go to stderr: readable on a terminal, JSON lines otherwise. `ANDON_LOG` chooses what is logged.

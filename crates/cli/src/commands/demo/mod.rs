@@ -18,7 +18,7 @@ use crate::{
 };
 use andon_contract::load;
 use andon_demo::world::Andon;
-use andon_node::{Node, Options, StartError, StopSignal, clock, given};
+use andon_node::{Node, Options, StopSignal, clock, given};
 use anyhow::Context;
 use neighbour::{Neighbour, Telling};
 use places::Places;
@@ -151,17 +151,7 @@ fn start(world: &Neighbour, project: &Path, data: &Path) -> anyhow::Result<(Node
     given::give(places.variables(world.found()));
     let options =
         Options { project: project.to_owned(), data: data.to_owned(), api: Some(places.api.clone()), instance: None };
-    let node = match Node::start(&options) {
-        Ok(node) => node,
-        Err(StartError::Project(found)) => {
-            problems(&found, false);
-            return Err(failure(NO, "the project is refused", "mend the problems above"));
-        }
-        Err(error) => {
-            let help = error.remedy();
-            return Err(failure(error.exit_code(), error, help));
-        }
-    };
+    let node = super::run::start(&options)?;
     let target = Target::find(&Where { data: None, api: Some(node.api().to_string()), json: false })?;
     Ok((node, places, target))
 }
