@@ -137,6 +137,18 @@ impl Hours {
     }
 }
 
+impl Hours {
+    /// A moment as the team's clock shows it: `Mon 2026-11-30 07:00 Europe/Berlin`; in UTC where it is always there.
+    pub fn shown(&self, at: Time) -> String {
+        let (zone, name) = match self {
+            Self::Always => (TimeZone::UTC, "UTC"),
+            Self::Windows(_, zone) => (TimeZone::get(zone.name()).unwrap_or(TimeZone::UTC), zone.name()),
+        };
+        let Ok(stamp) = Timestamp::from_nanosecond(i128::from(at.0)) else { return at.to_string() };
+        format!("{} {name}", zone.to_datetime(stamp).strftime("%a %Y-%m-%d %H:%M"))
+    }
+}
+
 fn wrong(message: String) -> NotHours {
     NotHours { message }
 }
@@ -299,6 +311,13 @@ mod tests {
         assert_eq!(rare.after(Time::parse("2026-11-26T12:00:00Z").unwrap(), Span::parse("30 d").unwrap()), None);
         let hourly = hours("Mon 10:00 to 11:00", "UTC");
         assert!(hourly.after(Time::parse("2026-11-26T12:00:00Z").unwrap(), Span::parse("30 d").unwrap()).is_some());
+    }
+
+    #[test]
+    fn a_moment_is_shown_by_the_clock_of_the_team() {
+        let at = Time::parse("2026-11-30T06:00:00Z").unwrap();
+        assert_eq!(hours("always", "UTC").shown(at), "Mon 2026-11-30 06:00 UTC");
+        assert_eq!(hours("06:00 to 22:00", "Europe/Berlin").shown(at), "Mon 2026-11-30 07:00 Europe/Berlin");
     }
 
     proptest::proptest! {

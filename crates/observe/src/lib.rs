@@ -23,6 +23,7 @@ pub mod health;
 pub mod lineage;
 pub mod metrics;
 pub mod narrate;
+pub mod notices;
 pub mod oee;
 mod origin;
 pub mod rows;
