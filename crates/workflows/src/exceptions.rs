@@ -35,7 +35,7 @@ struct Told<'a> {
     action: Action,
 }
 
-impl<'a> Told<'a> {
+impl Told<'_> {
     /// With an id that derives from the fingerprint: one exception for all of the group.
     fn at(self, contract: &Contract, now: Time) -> ExceptionRow {
         let id = ExceptionId::derived(&[self.fingerprint.as_bytes()]);

@@ -13,6 +13,8 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
 mod cancelled;
+mod migrated;
+pub(super) mod remedied;
 
 fn on_alarm(tasks: &Json) -> Json {
     json!({

@@ -1,15 +1,19 @@
-//! Workflows that nobody has written: whatever their shape, a process that ends at any commit, before it is durable or
-//! after, changes nothing of what they do.
+//! Workflows that nobody has written, and people who do something about what goes wrong in them: whatever their shape,
+//! a process that ends at any commit, before it is durable or after, changes nothing of what they do.
 //!
 //! `PROPTEST_CASES` says how many are tried. One that fails is printed in two ways: as the line that belongs into
 //! `proptest-regressions/run/generated.txt`, which is tried again as long as the shapes are made as they are, and as a
 //! story that stays what it is: `ANDON_STORY='...' cargo test -p andon-workflows --lib run::generated`.
 
 use super::End;
+use super::What;
 use super::constructs::told;
-use super::world::World;
+use super::ends::remedied::remedy;
+use super::world::{World, answer};
 use crate::testing::plant::contract;
 use andon_contract::Contract;
+use andon_model::id::derive;
+use andon_model::{ExceptionId, OutcomeClass};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -149,6 +153,8 @@ struct Writer {
     child_fails: bool,
     /// How many branches around go on beside others.
     beside: u32,
+    /// The calls that the office refuses at first: of those that hold up nobody else.
+    refused: Vec<i64>,
 }
 
 impl Writer {
@@ -171,6 +177,9 @@ impl Writer {
             Class::Read => "read",
         };
         self.next += 1;
+        if class == "lookup" && self.beside == 0 && self.next.is_multiple_of(3) {
+            self.refused.push(i64::from(self.next));
+        }
         let with = |n: u32| json!({"n": n, "asset": "m-1"});
         let mut task = json!({"call": format!("work.{class}"), "with": with(self.next), "output": {"as": "$input"}});
         if undone {
@@ -264,13 +273,14 @@ impl Writer {
     }
 }
 
-fn written(story: &Story) -> Contract {
+fn written(story: &Story) -> (Contract, Vec<i64>) {
     let mut writer = Writer {
         next: 0,
         runs: true,
         child_is_slow: story.child.iter().any(|shape| shape.is_slow(false)),
         child_fails: story.child.iter().any(|shape| shape.ends_others(false)),
         beside: 0,
+        refused: Vec::new(),
     };
     let tasks = writer.list(&story.parent, false);
     writer.runs = false;
@@ -285,26 +295,52 @@ fn written(story: &Story) -> Contract {
     for definition in contract.workflows.values_mut() {
         Arc::make_mut(definition).settings.compensate = story.compensate;
     }
-    contract
+    (contract, writer.refused)
+}
+
+/// What a person does about an exception, by chance but always the same.
+fn act(story: &Story, round: u64, exception: ExceptionId) -> What {
+    let [chance, ..] = derive(&[&story.seed.to_le_bytes(), &round.to_le_bytes(), exception.to_string().as_bytes()]);
+    match (round, chance % 8) {
+        (2.., 0..4) => What::Discard { exception },
+        (_, 0..3) => What::Retry { exception, not_there: false },
+        (_, 3) => What::Edit { exception, input: json!({"n": 50_000 + round, "asset": "m-1"}), agreed_by: None },
+        (_, 4) => What::Compensate { exception },
+        _ => What::Skip { exception, output: json!({"n": 7, "document": "by hand"}), document: None },
+    }
+}
+
+/// It goes as far as it goes by itself; then people do something about what is told, three times.
+fn lived(world: &mut World, story: &Story) {
+    world.finish();
+    for round in 0..3 {
+        if round == 1 {
+            world.office.refuses.clear();
+        }
+        remedy(world, &format!("perhaps {round}"), &|exception| act(story, round, exception));
+    }
 }
 
 /// Lives a story undisturbed, and once for each commit and side on which the process can end; the error says what
 /// differs.
 fn changes_nothing(story: &Story) -> Result<(), TestCaseError> {
     let make = || {
-        let mut world = World::new(written(story));
+        let (contract, refused) = written(story);
+        let mut world = World::new(contract);
+        let refusal = answer(OutcomeClass::Conflict, true, Some(409), "it is locked");
+        world.office.refuses = refused.into_iter().map(|n| (n, refusal.clone())).collect();
         world.chance = story.seed;
         world.event(1, "m-1", json!({"change": "activated", "n": 1}));
         world
     };
     let mut plain = make();
-    plain.finish();
+    lived(&mut plain, story);
     let expected = told(&plain);
     for side in [End::Before, End::After] {
         for end in 1.. {
             let mut world = make();
             world.runner.ends = Some((end, side));
-            world.finish();
+            lived(&mut world, story);
             let why = || {
                 let tasks: Vec<_> = world.contract.workflows.values().map(|d| d.document["do"].to_string()).collect();
                 format!("the process ends {side:?} commit {end}\nthe workflows:\n{}\n{story:?}", tasks.join("\n"))

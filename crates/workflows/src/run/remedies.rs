@@ -38,6 +38,7 @@ enum Stuck {
 /// Either way nothing has failed: what was done, or why nothing was.
 type Done = Result<Acted, StoreError>;
 
+#[expect(clippy::unnecessary_wraps, reason = "an act that is refused is an answer, not an error of the store")]
 fn refused(why: impl Into<String>) -> Done {
     Ok(Acted::Refused(why.into()))
 }
@@ -381,23 +382,19 @@ impl Loop {
         self.note(act, row, Some(ExceptionState::Resolved), detail, now);
         held.row.output = Some(output.clone());
         (held.row.due, held.row.updated, held.memory.excepted) = (None, now, false);
-        let called = match document {
-            Some(document) => {
-                (held.row.state, held.row.document) = (CallState::Delivered, Some(document.to_owned()));
-                (held.memory.doubt, held.memory.note) = (None, None);
-                Ok((output.clone(), None))
-            }
-            None => {
-                (held.row.state, held.memory.note) = (CallState::Skipped, Some(note.clone()));
-                Ok((output.clone(), Some(note)))
-            }
-        };
+        // With its document it is there after all; else nothing was done.
+        let note = document.is_none().then_some(note);
+        held.row.state = if document.is_some() { CallState::Delivered } else { CallState::Skipped };
+        held.row.document = document.map(str::to_owned);
+        held.memory.doubt = held.memory.doubt.take().filter(|_| document.is_none());
+        held.memory.note.clone_from(&note);
+        let called = Ok((output.clone(), note));
         self.calls.remove(&held.row.id);
         let call = self.write_call(&mut held);
         if ups.is_empty() {
-            self.finish(call, called, now)?
+            self.finish(call, called, now)?;
         } else {
-            self.go_on(ups, now)?
+            self.go_on(ups, now)?;
         }
         self.standing(row)
     }
@@ -548,11 +545,11 @@ fn not_that(stuck: &Stuck) -> &'static str {
 /// What differs between two inputs: by JSON pointer, what was there and what is.
 fn changes(from: &Json, to: &Json) -> Vec<Json> {
     let mut found = Vec::new();
-    differ(String::new(), Some(from), Some(to), &mut found);
+    differ("", Some(from), Some(to), &mut found);
     found
 }
 
-fn differ(at: String, from: Option<&Json>, to: Option<&Json>, found: &mut Vec<Json>) {
+fn differ(at: &str, from: Option<&Json>, to: Option<&Json>, found: &mut Vec<Json>) {
     if from == to || found.len() >= CHANGES_MAX {
         return;
     }
@@ -561,12 +558,12 @@ fn differ(at: String, from: Option<&Json>, to: Option<&Json>, found: &mut Vec<Js
         (Some(Json::Object(old)), Some(Json::Object(new))) => {
             let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
             for name in names {
-                differ(inside(name), old.get(name), new.get(name), found);
+                differ(&inside(name), old.get(name), new.get(name), found);
             }
         }
         (Some(Json::Array(old)), Some(Json::Array(new))) => {
             for place in 0..old.len().max(new.len()) {
-                differ(inside(&place.to_string()), old.get(place), new.get(place), found);
+                differ(&inside(&place.to_string()), old.get(place), new.get(place), found);
             }
         }
         _ => found.push(json!({"at": at, "from": from, "to": to})),

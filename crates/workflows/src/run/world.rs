@@ -41,6 +41,8 @@ pub(super) struct Office {
     pub(super) seen: Vec<(String, Step)>,
     /// What repeats do, by operation; of a request of a workflow the request says it.
     pub(super) classes: BTreeMap<String, &'static str>,
+    /// What it answers to calls with this `n`, without doing anything.
+    pub(super) refuses: BTreeMap<i64, Outcome>,
     /// What it answers beside the document, by operation.
     pub(super) answers: BTreeMap<&'static str, Json>,
 }
@@ -54,6 +56,9 @@ impl Office {
         let found = self.effects.contains_key(&reference);
         if request.step == Step::Search {
             return ok(if found { json!({"document": reference.as_str()}) } else { Json::Null }, &reference);
+        }
+        if let Some(outcome) = request.input["n"].as_i64().and_then(|n| self.refuses.get(&n)) {
+            return outcome.clone();
         }
         if request.operation.as_str() == "read-openapi" {
             let described = json!({"method": "POST", "url": "http://office/work", "repeats": "upsert"});

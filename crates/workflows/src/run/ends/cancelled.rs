@@ -11,7 +11,7 @@ use serde_json::json;
 
 /// Steps until nothing is left to do. Where the process ends meanwhile, some of the requests that were in the air have
 /// reached the office, and their answers find nobody.
-fn settle(world: &mut World, in_the_air: &mut Vec<Ready>) {
+pub(super) fn settle(world: &mut World, in_the_air: &mut Vec<Ready>) {
     let crashes = world.crashes;
     let new = world.settle();
     if world.crashes > crashes {
