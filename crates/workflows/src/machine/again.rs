@@ -109,6 +109,16 @@ pub fn take_up(given: &Given<'_>, memory: &mut Memory, how: TakeUp, stood: Span)
     if !stands && matches!(how, TakeUp::Skip(..)) {
         return Err("it has used up its time, not failed at a task: retry it");
     }
+    let runs_others = task.is_some_and(|task| {
+        matches!(
+            task.kind,
+            TaskKind::Do(_) | TaskKind::For(_) | TaskKind::Fork { .. } | TaskKind::Try(_) | TaskKind::Function { .. }
+        )
+    });
+    let has_output = depth.and_then(|depth| memory.strands.get(place)?.frames.get(depth)?.gave.as_ref()).is_some();
+    if runs_others && stands && !has_output && memory.ledger.forgot && !matches!(how, TakeUp::Skip(..)) {
+        return Err("too much inside its task was undone for doing that task again");
+    }
     let cause = memory.ledger.cause.take();
     memory.phase = Phase::Going;
     memory.ledger.faulted = None;

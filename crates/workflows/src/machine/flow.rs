@@ -125,6 +125,9 @@ impl Machine<'_> {
             next: next.map(|(_, task)| task.pointer.clone()),
             note,
         }));
+        if self.strand == 0 && self.depth() == 0 {
+            self.forget_turned();
+        }
         if next.is_none() {
             self.leave(output, then);
         }

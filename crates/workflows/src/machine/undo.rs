@@ -14,6 +14,9 @@ use andon_model::{Key, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+/// Tasks that were undone and that a run remembers in case a block is entered again for which it was not made.
+const TURNED_MAX: usize = 1_000;
+
 /// What a run has to remember of what it has done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -48,9 +51,12 @@ pub(crate) struct Ledger {
     /// Whether the run has gone on after it had faulted: the task it came from may have made its call before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) taken_up: bool,
-    /// Tasks inside a block that is repeated that were undone, or are to be: done again they are others.
+    /// Tasks inside a block that may be entered again that were undone, or are to be: done again they are others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     turned: Vec<Turned>,
+    /// Whether there were more of them than are remembered: then the block is not entered again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) forgot: bool,
 }
 
 /// A task that was undone, or is to be, and may be done again.
@@ -327,11 +333,15 @@ impl Machine<'_> {
         self.memory.ledger.note(undo, owed.undo);
     }
 
-    /// A task is undone while the run goes on: where it can be entered again, it is then another one, whose call, or
-    /// run, has not been made yet.
+    /// A task is undone while the run goes on: where it can be entered again, by `retry` or because somebody takes the
+    /// run up at what stands around it, it is then another one, whose call, or run, has not been made yet.
     fn note_turned(&mut self, undo: &Undo) {
         let way = way_to(&self.given.definition.tasks, &undo.pointer);
-        if !way.into_iter().any(repeats) {
+        if way.len() < 2 {
+            return;
+        }
+        if !way.into_iter().any(repeats) && self.memory.ledger.turned.len() >= TURNED_MAX {
+            self.memory.ledger.forgot = true;
             return;
         }
         let (pointer, iteration) = (undo.pointer.clone(), as_at_first(&undo.iteration));
@@ -340,6 +350,12 @@ impl Machine<'_> {
             Some(turned) => turned.times = turned.times.saturating_add(1),
             None => turned.push(Turned { pointer, iteration, times: 1 }),
         }
+    }
+
+    /// A task of the run's own list has completed: what was undone inside it is not entered again.
+    pub(super) fn forget_turned(&mut self) {
+        self.memory.ledger.turned.clear();
+        self.memory.ledger.forgot = false;
     }
 
     /// How often the current task, which has just been entered, was undone before.

@@ -374,7 +374,7 @@ proptest! {
 }
 
 /// Stories that once did not go as they should, as they were printed, with what was wrong.
-const FOUND: [(&str, &str); 3] = [
+const FOUND: [(&str, &str); 4] = [
     (
         "the second undoing of a task that `retry` repeats wrote its row again, and no step was durable any more",
         r#"{"parent":[{"Try":[[{"Timeout":[[{"Race":3}],true]}],2,[]]}],"child":["Set"],
@@ -390,6 +390,11 @@ const FOUND: [(&str, &str); 3] = [
         r#"{"parent":[{"Call":["Key",false]},{"Fork":[["Set"],[{"Fork":[[{"Wait":0}]]},
             {"Fork":[[{"Call":["Key",false]},{"Raise":500}],[{"Wait":0},{"Call":["Key",false]}]]}]]}],
             "child":["Set"],"compensate":false,"seed":0}"#,
+    ),
+    (
+        "a block was entered again in which something had been undone, which was undone a second time as the first",
+        r#"{"parent":[{"Timeout":[[{"Race":2}],true]}],"child":[{"Fork":[[{"Call":["Upsert",false]}]]}],
+            "compensate":false,"seed":481}"#,
     ),
 ];
 

@@ -216,6 +216,7 @@ fn a_resend_that_is_held_up_for_longer_than_settle_is_searched_again() {
     world.reply(&again[0], held_up);
     assert!(world.settle().is_empty());
     world.pass(late);
+    world.pass(Span::from_secs(1));
     assert_eq!(world.settle()[0].request.step, Step::Search);
 }
 
@@ -457,7 +458,7 @@ fn repeats_grow_apart_keep_the_floor_and_end_with_the_time_of_the_call() {
     }
     let second = 1_000_000_000;
     assert!((second / 2..=second).contains(&pauses[0]), "{pauses:?}");
-    assert_eq!(pauses[1], 120 * second);
+    assert!((120 * second..=121 * second).contains(&pauses[1]), "a floor, to which chance only adds: {pauses:?}");
     assert!(pauses[2..].iter().all(|pause| *pause <= 8 * second));
     assert_eq!(world.now.since(start), Span::from_secs(3600), "the last attempt is made when time is up");
     assert_eq!(world.runs()[0].state, RunState::Faulted);
