@@ -169,6 +169,7 @@ codes! {
     DECISION = "A3140", "a decision that nobody could take";
     HOST = "A3130", "a request to a host that nobody declares";
     HTTP_CALL = "A3131", "a request over HTTP that cannot be sent";
+    EXCEPTIONS = "A3150", "a policy of exceptions that makes no sense";
 
     API_ADDRESS = "A4101", "an address that cannot be listened on";
     API_OPEN = "A4102", "an API that is open to the network";

@@ -4,10 +4,10 @@ use crate::{
     checks, codes,
     contract::Contract,
     files::{
-        assets::AssetsFile, capabilities::CapabilityFile, classes::ClassFile, identifiers::IdentifiersFile, not_built,
-        ownership::OwnershipFile, project::ProjectFile, retention::RetentionFile, routes::RoutesFile,
-        scenarios::ScenarioFile, shelving::ShelvingFile, subscribers::SubscriberFile, systems::SystemFile,
-        workflows::WorkflowFile,
+        assets::AssetsFile, capabilities::CapabilityFile, classes::ClassFile, exceptions::ExceptionsFile,
+        identifiers::IdentifiersFile, not_built, ownership::OwnershipFile, project::ProjectFile,
+        retention::RetentionFile, routes::RoutesFile, scenarios::ScenarioFile, shelving::ShelvingFile,
+        subscribers::SubscriberFile, systems::SystemFile, workflows::WorkflowFile,
     },
     mosquitto,
     problem::{File, Finding, Findings, Problem, Where},
@@ -43,7 +43,10 @@ const FOLDERS: [(&str, &str); 12] = [
     ("workflows", "`workflows/<workflow>.yaml`"),
     ("capabilities", "`capabilities/<name>.yaml`"),
     ("systems", "`systems/<system>.yaml`"),
-    ("policies", "`policies/ownership.yaml`, `policies/retention.yaml`, `policies/shelving.yaml`"),
+    (
+        "policies",
+        "`policies/exceptions.yaml`, `policies/ownership.yaml`, `policies/retention.yaml`, `policies/shelving.yaml`",
+    ),
     ("subscribers", "`subscribers/<subscriber>.yaml`"),
     ("tests", "`tests/<scenario>.yaml`"),
 ];
@@ -265,6 +268,7 @@ pub(crate) struct Project {
     pub(crate) systems: Vec<Doc<SystemFile>>,
     pub(crate) routes: Option<Doc<RoutesFile>>,
     pub(crate) ownership: Option<Doc<OwnershipFile>>,
+    pub(crate) exceptions: Option<Doc<ExceptionsFile>>,
     pub(crate) retention: Option<Doc<RetentionFile>>,
     pub(crate) shelving: Option<Doc<ShelvingFile>>,
     pub(crate) subscribers: Vec<Doc<SubscriberFile>>,
@@ -314,6 +318,7 @@ impl Project {
             systems: shaped(&findings, "systems"),
             routes: one(&findings, "routes.yaml"),
             ownership: one(&findings, "policies/ownership.yaml"),
+            exceptions: one(&findings, "policies/exceptions.yaml"),
             retention: one(&findings, "policies/retention.yaml"),
             shelving: one(&findings, "policies/shelving.yaml"),
             subscribers: shaped(&findings, "subscribers"),
@@ -352,7 +357,7 @@ fn place(findings: &Findings, number: u32, path: &str) {
     let holds = FOLDERS.iter().find(|(name, _)| *name == folder).map(|(_, holds)| *holds);
     let is_known = match folder {
         "" => path == "andon.yaml" || path == "routes.yaml",
-        "policies" => ["ownership.yaml", "retention.yaml", "shelving.yaml"].contains(&file),
+        "policies" => ["exceptions.yaml", "ownership.yaml", "retention.yaml", "shelving.yaml"].contains(&file),
         "schemas" => has_ending(file, "json") || has_ending(file, "yaml"),
         "identifiers" => has_ending(file, "csv") || has_ending(file, "yaml"),
         _ => holds.is_some() && has_ending(file, "yaml"),

@@ -5,6 +5,7 @@ use crate::files::{
     assets::AssetsFile,
     capabilities::CapabilityFile,
     classes::ClassFile,
+    exceptions::ExceptionsFile,
     file::FileSourceFile,
     http::HttpSourceFile,
     identifiers::IdentifiersFile,
@@ -50,6 +51,7 @@ pub fn json_schemas() -> Vec<(String, Json)> {
         ("systems", of::<SystemFile>("systems/<system>.yaml")),
         ("routes", of::<RoutesFile>("routes.yaml")),
         ("ownership", of::<OwnershipFile>("policies/ownership.yaml")),
+        ("exceptions", of::<ExceptionsFile>("policies/exceptions.yaml")),
         ("retention", of::<RetentionFile>("policies/retention.yaml")),
         ("shelving", of::<ShelvingFile>("policies/shelving.yaml")),
         ("subscribers", of::<SubscriberFile>("subscribers/<subscriber>.yaml")),
@@ -230,7 +232,7 @@ mod tests {
         match kind {
             "andon" | "routes" => vec![project.join(format!("{kind}.yaml"))],
             "ownership" => vec![project.join("policies/ownership.yaml")],
-            "retention" | "shelving" => {
+            "exceptions" | "retention" | "shelving" => {
                 let policy = project.join(format!("policies/{kind}.yaml"));
                 Some(policy).into_iter().filter(|p| p.exists()).collect()
             }

@@ -7,6 +7,7 @@ mod classes;
 mod connect;
 mod coverage;
 mod days;
+mod exceptions;
 mod expressions;
 mod file;
 mod http;
@@ -80,6 +81,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
     let subscribers = subscribers::resolve(project, &schemas);
     let retention = retention::resolve(project, &assets);
     let shelving = shelving::resolve(project);
+    let exceptions = exceptions::resolve(project, &assets, &capabilities, &systems);
     let instances = instances::resolve(project, &assets);
     ownership::check(project, &ownership, &assets, &capabilities);
     workflows::check_hosts(project, &workflows.hosts, &systems);
@@ -124,6 +126,7 @@ pub(crate) fn resolve(project: &Project) -> Option<Contract> {
         systems: systems.good,
         routes: routes.all,
         ownership: ownership.all,
+        exceptions,
         subscribers,
         retention,
         shelving,

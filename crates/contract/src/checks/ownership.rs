@@ -181,7 +181,7 @@ fn content(project: &Project, line: &OwnerFile) -> Vec<(Vec<String>, Vec<String>
 }
 
 /// A value or a list of values.
-fn one_or_many<T: DeserializeOwned>(project: &Project, raw: Raw) -> Vec<T> {
+pub(super) fn one_or_many<T: DeserializeOwned>(project: &Project, raw: Raw) -> Vec<T> {
     let is_one = project.findings.tree(raw.spot.file).is_some_and(|tree| tree.scalar(raw.spot.node).is_some());
     if is_one {
         read(&project.findings, raw.spot).into_iter().collect()

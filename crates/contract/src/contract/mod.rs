@@ -2,6 +2,7 @@
 //! checks again.
 
 mod capabilities;
+mod exceptions;
 mod file;
 mod http;
 mod identifiers;
@@ -21,6 +22,7 @@ mod systems;
 mod validity;
 
 pub use capabilities::{Capability, Deprecated, Objective, capability_key};
+pub use exceptions::{Agree, Exceptions, Failing, Replay, ReplayWhen};
 pub use file::{
     After, ColumnMapping, CsvFormat, FILE, FileFormat, FileSource, Pattern, Ready, RowMapping, RowTime, RowTimeForm,
 };
@@ -94,6 +96,8 @@ pub struct Contract {
     pub routes: Vec<Route>,
     /// Who answers for what.
     pub ownership: Ownership,
+    /// What is done about exceptions by themselves, and what needs two people.
+    pub exceptions: Exceptions,
     /// Where events go.
     pub subscribers: BTreeMap<Name, Subscriber>,
     /// How long samples are kept.
@@ -249,6 +253,7 @@ impl Contract {
             systems: BTreeMap::new(),
             routes: Vec::new(),
             ownership: Ownership::default(),
+            exceptions: Exceptions::default(),
             subscribers: BTreeMap::new(),
             retention: Retention::default(),
             shelving: Shelving::default(),

@@ -4,6 +4,7 @@
 pub(crate) mod assets;
 pub(crate) mod capabilities;
 pub(crate) mod classes;
+pub(crate) mod exceptions;
 pub(crate) mod file;
 pub(crate) mod http;
 pub(crate) mod identifiers;
