@@ -363,7 +363,9 @@ impl Machine<'_> {
         if self.memory.ledger.turned.is_empty() {
             return;
         }
-        if repeats(task)
+        // A run that was taken up may enter the same entry again.
+        if !self.memory.ledger.taken_up
+            && repeats(task)
             && way_to(&self.given.definition.tasks, &task.pointer).into_iter().filter(|t| repeats(t)).count() == 1
         {
             // What was undone in earlier entries is not entered again.

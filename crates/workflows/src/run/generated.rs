@@ -374,7 +374,7 @@ proptest! {
 }
 
 /// Stories that once did not go as they should, as they were printed, with what was wrong.
-const FOUND: [(&str, &str); 4] = [
+const FOUND: [(&str, &str); 5] = [
     (
         "the second undoing of a task that `retry` repeats wrote its row again, and no step was durable any more",
         r#"{"parent":[{"Try":[[{"Timeout":[[{"Race":3}],true]}],2,[]]}],"child":["Set"],
@@ -395,6 +395,11 @@ const FOUND: [(&str, &str); 4] = [
         "a block was entered again in which something had been undone, which was undone a second time as the first",
         r#"{"parent":[{"Timeout":[[{"Race":2}],true]}],"child":[{"Fork":[[{"Call":["Upsert",false]}]]}],
             "compensate":false,"seed":481}"#,
+    ),
+    (
+        "the same, where `retry` around it had forgotten what was undone when the block around that was entered again",
+        r#"{"parent":[{"Run":true}],"child":[{"Timeout":[[{"Timeout":[[{"Try":[[{"Race":2}],1,[]]}],true]}],false]}],
+            "compensate":false,"seed":156}"#,
     ),
 ];
 
