@@ -19,6 +19,7 @@
 //! Properties and examples beside the cores; `tests/` runs them against a real mosquitto that is killed
 //! and restarted, and against a hostile broker.
 
+mod careful;
 pub mod duplicates;
 pub mod feed;
 pub mod files;

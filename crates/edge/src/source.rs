@@ -233,6 +233,27 @@ impl SourceCore {
         self.group.acks.extend(ack);
     }
 
+    /// Sets aside a message that ended the process each time it was read alone.
+    pub(crate) fn poison(&mut self, message: Incoming<'_>, ack: Option<Ack>) {
+        let problem = Problem {
+            code: "poison",
+            place: self.table.filter_of(message.topic).to_owned(),
+            cause: "the message ended the process".into(),
+            detail: format!("topic {}: it ended the process each time it was read alone", quote(message.topic)),
+            remedy: "tell the makers of andon, and replay it once that is mended; a replay before that ends the \
+                     process again"
+                .into(),
+        };
+        let home = self.table.home();
+        let counts = &mut self.part(home).counts;
+        counts.received += 1;
+        counts.quarantined += 1;
+        self.group.quarantine.add(&self.contract, &self.name, None, &problem, message);
+        self.group.bytes += message.payload.len();
+        self.group.messages += 1;
+        self.group.acks.extend(ack);
+    }
+
     /// Sets aside a message that a client published to a topic that no source of its listener maps.
     pub fn unmapped(&mut self, client: &str, message: Incoming<'_>) {
         let problem = Problem {

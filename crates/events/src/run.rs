@@ -1,5 +1,7 @@
 //! The loop: reads the log, lets the engine work, commits its outputs with the states that made them.
 
+mod suspects;
+
 use crate::{
     context::Context,
     engine::{Costs, Counts, Engine, MeterClock, Moment, Output},
@@ -9,7 +11,7 @@ use crate::{
 use andon_contract::Contract;
 use andon_model::{Entry, Mark, Name, Position, Time, sample::Part, span::Span};
 use andon_store::{
-    KeptState, Store, StoreError,
+    Hand, KeptState, Store, StoreError, Suspects,
     rows::{RuleStateRow, Write},
 };
 use std::sync::Arc;
@@ -89,6 +91,9 @@ pub struct Loop {
     forget_at: Option<Span>,
     /// The store's count of changed rows when the log was last compared with them.
     rows_seen: u64,
+    /// What is at hand, and what ended the process with it at hand.
+    hand: Hand,
+    suspects: Suspects,
     /// A revision of the context that the log does not tell of, and since when that is seen, in monotonic time.
     lacking: Option<(u64, Span)>,
 }
@@ -114,8 +119,11 @@ impl Loop {
         let engine = Engine::new(contract, store.instance(), &signals, saved, now, &mut outputs);
         let live_from = store.log_end();
         let states_position = engine.position();
+        let (hand, suspects) = (store.hand(suspects::PART), store.suspects(suspects::PART)?);
         let mut this = Self {
             store,
+            hand,
+            suspects,
             engine,
             outputs,
             writes: Vec::new(),
@@ -148,12 +156,21 @@ impl Loop {
     /// One step: `now` is UTC, `monotonic` any clock that never jumps. After an error nothing is
     /// lost and the same step can be tried again.
     pub fn step(&mut self, now: Time, monotonic: Span) -> Result<Progress, StoreError> {
+        let gate = self.hand.gate(self.is_near_suspects());
+        let _inside = gate.enter();
+        let done = self.go_on(now, monotonic);
+        self.hand.free();
+        done
+    }
+
+    fn go_on(&mut self, now: Time, monotonic: Span) -> Result<Progress, StoreError> {
         self.now = now;
         let mut worked = self.commit(now)?;
         let entries = self.read(now, monotonic)?;
         worked |= entries > 0;
         self.commit(now)?;
         worked |= self.save_states(monotonic, entries)?;
+        self.acquit()?;
         self.forget_context(now, monotonic)?;
         if worked {
             return Ok(Progress::Worked);
@@ -284,7 +301,7 @@ impl Loop {
             }
             let live = batch.first >= self.live_from;
             let moment = Moment { now, monotonic: live.then_some(monotonic) };
-            let left = STEP_WORK_MAX - work;
+            let (batch, left) = self.take_in_hand(batch, from, STEP_WORK_MAX - work)?;
             work += self.engine.apply_some(&batch, moment, STEP_OUTPUTS_MAX, left, &mut self.outputs);
             let read = self.engine.position().offset.saturating_sub(from.offset);
             entries += usize::try_from(read).unwrap_or(usize::MAX);
@@ -294,6 +311,7 @@ impl Loop {
 
     /// Everything that waits: outputs, then what they are corrected by.
     fn commit(&mut self, now: Time) -> Result<bool, StoreError> {
+        self.hand.free();
         let mut any = self.commit_outputs()?;
         while let Some(correction) = self.engine.correction() {
             let event = correction.event(&self.store, self.engine.contract(), now)?;

@@ -145,7 +145,8 @@ impl std::fmt::Debug for Hand {
 }
 
 impl Hand {
-    /// Takes something into the hand, instead of what was there. An item has no line breaks.
+    /// Takes something into the hand, instead of what was there. An item has no line breaks. It is worked on inside
+    /// the gate, and nowhere else.
     pub fn take(&mut self, item: &str) {
         let Some(slot) = self.slot else { return };
         let found = Found { part: self.part.clone(), item: item.to_owned(), alone: self.alone };
@@ -291,13 +292,15 @@ impl Store {
     pub fn take_up(&self, now: Time) -> Result<Vec<InProcessRow>, StoreError> {
         let found = self.hands().found();
         let known = self.in_process()?;
-        let was_alone = found.len() == 1;
+        // Beside one who is alone nobody is inside: what lies in other hands was not worked on.
+        let is_alone = found.iter().any(|found| found.alone);
         let rows: Vec<InProcessRow> = found
             .into_iter()
+            .filter(|found| found.alone || !is_alone)
             .map(|Found { part, item, alone }| {
                 let before = known.iter().find(|row| row.part == part && row.item == item);
                 // Only after an unclean end is anything alone at hand: this end is a further one.
-                let ends = before.map_or(0, |row| row.ends).saturating_add(u32::from(alone && was_alone));
+                let ends = before.map_or(0, |row| row.ends).saturating_add(u32::from(alone));
                 InProcessRow { part, item, ends, at: now }
             })
             .collect();

@@ -3,6 +3,7 @@
 
 use super::{handle::Shared, session::Message, subscriptions::ClientNo, wire::code};
 use crate::{
+    careful::Careful,
     given::{Chance, draw_key},
     history,
     mapping::{About, Incoming, TOPIC_BYTES_MAX, TOPICS_MAX},
@@ -96,6 +97,7 @@ pub(super) struct Landed {
 struct Source {
     name: Name,
     core: SourceCore,
+    careful: Careful,
     row: Option<SourceRow>,
     /// The newest receive time in the log at the start.
     last_received: Option<Time>,
@@ -156,7 +158,8 @@ impl Intake {
             let (window, last_received) = history::read(store, name, draw_key(chance))?;
             let Some(core) = SourceCore::new(Arc::clone(contract), name, window) else { continue };
             let row = rows.iter().find(|row| row.source == *name).cloned();
-            sources.push(Source { name: name.clone(), core, row, last_received });
+            let careful = Careful::new(store, name);
+            sources.push(Source { name: name.clone(), core, careful, row, last_received });
         }
         Ok(Self {
             store: store.clone(),
@@ -249,7 +252,9 @@ impl Intake {
         let store = &self.store;
         for (at, _) in &plan.targets {
             let Some(source) = self.sources.get_mut(*at) else { continue };
-            source.core.message(message, None, &mut |asset, signal| store.signal(asset, signal))?;
+            source.careful.begin();
+            let numbers = &mut |asset: &_, signal: &_| store.signal(asset, signal);
+            source.careful.message(&mut source.core, message, None, numbers)?;
         }
         self.next_messages += 1;
         Ok(())
@@ -321,6 +326,7 @@ impl Intake {
     /// Sends the group on its way, when somebody waits for it or long enough has passed; the error with which the
     /// disk takes nothing at present.
     pub(super) fn send(&mut self, now: Duration, hurry: bool, shared: &Arc<Shared>) -> Result<(), StoreError> {
+        self.sources.iter_mut().for_each(|source| source.careful.end());
         if let Some(again) = self.stalled {
             if now < again {
                 return Ok(());

@@ -8,6 +8,7 @@ pub use handle::{SourceHandle, SourceStatus};
 pub(crate) use handle::Shared;
 
 use crate::{
+    careful::Careful,
     duplicates::Duplicates,
     given::{self, Backoff, Chance, Clock, End, Env, draw, draw_key},
     history,
@@ -62,6 +63,7 @@ pub fn start_mqtt(
     let shared = Arc::new(Shared::new(Waker::new()?, clock.now()));
     let filters = source::filters(&mqtt);
     let source_loop = Loop {
+        careful: Careful::new(&store, name),
         name: name.clone(),
         mqtt,
         filters,
@@ -108,6 +110,7 @@ struct Loop {
     chance: Chance,
     shared: Arc<Shared>,
     core: SourceCore,
+    careful: Careful,
     flight: Option<Flight>,
     flights: u64,
     submitted: Duration,
@@ -246,8 +249,11 @@ impl Loop {
             let Bytes::Some(bytes, more) = link.read()? else { break };
             self.heard = self.clock.monotonic();
             let mut happened = Vec::new();
+            self.careful.begin();
             let result = client.receive(bytes, self.heard, &mut happened);
-            self.all_happened(happened, client)?;
+            let taken = self.all_happened(happened, client);
+            self.careful.end();
+            taken?;
             result?;
             if !more {
                 break;
@@ -329,7 +335,8 @@ impl Loop {
                     retained: message.retained(),
                     received,
                 };
-                self.core.message(incoming, message.ack(), &mut |asset, signal| store.signal(asset, signal))?;
+                let numbers = &mut |asset: &_, signal: &_| store.signal(asset, signal);
+                self.careful.message(&mut self.core, incoming, message.ack(), numbers)?;
             }
             Happened::TooLarge { topic, size, head, ack } => {
                 self.mark_connected();

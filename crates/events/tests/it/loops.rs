@@ -89,6 +89,60 @@ fn a_live_clock_fires_by_a_tick_when_no_sample_comes() {
     assert_eq!(ticks, [at(1_061)]);
 }
 
+/// The process ends while the rules have a piece of the log at hand, `alone` or with others.
+fn ends_with(store: &Store, item: &str, alone: bool) -> u32 {
+    let mut hand = store.hand("rules");
+    hand.gate(alone);
+    hand.take(item);
+    drop(hand);
+    store.take_up(at(0)).unwrap().first().map_or(0, |row| row.ends)
+}
+
+#[test]
+fn an_entry_that_ends_the_process_is_passed_over_and_told_of_and_all_others_are_read() {
+    let store = store();
+    let contract = rules(&high("High 100"), Clock::Recorded);
+    let begin = || Loop::new(store.clone(), Arc::clone(&contract), at(0)).unwrap();
+    drop(begin());
+    let first = store.log_end().offset;
+    feed(&store, "1000 99\n1001 101\n1002 99\n1003 105\n1004 99\n1005 101");
+    let poison = format!("log/1/{}", first + 3);
+    assert_eq!(ends_with(&store, &format!("log/1/{first}-{}", first + 5), false), 0);
+    assert_eq!(ends_with(&store, &poison, true), 1);
+    assert_eq!(ends_with(&store, &poison, true), 2);
+
+    let mut rules = begin();
+    settle(&mut rules, 2_000, 0);
+    let expected = ["1001 activated High 101", "1002 returned High 99", "1005 activated High 101"];
+    assert_eq!(told(&store), expected);
+    assert_eq!(rules.counts().evaluated, 6, "what is passed over is counted");
+    let told_of = || {
+        let query = andon_store::Query::default();
+        store
+            .list("exceptions", &query)
+            .unwrap()
+            .rows
+            .into_iter()
+            .map(|row| row["cause"].to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told_of().len(), 1);
+    assert!(told_of()[0].contains("ended the process"), "{:?}", told_of());
+    assert!(!store.in_process().unwrap().is_empty(), "a crash now would lead back to it");
+
+    // So does this one; it is passed over again, and told of once.
+    drop(rules);
+    let mut rules = begin();
+    settle(&mut rules, 2_000, 0);
+    assert_eq!(told(&store), expected);
+    assert_eq!(told_of().len(), 1);
+    rules.stop().unwrap();
+    drop(rules);
+    let mut rules = begin();
+    settle(&mut rules, 2_000, 0);
+    assert_eq!(store.in_process().unwrap(), [], "the file of states lies behind it");
+}
+
 #[test]
 fn a_recorded_clock_waits_for_its_samples() {
     let store = store();
