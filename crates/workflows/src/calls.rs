@@ -6,7 +6,7 @@
 use crate::fault::Fault;
 use crate::http;
 use andon_contract::Contract;
-use andon_contract::contract::{Capability, Idempotency, OperationRef, Retry, System, Target};
+use andon_contract::contract::{Capability, Idempotency, OperationRef, Retry, Target};
 use andon_contract::http::DOCUMENT;
 use andon_model::call::Step;
 use andon_model::id::derive;
@@ -23,12 +23,16 @@ pub struct CallMemory {
     pub lane: String,
     /// The order number of that event: the place among calls made at the same moment.
     pub place: u64,
-    /// When its first attempt began; from here the span of its system's `within` counts.
+    /// When its first attempt began, or a breaker first kept it away; from here the span of its system's `within`
+    /// counts.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub first: Option<Time>,
     /// Failed attempts in a row, for the pause before the next.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub failures: u32,
+    /// Not attempted before this, whatever becomes of its system: the system said so, or a search needs it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub floor: Option<Time>,
     /// Where certainly nothing happened since the route was last begun with: the next of the route is asked. Kept by
     /// name, since the route may be another by then.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -102,6 +106,9 @@ pub enum Decision {
     Park(String),
 }
 
+/// Whether breakers let nothing go to a target now.
+pub type Away<'a> = &'a dyn Fn(&OperationRef) -> bool;
+
 /// What an outcome means for a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
@@ -133,7 +140,7 @@ pub struct Answered<'a> {
 }
 
 /// What is to be done next for a call by the contract in force.
-pub fn decide(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Time) -> Decision {
+pub fn decide(contract: &Contract, call: &CallRow, memory: &CallMemory, away: Away<'_>, now: Time) -> Decision {
     if memory.damaged && call.attempts > 0 {
         return Decision::Park(format!(
             "what was remembered of its {} attempts cannot be read, so that one of them may have had its effect",
@@ -164,7 +171,10 @@ pub fn decide(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Tim
         Target::None { reason } => return Decision::Skip(reason.clone()),
         Target::Operation(first) => first,
     };
-    let target = not_passed(first, &route.fallback, memory).unwrap_or(first);
+    // Where a breaker is open certainly nothing happens: others of the route are asked. Who has no other waits there.
+    let mut open = not_passed(first, &route.fallback, memory);
+    let target = open.find(|to| !away(to)).or_else(|| not_passed(first, &route.fallback, memory).next());
+    let target = target.unwrap_or(first);
     match contract.operation(target) {
         Some((_, operation)) => attempt(Step::Send, target, &operation.idempotency),
         None => Decision::Nobody(format!("the route of {} leads to {target}, which does not exist", call.capability)),
@@ -174,7 +184,7 @@ pub fn decide(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Tim
 /// What is asked: the system, and what repeats do there.
 #[derive(Clone, Copy)]
 struct Asked<'c> {
-    system: &'c System,
+    retry: &'c Retry,
     idempotency: &'c Idempotency,
 }
 
@@ -187,10 +197,11 @@ fn rerouted(memory: &CallMemory) -> Option<OperationRef> {
 fn asked<'c>(contract: &'c Contract, call: &CallRow, memory: &CallMemory, target: &OperationRef) -> Option<Asked<'c>> {
     if http::is_over_http(call) {
         let repeats = http::target(contract, call, memory).ok()?.1;
-        return Some(Asked { system: contract.systems.get(&target.system)?, idempotency: http::class(repeats) });
+        let system = contract.systems.get(&target.system)?;
+        return Some(Asked { retry: &system.retry, idempotency: http::class(repeats) });
     }
     let (system, operation) = contract.operation(target)?;
-    Some(Asked { system, idempotency: &operation.idempotency })
+    Some(Asked { retry: system.retry_of(operation), idempotency: &operation.idempotency })
 }
 
 fn attempt(step: Step, target: &OperationRef, idempotency: &Idempotency) -> Decision {
@@ -244,9 +255,11 @@ pub fn settle(
     call: &CallRow,
     memory: &mut CallMemory,
     answered: &Answered<'_>,
+    away: Away<'_>,
     now: Time,
 ) -> Verdict {
     let known = asked(contract, call, memory, &answered.target);
+    memory.floor = None;
     if answered.target.operation.as_str() == DOCUMENT && answered.outcome.class == OutcomeClass::Ok {
         // What the document says is the request that the call is.
         (memory.described, memory.failures) = (Some(answered.outcome.output.clone()), 0);
@@ -254,7 +267,7 @@ pub fn settle(
     }
     let verdict = match answered.step {
         Step::Search => settle_search(known, call, memory, answered, now),
-        Step::Send => settle_send(contract, known, call, memory, answered, now),
+        Step::Send => settle_send((contract, away), known, call, memory, answered, now),
     };
     match verdict {
         Verdict::Refuse(_) if http::is_over_http(call) => Verdict::Refuse(http::fault(answered.outcome)),
@@ -302,7 +315,7 @@ fn settle_search(
 }
 
 fn settle_send(
-    contract: &Contract,
+    (contract, away): (&Contract, Away<'_>),
     known: Option<Asked<'_>>,
     call: &CallRow,
     memory: &mut CallMemory,
@@ -322,7 +335,7 @@ fn settle_send(
                 outcome.class == OutcomeClass::Limit || (outcome.class == OutcomeClass::Transient && !outcome.sent);
             if nothing_happened && !in_doubt(memory) {
                 memory.passed.push(answered.target.to_string());
-                if has_another(contract, call, memory, now) {
+                if has_another((contract, away), call, memory, now) {
                     return Verdict::Again(now);
                 }
             }
@@ -345,24 +358,24 @@ fn in_doubt(memory: &CallMemory) -> bool {
     memory.doubt.as_ref().is_some_and(|doubt| doubt.not_found.is_none())
 }
 
-/// Whether the route in force leads to somebody who was not asked yet.
-fn has_another(contract: &Contract, call: &CallRow, memory: &CallMemory, now: Time) -> bool {
+/// Whether the route in force leads to somebody who was not asked yet and may be.
+fn has_another((contract, away): (&Contract, Away<'_>), call: &CallRow, memory: &CallMemory, now: Time) -> bool {
     // Where a person has sent it there is nobody else.
     let route = contract.route(&call.capability, &call.site, now).filter(|_| memory.rerouted.is_none());
     route.is_some_and(|route| match &route.target {
-        Target::Operation(first) => not_passed(first, &route.fallback, memory).is_some(),
+        Target::Operation(first) => not_passed(first, &route.fallback, memory).any(|to| !away(to)),
         // Nobody: the call is skipped at once.
         Target::None { .. } => true,
     })
 }
 
-/// The first of a route where the call was not in vain yet.
+/// Those of a route where the call was not in vain yet, in order.
 fn not_passed<'r>(
     first: &'r OperationRef,
     fallback: &'r [OperationRef],
     memory: &CallMemory,
-) -> Option<&'r OperationRef> {
-    std::iter::once(first).chain(fallback).find(|to| !memory.passed.contains(&to.to_string()))
+) -> impl Iterator<Item = &'r OperationRef> {
+    std::iter::once(first).chain(fallback).filter(|to| !memory.passed.contains(&to.to_string()))
 }
 
 /// Refused for good, unless an earlier attempt may have had its effect: an error would say that nothing happened.
@@ -397,7 +410,11 @@ fn settle_unknown(
         Idempotency::None => {
             Verdict::Park(unknown(&doubt, "the system can neither be searched nor asked again without doing it twice"))
         }
-        Idempotency::Lookup(lookup) => Verdict::Again(answered.last_byte.plus(lookup.settle).max(now)),
+        Idempotency::Lookup(lookup) => {
+            let due = answered.last_byte.plus(lookup.settle).max(now);
+            memory.floor = Some(due);
+            Verdict::Again(due)
+        }
         Idempotency::Key | Idempotency::Upsert | Idempotency::Read => {
             if answered.lost {
                 return Verdict::Again(now);
@@ -412,7 +429,28 @@ fn settle_unknown(
 
 /// When failed attempts are repeated; the default where the system has left the project.
 fn retry_of(known: Option<Asked<'_>>) -> &Retry {
-    known.map_or(&Retry::DEFAULT, |asked| &asked.system.retry)
+    known.map_or(&Retry::DEFAULT, |asked| asked.retry)
+}
+
+/// When the time of a call is used up that a breaker keeps away from this target.
+pub fn end_of_waiting(
+    contract: &Contract,
+    call: &CallRow,
+    memory: &CallMemory,
+    target: &OperationRef,
+    now: Time,
+) -> Time {
+    end_of(retry_of(asked(contract, call, memory, target)), memory, now)
+}
+
+/// A call whose time is used up before its system came back: what is said of it, and what that means.
+pub fn give_up(call: &CallRow, memory: &CallMemory, why: String) -> (Outcome, Verdict) {
+    let outcome = Outcome::not_sent(OutcomeClass::Transient, why);
+    let verdict = match refuse(memory, &outcome, "its system did not come back until time was up") {
+        Verdict::Refuse(_) if http::is_over_http(call) => Verdict::Refuse(http::fault(&outcome)),
+        verdict => verdict,
+    };
+    (outcome, verdict)
 }
 
 /// The moment of the next attempt; `None` when the time of the call is used up.
@@ -422,9 +460,17 @@ fn again(retry: &Retry, call: &CallRow, memory: &mut CallMemory, answered: &Answ
         return None;
     }
     memory.failures = memory.failures.saturating_add(1);
-    let pause = now.plus(pause(retry, memory.failures, chance(&call.key, answered.attempt))).min(end);
-    let floor = now.plus(answered.outcome.retry_after.unwrap_or(Span::ZERO));
-    (floor <= end).then(|| pause.max(floor))
+    let chance = chance(&call.key, answered.attempt);
+    let failing = now.since(memory.first.unwrap_or(now));
+    let longest = pause(retry, memory.failures, failing);
+    let due = now.plus(part(longest, 0.5 + chance / 2.0)).min(end);
+    let Some(span) = answered.outcome.retry_after else { return Some(due) };
+    // What the system says is the least, and chance only adds to it: not all that were told the same come at once.
+    let floor = now.plus(span);
+    (floor <= end).then(|| {
+        memory.floor = Some(floor);
+        due.max(floor.plus(part(retry.first, chance)).min(end))
+    })
 }
 
 /// When the time of a call is used up.
@@ -432,12 +478,21 @@ fn end_of(retry: &Retry, memory: &CallMemory, now: Time) -> Time {
     memory.first.unwrap_or(now).plus(retry.within)
 }
 
-/// The pause after so many failures in a row: it grows up to the longest, and chance (0 to 1) takes up to half of it.
+/// The longest pause after so many failures in a row of a call that has failed for so long: it grows up to the longest,
+/// and is that of an outage once it has failed for long.
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "spans of hours are far from both")]
-fn pause(retry: &Retry, failures: u32, chance: f64) -> Span {
+fn pause(retry: &Retry, failures: u32, failing: Span) -> Span {
+    if failing >= retry.outage.after {
+        return retry.outage.every;
+    }
     let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
-    let longest = (retry.max.nanos() as f64).min(retry.first.nanos() as f64 * retry.factor.powi(exponent));
-    Span::from_nanos((longest * (0.5 + chance / 2.0)) as i64)
+    Span::from_nanos((retry.max.nanos() as f64).min(retry.first.nanos() as f64 * retry.factor.powi(exponent)) as i64)
+}
+
+/// A part of a span, from 0 to 1.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "spans of hours are far from both")]
+fn part(span: Span, of: f64) -> Span {
+    Span::from_nanos((span.nanos() as f64 * of) as i64)
 }
 
 /// The chance of an attempt, from 0 to 1: derived from the call's key, so that a repeated simulation gives the same,
@@ -534,13 +589,13 @@ mod tests {
         let (call, mut memory) = (call(class), CallMemory { first: Some(NOW), ..CallMemory::default() });
         let target = OperationRef { system: name("eam"), operation: name(class) };
         let answered = Answered { attempt: 1, step: Step::Send, target, outcome, last_byte: NOW, lost };
-        match settle(&contract, &call, &mut memory, &answered, NOW) {
+        match settle(&contract, &call, &mut memory, &answered, &|_| false, NOW) {
             Verdict::Deliver => "delivered".into(),
             Verdict::Refuse(fault) => format!("raised {}", fault.kind.rsplit('/').next().unwrap_or_default()),
             Verdict::Park(_) => "parked".into(),
             Verdict::Again(due) => {
                 let when = if due == NOW { "at once" } else { "later" };
-                match decide(&contract, &call, &memory, due) {
+                match decide(&contract, &call, &memory, &|_| false, due) {
                     Decision::Attempt { step, target, .. } => {
                         format!("{step:?} {} {when}", target.system).to_lowercase()
                     }
@@ -602,12 +657,13 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_to_the_longest_and_chance_takes_at_most_half() {
+    fn pauses_grow_to_the_longest_and_are_those_of_an_outage_once_it_lasts() {
         let retry = Retry { max: Span::from_secs(5), ..Retry::DEFAULT };
         for (failures, longest) in [(1, 1), (2, 2), (3, 4), (4, 5), (400, 5)] {
-            assert_eq!(pause(&retry, failures, 1.0), Span::from_secs(longest));
-            assert_eq!(pause(&retry, failures, 0.0), Span::from_millis(longest * 500));
+            assert_eq!(pause(&retry, failures, Span::from_secs(3_599)), Span::from_secs(longest));
         }
+        assert_eq!(pause(&retry, 400, Span::from_secs(3_600)), Span::from_secs(900));
+        assert_eq!([0.0, 0.5, 1.0].map(|of| part(Span::from_secs(2), of).millis()), [0, 1_000, 2_000]);
         let key = Key::of_task(RunId::derived(&[b"r"]), "/do/0/ask", "", 0);
         assert!((0.0..=1.0).contains(&chance(&key, 1)));
         assert!((chance(&key, 1) - chance(&key, 2)).abs() > f64::EPSILON);

@@ -91,13 +91,13 @@ mod tests {
     /// What comes next, and what an outcome means.
     fn judged(call: &CallRow, memory: &mut CallMemory, outcome: &Outcome) -> (String, Verdict) {
         let contract = contract(&[]);
-        let Decision::Attempt { step, target, shares } = decide(&contract, call, memory, NOW) else {
+        let Decision::Attempt { step, target, shares } = decide(&contract, call, memory, &|_| false, NOW) else {
             return ("nobody".into(), Verdict::Again(NOW));
         };
         let asked = format!("{target} {}", if shares { "shares" } else { "alone" });
         let answered = Answered { attempt: 1, step, target, outcome, last_byte: NOW, lost: false };
         assert_eq!(step, Step::Send, "nothing is searched");
-        (asked, settle(&contract, call, memory, &answered, NOW))
+        (asked, settle(&contract, call, memory, &answered, &|_| false, NOW))
     }
 
     fn outcome(class: OutcomeClass, status: Option<u16>) -> Outcome {

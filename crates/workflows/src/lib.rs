@@ -22,6 +22,7 @@ pub mod calls;
 pub mod fault;
 mod fuzz;
 pub mod machine;
+pub mod resilience;
 pub mod run;
 
 mod exceptions;

@@ -9,6 +9,8 @@ mod advance;
 mod attempt;
 mod batch;
 #[cfg(test)]
+mod breakers;
+#[cfg(test)]
 mod constructs;
 #[cfg(test)]
 mod ends;
@@ -42,13 +44,14 @@ mod world;
 use crate::calls::CallMemory;
 use crate::machine::Input;
 use crate::machine::memory::Memory;
+use crate::resilience::{Fares, Guards};
 use acts::Acts;
 pub use acts::{Act, Acted, Standing, What};
 use andon_contract::Contract;
 use andon_contract::contract::Role;
 use andon_contract::workflow::Definition;
 use andon_model::call::{CallRequest, Prepare, Prepared};
-use andon_model::{CallId, Outcome, OutcomeClass, RunId, Time, span::Span};
+use andon_model::{CallId, Name, Outcome, OutcomeClass, RunId, Time, span::Span};
 use andon_store::rows::{AttemptRow, CallRow, RunRow};
 use andon_store::{Store, StoreError};
 use batch::Batch;
@@ -133,6 +136,7 @@ pub struct Loop {
     schedules: Schedules,
     places: Places,
     lines: Lines,
+    guards: Guards,
     /// Whether `lines` holds all unfinished calls.
     lines_whole: bool,
     calls: HashMap<CallId, Held>,
@@ -146,6 +150,8 @@ pub struct Loop {
     /// The attempts that do not share the commit of the preceding tasks.
     second: Batch,
     next: Vec<Ready>,
+    /// Systems of which a breaker closes by this step.
+    closed: Vec<Name>,
 
     // What the outside holds or has brought.
     starts: Starts,
@@ -207,6 +213,7 @@ impl Loop {
             ears: Ears::default(),
             schedules: Schedules::default(),
             lines: Lines::default(),
+            guards: Guards::default(),
             lines_whole: true,
             calls: HashMap::new(),
             under_way: HashMap::new(),
@@ -214,6 +221,7 @@ impl Loop {
             batch: Batch::default(),
             second: Batch::default(),
             next: Vec::new(),
+            closed: Vec::new(),
             starts: Starts::default(),
             acts: Acts::default(),
             family: Family::default(),
@@ -264,6 +272,16 @@ impl Loop {
         std::mem::take(&mut self.ready)
     }
 
+    /// How the systems of the contract fare at this moment.
+    pub fn fares(&self) -> BTreeMap<Name, Fares> {
+        let fares = |system: &Name| {
+            let (queued, held) = self.lines.standing(system);
+            let under_way = self.lines.under_way(system);
+            Fares { under_way, queued, held, ..self.guards.fares(&self.contract, system) }
+        };
+        self.contract.systems.keys().map(|system| (system.clone(), fares(system))).collect()
+    }
+
     /// Brings the outcome of an attempt; it is durable, and its run has gone on, after the next step. An outcome
     /// of an attempt that is not under way, such as one from before a restart, changes nothing.
     pub fn complete(&mut self, call: CallId, attempt: u32, outcome: Outcome) {
@@ -308,6 +326,7 @@ impl Loop {
         self.starts.durable();
         self.acts.durable();
         self.stale = false;
+        self.closed.clear();
         for (call, attempt, _) in arrived {
             self.shadows.remove(&(*call, *attempt));
             if self.given_out.get(call) == Some(attempt) && !self.under_way.contains_key(call) {
@@ -323,7 +342,8 @@ impl Loop {
             || more_attempts
             || !self.turns.is_empty();
         let held = self.cursor_held.map(|since| since.plus(CURSOR_HELD_MAX));
-        let wakes = [self.wakes.first().map(|(time, _)| *time), self.lines.wake(), self.schedules.wake(), held];
+        let probe = self.guards.wake(self.lines.gates()).filter(|probe| *probe > now);
+        let wakes = [self.wakes.first().map(|(time, _)| *time), self.lines.wake(), self.schedules.wake(), held, probe];
         Ok(Progress { worked, wake: wakes.into_iter().flatten().min() })
     }
 
@@ -393,6 +413,7 @@ impl Loop {
             // A shadow that was not let go is not under way: its number may be that of an attempt some day.
             self.shadows.remove(&(request.call, request.attempt));
         }
+        self.closed.clear();
         self.open.clear();
         self.calls.clear();
         self.family = Family::default();

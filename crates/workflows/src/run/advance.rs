@@ -2,7 +2,7 @@
 
 use super::recall::Recall;
 use super::{Held, Loop, Open};
-use crate::calls::{CallMemory, Decision, decide};
+use crate::calls::{CallMemory, Decision};
 use crate::exceptions;
 use crate::fault::{Fault, Standard};
 use crate::http;
@@ -345,7 +345,7 @@ impl Loop {
             return Ok(Some((Err(fault), row)));
         }
         if held.memory.doubt.is_none()
-            && let Decision::Skip(reason) = decide(&self.contract, &held.row, &held.memory, now)
+            && let Decision::Skip(reason) = self.decide(&held, now)
         {
             let row = self.skip(&mut held, &reason, now);
             return Ok(Some((Ok((Json::Null, held.memory.note)), row)));

@@ -1,20 +1,25 @@
-//! Attempts begin, and their outcomes are judged.
+//! Attempts begin, and their outcomes are judged; what a breaker keeps away is held until it moves.
 
+use super::lines::When;
 use super::{ATTEMPTS_STEP_MAX, Held, Loop, Ready};
-use crate::calls::{Answered, Decision, Verdict, decide, drift, settle};
+use crate::calls::{Answered, Decision, Verdict, decide, drift, end_of_waiting, give_up, settle};
 use crate::exceptions;
 use crate::http;
 use crate::machine::Called;
+use crate::resilience::breaker::Moved;
+use crate::resilience::{Ended, Gate, exception_of, opened};
 use andon_contract::contract::OperationRef;
 use andon_model::call::{CallRequest, Prepared, Step};
 use andon_model::span::Span;
 use andon_model::{CallId, Name, Outcome, OutcomeClass, Time};
 use andon_store::StoreError;
-use andon_store::rows::{AttemptRow, CallRow, CallState};
+use andon_store::rows::{AttemptRow, CallRow, CallState, ExceptionChange, ExceptionState, Write};
 use serde_json::Value as Json;
 
 /// When a call that nobody answers looks again whether somebody does.
 const NOBODY_AGAIN: Span = Span::from_secs(60);
+/// Calls that a breaker keeps away and that are looked at in one step at most: others are not held up by them.
+const AWAY_STEP_MAX: usize = 64;
 /// The most bytes of a request's body that an attempt's row keeps.
 const BODY_MAX_BYTES: usize = 16 << 10;
 
@@ -23,26 +28,68 @@ impl Loop {
     /// step has begun enough.
     pub(super) fn dispatch(&mut self, now: Time) -> Result<bool, StoreError> {
         self.lines.ripen(now);
-        let mut left = ATTEMPTS_STEP_MAX;
+        let (mut left, mut away) = (ATTEMPTS_STEP_MAX, AWAY_STEP_MAX);
         loop {
-            let mut any = false;
+            let (mut any, mut more) = (false, false);
+            self.call_probes(now);
             for system in self.lines.systems() {
-                let places = self.contract.systems.get(&system).map_or(1, |system| system.concurrent.max(1));
-                while self.lines.under_way(&system) < places
-                    && let Some(call) = self.lines.next(&system)
-                {
+                let places = self.guards.places(&self.contract, &system);
+                loop {
+                    // What no breaker lets through needs no place.
+                    let shut = self.guards.is_shut(&self.contract, &system, now);
+                    let free = shut || self.lines.under_way(&system) < places;
+                    let Some(call) = self.lines.next(&system).filter(|_| free) else { break };
                     if left == 0 {
                         return Ok(true);
                     }
+                    if shut && away == 0 {
+                        more = true;
+                        break;
+                    }
                     left -= 1;
+                    away = away.saturating_sub(usize::from(shut));
                     any = true;
                     self.attempt(call, &system, now)?;
                 }
             }
             if !any {
-                return Ok(false);
+                return Ok(more);
             }
         }
+    }
+
+    /// Breakers that want to know whether their systems answer again call those that are to try it.
+    fn call_probes(&mut self, now: Time) {
+        let wanted = |gate: &&Gate| {
+            let places = self.contract.systems.get(&gate.system).map_or(1, |of| of.concurrent.max(1));
+            self.lines.under_way(&gate.system) < places && self.guards.wants_probe(&self.contract, gate, now)
+        };
+        let gates: Vec<Gate> = self.lines.gates().filter(wanted).cloned().collect();
+        for gate in gates {
+            self.lines.call_probe(&gate, now);
+        }
+    }
+
+    /// Whether breakers let nothing go to a target at this moment.
+    fn away(&self, now: Time) -> impl Fn(&OperationRef) -> bool {
+        move |to| self.guards.is_away(&self.contract, to, now)
+    }
+
+    /// What is to be done next for a call, by the contract in force and the breakers of its systems.
+    pub(super) fn decide(&self, held: &Held, now: Time) -> Decision {
+        decide(&self.contract, &held.row, &held.memory, &self.away(now), now)
+    }
+
+    /// When a call is attempted whose pause ends at `due`: a breaker that is not closed decides in place of its pause.
+    pub(super) fn when(&self, held: &Held, due: Time, now: Time) -> When {
+        let floor = held.memory.floor;
+        if due > now
+            && let Decision::Attempt { target, .. } = self.decide(held, now)
+            && self.guards.decides(&target, held.row.updated)
+        {
+            return When { due: floor.map_or(now, |floor| floor.max(now)).min(due), floor };
+        }
+        When { due, floor }
     }
 
     fn attempt(&mut self, call: CallId, system: &Name, now: Time) -> Result<(), StoreError> {
@@ -50,14 +97,20 @@ impl Loop {
             self.lines.leave(call, now);
             return Ok(());
         };
-        match decide(&self.contract, &held.row, &held.memory, now) {
+        match self.decide(&held, now) {
             Decision::Attempt { target, .. } if target.system != *system => {
                 // The route leads elsewhere by now.
-                self.lines.again(call, now, target.system, now);
+                self.lines.again(call, When { due: now, floor: None }, target.system, now);
                 self.keep(held);
             }
-            Decision::Attempt { step, target, shares } => return self.begin(held, step, target, shares, now),
+            Decision::Attempt { step, target, shares } => {
+                return match self.guards.admit(&self.contract, &target, now) {
+                    Ok(tries) => self.begin(held, (step, target, shares), tries, now),
+                    Err(gate) => self.hold_back(held, &target, gate, now),
+                };
+            }
             Decision::Wait(until) => {
+                held.memory.floor = Some(until);
                 self.due_again(&mut held, until, now);
                 self.keep(held);
             }
@@ -70,7 +123,9 @@ impl Loop {
                     held.memory.excepted = true;
                     self.batch.exception(exceptions::nobody(&self.contract, &held.row, &why, now));
                 }
-                self.due_again(&mut held, now.plus(NOBODY_AGAIN), now);
+                let due = now.plus(NOBODY_AGAIN);
+                held.memory.floor = Some(due);
+                self.due_again(&mut held, due, now);
                 self.keep(held);
             }
             Decision::Park(what) => self.park(held, &what, now),
@@ -78,12 +133,34 @@ impl Loop {
         Ok(())
     }
 
+    /// A breaker keeps a call away: it waits for it, at most until its time is used up or another line answers for it.
+    fn hold_back(&mut self, mut held: Held, target: &OperationRef, gate: Gate, now: Time) -> Result<(), StoreError> {
+        let is_first = held.memory.first.is_none();
+        held.memory.first.get_or_insert(now);
+        let end = end_of_waiting(&self.contract, &held.row, &held.memory, target, now);
+        if now >= end {
+            let why = format!("the breaker of {gate} was open until the time of the call was up");
+            let (outcome, verdict) = give_up(&held.row, &held.memory, why);
+            held.row.system = Some(target.system.clone());
+            held.row.operation = Some(target.operation.clone());
+            return self.follow(held, &outcome, verdict, now);
+        }
+        let change = self.contract.next_route(&held.row.capability, &held.row.site, now).map(|(at, _)| at);
+        self.lines.hold(held.row.id, gate, change.map_or(end, |change| change.min(end)));
+        if is_first {
+            // Its time runs from here.
+            held.row.updated = now;
+            self.write_call(&mut held);
+        }
+        self.keep(held);
+        Ok(())
+    }
+
     fn begin(
         &mut self,
         mut held: Held,
-        step: Step,
-        target: OperationRef,
-        shares: bool,
+        (step, target, shares): (Step, OperationRef, bool),
+        tries: Vec<Gate>,
         now: Time,
     ) -> Result<(), StoreError> {
         let Held { row, memory } = &mut held;
@@ -114,7 +191,12 @@ impl Loop {
                 let batch = if shares { &mut self.batch } else { &mut self.second };
                 batch.call(row.clone());
                 batch.attempt(attempt.clone());
+                let wait = self.lines.queued_since(row.id).map_or(Span::ZERO, |since| now.since(since));
                 self.lines.fly(row.id, &target.system);
+                let under_way = (self.lines.under_way(&target.system), wait);
+                if self.guards.begin(&self.contract, (row.id, &target.system), tries, under_way, now) {
+                    self.batch.system(self.guards.row(&target.system, now));
+                }
                 self.under_way.insert(row.id, attempt);
                 self.next.push(Ready { request, prepared });
                 self.keep(held);
@@ -156,16 +238,47 @@ impl Loop {
         let Some(held) = self.take_held(call)? else { return Ok(()) };
         attempt.ended = Some(now);
         attempt.outcome = Some(outcome.clone());
-        let answered = Answered {
-            attempt: number,
-            step: attempt.step,
-            target: OperationRef { system: attempt.system.clone(), operation: attempt.operation.clone() },
-            outcome,
-            last_byte: now,
-            lost,
-        };
+        let target = OperationRef { system: attempt.system.clone(), operation: attempt.operation.clone() };
+        let started = attempt.started;
+        self.heed(&held.row, &Ended { call, target: &target, outcome, lost, started }, now);
+        let answered = Answered { attempt: number, step: attempt.step, target, outcome, last_byte: now, lost };
         self.batch.attempt(attempt);
         self.judge(held, &answered, now)
+    }
+
+    /// What an outcome says about the system: its breakers move in the commit of the outcome that moved them.
+    fn heed(&mut self, row: &CallRow, ended: &Ended<'_>, now: Time) {
+        for (gate, moved) in self.guards.settle(&self.contract, ended, now) {
+            self.batch.system(self.guards.row(&gate.system, now));
+            match moved {
+                Moved::Opened => {
+                    tracing::warn!(%gate, detail = %ended.outcome.detail, "its breaker opens: calls wait");
+                    self.batch.exception(opened(&self.contract, &gate, row, ended.outcome, now));
+                    if gate.operation.is_none() {
+                        self.lines.hasten(&gate.system, now);
+                    }
+                }
+                Moved::Closed => {
+                    tracing::info!(%gate, "its breaker closes: calls go on");
+                    self.gate_closed(&gate, now);
+                }
+                Moved::No | Moved::Counted | Moved::OpenedAgain => {}
+            }
+        }
+    }
+
+    /// A breaker has closed: what it kept away goes on, and whoever was told need not look any more.
+    pub(super) fn gate_closed(&mut self, gate: &Gate, now: Time) {
+        let change = ExceptionChange {
+            reason: Some(format!("{gate} answers again")),
+            ..ExceptionChange::of(exception_of(gate), now).to(ExceptionState::Resolved)
+        };
+        self.batch.also(Write::ExceptionChange(Box::new(change)));
+        self.lines.release_all(now);
+        if gate.operation.is_none() {
+            self.lines.hasten(&gate.system, now);
+        }
+        self.closed.push(gate.system.clone());
     }
 
     /// What an outcome means for the call, and for its run.
@@ -174,7 +287,13 @@ impl Loop {
         held.row.class = Some(outcome.class);
         held.row.detail = Some(outcome.detail.clone());
         held.row.updated = now;
-        match settle(&self.contract, &held.row, &mut held.memory, answered, now) {
+        let verdict = settle(&self.contract, &held.row, &mut held.memory, answered, &self.away(now), now);
+        self.follow(held, outcome, verdict, now)
+    }
+
+    /// What a verdict means for the call, and for its run.
+    fn follow(&mut self, mut held: Held, outcome: &Outcome, verdict: Verdict, now: Time) -> Result<(), StoreError> {
+        match verdict {
             Verdict::Deliver => self.deliver(held, outcome, now),
             Verdict::Again(due) => {
                 self.due_again(&mut held, due, now);
@@ -183,12 +302,16 @@ impl Loop {
             }
             Verdict::Refuse(fault) => {
                 let fault = fault.at(&held.row.pointer);
-                if outcome.class == OutcomeClass::Ok {
-                    // A search went well and found nothing; what failed is the call.
-                    held.row.class = Some(OutcomeClass::Transient);
+                // Where a search went well and found nothing, what failed is the call.
+                let found_nothing = outcome.class == OutcomeClass::Ok;
+                held.row.class = Some(if found_nothing { OutcomeClass::Transient } else { outcome.class });
+                if found_nothing {
                     held.row.detail.clone_from(&fault.detail);
+                } else {
+                    held.row.detail = Some(outcome.detail.clone());
                 }
                 held.row.state = CallState::Refused;
+                held.row.updated = now;
                 held.row.due = None;
                 held.memory.error = Some(fault.clone());
                 let row = self.write_call(&mut held);
@@ -240,7 +363,8 @@ impl Loop {
         held.row.updated = now;
         self.write_call(held);
         let (system, _) = self.line_of(held, due);
-        self.lines.again(held.row.id, due, system, now);
+        let when = self.when(held, due, now);
+        self.lines.again(held.row.id, when, system, now);
     }
 
     fn take_held(&mut self, call: CallId) -> Result<Option<Held>, StoreError> {

@@ -152,6 +152,11 @@ impl Loop {
         self.tally = Tally::read(&self.store)?;
         self.ears = self.listened()?;
         self.lines = super::lines::Lines::default();
+        self.guards.recover(self.store.system_rows()?);
+        for gate in self.guards.close_forgotten(&self.contract, now) {
+            self.batch.system(self.guards.row(&gate.system, now));
+            self.gate_closed(&gate, now);
+        }
         self.under_way.clear();
         let in_flight = self.store.calls_in_flight()?;
         let limit = 2 * CALLS_UNFINISHED_MAX;
@@ -197,6 +202,8 @@ impl Loop {
         };
         if self.given_out.get(&row.id) == Some(&attempt.number) {
             self.lines.fly(row.id, &attempt.system);
+            let target = OperationRef { system: attempt.system.clone(), operation: attempt.operation.clone() };
+            self.guards.fly(&self.contract, row.id, &target, attempt.started);
             self.under_way.insert(row.id, attempt);
             return Ok(());
         }
@@ -228,19 +235,20 @@ impl Loop {
         let Held { row, memory } = held;
         let place = Place { created: row.created, number: memory.place, id: row.id };
         let (system, lane) = self.line_of(held, now);
-        self.lines.join(place, row.due.unwrap_or(now), lane, system, now);
+        let when = self.when(held, row.due.unwrap_or(now), now);
+        self.lines.join(place, when, lane, system, now);
     }
 
     /// The system a call waits for, and its lane there.
     pub(super) fn line_of(&self, held: &Held, now: Time) -> (Name, Option<super::lines::Lane>) {
-        use crate::calls::{Decision, decide};
+        use crate::calls::Decision;
         use andon_contract::contract::{Idempotency, Target};
         let Held { row, memory } = held;
         let route = self.contract.route(&row.capability, &row.site, now).and_then(|route| match &route.target {
             Target::Operation(first) => Some(first),
             Target::None { .. } => None,
         });
-        let asked = match decide(&self.contract, row, memory, now) {
+        let asked = match self.decide(held, now) {
             Decision::Attempt { target, .. } => Some(target.system),
             _ => None,
         };

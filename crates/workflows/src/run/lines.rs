@@ -2,8 +2,10 @@
 //!
 //! A *lane* is a key at a system. Only the first call of a lane is attempted; the others stand behind it until it is
 //! delivered, refused, skipped or parked. Calls that only read have no lane. What may be attempted waits for its
-//! time, then for one of its system's places.
+//! time, then for one of its system's places. What a breaker keeps away is held beside the queue until it closes or
+//! wants a call that tries the system.
 
+use crate::resilience::Gate;
 use andon_model::{CallId, Name, Time};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -29,6 +31,8 @@ enum Standing {
     Timed,
     /// Waits for a place at its system.
     Queued,
+    /// Kept away by a breaker.
+    Held,
     /// An attempt is under way.
     Flying,
 }
@@ -37,9 +41,31 @@ enum Standing {
 struct Waiter {
     place: Place,
     due: Time,
+    /// Not before this, whatever becomes of its system.
+    floor: Option<Time>,
     lane: Option<Lane>,
     system: Name,
     standing: Standing,
+    /// Since when it waits for a place.
+    queued: Time,
+    /// The breaker that keeps it away.
+    gate: Option<Gate>,
+}
+
+/// When a call may be attempted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct When {
+    /// After its pause.
+    pub(crate) due: Time,
+    /// Not before this, whatever becomes of its system.
+    pub(crate) floor: Option<Time>,
+}
+
+/// Calls that a breaker keeps away, and which of them tried its system last.
+#[derive(Debug, Default)]
+struct Away {
+    calls: BTreeSet<Place>,
+    tried: Option<Place>,
 }
 
 /// All unfinished calls.
@@ -49,6 +75,7 @@ pub(crate) struct Lines {
     lanes: HashMap<Lane, BTreeSet<Place>>,
     timed: BTreeSet<(Time, CallId)>,
     queued: BTreeMap<Name, BTreeSet<Place>>,
+    held: BTreeMap<Gate, Away>,
     flying: BTreeMap<Name, u32>,
 }
 
@@ -64,7 +91,7 @@ impl Lines {
     }
 
     /// A call joins: it is due at `due`, at this system.
-    pub(crate) fn join(&mut self, place: Place, due: Time, lane: Option<Lane>, system: Name, now: Time) {
+    pub(crate) fn join(&mut self, place: Place, when: When, lane: Option<Lane>, system: Name, now: Time) {
         self.leave(place.id, now);
         let mut first = true;
         if let Some(lane) = &lane {
@@ -80,7 +107,10 @@ impl Lines {
                 }
             }
         }
-        self.waiters.insert(place.id, Waiter { place, due, lane, system, standing: Standing::Behind });
+        let When { due, floor } = when;
+        let standing = Standing::Behind;
+        let waiter = Waiter { place, due, floor, lane, system, standing, queued: now, gate: None };
+        self.waiters.insert(place.id, waiter);
         if first {
             self.step_forward(place.id, now);
         }
@@ -97,10 +127,10 @@ impl Lines {
     }
 
     /// A call is due again, at this system.
-    pub(crate) fn again(&mut self, id: CallId, due: Time, system: Name, now: Time) {
+    pub(crate) fn again(&mut self, id: CallId, when: When, system: Name, now: Time) {
         self.step_back(id);
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        waiter.due = due;
+        (waiter.due, waiter.floor) = (when.due, when.floor);
         waiter.system = system;
         let lane = waiter.lane.clone();
         match lane {
@@ -131,10 +161,89 @@ impl Lines {
             && due <= now
         {
             self.timed.pop_first();
+            self.unhold(id);
             if let Some(waiter) = self.waiters.get_mut(&id) {
+                // Held until then, it is looked at again; otherwise it has waited since its time came.
+                waiter.queued = if waiter.standing == Standing::Held { now } else { waiter.due };
                 waiter.standing = Standing::Queued;
                 self.queued.entry(waiter.system.clone()).or_default().insert(waiter.place);
             }
+        }
+    }
+
+    /// A breaker keeps a call away, until this moment at the latest.
+    pub(crate) fn hold(&mut self, id: CallId, gate: Gate, until: Time) {
+        self.step_back(id);
+        let Some(waiter) = self.waiters.get_mut(&id) else { return };
+        (waiter.standing, waiter.due) = (Standing::Held, until);
+        self.held.entry(gate.clone()).or_default().calls.insert(waiter.place);
+        waiter.gate = Some(gate);
+        self.timed.insert((until, id));
+    }
+
+    /// The breakers that keep calls away.
+    pub(crate) fn gates(&self) -> impl Iterator<Item = &Gate> {
+        self.held.iter().filter(|(_, away)| !away.calls.is_empty()).map(|(gate, _)| gate)
+    }
+
+    /// How many calls wait for a place at a system, and how many its breakers keep away.
+    pub(crate) fn standing(&self, system: &Name) -> (usize, usize) {
+        let held = self.held.iter().filter(|(gate, _)| gate.system == *system).map(|(_, away)| away.calls.len());
+        (self.queued.get(system).map_or(0, BTreeSet::len), held.sum())
+    }
+
+    /// Lets one of the calls that a breaker keeps away join the queue, to try the system: the first behind the one that
+    /// tried it last, so that one that always fails keeps nobody from it.
+    pub(crate) fn call_probe(&mut self, gate: &Gate, now: Time) {
+        let Some(away) = self.held.get_mut(gate) else { return };
+        let behind = away
+            .tried
+            .and_then(|tried| away.calls.range((std::ops::Bound::Excluded(tried), std::ops::Bound::Unbounded)).next());
+        let Some(next) = behind.or_else(|| away.calls.first()).copied() else { return };
+        away.tried = Some(next);
+        self.release(next.id, now);
+    }
+
+    /// No breaker keeps these away any more, or another might: all are looked at again.
+    pub(crate) fn release_all(&mut self, now: Time) {
+        let all: Vec<CallId> = self.held.values().flat_map(|away| away.calls.iter().map(|place| place.id)).collect();
+        for id in all {
+            self.release(id, now);
+        }
+        self.held.clear();
+    }
+
+    /// The pauses of calls at a system are over: its breaker decides from here on.
+    pub(crate) fn hasten(&mut self, system: &Name, now: Time) {
+        let waits = |waiter: &&Waiter| waiter.standing == Standing::Timed && waiter.system == *system;
+        let all: Vec<CallId> = self.waiters.values().filter(waits).map(|waiter| waiter.place.id).collect();
+        for id in all {
+            self.step_back(id);
+            if let Some(waiter) = self.waiters.get_mut(&id) {
+                waiter.due = waiter.floor.map_or(now, |floor| floor.max(now)).min(waiter.due);
+            }
+            self.step_forward(id, now);
+        }
+    }
+
+    fn release(&mut self, id: CallId, now: Time) {
+        self.step_back(id);
+        if let Some(waiter) = self.waiters.get_mut(&id) {
+            waiter.due = now;
+        }
+        self.step_forward(id, now);
+    }
+
+    /// Since when a call waits for its place.
+    pub(crate) fn queued_since(&self, id: CallId) -> Option<Time> {
+        self.waiters.get(&id).map(|waiter| waiter.queued)
+    }
+
+    fn unhold(&mut self, id: CallId) {
+        let Some(waiter) = self.waiters.get_mut(&id) else { return };
+        let Some(gate) = waiter.gate.take() else { return };
+        if let Some(away) = self.held.get_mut(&gate) {
+            away.calls.remove(&waiter.place);
         }
     }
 
@@ -163,7 +272,7 @@ impl Lines {
     fn step_forward(&mut self, id: CallId, now: Time) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         if waiter.due <= now {
-            waiter.standing = Standing::Queued;
+            (waiter.standing, waiter.queued) = (Standing::Queued, now);
             self.queued.entry(waiter.system.clone()).or_default().insert(waiter.place);
         } else {
             waiter.standing = Standing::Timed;
@@ -172,10 +281,11 @@ impl Lines {
     }
 
     fn step_back(&mut self, id: CallId) {
+        self.unhold(id);
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         match waiter.standing {
             Standing::Behind => {}
-            Standing::Timed => {
+            Standing::Timed | Standing::Held => {
                 self.timed.remove(&(waiter.due, id));
             }
             Standing::Queued => {
@@ -205,6 +315,10 @@ mod tests {
         Place { created: Time(1), number, id: CallId::derived(&[&number.to_le_bytes()]) }
     }
 
+    fn at(due: Time) -> When {
+        When { due, floor: None }
+    }
+
     fn lane(key: &str) -> Lane {
         (name("eam"), key.to_owned())
     }
@@ -212,14 +326,14 @@ mod tests {
     #[test]
     fn a_key_keeps_its_order_while_others_pass() {
         let (mut lines, now) = (Lines::default(), Time(10));
-        lines.join(place(1), now, Some(lane("a")), name("eam"), now);
-        lines.join(place(2), now, Some(lane("a")), name("eam"), now);
-        lines.join(place(3), now, Some(lane("b")), name("eam"), now);
+        lines.join(place(1), at(now), Some(lane("a")), name("eam"), now);
+        lines.join(place(2), at(now), Some(lane("a")), name("eam"), now);
+        lines.join(place(3), at(now), Some(lane("b")), name("eam"), now);
         assert_eq!(lines.next(&name("eam")), Some(place(1).id));
         lines.fly(place(1).id, &name("eam"));
         assert_eq!(lines.under_way(&name("eam")), 1);
         assert_eq!(lines.next(&name("eam")), Some(place(3).id), "the second of the key waits, another key passes");
-        lines.again(place(1).id, Time(100), name("eam"), now);
+        lines.again(place(1).id, at(Time(100)), name("eam"), now);
         assert_eq!(lines.next(&name("eam")), Some(place(3).id));
         assert_eq!(lines.wake(), Some(Time(100)));
         lines.ripen(Time(100));
@@ -232,13 +346,64 @@ mod tests {
     #[test]
     fn an_older_call_that_comes_back_goes_first_but_not_over_one_under_way() {
         let (mut lines, now) = (Lines::default(), Time(10));
-        lines.join(place(2), now, Some(lane("a")), name("eam"), now);
-        lines.join(place(1), now, Some(lane("a")), name("eam"), now);
+        lines.join(place(2), at(now), Some(lane("a")), name("eam"), now);
+        lines.join(place(1), at(now), Some(lane("a")), name("eam"), now);
         assert_eq!(lines.next(&name("eam")), Some(place(1).id));
         lines.fly(place(1).id, &name("eam"));
-        lines.join(place(0), now, Some(lane("a")), name("eam"), now);
+        lines.join(place(0), at(now), Some(lane("a")), name("eam"), now);
         assert_eq!(lines.next(&name("eam")), None);
         lines.leave(place(1).id, now);
         assert_eq!(lines.next(&name("eam")), Some(place(0).id));
+    }
+
+    fn gate() -> Gate {
+        Gate { system: name("eam"), operation: None }
+    }
+
+    #[test]
+    fn what_a_breaker_keeps_away_is_called_one_by_one_and_none_twice_before_the_others() {
+        let (mut lines, now) = (Lines::default(), Time(10));
+        for (number, key) in [(1, "a"), (2, "a"), (3, "b"), (4, "c")] {
+            lines.join(place(number), at(now), Some(lane(key)), name("eam"), now);
+        }
+        while let Some(id) = lines.next(&name("eam")) {
+            lines.hold(id, gate(), Time(1_000));
+        }
+        assert_eq!(lines.standing(&name("eam")), (0, 3), "the second of a key stands behind the first");
+        let mut tried = Vec::new();
+        for _ in 0..4 {
+            lines.call_probe(&gate(), now);
+            let id = lines.next(&name("eam")).unwrap();
+            lines.fly(id, &name("eam"));
+            lines.again(id, at(now), name("eam"), now);
+            lines.hold(id, gate(), Time(1_000));
+            tried.push(id);
+        }
+        assert_eq!(tried, [1, 3, 4, 1].map(|number| place(number).id));
+        lines.release_all(now);
+        assert_eq!((lines.next(&name("eam")), lines.standing(&name("eam"))), (Some(place(1).id), (3, 0)));
+        assert_eq!(lines.wake(), None, "nobody waits for a time any more");
+    }
+
+    #[test]
+    fn a_held_call_is_looked_at_again_when_its_time_is_up() {
+        let (mut lines, now) = (Lines::default(), Time(10));
+        lines.join(place(1), at(now), None, name("eam"), now);
+        lines.hold(place(1).id, gate(), Time(100));
+        lines.ripen(Time(99));
+        assert_eq!((lines.next(&name("eam")), lines.wake()), (None, Some(Time(100))));
+        lines.ripen(Time(100));
+        assert_eq!((lines.next(&name("eam")), lines.standing(&name("eam"))), (Some(place(1).id), (1, 0)));
+    }
+
+    #[test]
+    fn pauses_end_when_a_breaker_decides_but_not_before_the_floor() {
+        let (mut lines, now) = (Lines::default(), Time(10));
+        lines.join(place(1), at(Time(100)), None, name("eam"), now);
+        lines.join(place(2), When { due: Time(100), floor: Some(Time(50)) }, None, name("eam"), now);
+        lines.join(place(3), at(Time(100)), None, name("erp"), now);
+        lines.hasten(&name("eam"), now);
+        assert_eq!((lines.next(&name("eam")), lines.next(&name("erp"))), (Some(place(1).id), None));
+        assert_eq!(lines.wake(), Some(Time(50)));
     }
 }
