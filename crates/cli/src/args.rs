@@ -42,6 +42,8 @@ pub(crate) enum Command {
     WhyNot(Why),
     /// Health with reasons and what to do next
     Status(Status),
+    /// Looks whether a data folder is whole and its parts belong together, and mends what loses nothing
+    Doctor(Doctor),
     /// Shelves alarms, disables rules for assets, and takes that back
     Alarms(Alarms),
     /// Gives business objects: orders, lots, requests that no system is read for
@@ -310,6 +312,19 @@ pub(crate) struct Show {
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) instance: Where,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Doctor {
+    /// Data folder of an instance, stopped or running [default: .andon in the present folder]
+    #[arg(long, env = "ANDON_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Mends what can be mended without losing anything; the instance must be stopped
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Prints one JSON value
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

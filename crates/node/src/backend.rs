@@ -146,7 +146,7 @@ impl StoreBackend {
     }
 
     /// The seams in the order of the way of a sample.
-    fn seams(&self) -> Result<Vec<seams::Seam>, StoreError> {
+    pub(crate) fn seams(&self) -> Result<Vec<seams::Seam>, StoreError> {
         let mut seams = seams::seams(&self.store, &self.contract)?;
         if let Some(rules) = self.rules_seam() {
             let place = seams.iter().take_while(|s| s.seam.starts_with("source")).count();

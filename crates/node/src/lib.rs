@@ -28,6 +28,7 @@ pub mod clock;
 mod cost;
 mod decisions;
 mod desk;
+pub mod doctor;
 mod drive;
 mod edits;
 pub mod given;

@@ -21,6 +21,18 @@ pub struct Seam {
     pub holds: bool,
 }
 
+impl Seam {
+    /// Its equation in words and numbers.
+    pub fn equation(&self) -> String {
+        let terms: Vec<String> = self.terms.iter().map(|term| format!("{} {}", term.name, term.count)).collect();
+        let sign = if self.holds { "=" } else { "!=" };
+        match terms.split_first() {
+            Some((first, rest)) => format!("{first} {sign} {}", rest.join(" + ")),
+            None => String::new(),
+        }
+    }
+}
+
 /// A term of an equation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Term {

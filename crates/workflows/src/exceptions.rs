@@ -210,6 +210,12 @@ pub(crate) fn nobody(contract: &Contract, call: &CallRow, why: &str, now: Time) 
     told.of_call(contract, Some(of_call_id(call.run, &call.pointer, &call.iteration)), call, now)
 }
 
+/// A parked call of which people were told, and are told no more: told again as at first.
+pub fn parked(contract: &Contract, call: &CallRow, now: Time) -> ExceptionRow {
+    let said = call.detail.clone().unwrap_or_else(|| "it is parked, and nobody was told of it any more".to_owned());
+    if call.system.is_none() { nobody(contract, call, &said, now) } else { unknown(contract, call, &said, now) }
+}
+
 /// A call was delivered and its output is not what the capability declares.
 pub(crate) fn drifted(contract: &Contract, call: &CallRow, what: &str, now: Time) -> ExceptionRow {
     let kind = ExceptionKind::Drift;

@@ -31,6 +31,7 @@ mod http;
 #[cfg(test)]
 mod testing;
 
+pub use exceptions::parked;
 #[doc(hidden)]
 pub use fuzz::fuzz;
 pub use run::{Loop, Progress, Ready};

@@ -4,6 +4,7 @@ mod alarms;
 mod check;
 mod completions;
 mod demo;
+mod doctor;
 mod exceptions;
 mod explain;
 mod feed;
@@ -40,6 +41,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args),
         Command::WhyNot(args) => why::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Alarms(args) => alarms::run(&args),
         Command::Objects(args) => objects::run(&args),
         Command::Oee(args) => oee::run(&args),

@@ -7,6 +7,7 @@ mod bad_input;
 mod confirmation;
 mod decisions;
 mod demo;
+mod doctor;
 mod folder;
 mod guide;
 mod history;

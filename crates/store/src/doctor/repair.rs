@@ -39,7 +39,7 @@ fn one(dir: &Path, repair: &Repair) -> Result<String, StoreError> {
             for path in files {
                 std::fs::remove_file(path).map_err(|e| StoreError::io(path, "remove", e))?;
             }
-            Ok(format!("{} files were removed", files.len()))
+            Ok(format!("files removed: {}", files.len()))
         }
         Repair::Groups => {
             db::recount(&database)?;

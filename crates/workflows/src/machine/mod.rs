@@ -29,12 +29,12 @@ mod timers;
 mod undo;
 
 use crate::fault::{Fault, Standard};
+pub use again::{Blamed, TakeUp, reopen, take_up};
 use andon_contract::expr::Lookup;
 use andon_contract::http::{HTTP, OPENAPI};
 use andon_contract::workflow::{Case, Definition, ErrorMapping, RunWorkflow, Task, TaskKind, Then};
 use andon_model::{Event, EventId, ExceptionId, Key, Name, RunId, Schemas, Time};
 use andon_store::rows::{RunRow, StoredEvent};
-pub use again::{Blamed, TakeUp, reopen, take_up};
 use eval::Scene;
 pub use fits::fits;
 pub use listen::Ask;
