@@ -6,6 +6,7 @@ use crate::{
     clock::{self, Real},
     drive::{Reads, Turn, Worker},
     given::{self, chance, env},
+    history::Counted,
     ingest::Posts,
     keep,
     part::Part,
@@ -161,6 +162,8 @@ struct Shared {
     parts: Mutex<Vec<Part>>,
     /// How far the rules had come after their last step; to look at it holds no step up.
     rules: Arc<Mutex<RulesRead>>,
+    /// What they have not read; a long backlog is counted once, however often is asked.
+    unread: Counted,
     /// What they cost, as it was looked at last.
     costs: Arc<Mutex<Option<Costs>>>,
     watch: Arc<Mutex<Watch>>,
@@ -191,6 +194,10 @@ impl Node {
             reads::ReadsError::Thread(cause) => StartError::Thread(cause),
         };
         let store = Store::open(&options.data, &mut chance).map_err(on_store)?;
+        for suspect in store.take_up(clock::now()).map_err(on_store)? {
+            let (part, item, ends) = (&suspect.part, &suspect.item, suspect.ends);
+            tracing::warn!(%part, %item, ends, "the process before ended with this at hand: it is taken up alone");
+        }
 
         // 3. The shell: HTTP in and out. An address that is taken ends the start before the contract is activated.
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -210,6 +217,7 @@ impl Node {
         let shared = Arc::new(Shared {
             store: store.clone(),
             rules: Arc::new(Mutex::new(RulesRead::of(&loop_of_rules))),
+            unread: Counted::default(),
             costs: Arc::default(),
             posts: Posts::new(&contract, &store, &env(), hooks).map_err(on_store)?,
             parts: Mutex::default(),
@@ -272,7 +280,10 @@ impl Node {
         let parts: Vec<Part> = lock(&self.shared.parts).drain(..).collect();
         parts.iter().for_each(Part::ask_to_stop);
         self.store.wake();
-        parts.into_iter().rev().for_each(Part::stop);
+        let whole = parts.into_iter().rev().fold(true, |whole, part| part.stop() && whole);
+        if whole && let Err(error) = self.store.end_cleanly() {
+            tracing::warn!(%error, "the next start takes this end for an unclean one");
+        }
         self.runtime.shutdown_timeout(std::time::Duration::from_secs(2));
         tracing::info!("stopped");
     }
@@ -321,7 +332,7 @@ impl Running for Shared {
 
     fn rules(&self) -> Option<(u64, u64, u64)> {
         let RulesRead { counts, position } = *lock(&self.rules);
-        Some((counts.evaluated, counts.late, andon_events::run::waiting(&self.store, position).ok()?))
+        Some((counts.evaluated, counts.late, self.unread.count(&self.store, position).ok()?))
     }
 
     fn costs(&self) -> Option<Costs> {

@@ -132,10 +132,12 @@ impl Worker {
         self.thread.thread().unpark();
     }
 
-    /// Waits for its end.
-    pub(crate) fn join(self) {
-        if self.thread.join().is_err() {
+    /// Waits for its end; whether it was none by a fault.
+    pub(crate) fn join(self) -> bool {
+        let ended = self.thread.join();
+        if ended.is_err() {
             tracing::error!(part = self.name, "ended by a fault");
         }
+        ended.is_ok()
     }
 }

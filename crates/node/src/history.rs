@@ -32,7 +32,7 @@ struct Places {
 
 impl Counted {
     /// Samples from a place of the log on.
-    fn count(&self, store: &Store, from: Position) -> Result<u64, StoreError> {
+    pub(crate) fn count(&self, store: &Store, from: Position) -> Result<u64, StoreError> {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = places.before.range(..=from).next_back().map(|(at, before)| (*at, *before));
         // Before everything that was counted: that was another log, or another question.

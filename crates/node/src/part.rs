@@ -50,13 +50,14 @@ impl Part {
         }
     }
 
-    /// Stops it, which was asked to; returns when it has stopped.
-    pub(crate) fn stop(self) {
+    /// Stops it, which was asked to; returns when it has stopped, and whether it had not ended by a fault before.
+    pub(crate) fn stop(self) -> bool {
         match self {
             Self::Source(_, mut source) => source.stop(),
             Self::Listener(mut listener) => listener.stop(),
             Self::Subscriber(mut subscriber) => subscriber.stop(),
-            Self::Worker(worker) => worker.join(),
+            Self::Worker(worker) => return worker.join(),
         }
+        true
     }
 }
