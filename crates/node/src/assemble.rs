@@ -8,7 +8,7 @@ use crate::{
     given::{self, chance, env},
     history::Counted,
     ingest::Posts,
-    keep,
+    keep, notify,
     part::Part,
     posted::Hooks,
     reads::{self, Stand, Standing},
@@ -248,6 +248,8 @@ impl Node {
         shared.add(Part::Worker(keeper));
         let _ = shared.seal_now.set(seal_now);
         shared.add(Part::Worker(watch(&store, shared.watch.clone())?));
+        let notices = notify::start(&store, &contract, runtime.handle());
+        shared.add(Part::Worker(notices.map_err(StartError::Thread)?));
         shared.add(Part::Worker(rules(&store, loop_of_rules, &shared)?));
         andon_edge::replay::recover(&store).map_err(on_store)?;
         sources(&shared, &contract, instance, &hubs)?;
