@@ -16,7 +16,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool { program: "mosquitto", package: "mosquitto", why: "the broker that the tests and the example talk to" },
     Tool {
         program: "mosquitto_pub",
@@ -26,11 +26,12 @@ const TOOLS: [Tool; 7] = [
     Tool { program: "curl", package: "curl", why: "asks the API and the office as somebody else would" },
     Tool { program: "strace", package: "strace", why: "proves that data is on the disk before it is acknowledged" },
     Tool { program: "python3", package: "python3-venv", why: "runs Paho, a client that the listener is tested with" },
-    Tool { program: "npm", package: "npm", why: "installs MQTT.js, another one" },
+    Tool { program: "npm", package: "npm", why: "installs MQTT.js, another one, and what checks signed webhooks" },
+    Tool { program: "aiosmtpd", package: "python3-aiosmtpd", why: "the mail server that notices are handed to" },
     Tool { program: "gcc", package: "gcc", why: "compiles SQLite and the load generator" },
 ];
 
-/// A client of MQTT that is no package of Debian: how it is installed in a folder below `target/clients`, step by step.
+/// A client, or a receiver, that is no package of Debian: how it is installed in a folder below `target/clients`, step by step.
 struct Client {
     name: &'static str,
     folder: &'static str,
@@ -41,7 +42,7 @@ struct Client {
     remedy: &'static str,
 }
 
-const CLIENTS: [Client; 2] = [
+const CLIENTS: [Client; 3] = [
     Client {
         name: "paho-mqtt 2.1.0",
         folder: "python",
@@ -60,6 +61,17 @@ const CLIENTS: [Client; 2] = [
         steps: [
             &["npm", "init", "--yes", "--silent"],
             &["npm", "install", "--silent", "--no-fund", "--no-audit", "mqtt@5.16.0"],
+        ],
+        remedy: "it takes npm (on Debian: sudo apt-get install npm) and the registry of npm, or a mirror of it that \
+                 npm_config_registry names",
+    },
+    Client {
+        name: "standardwebhooks 1.1.1",
+        folder: "webhooks",
+        proof: "standardwebhooks-1.1.1",
+        steps: [
+            &["npm", "init", "--yes", "--silent"],
+            &["npm", "install", "--silent", "--no-fund", "--no-audit", "standardwebhooks@1.1.1"],
         ],
         remedy: "it takes npm (on Debian: sudo apt-get install npm) and the registry of npm, or a mirror of it that \
                  npm_config_registry names",

@@ -24,6 +24,8 @@ pub enum Kind {
     ExceptionGroups,
     /// What people, and policies, have done.
     Audit,
+    /// What teams are told.
+    Notices,
     /// Messages that were set aside.
     Quarantine,
     /// Samples of the hot log.
@@ -66,7 +68,7 @@ pub struct Listed {
 }
 
 /// All kinds.
-pub const KINDS: [Listed; 22] = [
+pub const KINDS: [Listed; 23] = [
     Listed { kind: Kind::Events, word: "events", schema: "Event", about: "Canonical events as CloudEvents." },
     Listed {
         kind: Kind::Confirmations,
@@ -105,6 +107,12 @@ pub const KINDS: [Listed; 22] = [
         word: "audit",
         schema: "Audited",
         about: "What people and policies have done: a chain in which each row holds the hash of the one before.",
+    },
+    Listed {
+        kind: Kind::Notices,
+        word: "notices",
+        schema: "Notice",
+        about: "What teams are told, by mail or webhook, and whether it was taken.",
     },
     Listed {
         kind: Kind::Quarantine,

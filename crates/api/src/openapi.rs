@@ -33,6 +33,7 @@ use utoipa::OpenApi;
         types::Exception,
         types::ExceptionGroup,
         types::Audited,
+        types::Notice,
         types::Quarantine,
         types::Sample,
         types::Gap,

@@ -260,9 +260,9 @@ pub(crate) struct Office {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
-    /// events, runs, tasks, calls, attempts, exceptions, exception-groups, audit, quarantine, samples, last, series,
-    /// gaps, sources, objects, reads, contracts, historian, alarms, rules, routes, capabilities, systems; the last three
-    /// also of a project that does not run (--data DIR)
+    /// events, runs, tasks, calls, attempts, exceptions, exception-groups, audit, notices, quarantine, samples, last,
+    /// series, gaps, sources, objects, reads, contracts, historian, alarms, rules, routes, capabilities, systems; the
+    /// last three also of a project that does not run (--data DIR)
     pub(crate) kind: String,
     /// Of samples, last and series: of this asset, in the order of time, over log and historian
     #[arg(long, value_name = "NAME")]

@@ -34,7 +34,7 @@ use andon_model::ExceptionId;
 use andon_observe::{
     health::{self, Live, Observed},
     metrics::{Measured, metrics},
-    seams,
+    notices, seams,
 };
 use andon_store::{ObjectName, Store, StoreError, rows::ExceptionKind};
 use serde_json::{Value as Json, json};
@@ -303,6 +303,7 @@ impl Backend for StoreBackend {
         let mut findings: Vec<Finding> = health::findings(&self.store, &observed, &seams, running)
             .map_err(|e| fault(&e))?
             .into_iter()
+            .chain(notices::findings(&self.store, clock::now()).map_err(|e| fault(&e))?)
             .map(|f| Finding {
                 level: if f.level == health::Level::Error { "error" } else { "warning" }.to_owned(),
                 subject: f.subject,

@@ -36,6 +36,7 @@ mod hidden;
 mod history;
 mod ingest;
 mod keep;
+mod notify;
 mod objects;
 mod oee;
 mod page;

@@ -413,7 +413,8 @@ fn tell(text: &mut String, teller: Teller<'_>, hours: &Hours, group: &GroupRow, 
     let stand: Vec<String> =
         stand.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     line("what", &short(&group.cause));
-    line("how many", &format!("{} ({} occurrences)", stand.join(", "), group.count));
+    let seen = if group.count > group.unfinished { format!(", seen {} times", group.count) } else { String::new() };
+    line("how many", &format!("{}{seen}", stand.join(", ")));
     let place = [
         group.site.as_ref().map(|site| format!("site {site}")),
         group.system.as_ref().map(|system| format!("system {system}")),

@@ -127,6 +127,9 @@ fn columns(kind: Kind) -> &'static [&'static str] {
             "fingerprint",
         ],
         Kind::Audit => &["number", "at", "actor", "act", "subject", "detail"],
+        Kind::Notices => {
+            &["team", "by", "what", "state", "created", "sent", "attempts", "body.data.cause", "detail", "id"]
+        }
         Kind::Quarantine => &["exception", "received", "source", "topic", "detail"],
         Kind::Samples => &["position", "time", "signal", "value", "quality", "source"],
         Kind::Gaps => &["source", "from", "to", "reason"],
