@@ -34,6 +34,7 @@ mod shadow;
 #[cfg(test)]
 mod shown;
 mod starts;
+mod suspects;
 mod taken_up;
 mod tally;
 #[cfg(test)]
@@ -66,6 +67,7 @@ use starts::Starts;
 pub use starts::{Ended, Start, Started, run_of_key};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use suspects::Careful;
 use tally::Tally;
 
 /// The name of this loop's place in the event log.
@@ -116,6 +118,8 @@ pub struct Loop {
     prepare: Arc<dyn Prepare>,
     role: Role,
     pins: Pins,
+    /// What is at hand, and whom it suspects after an unclean end.
+    careful: Careful,
     /// Definitions by the type of event that starts them.
     triggers: BTreeMap<String, Vec<Arc<Definition>>>,
 
@@ -198,6 +202,7 @@ impl Loop {
         Self {
             triggers: events::triggers(&contract, Role::Both),
             pins: Pins::new(load),
+            careful: Careful::new(&store),
             store,
             contract,
             prepare,
@@ -256,15 +261,19 @@ impl Loop {
     /// Does what there is to do at `now`. After an error nothing of the step has happened as far as this loop knows;
     /// the next step reads from the store what is really there, so that it may be repeated at any time.
     pub fn step(&mut self, now: Time) -> Result<Progress, StoreError> {
+        let gate = self.careful.gate();
+        let _inside = gate.enter();
         let arrived = std::mem::take(&mut self.arrived);
         let done = self.try_step(&arrived, now);
-        if done.is_err() {
-            self.arrived = arrived;
-            self.starts.again();
-            self.acts.again();
-            self.forget();
+        if done.is_ok() {
+            self.careful.survived(&self.store);
+            return done;
         }
-        done
+        self.arrived = arrived;
+        self.starts.again();
+        self.acts.again();
+        self.forget();
+        if self.careful.again() { Ok(Progress { worked: true, wake: None }) } else { done }
     }
 
     /// The requests whose attempts have become durable since the last call.
@@ -353,6 +362,7 @@ impl Loop {
     }
 
     fn write(&mut self) -> Result<bool, StoreError> {
+        self.careful.free();
         self.plan_again();
         self.starts.see(self.batch.by_hand());
         let schemas = &self.contract.schemas;

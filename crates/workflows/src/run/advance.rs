@@ -125,6 +125,10 @@ impl Loop {
             self.hold(open, &reason, now);
             return Ok(());
         }
+        if let Some(fault) = self.poison_of_run(&open)? {
+            self.end_faulted_new(open, &fault, None, now);
+            return Ok(());
+        }
         let mut results = VecDeque::from(results);
         if let Some(wake) = open.row.wake.take() {
             self.wakes.remove(&(wake, open.row.id));

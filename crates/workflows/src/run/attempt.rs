@@ -97,6 +97,10 @@ impl Loop {
             self.lines.leave(call, now);
             return Ok(());
         };
+        if let Some(why) = self.poison_of_call(call)? {
+            self.park(held, &why, now);
+            return Ok(());
+        }
         match self.decide(&held, now) {
             Decision::Attempt { target, .. } if target.system != *system => {
                 // The route leads elsewhere by now.
@@ -284,6 +288,10 @@ impl Loop {
     /// What an outcome means for the call, and for its run.
     pub(super) fn judge(&mut self, mut held: Held, answered: &Answered<'_>, now: Time) -> Result<(), StoreError> {
         let outcome = answered.outcome;
+        if let Some(why) = self.poison_of_call(held.row.id)? {
+            self.park(held, &why, now);
+            return Ok(());
+        }
         held.row.class = Some(outcome.class);
         held.row.detail = Some(outcome.detail.clone());
         held.row.updated = now;

@@ -66,6 +66,9 @@ impl Loop {
         self.batch.cursor(last.sequence);
         for stored in &events {
             self.ears.told = stored.sequence - 1;
+            if self.is_poison_event(stored, now)? {
+                continue;
+            }
             self.tell(stored, now)?;
             let matched = self.tally.now.matched;
             let triggers = self.triggers.get(&stored.event.kind).cloned().unwrap_or_default();
