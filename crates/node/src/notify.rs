@@ -216,7 +216,14 @@ impl Notices {
             let occasion = Occasion { what, team: &team, group: &group, mark, due: None, from: None };
             let kept = ways(&self.contract, &team).iter().all(|by| self.known.contains(&notice_id(&occasion, by)));
             if !kept {
-                let due = self.store.exception(group.newest)?.and_then(|newest| newest.due);
+                let newest = self.store.exception(group.newest)?;
+                // That it has passed to the team was told as such.
+                if newest.as_ref().is_some_and(|newest| newest.escalated.is_some() && newest.owner == team) {
+                    let ways = ways(&self.contract, &team);
+                    self.known.extend(ways.into_iter().map(|by| notice_id(&occasion, by)));
+                    continue;
+                }
+                let due = newest.and_then(|newest| newest.due);
                 let group = self.shown(group.clone())?;
                 self.add(&Occasion { due, group: &group, ..occasion }, now, &mut writes)?;
             }
@@ -289,11 +296,6 @@ impl Notices {
                 let due = change.due.flatten();
                 let occasion = Occasion { what, team: &to, group: &group, mark, due, from };
                 self.add(&occasion, now, &mut writes)?;
-                // That it is new for the team is said by that.
-                let mark = group.opened.unwrap_or(group.first);
-                let begun = Occasion { what: What::Assigned, mark, ..occasion };
-                let begun: Vec<String> = ways(&self.contract, &to).iter().map(|by| notice_id(&begun, by)).collect();
-                self.known.extend(begun);
             }
             writes.push(Write::ExceptionChange(Box::new(change)));
             writes.push(Write::Audit(Box::new(audit)));

@@ -34,7 +34,7 @@ pub const SOON: Span = Span::from_secs(1_800);
 /// So long a first mail waits for others that belong into it.
 pub const GATHER: Span = Span::from_secs(2);
 /// A failed try is repeated after this, then after twice as long, and so on.
-const AGAIN: Span = Span::from_secs(30);
+const AGAIN: Span = Span::from_secs(10);
 /// The longest pause between two tries.
 const AGAIN_MAX: Span = Span::from_secs(900);
 /// A notice that nobody has taken for so long is given up.

@@ -27,6 +27,7 @@ mod pins;
 mod places;
 mod recall;
 mod remedies;
+mod replays;
 #[cfg(test)]
 mod routed;
 mod schedules;
@@ -62,6 +63,7 @@ use listens::Ears;
 use pins::Pins;
 use places::Places;
 pub use places::placed;
+use replays::Replays;
 use schedules::Schedules;
 use starts::Starts;
 pub use starts::{Ended, Start, Started, run_of_key};
@@ -138,6 +140,7 @@ pub struct Loop {
     wakes_whole: bool,
     ears: Ears,
     schedules: Schedules,
+    replays: Replays,
     places: Places,
     lines: Lines,
     guards: Guards,
@@ -217,6 +220,7 @@ impl Loop {
             wakes_whole: true,
             ears: Ears::default(),
             schedules: Schedules::default(),
+            replays: Replays::default(),
             lines: Lines::default(),
             guards: Guards::default(),
             lines_whole: true,
@@ -324,13 +328,14 @@ impl Loop {
         }
         self.take_queued(now)?;
         self.take_turns(now)?;
-        let more_acts = self.take_acts(now)?;
+        let more_acts = self.take_acts(now)? | self.take_replays(now)?;
         let more_starts = self.take_starts(now)?;
         let more_planned = self.take_schedules(now)?;
         let more_events = self.read_events(now)?;
         self.settle_families(now)?;
         let more_attempts = self.dispatch(now)?;
         self.settle_families(now)?;
+        self.note_replays(now);
         let committed = self.commit(now)?;
         self.starts.durable();
         self.acts.durable();
@@ -352,7 +357,7 @@ impl Loop {
             || !self.turns.is_empty();
         let held = self.cursor_held.map(|since| since.plus(CURSOR_HELD_MAX));
         let probe = self.guards.wake(self.lines.gates()).filter(|probe| *probe > now);
-        let wakes = [self.wakes.first().map(|(time, _)| *time), self.lines.wake(), self.schedules.wake(), held, probe];
+        let wakes = [self.wakes.first().map(|(time, _)| *time), self.lines.wake(), self.schedules.wake(), self.replays.wake(), held, probe];
         Ok(Progress { worked, wake: wakes.into_iter().flatten().min() })
     }
 

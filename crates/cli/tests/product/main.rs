@@ -13,6 +13,7 @@ mod guide;
 mod history;
 mod listener;
 mod posts;
+mod notices;
 mod reads;
 mod runs;
 mod secrecy;

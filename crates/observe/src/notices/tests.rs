@@ -195,7 +195,7 @@ fn a_try_that_fails_is_repeated_ever_more_rarely_and_given_up_in_the_end() {
         pauses.push(due.since(now));
         now = due;
     }
-    assert_eq!(pauses[..3], [30, 60, 120].map(Span::from_secs));
+    assert_eq!(pauses[..3], [10, 20, 40].map(Span::from_secs));
     assert!(pauses.iter().all(|pause| *pause <= AGAIN_MAX) && row.state == FAILED && row.due.is_none());
     assert_eq!(row.attempts as usize, pauses.len() + 1);
     let taken = tried(NoticeRow { state: WAITING.into(), ..row.clone() }, &Try::Taken, now);

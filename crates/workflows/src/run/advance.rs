@@ -126,8 +126,7 @@ impl Loop {
             return Ok(());
         }
         if let Some(fault) = self.poison_of_run(&open)? {
-            self.end_faulted_new(open, &fault, None, now);
-            return Ok(());
+            return self.end_faulted_new(open, &fault, now);
         }
         let mut results = VecDeque::from(results);
         if let Some(wake) = open.row.wake.take() {

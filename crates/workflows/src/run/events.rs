@@ -175,6 +175,7 @@ impl Loop {
         self.given_out.retain(|call, _| self.under_way.contains_key(call));
         self.read_places()?;
         self.read_schedules(now)?;
+        self.read_replays(now)?;
         self.read_runs()
     }
 
