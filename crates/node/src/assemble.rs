@@ -328,6 +328,12 @@ impl Running for Shared {
         if self.started.get().is_none() {
             missing.push("the instance is starting".to_owned());
         }
+        if self.store.is_full() {
+            let disk = andon_observe::health::DISK;
+            missing.push(format!(
+                "{disk} is full: nothing more is acknowledged until 128 MiB are free at the data folder"
+            ));
+        }
         missing.extend(lock(&self.parts).iter().filter_map(Part::waits_for));
         missing
     }

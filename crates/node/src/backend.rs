@@ -185,10 +185,18 @@ impl StoreBackend {
         })
     }
 
+    /// What a running instance knows besides rows.
+    fn live(&self) -> Result<Live, StoreError> {
+        self.running.as_ref().map_or_else(|| Ok(Live::default()), |running| running.live())
+    }
+
     /// The condition of every source.
     fn observed(&self) -> Result<Vec<Observed>, StoreError> {
-        let live = self.running.as_ref().map_or_else(|| Ok(Live::default()), |running| running.live())?;
-        health::sources(&self.store, &self.contract, &self.store.activity()?, &live, clock::now())
+        self.observed_by(&self.live()?)
+    }
+
+    fn observed_by(&self, live: &Live) -> Result<Vec<Observed>, StoreError> {
+        health::sources(&self.store, &self.contract, &self.store.activity()?, live, clock::now())
     }
 
     fn sources(&self, observed: Vec<Observed>) -> Vec<Source> {
@@ -299,10 +307,11 @@ impl Backend for StoreBackend {
         let running = self.running.is_some();
         let mut counts = self.store.counts().map_err(|e| fault(&e))?;
         self.count_alarms(&mut counts)?;
-        let observed = self.observed().map_err(|e| fault(&e))?;
-        let mut findings: Vec<Finding> = health::findings(&self.store, &observed, &seams, running)
-            .map_err(|e| fault(&e))?
+        let live = self.live().map_err(|e| fault(&e))?;
+        let observed = self.observed_by(&live).map_err(|e| fault(&e))?;
+        let mut findings: Vec<Finding> = health::disk(&self.store, live.full_since)
             .into_iter()
+            .chain(health::findings(&self.store, &observed, &seams, running).map_err(|e| fault(&e))?)
             .chain(notices::findings(&self.store, clock::now()).map_err(|e| fault(&e))?)
             .map(|f| Finding {
                 level: if f.level == health::Level::Error { "error" } else { "warning" }.to_owned(),
@@ -378,6 +387,8 @@ impl Backend for StoreBackend {
             ],
             listeners: &self.running.as_ref().map_or_else(Vec::new, |running| running.connections()),
             reads: &crate::reads::measured(self.reads().map_err(|e| fault(&e))?),
+            owners: &health::owners(&self.store).map_err(|e| fault(&e))?,
+            disk: self.store.free_bytes().map(|free| (self.store.is_full(), free)),
             now: clock::now(),
         }))
     }

@@ -28,15 +28,18 @@ struct Look {
 pub(crate) struct Watch {
     started: Time,
     looks: VecDeque<Look>,
+    /// Since when the disk is full.
+    full_since: Option<Time>,
 }
 
 impl Watch {
     pub(crate) fn new(started: Time) -> Self {
-        Self { started, looks: VecDeque::new() }
+        Self { started, looks: VecDeque::new(), full_since: None }
     }
 
     /// Looks again; in how long it wants to.
     pub(crate) fn step(&mut self, store: &Store, now: Time) -> Result<Span, StoreError> {
+        self.full_since = store.is_full().then(|| self.full_since.unwrap_or(now));
         if let Some(last) = self.looks.back()
             && now.since(last.at) < EVERY
             && now >= last.at
@@ -54,7 +57,8 @@ impl Watch {
     pub(crate) fn live(&self, store: &Store) -> Result<Live, StoreError> {
         let now = look(store, clock::now())?;
         let (full, ahead) = (store.is_full(), ahead(store, now.at)?);
-        let mut live = Live { running: Some(self.started), full, ahead, ..Live::default() };
+        let full_since = full.then(|| self.full_since.unwrap_or(now.at));
+        let mut live = Live { running: Some(self.started), full, full_since, ahead, ..Live::default() };
         if let Some(first) = self.looks.front() {
             for (name, refused) in &now.refused {
                 let before = first.refused.get(name).copied().unwrap_or(0);

@@ -6,13 +6,18 @@ use crate::{
 };
 use andon_contract::Contract;
 use andon_model::{Name, Time, span::Span};
-use andon_store::{Query, Store, StoreError, historian::Activity, rows::GapRow};
+use andon_store::{
+    Query, Store, StoreError,
+    historian::Activity,
+    rows::{GapRow, GroupRow, SystemRow},
+};
 use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
-/// Findings of one kind that are told one by one; more are told as a number.
-const TOLD_MAX: usize = 20;
+/// Groups of exceptions that are looked at in one question, and how many questions are asked at most.
+const GROUPS_AT_ONCE: usize = 1_000;
+const GROUP_PAGES_MAX: usize = 50;
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,9 +66,139 @@ pub fn findings(
         });
     }
     findings.extend(store.holdings()?.missing.iter().map(|file| missing_file(file)));
-    findings.extend(open_exceptions(store)?);
+    if running {
+        findings.extend(store.system_rows()?.iter().flat_map(breakers));
+    }
+    findings.extend(owners(store)?.iter().map(of_owner));
     findings.sort_by_key(|f| f.level);
     Ok(findings)
+}
+
+/// The disk of the data folder, where it is full, with the time since when.
+pub fn disk(store: &Store, since: Option<Time>) -> Option<Finding> {
+    if !store.is_full() {
+        return None;
+    }
+    let free = store.free_bytes().unwrap_or(0) >> 20;
+    let dir = store.dir().map(|dir| dir.display().to_string()).unwrap_or_default();
+    Some(Finding {
+        level: Level::Error,
+        subject: DISK.to_owned(),
+        detail: format!(
+            "the data folder has {free} MiB left: nothing more is acknowledged to sources; outcomes of calls and what \
+             people do are still written"
+        ),
+        since: since.map(|since| since.to_string()),
+        remedy: format!("free at least 128 MiB at {dir}; everything goes on by itself then, and nothing is lost"),
+    })
+}
+
+/// What a finding about the disk is about.
+pub const DISK: &str = "the disk";
+
+/// The breakers of a system that are not closed, from the row that is committed with the outcome that moved them.
+fn breakers(row: &SystemRow) -> Vec<Finding> {
+    let own = row.state.get("breaker").map(|of| (format!("system {}", row.system), of));
+    let operations = row.state.get("operations").and_then(Json::as_object).into_iter().flatten();
+    let operations = operations.map(|(name, of)| (format!("system {}.{name}", row.system), of));
+    let text = |of: &Json, name: &str| of.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
+    let told = |(subject, of): (String, &Json)| {
+        let state = text(of, "state");
+        let calls = match state.as_str() {
+            "open" => "calls to it wait",
+            "half-open" => "single calls try it, the others wait",
+            _ => return None,
+        };
+        let (detail, probe) = (text(of, "detail"), text(of, "probe"));
+        let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+        let next = if probe.is_empty() { String::new() } else { format!("; it is tried at {probe}") };
+        let opened = of.get("opened").or_else(|| of.get("since")).and_then(Json::as_str);
+        Some(Finding {
+            level: Level::Warning,
+            subject,
+            detail: format!("its breaker is {state}, {calls}{why}"),
+            since: Some(opened.map_or_else(|| row.changed.to_string(), str::to_owned)),
+            remedy: format!("bring it back{next}, and what waits goes on by itself: andon list systems"),
+        })
+    };
+    own.into_iter().chain(operations).filter_map(told).collect()
+}
+
+/// The exceptions of a team that have not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owned {
+    /// The team.
+    pub owner: Name,
+    /// By state: open, assigned, waiting for their system, on their way again.
+    pub states: [(&'static str, u64); 4],
+    /// Causes.
+    pub groups: u64,
+    /// The cause with the most, and how many they are.
+    pub most: (String, u64),
+    /// When the oldest group was seen first.
+    pub since: Time,
+}
+
+impl Owned {
+    /// All of them.
+    pub fn unfinished(&self) -> u64 {
+        self.states.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// The teams with exceptions that have not ended, by name.
+pub fn owners(store: &Store) -> Result<Vec<Owned>, StoreError> {
+    let mut owners: BTreeMap<Name, Owned> = BTreeMap::new();
+    let mut query = Query {
+        where_: vec![("state".to_owned(), "open".to_owned())],
+        after: None,
+        limit: GROUPS_AT_ONCE,
+        ascending: true,
+    };
+    for _ in 0..GROUP_PAGES_MAX {
+        let page = store.list("exception-groups", &query)?;
+        for group in page.rows.into_iter().filter_map(|row| serde_json::from_value::<GroupRow>(row).ok()) {
+            let of = owners.entry(group.owner.clone()).or_insert_with(|| Owned {
+                owner: group.owner.clone(),
+                states: ["open", "assigned", "waiting", "resubmitted"].map(|state| (state, 0)),
+                groups: 0,
+                most: (String::new(), 0),
+                since: group.first,
+            });
+            let counts = [group.open, group.assigned, group.waiting, group.resubmitted];
+            of.states.iter_mut().zip(counts).for_each(|((_, sum), count)| *sum += count);
+            of.groups += 1;
+            of.since = of.since.min(group.first);
+            if group.unfinished > of.most.1 {
+                of.most = (group.cause, group.unfinished);
+            }
+        }
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    Ok(owners.into_values().collect())
+}
+
+fn of_owner(of: &Owned) -> Finding {
+    let words = [
+        ("open", "open"),
+        ("assigned", "assigned"),
+        ("waiting", "wait for their system"),
+        ("resubmitted", "on their way again"),
+    ];
+    let states = of.states.iter().zip(words).filter(|((_, count), _)| *count > 0);
+    let states: Vec<String> = states.map(|((_, count), (_, word))| format!("{count} {word}")).collect();
+    let (cause, most) = &of.most;
+    let others = if of.groups > 1 { format!(" ({most}), and {} other causes", of.groups - 1) } else { String::new() };
+    Finding {
+        level: Level::Warning,
+        subject: format!("exceptions of {}", of.owner),
+        detail: format!("{}: {cause}{others}", states.join(", ")),
+        since: Some(of.since.to_string()),
+        remedy: format!("andon list exception-groups --where state=open --where owner={}", of.owner),
+    }
 }
 
 /// A file of the historian that is listed and not there.
@@ -85,6 +220,8 @@ pub struct Live {
     pub running: Option<Time>,
     /// Whether the disk is full.
     pub full: bool,
+    /// Since when it is, as far as somebody has looked.
+    pub full_since: Option<Time>,
     /// Sources that are not connected at this moment, with the reason.
     pub away: BTreeMap<Name, String>,
     /// Messages refused lately, by source.
@@ -183,35 +320,55 @@ fn source_finding(observed: &Observed) -> Option<Finding> {
     })
 }
 
-fn open_exceptions(store: &Store) -> Result<Vec<Finding>, StoreError> {
-    let query =
-        Query { where_: vec![("state".to_owned(), "open".to_owned())], after: None, limit: TOLD_MAX, ascending: false };
-    let page = store.list("exceptions", &query)?;
-    let text = |row: &Json, name: &str| row.get(name).and_then(Json::as_str).unwrap_or("").to_owned();
-    let mut findings: Vec<Finding> = page
-        .rows
-        .iter()
-        .map(|row| Finding {
-            level: Level::Warning,
-            subject: format!("exception {}", text(row, "id")),
-            detail: format!(
-                "{} ({} times, owner {})",
-                text(row, "cause"),
-                row.get("count").unwrap_or(&Json::Null),
-                text(row, "owner")
-            ),
-            since: Some(text(row, "first")),
-            remedy: text(row, "remedy"),
-        })
-        .collect();
-    if page.next.is_some() {
-        findings.push(Finding {
-            level: Level::Warning,
-            subject: "exceptions".to_owned(),
-            detail: format!("more than {TOLD_MAX} are open"),
-            since: None,
-            remedy: "andon list exceptions --where state=open".to_owned(),
-        });
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use andon_model::ExceptionId;
+    use andon_store::rows::{ExceptionKind, ExceptionRow, ExceptionState, Write};
+    use serde_json::json;
+    use std::fmt::Write as _;
+
+    fn told(findings: &[Finding]) -> String {
+        let mut text = String::new();
+        for Finding { level, subject, detail, since, remedy } in findings {
+            let since = since.as_deref().unwrap_or("nobody knows when");
+            writeln!(text, "{level:?} {subject}: {detail}, since {since}\n  next: {remedy}").unwrap();
+        }
+        text
     }
-    Ok(findings)
+
+    #[test]
+    fn what_is_degraded_is_told_with_why_since_when_and_what_to_do() {
+        let store = Store::memory(&mut |bytes| bytes.fill(7));
+        let at = |seconds: i64| Time(1_790_000_000_000_000_000 + seconds * 1_000_000_000);
+        let exception = |number: u8, owner: &str, cause: &str, state| {
+            let id = ExceptionId::derived(&[&[number]]);
+            let owner = Name::new(owner).unwrap();
+            let row = ExceptionRow::new(id, ExceptionKind::Output, owner, cause.to_owned(), at(number.into()));
+            Write::Exception(Box::new(ExceptionRow { state, cause: cause.to_owned(), ..row }))
+        };
+        let system = |name: &str, state: Json| {
+            let system = Name::new(name).unwrap();
+            Write::System(Box::new(SystemRow { system, changed: at(0), state }))
+        };
+        let opened =
+            json!({"state": "open", "since": at(9), "opened": at(5), "probe": at(70), "detail": "no connection"});
+        store
+            .commit(vec![
+                exception(1, "planning", "the order is not there", ExceptionState::Open),
+                exception(2, "planning", "the order is not there", ExceptionState::Assigned),
+                exception(3, "planning", "calls to erp wait: its breaker is open", ExceptionState::Waiting),
+                exception(4, "planning", "an old story", ExceptionState::Resolved),
+                exception(5, "quality", "a file of no form", ExceptionState::Resubmitted),
+                system("erp", json!({"breaker": opened})),
+                system("mes", json!({"breaker": {"state": "closed"}})),
+                system("qms", json!({"breaker": {"state": "closed"}, "operations": {"post": {"state": "half-open"}}})),
+            ])
+            .unwrap();
+        insta::assert_snapshot!("degraded", told(&findings(&store, &[], &[], true).unwrap()));
+        let stopped = told(&findings(&store, &[], &[], false).unwrap());
+        assert!(!stopped.contains("breaker is open, calls"), "nobody calls while it is stopped: {stopped}");
+        assert_eq!(disk(&store, None), None);
+        assert_eq!(owners(&store).unwrap().iter().map(Owned::unfinished).collect::<Vec<_>>(), [3, 1]);
+    }
 }

@@ -1,6 +1,10 @@
 //! Metrics in the text format of Prometheus, from the same rows as everything else.
 
-use crate::{condition::REASONS, health::Observed, seams::Seam};
+use crate::{
+    condition::REASONS,
+    health::{Observed, Owned},
+    seams::Seam,
+};
 use andon_model::Time;
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -23,6 +27,10 @@ pub struct Measured<'a> {
     pub listeners: &'a [(String, u64)],
     /// Reads of systems, and how they stand.
     pub reads: &'a [ReadMeasured],
+    /// Exceptions that have not ended, by the team that owns them.
+    pub owners: &'a [Owned],
+    /// Whether the disk of the data folder is full, and the bytes that are free there; `None` where it has no disk.
+    pub disk: Option<(bool, u64)>,
     /// The present time.
     pub now: Time,
 }
@@ -82,6 +90,13 @@ pub fn metrics(measured: &Measured<'_>) -> String {
     sources(&mut out, measured);
     listeners(&mut out, measured);
     reads(&mut out, measured);
+    owners(&mut out, measured);
+    if let Some((full, free)) = measured.disk {
+        let about = "Whether the disk is full: nothing more is acknowledged to sources.";
+        let _ = writeln!(out, "{}andon_disk_full {}", head("andon_disk_full", about), u8::from(full));
+        let about = "Bytes that are free on the disk of the data folder.";
+        let _ = writeln!(out, "{}andon_disk_free_bytes {free}", head("andon_disk_free_bytes", about));
+    }
     for (name, count) in measured.historian {
         let about = match name {
             "files" => "Files of samples in the historian.",
@@ -100,6 +115,17 @@ fn listeners(out: &mut String, measured: &Measured<'_>) {
     out.push_str("# TYPE andon_listener_connections gauge\n");
     for (name, connections) in measured.listeners {
         let _ = writeln!(out, "andon_listener_connections{{listener=\"{}\"}} {connections}", label(name));
+    }
+}
+
+/// Exceptions that have not ended, by owner and state.
+fn owners(out: &mut String, measured: &Measured<'_>) {
+    out.push_str("# HELP andon_exceptions Exceptions that have not ended.\n# TYPE andon_exceptions gauge\n");
+    for of in measured.owners {
+        for (state, count) in of.states {
+            let owner = label(of.owner.as_str());
+            let _ = writeln!(out, "andon_exceptions{{owner=\"{owner}\",state=\"{state}\"}} {count}");
+        }
     }
 }
 
@@ -197,8 +223,18 @@ mod tests {
                 answered_seconds: Some(12),
                 aside: 3,
             }],
+            owners: &[Owned {
+                owner: Name::new("planning").unwrap(),
+                states: [("open", 2), ("assigned", 0), ("waiting", 1), ("resubmitted", 0)],
+                groups: 1,
+                most: ("the order is not there".to_owned(), 3),
+                since: Time(0),
+            }],
+            disk: Some((true, 1_024)),
             now: Time(61_000_000_000),
         });
+        assert!(text.contains("andon_exceptions{owner=\"planning\",state=\"waiting\"} 1\n"));
+        assert!(text.contains("andon_disk_full 1\n") && text.contains("andon_disk_free_bytes 1024\n"));
         assert!(text.contains("andon_listener_connections{listener=\"floor\"} 5\n"));
         assert!(text.contains("andon_read_answered_seconds{read=\"erp.orders\",site=\"hamburg\"} 12\n"));
         assert!(text.contains("andon_source_heard_seconds{source=\"machines\"} 61\n"));

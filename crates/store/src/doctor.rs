@@ -162,6 +162,11 @@ impl Examination {
 }
 
 impl Store {
+    /// Bytes that are free on the disk of the data folder; `None` in memory and of a look.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.ground().map(|ground| ground.folder.room.free())
+    }
+
     /// Parked calls that have no exception which has not ended: nobody is told that a person is needed.
     pub fn untold_calls(&self) -> Result<Vec<CallRow>, StoreError> {
         self.ask(db::untold)
