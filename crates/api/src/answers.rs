@@ -79,8 +79,39 @@ pub struct OperationRow {
     pub test: bool,
     /// How far its file has come: `simulated`, `tested`, `proven`; null: nobody says.
     pub maturity: Option<String>,
-    /// Attempts and reads under way there at once.
+    /// Attempts and reads under way there at once, at most.
     pub concurrent: u32,
     /// How long an attempt may take.
     pub timeout: String,
+    /// The breaker that its calls pass, which is the operation's own where it has one: `closed`, `open`, `half-open`,
+    /// or `off`.
+    pub breaker: String,
+    /// Since when the breaker stands there.
+    pub since: Option<String>,
+    /// Attempts that failed, of those made in the breaker's window.
+    pub failed: u64,
+    /// Attempts made in the breaker's window.
+    pub attempts: u64,
+    /// What the last failure said.
+    pub failure: Option<String>,
+    /// When a call tries the system, where the breaker is open.
+    pub probe: Option<String>,
+    /// How the system fares at this moment; null where the instance is stopped.
+    pub now: Option<Fares>,
+}
+
+/// How a system fares at this moment, all its operations together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fares {
+    /// Attempts under way.
+    pub under_way: u32,
+    /// How many may be: `concurrent`, or fewer while the system is slow or refuses for load.
+    pub places: u32,
+    /// Calls that wait for a place.
+    pub queued: u64,
+    /// Calls that wait for a breaker.
+    pub held: u64,
+    /// How long the last attempts waited for their place, in the middle, in milliseconds; null: there were none.
+    pub wait_ms: Option<u64>,
 }

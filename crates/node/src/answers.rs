@@ -1,9 +1,12 @@
 //! Who answers for what: rows that a contract gives by itself, of a running instance, a stopped folder or a project.
 
-use crate::page::page_of;
+use crate::{
+    fares::{self, Seen},
+    page::page_of,
+};
 use andon_api::{
     Kind, Page, Query,
-    answers::{Answer, CapabilityRow, OperationRow},
+    answers::{Answer, CapabilityRow},
 };
 use andon_contract::{
     Contract,
@@ -19,7 +22,7 @@ pub fn answers(contract: &Contract, kind: Kind, query: &Query, now: Time) -> Opt
     Some(match kind {
         Kind::Routes => page_of(routes(contract, now).iter().map(|row| json!(row)), query),
         Kind::Capabilities => page_of(capabilities(contract).iter().map(|row| json!(row)), query),
-        Kind::Systems => page_of(systems(contract).iter().map(|row| json!(row)), query),
+        Kind::Systems => fares::page(contract, &Seen::default(), query, now),
         _ => return None,
     })
 }
@@ -98,35 +101,4 @@ fn capabilities(contract: &Contract) -> Vec<CapabilityRow> {
         }
     };
     contract.capabilities.iter().map(row).collect()
-}
-
-fn systems(contract: &Contract) -> Vec<OperationRow> {
-    let mut rows = Vec::new();
-    for (name, system) in &contract.systems {
-        let bare = OperationRow {
-            system: name.to_string(),
-            operation: None,
-            implements: None,
-            idempotency: None,
-            guarantee: None,
-            zone: system.zone.to_string(),
-            test: system.test,
-            maturity: system.maturity.map(|maturity| maturity.word().to_owned()),
-            concurrent: system.concurrent,
-            timeout: system.timeout.to_string(),
-        };
-        for (operation, of) in &system.operations {
-            rows.push(OperationRow {
-                operation: Some(operation.to_string()),
-                implements: Some(of.implements.clone()),
-                idempotency: Some(of.idempotency.word().to_owned()),
-                guarantee: Some(operation_guarantee(system, of).text),
-                ..bare.clone()
-            });
-        }
-        if system.operations.is_empty() {
-            rows.push(bare);
-        }
-    }
-    rows
 }

@@ -5,6 +5,7 @@ use crate::{
     calls::Sender,
     clock::{self, Real},
     drive::{Reads, Turn, Worker},
+    fares::{Board, Written},
     given::{self, chance, env},
     history::Counted,
     ingest::Posts,
@@ -169,6 +170,7 @@ struct Shared {
     watch: Arc<Mutex<Watch>>,
     objects: Objects,
     standing: Standing,
+    fares: Board,
     starts: Arc<Starts>,
     seal_now: OnceLock<SealNow>,
     started: OnceLock<()>,
@@ -224,6 +226,7 @@ impl Node {
             watch: Arc::new(Mutex::new(Watch::new(clock::now()))),
             objects,
             standing: Standing::default(),
+            fares: Board::default(),
             starts: Arc::new(Starts::new(contract.clone(), (name.clone(), role), store.clone())),
             seal_now: OnceLock::new(),
             started: OnceLock::new(),
@@ -237,7 +240,7 @@ impl Node {
             shared.add(Part::Subscriber(handle.map_err(StartError::Thread)?));
         }
         let sender = Sender::new(connectors.clone(), runtime.handle().clone(), store.clone());
-        shared.add(Part::Worker(workflows(&store, (&contract, role), connectors.clone(), sender, &shared.starts)?));
+        shared.add(Part::Worker(workflows(&store, (&contract, role), connectors.clone(), sender, &shared)?));
         let closing = CancellationToken::new();
         let objects = shared.objects.clone();
         shared.add(Part::Worker(given_objects(&objects).map_err(on_reads)?));
@@ -362,6 +365,10 @@ impl Running for Shared {
 
     fn reads(&self) -> BTreeMap<String, Stand> {
         lock(&self.standing).clone()
+    }
+
+    fn fares(&self) -> BTreeMap<Name, andon_workflows::resilience::Fares> {
+        self.fares.read()
     }
 
     fn objects(&self) -> Objects {
@@ -508,7 +515,7 @@ fn workflows(
     (contract, role): (&Arc<Contract>, Role),
     connectors: Arc<Connectors>,
     sender: Sender,
-    starts: &Arc<Starts>,
+    shared: &Shared,
 ) -> Result<Worker, StartError> {
     let pinned = Box::new(|files: &BTreeMap<String, String>| match andon_contract::from_files(files.clone()) {
         Ok(loaded) => Ok(loaded.contract),
@@ -517,7 +524,8 @@ fn workflows(
     let runs = andon_workflows::run::Loop::new(store.clone(), contract.clone(), connectors, pinned).in_role(role);
     let runs = Arc::new(Mutex::new(runs));
     let (ending, sent) = (runs.clone(), sender.clone());
-    let (starts, closing) = (starts.clone(), starts.clone());
+    let (starts, closing, fares) = (shared.starts.clone(), shared.starts.clone(), shared.fares.clone());
+    let mut written = Written::default();
     Worker::start(
         "workflows",
         (store.clone(), Reads::Runs),
@@ -534,10 +542,12 @@ fn workflows(
             for ready in runs.take_requests() {
                 sender.send(ready.request, ready.prepared);
             }
+            let again = fares.write(&mut written, (progress.worked, clock::monotonic()), &runs);
             Ok(if progress.worked {
                 Turn::Worked
             } else {
-                Turn::Idle(progress.wake.map(|wake| wake.since(clock::now())))
+                let wake = progress.wake.map(|wake| wake.since(clock::now()));
+                Turn::Idle([wake, again].into_iter().flatten().min())
             })
         },
         move || {

@@ -2,7 +2,9 @@
 
 use crate::{
     answers::answers,
-    clock, given,
+    clock,
+    fares::{self, Seen},
+    given,
     hidden::{self, Hidden},
     history::{Counted, fault},
     page,
@@ -30,7 +32,7 @@ use andon_api::{
 use andon_contract::Contract;
 use andon_edge::replay::{Ask, replay};
 use andon_events::{engine::Costs, objects::Objects};
-use andon_model::ExceptionId;
+use andon_model::{ExceptionId, Name};
 use andon_observe::{
     health::{self, Live, Observed},
     metrics::{Measured, metrics},
@@ -63,6 +65,8 @@ pub(crate) trait Running: Send + Sync + 'static {
     fn seal(&self) -> Result<(), Problem>;
     /// How the reads of systems stand, by who tells.
     fn reads(&self) -> BTreeMap<String, Stand>;
+    /// How the systems that calls go to fare.
+    fn fares(&self) -> BTreeMap<Name, andon_workflows::resilience::Fares>;
     /// The objects that are given.
     fn objects(&self) -> Objects;
     /// Where runs are started by hand.
@@ -137,6 +141,11 @@ impl StoreBackend {
     /// What rules cost, where they run.
     pub(crate) fn costs(&self) -> Option<Costs> {
         self.running.as_ref()?.costs()
+    }
+
+    /// What is known of the systems that calls go to.
+    fn systems(&self) -> Result<Seen, StoreError> {
+        Seen::of(&self.store, self.running.as_ref().map(|running| running.fares()))
     }
 
     /// Only an instance at work changes anything.
@@ -256,6 +265,10 @@ impl Backend for StoreBackend {
     }
 
     fn list(&self, kind: Kind, query: &Query) -> Result<Page, Problem> {
+        if kind == Kind::Systems {
+            let seen = self.systems().map_err(|e| fault(&e))?;
+            return Ok(fares::page(&self.contract, &seen, query, clock::now()));
+        }
         if let Some(page) = answers(&self.contract, kind, query, clock::now()) {
             return Ok(page);
         }
@@ -389,6 +402,7 @@ impl Backend for StoreBackend {
             reads: &crate::reads::measured(self.reads().map_err(|e| fault(&e))?),
             owners: &health::owners(&self.store).map_err(|e| fault(&e))?,
             disk: self.store.free_bytes().map(|free| (self.store.is_full(), free)),
+            systems: &fares::measured(&self.contract, &self.systems().map_err(|e| fault(&e))?),
             now: clock::now(),
         }))
     }

@@ -31,6 +31,7 @@ mod desk;
 pub mod doctor;
 mod drive;
 mod edits;
+mod fares;
 pub mod given;
 mod hidden;
 mod history;

@@ -5,11 +5,11 @@ use crate::{
     origin::Search,
     shadow::{Compared, compared},
 };
-use andon_contract::Contract;
+use andon_contract::{Contract, contract::Target};
 use andon_model::{EventId, RunId};
 use andon_store::{
     Store, StoreError,
-    rows::{AttemptRow, CallRow, Evidence, ExceptionRow, RunRow, StoredEvent, TaskRow},
+    rows::{AttemptRow, CallRow, CallState, Evidence, ExceptionRow, RunRow, StoredEvent, TaskRow},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -130,6 +130,9 @@ pub struct CallNode {
     /// Its shadows, each compared with what the call gave.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadows: Vec<Compared>,
+    /// Why it waits, where a breaker keeps it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
 }
 
 /// The story of an event, run, call, exception, reference, document, sample (`epoch/offset`), or of the key under which
@@ -139,7 +142,7 @@ pub fn explain(store: &Store, contract: &Contract, asked: &str) -> Result<Option
     let mut search = Search::new(store, contract);
     let Some(kind) = search.find(asked)? else { return Ok(None) };
     let Search { begun, stories, exception, path, .. } = search;
-    let mut teller = Teller { store, path, left: CHILDREN_MAX, told: BTreeSet::new() };
+    let mut teller = Teller { store, contract, path, left: CHILDREN_MAX, told: BTreeSet::new() };
     let mut lineage = Lineage {
         asked: asked.to_owned(),
         kind,
@@ -184,6 +187,7 @@ pub fn sample_offset(asked: &str) -> Option<(u32, u64)> {
 /// Reads what belongs to a story.
 struct Teller<'a> {
     store: &'a Store,
+    contract: &'a Contract,
     /// Runs that are told even where a story has too many.
     path: BTreeSet<RunId>,
     /// How many further runs that others have started may be told.
@@ -203,6 +207,31 @@ impl Teller<'_> {
         Ok(EventNode { event: stored.event.to_json(Some(stored.sequence)), evidence, confirmations, runs })
     }
 
+    /// Why a call waits: the breaker of its system, or of its operation, is not closed.
+    fn waits(&self, call: &CallRow) -> Result<Option<String>, StoreError> {
+        if call.state != CallState::Waiting {
+            return Ok(None);
+        }
+        let asked = || Some((call.system.clone()?, call.operation.clone()?));
+        let route = self.contract.route(&call.capability, &call.site, call.updated);
+        let by_route = route.and_then(|route| match &route.target {
+            Target::Operation(first) => Some((first.system.clone(), first.operation.clone())),
+            Target::None { .. } => None,
+        });
+        let Some((system, operation)) = by_route.or_else(asked) else { return Ok(None) };
+        let Some(row) = self.store.system_rows()?.into_iter().find(|row| row.system == system) else { return Ok(None) };
+        let text = |breaker: &Json, of: &str| breaker.get(of).and_then(Json::as_str).map(str::to_owned);
+        let told = |gate: String, breaker: &Json| {
+            let state = text(breaker, "state").filter(|state| state != "closed")?;
+            let since = text(breaker, "opened").map(|since| format!(" since {since}")).unwrap_or_default();
+            let probe = text(breaker, "probe").map(|probe| format!(", tried next at {probe}")).unwrap_or_default();
+            Some(format!("waits: the breaker of {gate} is {state}{since}{probe}"))
+        };
+        let of_system = row.state.get("breaker").and_then(|breaker| told(system.to_string(), breaker));
+        let own = row.state.get("operations").and_then(|all| all.get(operation.as_str()));
+        Ok(of_system.or_else(|| own.and_then(|breaker| told(format!("{system}.{operation}"), breaker))))
+    }
+
     /// A run with all that it has started: no deeper than runs may stand above a run.
     fn run(&mut self, run: RunRow) -> Result<RunNode, StoreError> {
         self.told.insert(run.id);
@@ -210,7 +239,8 @@ impl Teller<'_> {
         for call in self.store.calls_of(run.id)? {
             let attempts = self.store.attempts(call.id)?;
             let shadows = compared(&call, &attempts);
-            calls.push(CallNode { call, attempts, shadows });
+            let waits = self.waits(&call)?;
+            calls.push(CallNode { call, attempts, shadows, waits });
         }
         let (mut children, mut untold) = (Vec::new(), 0);
         for child in self.store.runs_of_parent(run.id)? {

@@ -31,6 +31,8 @@ pub struct Measured<'a> {
     pub owners: &'a [Owned],
     /// Whether the disk of the data folder is full, and the bytes that are free there; `None` where it has no disk.
     pub disk: Option<(bool, u64)>,
+    /// Systems that calls go to, and how they fare.
+    pub systems: &'a [SystemMeasured],
     /// The present time.
     pub now: Time,
 }
@@ -48,6 +50,25 @@ pub struct ReadMeasured {
     pub answered_seconds: Option<u64>,
     /// Items that its last poll set aside.
     pub aside: u64,
+}
+
+/// How a system fares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemMeasured {
+    /// The system.
+    pub system: String,
+    /// Where its breaker stands: `closed`, `open`, `half-open`.
+    pub breaker: &'static str,
+    /// Attempts under way.
+    pub under_way: u64,
+    /// How many may be.
+    pub places: u64,
+    /// Calls that wait for a place.
+    pub queued: u64,
+    /// Calls that wait for a breaker.
+    pub held: u64,
+    /// How long the last attempts waited for a place, in the middle, in microseconds.
+    pub wait_micros: u64,
 }
 
 /// The metrics of an instance: rows by kind and state, the terms of every seam, the log's ends, sources, historian.
@@ -97,6 +118,7 @@ pub fn metrics(measured: &Measured<'_>) -> String {
         let about = "Bytes that are free on the disk of the data folder.";
         let _ = writeln!(out, "{}andon_disk_free_bytes {free}", head("andon_disk_free_bytes", about));
     }
+    systems(&mut out, measured);
     for (name, count) in measured.historian {
         let about = match name {
             "files" => "Files of samples in the historian.",
@@ -147,6 +169,36 @@ fn reads(out: &mut String, measured: &Measured<'_>) {
             let Some(value) = value(of) else { continue };
             let (read, site) = (label(&of.read), label(&of.site));
             let _ = writeln!(out, "andon_read_{name}{{read=\"{read}\",site=\"{site}\"}} {value}");
+        }
+    }
+}
+
+/// The breaker, the places and the queue of each system.
+fn systems(out: &mut String, measured: &Measured<'_>) {
+    if measured.systems.is_empty() {
+        return;
+    }
+    out.push_str("# HELP andon_system_breaker 1 for where the breaker of a system stands.\n");
+    out.push_str("# TYPE andon_system_breaker gauge\n");
+    for of in measured.systems {
+        for state in ["closed", "open", "half-open"] {
+            let (system, is) = (label(&of.system), u8::from(of.breaker == state));
+            let _ = writeln!(out, "andon_system_breaker{{system=\"{system}\",state=\"{state}\"}} {is}");
+        }
+    }
+    let under_way: fn(&SystemMeasured) -> u64 = |of| of.under_way;
+    for (name, about, value) in [
+        ("under_way", "Attempts under way at a system.", under_way),
+        ("places", "How many attempts may be under way at a system.", |of| of.places),
+        ("queued", "Calls that wait for a place at a system.", |of| of.queued),
+        ("held", "Calls that wait for a breaker of a system.", |of| of.held),
+        ("wait_microseconds", "How long the last attempts at a system waited for a place, in the middle.", |of| {
+            of.wait_micros
+        }),
+    ] {
+        let _ = writeln!(out, "# HELP andon_system_{name} {about}\n# TYPE andon_system_{name} gauge");
+        for of in measured.systems {
+            let _ = writeln!(out, "andon_system_{name}{{system=\"{}\"}} {}", label(&of.system), value(of));
         }
     }
 }
@@ -231,6 +283,15 @@ mod tests {
                 since: Time(0),
             }],
             disk: Some((true, 1_024)),
+            systems: &[SystemMeasured {
+                system: "erp".to_owned(),
+                breaker: "open",
+                under_way: 1,
+                places: 4,
+                queued: 0,
+                held: 12,
+                wait_micros: 1_500,
+            }],
             now: Time(61_000_000_000),
         });
         assert!(text.contains("andon_exceptions{owner=\"planning\",state=\"waiting\"} 1\n"));

@@ -299,6 +299,9 @@ fn call(out: &mut String, node: &CallNode, margin: &str) {
         call.state.word(),
         call.reference
     );
+    if let Some(waits) = &node.waits {
+        let _ = writeln!(out, "{margin}    {waits}");
+    }
     for attempt in &node.attempts {
         let (class, detail) = match (&attempt.outcome, attempt.shadow) {
             (Some(outcome), _) => (outcome.class.word(), outcome.detail.as_str()),

@@ -194,9 +194,25 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Capabilities => {
             &["capability", "domain", "owner", "effect", "input", "output", "objective", "operations", "deprecated"]
         }
-        Kind::Systems => {
-            &["system", "operation", "implements", "idempotency", "zone", "test", "maturity", "concurrent", "timeout"]
-        }
+        Kind::Systems => &[
+            "system",
+            "operation",
+            "implements",
+            "idempotency",
+            "zone",
+            "test",
+            "maturity",
+            "timeout",
+            "breaker",
+            "since",
+            "failed",
+            "probe",
+            "concurrent",
+            "now.places",
+            "now.under_way",
+            "now.held",
+            "now.wait_ms",
+        ],
         Kind::Historian => &["path", "samples", "bytes"],
         Kind::Contracts => &["revision", "activated"],
     }

@@ -4,6 +4,7 @@
 mod adapter;
 mod alarms;
 mod bad_input;
+mod breaker;
 mod confirmation;
 mod decisions;
 mod demo;
