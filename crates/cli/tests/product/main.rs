@@ -22,5 +22,6 @@ mod story;
 mod support;
 mod surface;
 mod syscalls;
+mod taxonomy;
 mod who_answers;
 mod why;
