@@ -301,10 +301,7 @@ fn object(action: &'static Action, body: &[u8]) -> Result<Map<String, Json>, Pro
     })
 }
 
-fn read<T: serde::de::DeserializeOwned>(name: &str, json: Json, remedy: &str) -> Result<T, Problem>
-where
-    T: Default,
-{
+fn read<T: serde::de::DeserializeOwned + Default>(name: &str, json: Json, remedy: &str) -> Result<T, Problem> {
     if json.is_null() {
         return Ok(T::default());
     }

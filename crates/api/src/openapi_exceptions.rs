@@ -68,15 +68,14 @@ fn body(action: &Action, mut fields: Map<String, Json>) -> Json {
         if is_bulk && about.ends_with("only.") {
             continue;
         }
-        let mut schema = match *name {
+        let schema = match *name {
             "not_there" => json!({"type": "boolean", "default": false}),
             "input" => json!({"type": "object"}),
             "set" => json!({"type": "object", "maxProperties": CHANGES_MAX}),
             "output" => json!({}),
             _ => json!({"type": "string", "minLength": 1, "maxLength": BY_MAX}),
         };
-        schema["description"] = json!(about);
-        fields.insert((*name).to_owned(), schema);
+        fields.insert((*name).to_owned(), with(schema, "description", json!(about)));
         required.extend(needed.then_some(*name));
     }
     let by = "Who says so; claimed and not proven.";
@@ -86,12 +85,19 @@ fn body(action: &Action, mut fields: Map<String, Json>) -> Json {
         json!({"type": "string", "minLength": 1, "maxLength": TEXT_MAX, "description": "Why."}),
     );
     required.extend(action.reasoned.then_some("reason"));
+    let needed = is_bulk || !required.is_empty() || action.word == "edit";
     let mut schema = json!({"type": "object", "properties": fields, "additionalProperties": false});
     if !required.is_empty() {
-        schema["required"] = json!(required);
+        schema = with(schema, "required", json!(required));
     }
-    let needed = is_bulk || !required.is_empty() || action.word == "edit";
     json!({"required": needed, "content": {"application/json": {"schema": schema}}})
+}
+
+fn with(mut schema: Json, name: &str, value: Json) -> Json {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert(name.to_owned(), value);
+    }
+    schema
 }
 
 fn answer(about: &str, schema: &str) -> Json {

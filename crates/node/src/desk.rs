@@ -11,6 +11,7 @@ use crate::{
     edits::{changed, difference, restored},
     hidden::Hidden,
     history::fault,
+    stuck::edits_of,
 };
 use andon_api::{
     Problem,
@@ -217,12 +218,20 @@ impl StoreBackend {
         if !self.needs_two(row) {
             return Ok(Plan::Loop(What::Edit { exception: row.id, input: edited, agreed_by: None }));
         }
+        // Whoever agrees later should not be told then that it never fitted.
+        let declared = self.contract.capabilities.get(&call.capability).map(|declared| declared.input.as_str());
+        if let Some(Err(problem)) = declared.map(|schema| self.contract.schemas.check(schema, &edited)) {
+            return Err(Problem::content(format!("the input of {} {problem}", call.capability)).remedy(format!(
+                "`andon list capabilities` names its schema; `andon show {}` tells the input",
+                row.id
+            )));
+        }
         let Some(by) = asked.by.clone() else {
             return Err(Problem::content("this edit needs two people, and nobody says who the first is")
                 .remedy("say `by`; another person agrees with `andon exceptions agree`"));
         };
         let mut change = ExceptionChange::of(row.id, now);
-        let detail = json!({ "call": call.id, "difference": difference(&call.input, &edited) });
+        let detail = json!({ "call": call.id, "changes": difference(&call.input, &edited) });
         let reason = asked.reason.clone().unwrap_or_default();
         change.proposal = Some(Some(Box::new(Proposal { input: edited, by, at: now, reason })));
         Ok(Plan::Here { change: Box::new(change), detail })
@@ -234,13 +243,12 @@ impl StoreBackend {
                 .remedy(row.remedy.clone())
         };
         let call = row.call.ok_or_else(none)?;
-        self.store.call(call).map_err(|e| fault(&e))?.ok_or_else(none)
+        edits_of(&self.store, call).map_err(|e| fault(&e))?.pop().ok_or_else(none)
     }
 
     /// Whether the project wants two people for an edit of it.
     fn needs_two(&self, row: &ExceptionRow) -> bool {
-        let _ = (row, &self.contract);
-        false
+        self.contract.exceptions.needs_two(row.domain.as_deref(), row.site.as_ref())
     }
 
     /// Carries out what was planned, in this order; where runs and calls stand afterwards.

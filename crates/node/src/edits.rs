@@ -33,7 +33,7 @@ fn put(input: &mut Json, place: &str, value: &Json) -> Result<(), Problem> {
     if parts.len() > DEPTH_MAX {
         return Err(wrong(&format!("it has more than {DEPTH_MAX} parts")));
     }
-    let Some((last, way)) = parts.split_last() else { return Err(wrong("it is empty")) };
+    let Some((name, way)) = parts.split_last() else { return Err(wrong("it is empty")) };
     let mut at = input;
     for part in way {
         at = match at {
@@ -48,17 +48,17 @@ fn put(input: &mut Json, place: &str, value: &Json) -> Result<(), Problem> {
     }
     match at {
         Json::Object(object) if value.is_null() => {
-            object.remove(last).ok_or_else(|| wrong("there is no such field to remove"))?;
+            object.remove(name).ok_or_else(|| wrong("there is no such field to remove"))?;
         }
         Json::Object(object) => {
-            object.insert(last.clone(), value.clone());
+            object.insert(name.clone(), value.clone());
         }
         Json::Array(list) => {
             let many = list.len();
-            let found = last.parse::<usize>().ok().and_then(|index| list.get_mut(index));
-            *found.ok_or_else(|| wrong(&format!("{last:?} is none of {many} items")))? = value.clone();
+            let found = name.parse::<usize>().ok().and_then(|index| list.get_mut(index));
+            *found.ok_or_else(|| wrong(&format!("{name:?} is none of {many} items")))? = value.clone();
         }
-        _ => return Err(wrong(&format!("there is nothing below {last:?}"))),
+        _ => return Err(wrong(&format!("there is nothing below {name:?}"))),
     }
     Ok(())
 }
@@ -93,11 +93,11 @@ pub(crate) fn restored(original: &Json, shown: &Json, edited: &Json) -> Json {
 /// Where two inputs differ: JSON pointer, before and after; a field that is not there is left out.
 pub(crate) fn difference(before: &Json, after: &Json) -> Vec<Json> {
     let mut all = Vec::new();
-    differ(String::new(), Some(before), Some(after), &mut all);
+    differ("", Some(before), Some(after), &mut all);
     all
 }
 
-fn differ(at: String, before: Option<&Json>, after: Option<&Json>, all: &mut Vec<Json>) {
+fn differ(at: &str, before: Option<&Json>, after: Option<&Json>, all: &mut Vec<Json>) {
     if before == after {
         return;
     }
@@ -106,12 +106,12 @@ fn differ(at: String, before: Option<&Json>, after: Option<&Json>, all: &mut Vec
             let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
             for name in names {
                 let below = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
-                differ(below, before.get(name), after.get(name), all);
+                differ(&below, before.get(name), after.get(name), all);
             }
         }
         (Some(Json::Array(before)), Some(Json::Array(after))) => {
             for index in 0..before.len().max(after.len()) {
-                differ(format!("{at}/{index}"), before.get(index), after.get(index), all);
+                differ(&format!("{at}/{index}"), before.get(index), after.get(index), all);
             }
         }
         _ => {

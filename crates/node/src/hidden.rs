@@ -192,8 +192,8 @@ fn clean(kind: Kind, row: &mut Row, shown: &Shown) {
         }
         Kind::Audit => {
             change(row, "detail", |detail| shown.given(detail));
-            let differences = row.get_mut("detail").and_then(|detail| detail.get_mut("difference"));
-            for one in differences.and_then(Json::as_array_mut).into_iter().flatten().filter_map(Json::as_object_mut) {
+            let changes = row.get_mut("detail").and_then(|detail| detail.get_mut("changes"));
+            for one in changes.and_then(Json::as_array_mut).into_iter().flatten().filter_map(Json::as_object_mut) {
                 placed(one, shown);
             }
         }
@@ -216,7 +216,7 @@ fn change(row: &mut Row, name: &str, to: impl FnOnce(&Json) -> Json) {
 
 /// Where an input was edited: what stands there has the name at the end of its place.
 fn placed(difference: &mut Row, shown: &Shown) {
-    let at = difference.get("at").or_else(|| difference.get("pointer")).and_then(Json::as_str).unwrap_or_default();
+    let at = difference.get("at").and_then(Json::as_str).unwrap_or_default();
     let name = at.rsplit('/').next().unwrap_or_default().to_owned();
     for side in ["from", "to"] {
         change(difference, side, |value| {

@@ -5,9 +5,10 @@ use crate::{
     show::{message, show_call},
 };
 use andon_api::Kind;
+use andon_model::{CallId, Key};
 use andon_store::{
     Query, Store, StoreError,
-    rows::{ExceptionRow, RunRow},
+    rows::{CallRow, ExceptionRow, RunRow},
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -15,6 +16,8 @@ use serde_json::{Map, Value as Json, json};
 const MESSAGES_SHOWN: usize = 20;
 /// Acts shown of an exception, the first ones.
 const ACTS_SHOWN: usize = 1_000;
+/// Edits of a call that are looked through.
+const EDITS_MAX: usize = 1_000;
 /// Runs above a run that are looked through for the event which began it all.
 const PARENTS_MAX: usize = 64;
 
@@ -42,10 +45,15 @@ pub(crate) fn show_exception(store: &Store, row: &ExceptionRow) -> Result<Json, 
             }),
         );
     }
-    // Of an edit the newest call; the one before stands in what it supersedes.
-    if let Some(call) = row.call.map(|call| store.call(call)).transpose()?.flatten() {
-        let Json::Object(call) = show_call(store, &call)? else { return Ok(Json::Object(shown)) };
-        shown.extend(call);
+    let mut calls = row.call.map(|call| edits_of(store, call)).transpose()?.unwrap_or_default();
+    if let Some(newest) = calls.pop() {
+        if let Json::Object(call) = show_call(store, &newest)? {
+            shown.extend(call);
+        }
+        let before: Result<Vec<Json>, _> = calls.iter().map(|call| show_call(store, call)).collect();
+        if let Some(before) = Some(before?).filter(|before| !before.is_empty()) {
+            shown.insert("superseded".to_owned(), Json::Array(before));
+        }
     }
     if let (Some(proposal), Some(before)) = (&row.proposal, shown.get("call").and_then(|call| call.get("input"))) {
         let after = shown.get("exception").and_then(|row| row.pointer("/proposal/input"));
@@ -54,6 +62,19 @@ pub(crate) fn show_exception(store: &Store, row: &ExceptionRow) -> Result<Json, 
     }
     shown.insert("history".to_owned(), Json::Array(history(store, row, &mut hidden)?));
     Ok(Json::Object(shown))
+}
+
+/// A call and those that stand for it since its input was edited, oldest first.
+pub(crate) fn edits_of(store: &Store, call: CallId) -> Result<Vec<CallRow>, StoreError> {
+    let mut calls: Vec<CallRow> = store.call(call)?.into_iter().collect();
+    while let Some(last) = calls.last().filter(|_| calls.len() <= EDITS_MAX) {
+        let next = Key::of_task(last.run, &last.pointer, &last.iteration, last.edit + 1);
+        match store.call(next.call_id())? {
+            Some(edited) => calls.push(edited),
+            None => break,
+        }
+    }
+    Ok(calls)
 }
 
 fn group_of(store: &Store, row: &ExceptionRow) -> Result<Option<Json>, StoreError> {
@@ -115,7 +136,7 @@ mod tests {
             actor: "mia".into(),
             act: "exception.propose".into(),
             subject: row.id.to_string(),
-            detail: json!({"difference": [{"at": "/password", "to": "s3cret"}]}),
+            detail: json!({"changes": [{"at": "/password", "to": "s3cret"}]}),
         };
         store
             .commit(vec![

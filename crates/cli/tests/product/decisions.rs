@@ -80,8 +80,10 @@ fn a_person_decides_once_and_the_run_goes_on() {
     };
     wait_until("the end of the run", || output("one") != Json::Null);
     assert_eq!(output("one"), serde_json::json!({"approve": true, "note": "7", "by": "mia"}));
-    let later = run(&["exceptions", "assign", &two, "quality"]);
-    assert!(text(&later.stderr).contains("not built yet"), "{}", text(&later.stderr));
+    let vain = run(&["exceptions", "retry", &two]);
+    assert!(text(&vain.stderr).contains("decide it"), "{}", text(&vain.stderr));
+    let acts = world.list("audit", &data, &["act=exception.decide"]);
+    assert_eq!((acts.len(), acts[0]["actor"].as_str()), (1, Some("mia")), "{acts:#?}");
 
     // The question outlives `kill -9`, and is answered by the API.
     running.kill();

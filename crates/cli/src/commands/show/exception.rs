@@ -64,6 +64,11 @@ pub(super) fn told(json: &Json, now: Time) -> Option<Vec<String>> {
         lines.push(String::new());
         lines.extend(call);
     }
+    for before in json.get("superseded").and_then(Json::as_array).into_iter().flatten() {
+        lines.push(String::new());
+        lines.push("before its input was edited:".to_owned());
+        lines.extend(tell_call(before).into_iter().flatten().map(|line| format!("  {line}").trim_end().to_owned()));
+    }
     history(json, &mut lines);
     Some(lines)
 }
@@ -101,8 +106,9 @@ fn proposal(json: &Json, lines: &mut Vec<String>) {
 
 /// A place of an edit.
 fn difference(one: &Json) -> String {
-    let at = ["at", "pointer"].iter().find_map(|name| one.get(*name).and_then(Json::as_str)).unwrap_or_default();
-    match (one.get("from"), one.get("to")) {
+    let at = one.get("at").and_then(Json::as_str).unwrap_or_default();
+    let side = |name: &str| one.get(name).filter(|value| !value.is_null());
+    match (side("from"), side("to")) {
         (Some(from), Some(to)) => format!("{at}: {from} becomes {to}"),
         (None, Some(to)) => format!("{at}: {to} is new"),
         (Some(from), None) => format!("{at}: {from} is gone"),
@@ -117,14 +123,13 @@ fn tell_set_aside(message: &Json, lines: &mut Vec<String>) {
     let size = message.get("size").and_then(Json::as_u64).unwrap_or_default();
     lines.push(format!("set aside {} from {} ({}), {size} bytes", of("received"), of("source"), of("topic")));
     lines.push(format!("  {}", of("detail")));
-    match text("text") {
-        Some(text) => lines.extend(text.lines().map(|line| format!("  < {line}"))),
-        None => {
-            let bytes = of("bytes");
-            let more = if bytes.len() > BYTES_SHOWN { "... (--json tells all)" } else { "" };
-            lines.push(format!("  < base64 {}{more}", bytes.get(..BYTES_SHOWN).unwrap_or(bytes)));
-        }
+    if let Some(text) = text("text") {
+        lines.extend(text.lines().map(|line| format!("  < {line}")));
+        return;
     }
+    let bytes = of("bytes");
+    let more = if bytes.len() > BYTES_SHOWN { "... (--json tells all)" } else { "" };
+    lines.push(format!("  < base64 {}{more}", bytes.get(..BYTES_SHOWN).unwrap_or(bytes)));
 }
 
 /// What was done about it.
@@ -140,12 +145,11 @@ fn history(json: &Json, lines: &mut Vec<String>) {
         lines.push(format!("  {} {} {}", text("at"), text("actor"), text("act")));
         for (name, value) in act.get("detail").and_then(Json::as_object).into_iter().flatten() {
             match (name.as_str(), value) {
-                ("difference", Json::Array(all)) => {
+                ("changes", Json::Array(all)) => {
                     lines.extend(all.iter().map(|one| format!("    {}", difference(one))));
                 }
-                (_, Json::Null) => {}
-                (_, Json::String(text)) if !text.is_empty() => lines.push(format!("    {name}: {text}")),
-                (_, Json::String(_)) => {}
+                (_, nothing) if nothing.is_null() || nothing == "" => {}
+                (_, Json::String(text)) => lines.push(format!("    {name}: {text}")),
                 (_, other) => lines.push(format!("    {name}: {other}")),
             }
         }
@@ -197,7 +201,7 @@ mod tests {
                  "subject": "ex_0123456789ABCDEF", "detail": {"to": "mia", "is": "person", "reason": ""}},
                 {"number": 4, "at": "2026-11-22T07:30:00Z", "actor": "mia", "act": "exception.propose",
                  "subject": "ex_0123456789ABCDEF",
-                 "detail": {"difference": [{"at": "/unit", "from": "kg", "to": "KG"}], "reason": "the unit"}},
+                 "detail": {"changes": [{"at": "/unit", "from": "kg", "to": "KG"}], "reason": "the unit"}},
             ],
         });
         let now = Time::parse("2026-11-22T08:00:00Z").unwrap();
