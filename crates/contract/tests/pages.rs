@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 /// The pages with the least number of files each shows.
 const PAGES: &[(&str, usize)] = &[
     ("reads.md", 4),
+    ("exceptions.md", 1),
     ("owners.md", 1),
     ("requests.md", 1),
     ("workflow-calls.md", 3),
