@@ -2,6 +2,7 @@
 
 mod all;
 mod broker;
+mod drain;
 mod figure;
 mod historian;
 mod http;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Source(source::Arguments),
     /// Ready again after `kill -9`, with many samples behind it.
     Start(start::Arguments),
+    /// How fast rules read a backlog, and what is noticed of it.
+    Drain(drain::Arguments),
     /// Batches that are posted, beside a server that drops them.
     Http(http::Arguments),
     /// Machines that publish to the listener, beside the limit of this machine and a broker.
@@ -56,6 +59,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Signal(arguments) => signal::run(arguments),
         Command::Source(arguments) => source::run(arguments),
         Command::Start(arguments) => start::run(arguments),
+        Command::Drain(arguments) => drain::run(arguments),
         Command::Http(arguments) => http::run(arguments),
         Command::Listener(arguments) => listener::run(arguments),
         Command::Historian => historian::run(),

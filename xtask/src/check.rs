@@ -4,6 +4,8 @@
 mod arrows;
 mod dependencies;
 mod generated;
+mod guarantees;
+mod limits;
 mod markdown;
 mod ratchet;
 mod rust;
@@ -26,8 +28,10 @@ pub(crate) struct Arguments {
 type Part = (&'static str, fn() -> Result<Problems>);
 
 /// All parts, the quick ones first.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 8] = [
     ("tidy", tidy::check),
+    ("limits", limits::check),
+    ("guarantees", guarantees::check),
     ("arrows", arrows::check),
     ("dependencies", dependencies::check),
     ("fmt", fmt),

@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 
 /// Messages that are read one at a time after a process has ended while messages were read: more than a broker sends
 /// again.
-pub(crate) const CAREFUL_MESSAGES: usize = 10_000;
+pub(crate) const CAREFUL_MESSAGES_MAX: usize = 10_000;
 /// Bytes of the hash that names a message.
 const NAME_BYTES: usize = 16;
 /// Some messages are being read.
@@ -40,7 +40,7 @@ impl Careful {
             tracing::warn!(%source, %error, "what the process before had at hand cannot be read");
             Suspects::default()
         });
-        let left = if suspects.is_empty() { 0 } else { CAREFUL_MESSAGES };
+        let left = if suspects.is_empty() { 0 } else { CAREFUL_MESSAGES_MAX };
         Self { store: store.clone(), hand: store.hand(&part), suspects, noted: false, left }
     }
 
@@ -169,7 +169,7 @@ mod tests {
         assert!(kept[0].1.detail.contains("ended the process"), "{}", kept[0].1.detail);
 
         // After so many messages nobody is suspected any more.
-        for _ in 2..CAREFUL_MESSAGES {
+        for _ in 2..CAREFUL_MESSAGES_MAX {
             careful.message(&mut core, good, None, &mut numbers).unwrap();
         }
         assert_eq!(store.in_process().unwrap(), []);

@@ -18,7 +18,7 @@ use crate::{
 };
 use andon_api::{
     Backend, Problem,
-    doors::{Arrived, CONNECTIONS_MAX, Doors},
+    doors::{Arrived, Doors},
     posts::{Admission, Post, Taken},
 };
 use andon_contract::{
@@ -56,9 +56,6 @@ use tokio_util::sync::CancellationToken;
 const SHELL_THREADS: usize = 2;
 /// How long a clean stop waits for the answers of attempts under way; what has not come by then is unknown.
 const ANSWERS_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// One in so many of the files that the process may have open is for a connection of the API.
-const FILES_OF_API: u64 = 4;
 
 /// So often the loop of rules adds up what they cost.
 const COSTS_EVERY: Span = Span::from_secs(1);
@@ -565,12 +562,6 @@ fn workflows(
     .map_err(StartError::Thread)
 }
 
-/// Connections the API serves: of the files that the process may have open, the rest are for sources and the store.
-fn connections() -> usize {
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    files.map_or(CONNECTIONS_MAX, |files| usize::try_from(files / FILES_OF_API).unwrap_or(CONNECTIONS_MAX))
-}
-
 /// Takes the address of the API, which must be one of loopback.
 fn bind(runtime: &tokio::runtime::Runtime, address: &str) -> Result<(tokio::net::TcpListener, SocketAddr), StartError> {
     let failed = |cause| StartError::Api { address: address.to_owned(), cause };
@@ -592,7 +583,7 @@ fn serve(
 ) {
     runtime.spawn(async move {
         let routes = andon_api::routes::router(backend).into_make_service_with_connect_info::<Arrived>();
-        let doors = Doors::new(listener, connections());
+        let doors = Doors::new(listener, given::connections());
         let served = axum::serve(doors, routes).with_graceful_shutdown(closing.cancelled_owned());
         if let Err(error) = served.await {
             tracing::error!(%error, "the API ended");

@@ -29,3 +29,13 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     let given = GIVEN.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
     given.or_else(|| std::env::var(name).ok())
 }
+
+/// One in so many of the files that the process may have open is for a connection of the API.
+const FILES_OF_API: u64 = 4;
+
+/// Connections the API serves: the rest of the files that the process may have open are for sources and the store.
+pub(crate) fn connections() -> usize {
+    use andon_api::doors::CONNECTIONS_MAX;
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    files.map_or(CONNECTIONS_MAX, |files| usize::try_from(files / FILES_OF_API).unwrap_or(CONNECTIONS_MAX))
+}

@@ -34,7 +34,7 @@ impl Default for Arguments {
     }
 }
 
-const ALL: [&str; 8] = ["signal", "source", "listener", "http", "start", "historian", "rules", "workflow"];
+const ALL: [&str; 9] = ["signal", "source", "listener", "http", "start", "drain", "historian", "rules", "workflow"];
 
 /// The command. One measurement that fails keeps no other from being made.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {

@@ -21,7 +21,7 @@ use crate::setup;
 const CONNECTIONS: u32 = 4;
 
 /// Assets that the samples are of, all on one site.
-const ASSETS: u32 = 200;
+pub(super) const ASSETS: u32 = 200;
 
 /// Samples a second that must be reached.
 const RATE_MIN: f64 = 200_000.0;
@@ -137,6 +137,17 @@ fn measure(arguments: &Arguments, andon: &Path, base: &Path, broker: u16, turn: 
     Ok((posted, used, rss))
 }
 
+/// The bodies of so many samples, for a measurement that does not look at the posts themselves.
+pub(super) fn bodies(samples: u32, turn: u32) -> Vec<Vec<Vec<u8>>> {
+    let (form, runs) = ("json".to_owned(), 1);
+    batches(&Arguments { runs, samples, batch: 10_000, form, andon: None, json: false }, turn)
+}
+
+/// Posts them; how many samples were stored.
+pub(super) fn post_all(to: SocketAddr, bodies: &[Vec<Vec<u8>>]) -> Result<u64> {
+    post(to, bodies, "json").map(|posted| posted.stored)
+}
+
 /// The bodies of a run, made before the clock starts: for each connection those that it posts. Every sample is another.
 fn batches(arguments: &Arguments, turn: u32) -> Vec<Vec<Vec<u8>>> {
     let start = unix_us() / 1_000_000 - 3_600;
@@ -232,13 +243,14 @@ fn one(to: SocketAddr, bodies: &[Vec<u8>], media: &str) -> Result<(u64, Vec<f64>
     Ok((stored, took))
 }
 
-struct Message {
-    status: u16,
-    body: Vec<u8>,
+/// A request or an answer.
+pub(super) struct Message {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
 }
 
 /// Reads a request or an answer, whose body has a length.
-fn read(from: &mut impl std::io::BufRead) -> Result<Message> {
+pub(super) fn read(from: &mut impl std::io::BufRead) -> Result<Message> {
     let mut first = String::new();
     ensure!(from.read_line(&mut first)? > 0, "the connection was closed");
     let status = first.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -280,7 +292,7 @@ fn drop_bodies() -> Result<SocketAddr> {
 }
 
 /// A project with one source that is posted to, and a rule that reads what is stored.
-fn project() -> Vec<(String, String)> {
+pub(super) fn project() -> Vec<(String, String)> {
     let mut assets = "site: plant\nzone: plant\ntimezone: UTC\nassets:\n".to_owned();
     for number in 0..ASSETS {
         let _ = writeln!(assets, "  asset-{number:03}: {{ class: machine }}");
