@@ -10,8 +10,7 @@ use andon_contract::{
     contract::{About, Answerable, Matter, matter},
 };
 use andon_model::{
-    AssetName, Event, ExceptionId, InstanceId, Position, Quantity, SignalName, SiteName, Time, Value,
-    quantity::decimal,
+    AssetName, Event, ExceptionId, InstanceId, Position, Quantity, SignalName, SiteName, Time, Value, quantity::decimal,
 };
 use andon_store::{
     KeptState,
