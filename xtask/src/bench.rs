@@ -3,6 +3,7 @@
 mod all;
 mod broker;
 mod drain;
+mod exceptions;
 mod figure;
 mod historian;
 mod http;
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Listener(listener::Arguments),
     /// What samples take on disk, and how long a month of them takes to answer.
     Historian,
+    /// Very many open exceptions: listed by their groups, and a large group retried.
+    Exceptions(exceptions::Arguments),
     /// What rules cost when there are very many.
     Rules(rules::Arguments),
     /// Runs of workflows that call systems, beside what rivals reached.
@@ -63,6 +66,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Http(arguments) => http::run(arguments),
         Command::Listener(arguments) => listener::run(arguments),
         Command::Historian => historian::run(),
+        Command::Exceptions(arguments) => exceptions::run(arguments),
         Command::Rules(arguments) => rules::run(arguments),
         Command::Workflow(arguments) => workflow::run(arguments),
         Command::All(arguments) => all::run(arguments),
