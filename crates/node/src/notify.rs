@@ -452,3 +452,195 @@ fn group_of(row: &NoticeRow) -> Option<&str> {
 fn post(row: &NoticeRow, now: Time) -> Post {
     Post { id: row.id.clone(), at: now, body: row.body.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use andon_contract::contract::{Address, Escalate, Hook, Ownership, OwnershipLine, Team};
+    use andon_store::rows::{ExceptionChange, ExceptionKind, ExceptionState};
+
+    const HOUR: Span = Span::from_secs(3_600);
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    /// Teams with webhooks at which nobody is.
+    fn contract() -> Arc<Contract> {
+        let url = Address { env: None, default: "http://127.0.0.1:9/".into() };
+        let hook = Some(Hook { url, secret: None, authority: None });
+        let team = || Team { webhook: hook.clone(), ..Team::default() };
+        let line = OwnershipLine {
+            escalate: Some(Escalate { after: HOUR, to: name("management") }),
+            ..OwnershipLine::everything(name("planning"))
+        };
+        let teams = [(name("planning"), team()), (name("management"), team()), (name("silent"), Team::default())];
+        let ownership = Ownership { teams: teams.into(), lines: vec![line], ..Ownership::default() };
+        Arc::new(Contract { ownership, ..Contract::empty() })
+    }
+
+    struct Desk {
+        store: Store,
+        notices: Notices,
+        now: Time,
+        _runtime: tokio::runtime::Runtime,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let store = Store::memory(&mut |bytes| bytes.fill(1));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            // Nothing is ever driven: what is sent stays under way.
+            let notices = Notices::new(store.clone(), contract(), runtime.handle().clone());
+            Self { store, notices, now: Time::parse("2026-11-26T12:00:00Z").unwrap(), _runtime: runtime }
+        }
+
+        /// A process that begins with what the store holds.
+        fn again(&mut self) {
+            self.notices = Notices::new(self.store.clone(), contract(), self.notices.courier.runtime.clone());
+        }
+
+        fn row(&self, group: &str, number: u32) -> ExceptionRow {
+            let id = ExceptionId::derived(&[group.as_bytes(), &number.to_le_bytes()]);
+            let due = Some(self.now.plus(Span::from_secs(8 * 3_600)));
+            let kind = ExceptionKind::Output;
+            ExceptionRow { due, ..ExceptionRow::new(id, kind, name("planning"), group.into(), self.now) }
+        }
+
+        fn write(&self, rows: impl IntoIterator<Item = ExceptionRow>) {
+            self.store.commit(rows.into_iter().map(|row| Write::Exception(Box::new(row))).collect()).unwrap();
+        }
+
+        fn change(&self, id: ExceptionId, state: ExceptionState) {
+            let change = ExceptionChange::of(id, self.now).to(state);
+            self.store.commit(vec![Write::ExceptionChange(Box::new(change))]).unwrap();
+        }
+
+        /// Steps until there is nothing to do, after a while.
+        fn pass(&mut self, span: Span) {
+            self.now = self.now.plus(span);
+            self.notices.next_look = Time::MIN;
+            while matches!(self.notices.step(self.now).unwrap(), Turn::Worked) {}
+        }
+
+        /// What is kept for whom: what and how often.
+        fn told(&self) -> BTreeMap<(String, String), usize> {
+            let query = Query { where_: Vec::new(), after: None, limit: 10_000, ascending: true };
+            let rows = self.store.list("notices", &query).unwrap().rows;
+            let mut told = BTreeMap::new();
+            for row in rows {
+                let text = |name: &str| row[name].as_str().unwrap().to_owned();
+                *told.entry((text("team"), text("what"))).or_default() += 1;
+            }
+            told
+        }
+
+        fn count(&self, team: &str, what: &str) -> usize {
+            self.told().get(&(team.to_owned(), what.to_owned())).copied().unwrap_or(0)
+        }
+    }
+
+    #[test]
+    fn ten_thousand_of_one_cause_are_told_once_also_by_the_next_process() {
+        let mut desk = Desk::new();
+        desk.write((0..10_000).map(|n| desk.row("down", n)));
+        desk.write([ExceptionRow { owner: name("silent"), ..desk.row("silent", 1) }]);
+        desk.pass(Span::ZERO);
+        desk.again();
+        desk.pass(Span::from_secs(1));
+        assert_eq!(desk.told().into_values().sum::<usize>(), 1);
+        // While some of it are open, more of it are no news; once all have ended, they are.
+        desk.write([desk.row("down", 20_000)]);
+        desk.pass(Span::from_secs(1));
+        assert_eq!(desk.count("planning", "assigned"), 1);
+        for n in (0..10_000).chain([20_000]) {
+            let id = desk.row("down", n).id;
+            desk.change(id, ExceptionState::Resolved);
+        }
+        desk.pass(Span::from_secs(1));
+        desk.write([ExceptionRow { last: desk.now, ..desk.row("down", 7) }]);
+        desk.pass(Span::from_secs(1));
+        assert_eq!(desk.count("planning", "assigned"), 2);
+        // Another team that it is handed over to is told.
+        let id = desk.row("down", 7).id;
+        let change = ExceptionChange { owner: Some(name("management")), ..ExceptionChange::of(id, desk.now) };
+        desk.store.commit(vec![Write::ExceptionChange(Box::new(change))]).unwrap();
+        desk.pass(Span::from_secs(1));
+        assert_eq!((desk.count("management", "assigned"), desk.count("planning", "assigned")), (1, 2));
+    }
+
+    #[test]
+    fn what_is_under_way_again_needs_nobody() {
+        let mut desk = Desk::new();
+        desk.write([ExceptionRow { state: ExceptionState::Resubmitted, ..desk.row("down", 1) }]);
+        desk.pass(Span::ZERO);
+        assert!(desk.told().is_empty());
+        desk.change(desk.row("down", 1).id, ExceptionState::Open);
+        desk.pass(Span::ZERO);
+        assert_eq!(desk.count("planning", "assigned"), 1);
+    }
+
+    #[test]
+    fn thousands_that_nobody_deals_with_pass_on_once_with_an_act_each() {
+        let mut desk = Desk::new();
+        desk.write((0..3_000).map(|n| desk.row("down", n)));
+        let dealt = desk.row("down", 0).id;
+        desk.pass(Span::from_secs(27_000));
+        assert_eq!(desk.count("planning", "due"), 1);
+        desk.pass(Span::from_secs(1_800));
+        assert_eq!(desk.count("planning", "overdue"), 1);
+        desk.again();
+        desk.change(dealt, ExceptionState::Resolved);
+        desk.pass(Span::from_secs(1_800));
+        assert_eq!(desk.count("management", "escalated"), 0);
+        desk.pass(Span::from_secs(1_800));
+        assert_eq!((desk.count("management", "escalated"), desk.count("management", "assigned")), (1, 0));
+        assert_eq!(desk.store.audit_head().unwrap().unwrap().number, 2_999);
+        let row = desk.store.exception(desk.row("down", 1).id).unwrap().unwrap();
+        assert_eq!((row.owner, row.escalated), (name("management"), Some(desk.now)));
+        assert_eq!(row.due, Some(desk.now.plus(Span::from_secs(8 * 3_600))));
+        assert_eq!(desk.store.exception(dealt).unwrap().unwrap().owner, name("planning"));
+        // It passes once; the other team's time runs anew.
+        desk.again();
+        desk.pass(Span::from_secs(30 * 3_600));
+        assert_eq!((desk.count("management", "escalated"), desk.count("management", "overdue")), (1, 1));
+        assert_eq!(desk.count("management", "assigned"), 0);
+        assert_eq!(desk.store.audit_head().unwrap().unwrap().number, 2_999);
+    }
+
+    #[test]
+    fn one_that_is_refused_holds_up_no_other_and_its_road_rests() {
+        let mut desk = Desk::new();
+        desk.write([desk.row("one", 1), desk.row("two", 1)]);
+        desk.pass(Span::ZERO);
+        let road = (name("planning"), "webhook".to_owned());
+        assert!(desk.notices.under_way.contains(&road));
+        let query = Query { where_: Vec::new(), after: None, limit: 9, ascending: true };
+        let rows = |desk: &Desk| -> Vec<NoticeRow> {
+            let rows = desk.store.list("notices", &query).unwrap().rows;
+            rows.into_iter().map(|row| serde_json::from_value(row).unwrap()).collect()
+        };
+        let land = |desk: &mut Desk, row: NoticeRow, told: Told| {
+            let landed = Landed { road: road.clone(), rows: vec![row], told };
+            desk.notices.courier.landed.lock().unwrap().push(landed);
+            desk.pass(Span::from_secs(1));
+        };
+        let first = rows(&desk).remove(0);
+        land(&mut desk, first.clone(), Told::Failed { what: "answered 500".into(), for_good: false });
+        assert!(!desk.notices.under_way.contains(&road), "the road rests");
+        let waits = rows(&desk);
+        assert_eq!((waits[0].attempts, waits[0].detail.as_deref()), (1, Some("answered 500")));
+        assert!(waits.iter().all(|row| row.due.unwrap() > desk.now));
+        desk.pass(Span::from_secs(10));
+        assert!(desk.notices.under_way.contains(&road));
+        let second = rows(&desk).remove(1);
+        land(&mut desk, second, Told::Taken);
+        let all = rows(&desk);
+        assert_eq!((all[0].state.as_str(), all[1].state.as_str()), ("waiting", "sent"));
+        // What has ended before it was told is told no more.
+        desk.change(desk.row("one", 1).id, ExceptionState::Resolved);
+        land(&mut desk, first, Told::Failed { what: "answered 500".into(), for_good: false });
+        desk.pass(Span::from_secs(60));
+        assert_eq!(rows(&desk)[0].detail.as_deref(), Some("had ended before it was told"));
+    }
+}

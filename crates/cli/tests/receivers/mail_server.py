@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 def authenticate(server, session, envelope, mechanism, data):
     ok = isinstance(data, LoginPassword) and data.login == b"andon" and data.password == b"geheim"
-    return AuthResult(success=ok, auth_data="andon" if ok else None)
+    return AuthResult(success=ok, handled=False, auth_data="andon" if ok else None)
 
 
 class Keep:

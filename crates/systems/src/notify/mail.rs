@@ -3,7 +3,7 @@
 use super::{Mail, TIME_MAX, Told, secret};
 use crate::{
     connectors::Env,
-    rest::{config, connection::causes, redact::Secrets},
+    rest::{config, connection::causes, redact::Secrets, tls},
 };
 use andon_contract::contract::{MailTls, Smtp, place};
 use andon_model::Name;
@@ -53,7 +53,7 @@ async fn try_to(smtp: &Smtp, mail: &Mail, env: &Env, secrets: &mut Secrets) -> R
     let mut server = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
         .port(port)
         .timeout(Some(TIME_MAX / 2))
-        .tls(tls(smtp, host).await?);
+        .tls(security(smtp, host).await?);
     if let Some((_, domain)) = smtp.from.split_once('@') {
         server = server.hello_name(ClientId::Domain(domain.to_owned()));
     }
@@ -75,7 +75,7 @@ fn says(error: &Error) -> String {
         Some(530 | 534 | 535 | 538) => format!("does not accept who we are: {cause}; correct `credentials`"),
         Some(550 | 551 | 553) => format!("does not take mail for this address: {cause}; correct `mail` of the team"),
         Some(_) => format!("took no mail: {cause}"),
-        None if error.is_tls() => {
+        None if error.is_tls() || tls::of(error).is_some() => {
             format!("cannot be spoken with by TLS: {cause}; name its authority, `authority: PATH`, or correct `tls`")
         }
         None if error.is_timeout() => format!("did not answer in time: {cause}"),
@@ -83,7 +83,7 @@ fn says(error: &Error) -> String {
     }
 }
 
-async fn tls(smtp: &Smtp, host: &str) -> Result<Tls, Failure> {
+async fn security(smtp: &Smtp, host: &str) -> Result<Tls, Failure> {
     if smtp.tls == MailTls::None {
         return Ok(Tls::None);
     }

@@ -147,7 +147,7 @@ fn mismatch(identity: &TlsIdentity, error: &Error) -> String {
 }
 
 /// The error of TLS among the causes of an error.
-pub(super) fn of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+pub(crate) fn of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(found) = cause.downcast_ref::<Error>() {
