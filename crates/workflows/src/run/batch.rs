@@ -131,6 +131,11 @@ impl Batch {
         })
     }
 
+    /// Whether exceptions are told, or told again, by this step.
+    pub(crate) fn tells(&self) -> bool {
+        self.exceptions.iter().any(|write| matches!(write, Write::Exception(_)))
+    }
+
     /// The exceptions that are told, or told again, of a run by this step.
     pub(crate) fn told_of(&self, run: RunId) -> impl Iterator<Item = &ExceptionRow> {
         self.exceptions.iter().filter_map(move |write| match write {
