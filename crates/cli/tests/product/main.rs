@@ -15,6 +15,7 @@ mod guide;
 mod history;
 mod listener;
 mod notices;
+mod overload;
 mod posts;
 mod reads;
 mod runs;
