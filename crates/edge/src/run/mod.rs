@@ -98,6 +98,15 @@ struct Flight {
     acks: Vec<Ack>,
     messages: u64,
     counts: Counts,
+    /// Why it will never be durable as a whole: nobody waits for the rest of it.
+    failed: Option<StoreError>,
+}
+
+impl Flight {
+    fn fail(&mut self, error: StoreError) -> StoreError {
+        self.failed = Some(error.clone());
+        error
+    }
 }
 
 struct Loop {
@@ -444,9 +453,10 @@ impl Loop {
         self.submitted = now;
         self.flights += 1;
         let number = self.flights;
-        self.flight = Some(Flight { number, parts: parts.len(), acks, messages, counts });
+        self.flight = Some(Flight { number, parts: parts.len(), acks, messages, counts, failed: None });
         if !quarantine.is_empty() {
-            self.store.commit(quarantine.into_writes())?;
+            let kept = self.store.commit(quarantine.into_writes());
+            kept.map_err(|error| self.flight.as_mut().map_or(error.clone(), |flight| flight.fail(error)))?;
         }
         for part in parts {
             let shared = Arc::clone(&self.shared);
@@ -459,9 +469,12 @@ impl Loop {
     fn landed(&mut self, client: &mut Client) -> Result<(), End> {
         let done = mem::take(&mut *self.shared.done.lock().unwrap_or_else(PoisonError::into_inner));
         let Some(flight) = &mut self.flight else { return Ok(()) };
+        if let Some(error) = &flight.failed {
+            return Err(End::Store(error.clone()));
+        }
         for (number, result) in done {
             if number == flight.number {
-                result?;
+                result.map_err(|error| flight.fail(error))?;
                 flight.parts = flight.parts.saturating_sub(1);
             }
         }

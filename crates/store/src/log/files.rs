@@ -130,11 +130,15 @@ impl Active {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&aside);
         let file = file.map_err(io("make"))?;
         let header = Header { instance, first, counts: counts.clone() }.write();
-        reserve(&file, &aside, limit)?;
-        folder.room.charge(&aside, header.len())?;
-        file.write_all_at(&header, 0).map_err(io("write"))?;
-        file.sync_all().map_err(io("sync"))?;
-        std::fs::rename(&aside, &path).map_err(io("name"))?;
+        let make = || {
+            reserve(&file, &aside, limit)?;
+            folder.room.charge(&aside, header.len())?;
+            file.write_all_at(&header, 0).map_err(io("write"))?;
+            file.sync_all().map_err(io("sync"))?;
+            std::fs::rename(&aside, &path).map_err(io("name"))
+        };
+        // On a full disk nothing is left that only takes room.
+        make().inspect_err(|_| drop(std::fs::remove_file(&aside)))?;
         crate::folder::sync_dir(log)?;
         let at = header.len() as u64;
         Ok(Self {
