@@ -8,6 +8,7 @@ mod breaker;
 mod confirmation;
 mod decisions;
 mod demo;
+mod disk;
 mod doctor;
 mod exceptions;
 mod folder;
