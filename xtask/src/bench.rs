@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Exceptions(exceptions::Arguments),
     /// What rules cost when there are very many.
     Rules(rules::Arguments),
+    /// One system of six hangs: what the others notice of it.
+    Bulkhead(workflow::bulkhead::Arguments),
     /// Runs of workflows that call systems, beside what rivals reached.
     Workflow(workflow::Arguments),
     /// All of them, in one run: what is done without a name.
@@ -68,6 +70,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Historian => historian::run(),
         Command::Exceptions(arguments) => exceptions::run(arguments),
         Command::Rules(arguments) => rules::run(arguments),
+        Command::Bulkhead(arguments) => workflow::bulkhead::run(arguments),
         Command::Workflow(arguments) => workflow::run(arguments),
         Command::All(arguments) => all::run(arguments),
     }

@@ -112,6 +112,7 @@ pub struct Fares {
     pub queued: u64,
     /// Calls that wait for a breaker.
     pub held: u64,
-    /// How long the last attempts waited for their place, in the middle, in milliseconds; null: there were none.
+    /// How long the last requests waited until they went, for a place and for their attempt to be durable, in the
+    /// middle, in milliseconds; null: there were none.
     pub wait_ms: Option<u64>,
 }

@@ -14,6 +14,7 @@ const PAGES: &[(&str, usize)] = &[
     ("workflow-events.md", 4),
     ("workflows-dsl.md", 1),
     ("systems.md", 1),
+    ("resilience.md", 1),
     ("routes.md", 5),
     ("identifiers.md", 1),
     ("context.md", 1),

@@ -536,7 +536,9 @@ fn workflows(
             let progress = runs.step(clock::now())?;
             starts.tell(runs.take_started(), runs.take_ended());
             starts.acts.tell(runs.take_acted());
-            for ready in runs.take_requests() {
+            let requests = runs.take_requests();
+            runs.let_go(&requests, clock::now());
+            for ready in requests {
                 sender.send(ready.request, ready.prepared);
             }
             let again = fares.write(&mut written, (progress.worked, clock::monotonic()), &runs);

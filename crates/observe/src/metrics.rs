@@ -67,7 +67,7 @@ pub struct SystemMeasured {
     pub queued: u64,
     /// Calls that wait for a breaker.
     pub held: u64,
-    /// How long the last attempts waited for a place, in the middle, in microseconds.
+    /// How long the last requests waited until they went, in the middle, in microseconds.
     pub wait_micros: u64,
 }
 
@@ -192,7 +192,7 @@ fn systems(out: &mut String, measured: &Measured<'_>) {
         ("places", "How many attempts may be under way at a system.", |of| of.places),
         ("queued", "Calls that wait for a place at a system.", |of| of.queued),
         ("held", "Calls that wait for a breaker of a system.", |of| of.held),
-        ("wait_microseconds", "How long the last attempts at a system waited for a place, in the middle.", |of| {
+        ("wait_microseconds", "How long the last requests to a system waited until they went, in the middle.", |of| {
             of.wait_micros
         }),
     ] {

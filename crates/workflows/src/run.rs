@@ -285,6 +285,15 @@ impl Loop {
         std::mem::take(&mut self.ready)
     }
 
+    /// These requests are let go now: how long each waited is remembered of its system.
+    pub fn let_go(&mut self, requests: &[Ready], now: Time) {
+        for Ready { request, .. } in requests {
+            if let Some(since) = self.lines.queued_since(request.call) {
+                self.guards.waited(&request.system, now.since(since));
+            }
+        }
+    }
+
     /// How the systems of the contract fare at this moment.
     pub fn fares(&self) -> BTreeMap<Name, Fares> {
         let fares = |system: &Name| {

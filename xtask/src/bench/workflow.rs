@@ -4,6 +4,7 @@
 //! A stub plays the four systems and counts the calls it gets for each key. `wrk` starts a run for each request and
 //! waits for its end, so that its latency is that of a whole run.
 
+pub(crate) mod bulkhead;
 mod crash;
 mod load;
 mod project;
@@ -152,18 +153,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 impl Bench {
     fn prepare(built: Option<&Path>) -> Result<Self> {
+        let Some(wrk) = command::find("wrk") else {
+            bail!("wrk is missing, which drives the bench of workflows; on Debian: sudo apt-get install wrk");
+        };
+        Ok(Self { wrk, ..Self::prepare_without_wrk(built)? })
+    }
+
+    /// The same for what drives its runs itself.
+    fn prepare_without_wrk(built: Option<&Path>) -> Result<Self> {
         setup::ensure()?;
         let tools = signal::material()?.join("tools");
         let source = tools.join("sysstub.c");
         ensure!(source.is_file(), "{} is missing: ANDON_BENCH names the folder that holds it", source.display());
-        let Some(wrk) = command::find("wrk") else {
-            bail!("wrk is missing, which drives the bench of workflows; on Debian: sudo apt-get install wrk");
-        };
         let folder = root::target()?.join("bench");
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let andon = signal::andon(built)?;
         let stub = stub::build(&source, &folder)?;
-        Ok(Self { andon, folder, tools, stub, wrk })
+        Ok(Self { andon, folder, tools, stub, wrk: PathBuf::new() })
     }
 
     /// A new data folder, the systems, and an instance over them.

@@ -64,7 +64,8 @@ pub struct Fares {
     pub queued: usize,
     /// Calls that wait for a breaker.
     pub held: usize,
-    /// How long attempts of late waited for a place, in the middle; `None`: there were none.
+    /// How long requests of late waited from when they could have gone until they did, in the middle: for a place, and
+    /// until their attempt was durable. `None`: there were none.
     pub wait: Option<Span>,
 }
 
@@ -242,23 +243,27 @@ impl Guards {
         guard.and_then(|guard| guard.places.as_ref()).map_or(most, |places| places.places(most))
     }
 
-    /// An attempt begins, as one of so many at its system, after a wait for its place; it tries these breakers. Whether
-    /// that moved one of them.
+    /// A request went out to a system so long after it could have.
+    pub(crate) fn waited(&mut self, system: &Name, wait: Span) {
+        let guard = self.systems.entry(system.clone()).or_default();
+        if guard.waits.len() >= WAITS_MAX {
+            guard.waits.pop_front();
+        }
+        guard.waits.push_back(wait);
+    }
+
+    /// An attempt begins, as one of so many at its system; it tries these breakers. Whether that moved one of them.
     pub(crate) fn begin(
         &mut self,
         contract: &Contract,
         (call, system): (CallId, &Name),
         tries: Vec<Gate>,
-        (under_way, wait): (u32, Span),
+        under_way: u32,
         now: Time,
     ) -> bool {
         let most = contract.systems.get(system).map_or(1, |of| of.concurrent.max(1));
         let guard = self.systems.entry(system.clone()).or_default();
         guard.places.get_or_insert_with(|| Adaptive::new(most)).begun(under_way, most);
-        if guard.waits.len() >= WAITS_MAX {
-            guard.waits.pop_front();
-        }
-        guard.waits.push_back(wait);
         let mut moved = false;
         for Gate { operation, .. } in tries {
             moved |= guard.breaker_mut(operation.as_ref()).try_it(now);

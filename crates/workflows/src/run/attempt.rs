@@ -195,9 +195,8 @@ impl Loop {
                 let batch = if shares { &mut self.batch } else { &mut self.second };
                 batch.call(row.clone());
                 batch.attempt(attempt.clone());
-                let wait = self.lines.queued_since(row.id).map_or(Span::ZERO, |since| now.since(since));
                 self.lines.fly(row.id, &target.system);
-                let under_way = (self.lines.under_way(&target.system), wait);
+                let under_way = self.lines.under_way(&target.system);
                 if self.guards.begin(&self.contract, (row.id, &target.system), tries, under_way, now) {
                     self.batch.system(self.guards.row(&target.system, now));
                 }

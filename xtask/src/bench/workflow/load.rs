@@ -122,6 +122,11 @@ impl Connection {
         self.ask("POST", path, INPUT)
     }
 
+    /// Asks for something.
+    pub(super) fn get(&mut self, path: &str) -> Result<(u16, String)> {
+        self.ask("GET", path, "")
+    }
+
     fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: \

@@ -7,6 +7,11 @@ pub(super) const HANDLE: &str = "/v1/workflows/handle/runs";
 /// Where runs that wait are started.
 pub(super) const REST: &str = "/v1/workflows/rest/runs";
 
+/// Where runs are started that call five systems of six.
+pub(super) const FIVE: &str = "/v1/workflows/five/runs";
+/// Where runs are started that call the sixth.
+pub(super) const SIXTH: &str = "/v1/workflows/sixth/runs";
+
 /// The systems: name, capability, path at the stub.
 const SYSTEMS: [(&str, &str, &str); 4] = [
     ("eam", "maintenance.open-order", "/eam/workorders"),
@@ -38,6 +43,35 @@ pub(super) fn files(port: u16) -> Vec<(String, String)> {
     files.push(("routes.yaml".to_owned(), routes));
     files.push(("workflows/handle.yaml".to_owned(), handle));
     files
+}
+
+/// The files of a project with six systems: five are called in turn by one workflow, the sixth by another.
+pub(super) fn six(port: u16, sixth: u16) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = files(port);
+    all.retain(|(path, _)| {
+        !["systems/", "capabilities/", "workflows/", "routes"].iter().any(|of| path.starts_with(of))
+    });
+    let (mut routes, mut five) = (String::new(), WORKFLOW.replace("name: handle", "name: five"));
+    for (number, name) in ["first", "second", "third", "fourth", "fifth", "sixth"].into_iter().enumerate() {
+        let capability = format!("production.report-{name}");
+        let path = SYSTEMS.get(number % SYSTEMS.len()).map_or("", |(_, _, path)| path);
+        // The sixth may hang: an attempt at it ends while it is measured.
+        let (to, timeout) = if name == "sixth" { (sixth, "2 s") } else { (port, "10 s") };
+        let system = of_system(&capability, path, to).replace("timeout: 10 s", &format!("timeout: {timeout}"));
+        all.push((format!("capabilities/{capability}.yaml"), of_capability("production")));
+        all.push((format!("systems/{name}.yaml"), system));
+        let _ = writeln!(routes, "- {{ capability: {capability}, site: '*', use: {name}.write }}");
+        let task = format!("  - {name}:\n      call: {capability}\n      with: {INPUT}\n");
+        if name == "sixth" {
+            let text = WORKFLOW.replace("name: handle", "name: sixth") + &task;
+            all.push(("workflows/sixth.yaml".to_owned(), text));
+        } else {
+            five.push_str(&task);
+        }
+    }
+    all.push(("routes.yaml".to_owned(), routes));
+    all.push(("workflows/five.yaml".to_owned(), five));
+    all
 }
 
 const INSTANCE: &str = "\
@@ -142,6 +176,16 @@ operations:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sixth_system_stands_alone() {
+        let files = six(4711, 4712);
+        let text = |path: &str| files.iter().find(|(file, _)| file == path).unwrap().1.clone();
+        assert!(text("systems/sixth.yaml").contains("base: http://127.0.0.1:4712\n"));
+        assert_eq!(text("workflows/five.yaml").matches("call: ").count(), 5);
+        assert_eq!(text("workflows/sixth.yaml").matches("call: ").count(), 1);
+        assert_eq!(text("routes.yaml").lines().count(), 6);
+    }
 
     #[test]
     fn each_system_has_its_file_and_its_task() {
