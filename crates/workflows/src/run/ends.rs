@@ -15,6 +15,7 @@ use std::sync::Arc;
 mod cancelled;
 mod migrated;
 pub(super) mod remedied;
+mod replayed;
 
 fn on_alarm(tasks: &Json) -> Json {
     json!({
