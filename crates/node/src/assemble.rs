@@ -7,7 +7,7 @@ use crate::{
     drive::{Reads, Turn, Worker},
     fares::{Board, Written},
     given::{self, chance, env},
-    history::Counted,
+    history::{Counted, stored},
     ingest::Posts,
     keep, notify,
     part::Part,
@@ -282,7 +282,10 @@ impl Node {
         let parts: Vec<Part> = lock(&self.shared.parts).drain(..).collect();
         parts.iter().for_each(Part::ask_to_stop);
         self.store.wake();
-        let whole = parts.into_iter().rev().fold(true, |whole, part| part.stop() && whole);
+        let mut whole = true;
+        for part in parts.into_iter().rev() {
+            whole &= part.stop();
+        }
         if whole && let Err(error) = self.store.end_cleanly() {
             tracing::warn!(%error, "the next start takes this end for an unclean one");
         }
@@ -338,9 +341,10 @@ impl Running for Shared {
         missing
     }
 
-    fn rules(&self) -> Option<(u64, u64, u64)> {
+    fn rules(&self) -> Option<[u64; 4]> {
         let RulesRead { counts, position } = *lock(&self.rules);
-        Some((counts.evaluated, counts.late, self.unread.count(&self.store, position).ok()?))
+        let (stored, end) = stored(&self.store)?;
+        Some([stored, counts.evaluated, counts.late, self.unread.count(&self.store, (position, end)).ok()?])
     }
 
     fn costs(&self) -> Option<Costs> {

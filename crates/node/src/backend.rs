@@ -53,8 +53,8 @@ const COUNTED_MAX: u32 = 3;
 pub(crate) trait Running: Send + Sync + 'static {
     /// What is missing until it does its work, one sentence each.
     fn waiting_for(&self) -> Vec<String>;
-    /// Samples that rules evaluated, that came late for them, and that wait.
-    fn rules(&self) -> Option<(u64, u64, u64)>;
+    /// Samples that are stored, that rules evaluated, that came late for them, and that wait, all at one moment.
+    fn rules(&self) -> Option<[u64; 4]>;
     /// What rules cost since the start.
     fn costs(&self) -> Option<Costs>;
     /// What happened lately, beside what rows say.
@@ -168,18 +168,18 @@ impl StoreBackend {
         Ok(seams)
     }
 
-    /// Samples go on coming while they are counted: only a count during which none came is told.
+    /// The seam between the log and the rules.
     fn rules_seam(&self) -> Option<seams::Seam> {
-        let stored = || self.store.source_counts().values().map(|c| c.stored).sum::<u64>();
+        if let Some(running) = &self.running {
+            let [stored, evaluated, late, waiting] = running.rules()?;
+            return Some(seams::rules(stored, evaluated, late, waiting));
+        }
+        // Beside an instance at work samples go on coming: only a count during which none came is told.
+        let stored = || self.store.source_counts().values().map(|counts| counts.stored).sum::<u64>();
         (0..COUNTED_MAX).find_map(|_| {
             let before = stored();
-            let (evaluated, late, waiting) = if let Some(running) = &self.running {
-                running.rules()?
-            } else {
-                let (counts, waiting) = andon_events::run::conservation(&self.store).ok()?;
-                (counts.evaluated, counts.late, waiting)
-            };
-            (stored() == before).then(|| seams::rules(before, evaluated, late, waiting))
+            let (counts, waiting) = andon_events::run::conservation(&self.store).ok()?;
+            (stored() == before).then(|| seams::rules(before, counts.evaluated, counts.late, waiting))
         })
     }
 

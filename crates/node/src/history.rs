@@ -31,8 +31,8 @@ struct Places {
 }
 
 impl Counted {
-    /// Samples from a place of the log on.
-    pub(crate) fn count(&self, store: &Store, from: Position) -> Result<u64, StoreError> {
+    /// Samples between two places of the log.
+    pub(crate) fn count(&self, store: &Store, (from, to): (Position, Position)) -> Result<u64, StoreError> {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = places.before.range(..=from).next_back().map(|(at, before)| (*at, *before));
         // Before everything that was counted: that was another log, or another question.
@@ -40,22 +40,29 @@ impl Counted {
             *places = Places { before: [(from, 0)].into(), read: Some((from, 0)) };
             (from, 0)
         });
-        places.read_on(store)?;
+        places.read_on(store, to)?;
         let between = samples(store, at, Some(from), &mut |_, _| {})?;
-        // What lies before is asked for no more: sealing goes on only.
+        let all = match places.read {
+            Some((end, all)) if end <= to => all,
+            // Somebody else has read farther meanwhile.
+            _ => {
+                let (at, before) = places.before.range(..=to).next_back().map_or((at, before), |(at, all)| (*at, *all));
+                before + samples(store, at, Some(to), &mut |_, _| {})?
+            }
+        };
+        // What lies before is asked for no more: the place goes on only.
         places.before = places.before.split_off(&at);
-        let all = places.read.map_or(0, |(_, all)| all);
         Ok(all.saturating_sub(before + between))
     }
 }
 
 impl Places {
-    fn read_on(&mut self, store: &Store) -> Result<(), StoreError> {
+    fn read_on(&mut self, store: &Store, to: Position) -> Result<(), StoreError> {
         let Some((at, before)) = self.read else { return Ok(()) };
         let mut end = at;
         let mut last = self.before.last_key_value().map_or(0, |(at, _)| at.offset);
         let known = &mut self.before;
-        let more = samples(store, at, None, &mut |place, count| {
+        let more = samples(store, at, Some(to), &mut |place, count| {
             end = place;
             if place.offset >= last + STRIDE {
                 known.insert(place, before + count);
@@ -87,6 +94,18 @@ fn samples(
         passed(at, count);
     }
     Ok(count)
+}
+
+/// How often the end of the log is read until nothing was stored in between.
+const END_TRIES: u32 = 1_000;
+
+/// Samples that are stored, and the end of the log at the same moment.
+pub(crate) fn stored(store: &Store) -> Option<(u64, Position)> {
+    let stored = || store.source_counts().values().map(|counts| counts.stored).sum::<u64>();
+    (0..END_TRIES).find_map(|_| {
+        let (before, end) = (stored(), store.log_end());
+        (stored() == before).then_some((before, end))
+    })
 }
 
 /// A failure of the store as a problem of the API.
@@ -289,7 +308,8 @@ impl StoreBackend {
     /// Samples from a place of the log on.
     pub(crate) fn hot(&self, sealed: Position) -> Result<u64, StoreError> {
         let start = self.store.log_start();
-        self.counted.count(&self.store, if sealed.offset > start.offset { sealed } else { start })
+        let from = if sealed.offset > start.offset { sealed } else { start };
+        self.counted.count(&self.store, (from, self.store.log_end()))
     }
 }
 

@@ -121,9 +121,9 @@ impl Loop {
         if over.is_empty() {
             return Ok(());
         }
-        over.iter().for_each(|item| {
+        for item in &over {
             self.suspects.meets(item);
-        });
+        }
         self.store.commit(self.suspects.acquit()).map(drop)
     }
 }
