@@ -19,6 +19,7 @@ use andon_api::{
 };
 use andon_contract::contract::OperationRef;
 use andon_model::{ExceptionId, Name, Time};
+use andon_observe::notices::due_for;
 use andon_store::{
     Query,
     rows::{AuditRow, CallRow, ExceptionChange, ExceptionKind, ExceptionRow, ExceptionState, Proposal, Write},
@@ -189,7 +190,15 @@ impl StoreBackend {
             "before": { "owner": row.owner, "assignee": row.assignee, "state": row.state },
         });
         match team {
-            Some(team) => (change.owner, change.assignee) = (Some(team), Some(None)),
+            Some(team) => {
+                // Another team's time begins now, in its hours.
+                if team != row.owner {
+                    let call = row.call.and_then(|call| self.store.call(call).ok().flatten());
+                    let input = call.as_ref().map(|call| &call.input);
+                    change.due = Some(due_for(&self.contract, row, &team, input, now));
+                }
+                (change.owner, change.assignee) = (Some(team), Some(None));
+            }
             None => change.assignee = Some(Some(to.to_owned())),
         }
         Plan::Here { change: Box::new(change), detail }

@@ -273,6 +273,12 @@ fn about<'a>(row: &'a ExceptionRow, content: &'a Json) -> About<'a> {
     }
 }
 
+/// When an exception that a team gets now is due, in its hours; `None`: never.
+pub fn due_for(contract: &Contract, row: &ExceptionRow, team: &Name, input: Option<&Json>, now: Time) -> Option<Time> {
+    let known = known(row, input);
+    contract.due_of(&about(row, &known), team, now)
+}
+
 /// What becomes of an exception that passes to another team, and who did it.
 pub fn pass(
     contract: &Contract,
@@ -281,8 +287,7 @@ pub fn pass(
     input: Option<&Json>,
     now: Time,
 ) -> (ExceptionChange, AuditRow) {
-    let known = known(row, input);
-    let due = contract.due_of(&about(row, &known), to, now);
+    let due = due_for(contract, row, to, input, now);
     let reason = match row.due {
         Some(due) => format!("nobody of {} has dealt with it until {due}", row.owner),
         None => format!("nobody of {} has dealt with it", row.owner),

@@ -1,6 +1,6 @@
 //! Notices meet a real mail server and receivers that answer as they like: what was taken, what was not, and what helps.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use andon_contract::contract::{Address, Hook, MailTls, Secret, Smtp, UserPassword};
 use andon_model::{Name, Time};
