@@ -381,7 +381,8 @@ impl Loop {
         self.starts.see(self.batch.by_hand());
         let schemas = &self.contract.schemas;
         let mut first = std::mem::take(&mut self.batch).writes(CURSOR, schemas);
-        if !first.is_empty() {
+        let tells = !first.is_empty();
+        if tells {
             first.extend(self.tally.writes());
         }
         let second = std::mem::take(&mut self.second).writes(CURSOR, schemas);
@@ -396,7 +397,9 @@ impl Loop {
             }
         }
         (self.cursor_durable, self.cursor_held) = (self.cursor, None);
-        self.tally.durable();
+        if tells {
+            self.tally.durable();
+        }
         for ready in self.next.drain(..) {
             let (call, attempt) = (ready.request.call, ready.request.attempt);
             if !self.shadows.contains_key(&(call, attempt)) {

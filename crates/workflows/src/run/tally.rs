@@ -180,6 +180,15 @@ mod tests {
     }
 
     #[test]
+    fn where_counting_begins_is_kept_although_nothing_came_at_first() {
+        let mut world = one();
+        assert!(world.settle().is_empty());
+        world.event(1, "m-1", json!({"change": "activated"}));
+        world.finish();
+        assert_eq!(["from", "before"].map(|of| world.store.cursor(&name(of)).unwrap()), [Some(0), Some(0)]);
+    }
+
+    #[test]
     fn a_folder_that_was_never_counted_is_counted_from_where_it_stands() {
         let mut other = one();
         other.event(1, "m-1", json!({"change": "activated"}));
