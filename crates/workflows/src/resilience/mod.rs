@@ -217,6 +217,12 @@ impl Guards {
         guard.is_none_or(|guard| guard.admit(gate.operation.as_ref(), settings, now) != Admission::Away)
     }
 
+    /// Systems whose breaker is not closed, with the time from which on a call may try them.
+    pub(crate) fn shut(&self) -> impl Iterator<Item = (&Name, Time)> {
+        let shut = self.systems.iter().filter(|(_, guard)| guard.kept.breaker.state != Standing::Closed);
+        shut.map(|(system, guard)| (system, guard.kept.breaker.probe.unwrap_or(Time::MIN)))
+    }
+
     /// Whether nothing at all goes to a system now.
     pub(crate) fn is_shut(&self, contract: &Contract, system: &Name, now: Time) -> bool {
         let settings = contract.systems.get(system).and_then(|of| of.breaker.as_ref());

@@ -252,6 +252,11 @@ impl Lines {
         self.queued.iter().filter(|(_, line)| !line.is_empty()).map(|(name, _)| name.clone()).collect()
     }
 
+    /// Whether any call that is not finished is to go to a system, or is there.
+    pub(crate) fn is_awaited(&self, system: &Name) -> bool {
+        self.under_way(system) > 0 || self.waiters.values().any(|waiter| waiter.system == *system)
+    }
+
     /// Attempts under way at a system.
     pub(crate) fn under_way(&self, system: &Name) -> u32 {
         self.flying.get(system).copied().unwrap_or(0)

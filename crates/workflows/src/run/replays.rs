@@ -9,7 +9,7 @@ use andon_model::span::Span;
 use andon_model::{Name, Time};
 use andon_store::rows::{ExceptionKind, ExceptionRow, ExceptionState, GroupRow, Write};
 use andon_store::{Query, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Exceptions looked at in one step at most.
 const REPLAYS_STEP_MAX: usize = 256;
@@ -31,6 +31,10 @@ pub(super) struct Replays {
     timed: Option<u64>,
     /// When the next look begins; `None`: nothing waits for one.
     next: Option<Time>,
+    /// When a breaker for which no call waits any more is tried by a replay.
+    tries: Option<Time>,
+    /// Systems for which nothing was found that could try them; until something else is told.
+    untried: BTreeSet<Name>,
 }
 
 /// How far a replay has come.
@@ -52,7 +56,7 @@ struct Candidates {
 impl Replays {
     /// When there is something to do by itself.
     pub(super) fn wake(&self) -> Option<Time> {
-        self.next
+        self.next.into_iter().chain(self.tries).min()
     }
 }
 
@@ -74,6 +78,13 @@ fn of_group(group: &GroupRow) -> Failing<'_> {
 fn waits_for_somebody(row: &ExceptionRow) -> bool {
     let waits = matches!(row.state, ExceptionState::Open | ExceptionState::Assigned);
     waits && row.call.is_some() && row.proposal.is_none()
+}
+
+/// Whether a policy retries anything once the breaker of a system closes.
+fn is_replayed(policy: &Exceptions, system: &Name) -> bool {
+    let is_meant =
+        |rule: &Replay| rule.when == ReplayWhen::BreakerCloses && rule.system.as_ref().is_none_or(|of| of == system);
+    policy.replay.iter().any(is_meant)
 }
 
 /// How often a look at what is retried by time is worth it.
@@ -108,21 +119,20 @@ impl Loop {
             return;
         }
         for system in self.closed.drain(..) {
-            let is_meant = |rule: &Replay| {
-                rule.when == ReplayWhen::BreakerCloses && rule.system.as_ref().is_none_or(|of| *of == system)
-            };
-            if policy.replay.iter().any(is_meant) {
+            if is_replayed(policy, &system) {
                 self.batch.also(Write::Cursor(mark(&system), 1));
                 self.replays.closing.insert(system, Scan { after: 0, since: now });
             }
         }
-        if self.replays.next.is_none() && self.batch.tells() {
-            self.replays.next = pause(policy).map(|pause| now.plus(pause));
+        if self.batch.tells() {
+            self.replays.next = self.replays.next.or(pause(policy).map(|pause| now.plus(pause)));
+            self.replays.untried.clear();
         }
     }
 
     /// Retries what is due to be retried by itself; whether there is more.
     pub(super) fn take_replays(&mut self, now: Time) -> Result<bool, StoreError> {
+        self.try_by_replay(now)?;
         let mut more = false;
         if let Some((system, mut scan)) =
             self.replays.closing.iter().next().map(|(system, scan)| (system.clone(), *scan))
@@ -153,6 +163,46 @@ impl Loop {
             more |= self.take_timed(after, now)?;
         }
         Ok(more)
+    }
+
+    /// A breaker is tried by the calls that wait for it. Where none waits any more, since the time of each was up, the
+    /// oldest of those that are retried once it closes tries it: else nobody would learn that the system is back.
+    fn try_by_replay(&mut self, now: Time) -> Result<(), StoreError> {
+        self.replays.tries = None;
+        if self.contract.exceptions.replay.is_empty() {
+            return Ok(());
+        }
+        let is_tried = |system: &Name| {
+            is_replayed(&self.contract.exceptions, system)
+                && !self.replays.untried.contains(system)
+                && !self.lines.is_awaited(system)
+        };
+        let shut: Vec<(Name, Time)> = self
+            .guards
+            .shut()
+            .filter(|(system, _)| is_tried(system))
+            .map(|(system, at)| (system.clone(), at))
+            .collect();
+        for (system, at) in shut {
+            if at > now {
+                self.replays.tries = self.replays.tries.into_iter().chain([at]).min();
+                continue;
+            }
+            let meant = |rule: &Replay, group: &GroupRow| {
+                rule.when == ReplayWhen::BreakerCloses && group.system.as_ref() == Some(&system)
+            };
+            let mut tried = false;
+            for (_, row) in self.candidates(&meant, 0)?.rows {
+                if self.replay(&row, format!("it tries whether {system} is back, for which no call waits"), now)? {
+                    tried = true;
+                    break;
+                }
+            }
+            if !tried {
+                self.replays.untried.insert(system);
+            }
+        }
+        Ok(())
     }
 
     fn take_timed(&mut self, after: u64, now: Time) -> Result<bool, StoreError> {
@@ -187,16 +237,18 @@ impl Loop {
         Ok(!page.is_last)
     }
 
-    fn replay(&mut self, row: &ExceptionRow, reason: String, now: Time) -> Result<(), StoreError> {
+    /// Whether it was taken up again.
+    fn replay(&mut self, row: &ExceptionRow, reason: String, now: Time) -> Result<bool, StoreError> {
         if !waits_for_somebody(row) {
-            return Ok(());
+            return Ok(false);
         }
         let what = What::Retry { exception: row.id, not_there: false };
         let act = Act { token: 0, by: POLICY.to_owned(), reason, what };
-        if let Acted::Refused(why) = self.remedy(&act, row.id, false, now)? {
+        let acted = self.remedy(&act, row.id, false, now)?;
+        if let Acted::Refused(why) = &acted {
             tracing::debug!(exception = %row.id, why, "an exception is not retried by itself");
         }
-        Ok(())
+        Ok(matches!(acted, Acted::Done(_)))
     }
 
     /// The unfinished exceptions about calls behind a row number for which the rule that stands for them is meant.

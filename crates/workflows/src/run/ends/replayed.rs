@@ -34,12 +34,58 @@ fn away(when: ReplayWhen, count: u64) -> World {
     world
 }
 
+/// Everything goes on until the time of each call is up.
+fn give_up(world: &mut World) {
+    for _ in 0..10_000 {
+        let sent = world.settle();
+        world.serve(&sent);
+        if sent.is_empty() && world.runs().iter().all(|run| run.state == RunState::Faulted) {
+            return;
+        }
+        world.pass(Span::from_secs(1));
+    }
+    panic!("they wait for ever: {:?}", world.runs());
+}
+
+#[test]
+fn where_no_call_waits_any_more_the_oldest_that_was_given_up_finds_out_that_the_system_is_back() {
+    let live = |ends: Option<(u32, End)>| {
+        let mut world = away(ReplayWhen::BreakerCloses, 7);
+        give_up(&mut world);
+        world.pass(Span::from_secs(7_200));
+        world.runner.ends = ends;
+        let sent = world.settle();
+        assert!(sent.len() <= 1, "one tries it: {sent:?}");
+        world.office.refuses.clear();
+        world.serve(&sent);
+        world.finish();
+        assert!(world.runs().iter().all(|run| run.state == RunState::Completed), "{ends:?}: {:?}", world.runs());
+        assert!(world.office.effects.values().all(|count| *count == 1), "each once: {ends:?}");
+        assert!(world.exceptions().iter().all(|row| row.state == ExceptionState::Resolved), "{ends:?}");
+        world
+    };
+    for side in [End::Before, End::After] {
+        for end in 1.. {
+            if live(Some((end, side))).crashes == 0 {
+                break;
+            }
+        }
+    }
+    let plain = live(None);
+    let mut calls = plain.calls();
+    calls.sort_by_key(|call| plain.attempts(call.id).iter().map(|of| of.ended).max());
+    assert_eq!(calls[0].input["n"], 1, "the oldest first");
+    for key in 0..3 {
+        let of = calls.iter().filter_map(|call| call.input["n"].as_u64()).filter(|n| n % 3 == key);
+        assert!(of.is_sorted(), "{calls:?}");
+    }
+}
+
 #[test]
 fn the_group_is_replayed_in_the_order_of_its_keys_once_the_breaker_closes() {
     let live = |ends: Option<(u32, End)>| {
         let mut world = away(ReplayWhen::BreakerCloses, 7);
-        world.finish();
-        assert!(world.runs().iter().all(|run| run.state == RunState::Faulted), "{:?}", world.runs());
+        give_up(&mut world);
         world.office.refuses.clear();
         world.event(100, "m-9", json!({"change": "activated", "n": 100}));
         world.runner.ends = ends;
@@ -112,7 +158,7 @@ fn what_no_rule_is_meant_for_waits_for_a_person() {
         world.office.refuses.insert(n, answer(OutcomeClass::Transient, false, None, "away"));
         world.event(number, "m-8", json!({"change": "activated", "n": n}));
     }
-    world.finish();
+    give_up(&mut world);
     world.office.refuses.clear();
     world.event(100, "m-9", json!({"change": "activated", "n": 100}));
     world.finish();
