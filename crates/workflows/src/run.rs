@@ -144,6 +144,8 @@ pub struct Loop {
     places: Places,
     lines: Lines,
     guards: Guards,
+    /// So many unfinished calls each system may have before runs that call it wait.
+    share: usize,
     /// Whether `lines` holds all unfinished calls.
     lines_whole: bool,
     calls: HashMap<CallId, Held>,
@@ -204,6 +206,7 @@ impl Loop {
     pub fn new(store: Store, contract: Arc<Contract>, prepare: Arc<dyn Prepare>, load: Load) -> Self {
         Self {
             triggers: events::triggers(&contract, Role::Both),
+            share: places::share(&contract),
             pins: Pins::new(load),
             careful: Careful::new(&store),
             store,
@@ -257,6 +260,7 @@ impl Loop {
     pub fn set_contract(&mut self, contract: Arc<Contract>, prepare: Arc<dyn Prepare>) {
         self.pins.keep(&self.contract);
         self.triggers = events::triggers(&contract, self.role);
+        self.share = places::share(&contract);
         self.contract = contract;
         self.prepare = prepare;
         self.stale = true;
@@ -366,7 +370,14 @@ impl Loop {
             || !self.turns.is_empty();
         let held = self.cursor_held.map(|since| since.plus(CURSOR_HELD_MAX));
         let probe = self.guards.wake(self.lines.gates()).filter(|probe| *probe > now);
-        let wakes = [self.wakes.first().map(|(time, _)| *time), self.lines.wake(), self.schedules.wake(), self.replays.wake(), held, probe];
+        let wakes = [
+            self.wakes.first().map(|(time, _)| *time),
+            self.lines.wake(),
+            self.schedules.wake(),
+            self.replays.wake(),
+            held,
+            probe,
+        ];
         Ok(Progress { worked, wake: wakes.into_iter().flatten().min() })
     }
 

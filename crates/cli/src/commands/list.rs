@@ -100,6 +100,27 @@ impl Asked {
     }
 }
 
+/// Those of systems: what is kept of them, then how they fare now.
+const SYSTEMS: &[&str] = &[
+    "system",
+    "operation",
+    "implements",
+    "idempotency",
+    "zone",
+    "test",
+    "maturity",
+    "timeout",
+    "breaker",
+    "since",
+    "failed",
+    "probe",
+    "concurrent",
+    "now.places",
+    "now.under_way",
+    "now.held",
+    "now.wait_ms",
+];
+
 /// The columns a person sees first.
 fn columns(kind: Kind) -> &'static [&'static str] {
     match kind {
@@ -194,25 +215,7 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Capabilities => {
             &["capability", "domain", "owner", "effect", "input", "output", "objective", "operations", "deprecated"]
         }
-        Kind::Systems => &[
-            "system",
-            "operation",
-            "implements",
-            "idempotency",
-            "zone",
-            "test",
-            "maturity",
-            "timeout",
-            "breaker",
-            "since",
-            "failed",
-            "probe",
-            "concurrent",
-            "now.places",
-            "now.under_way",
-            "now.held",
-            "now.wait_ms",
-        ],
+        Kind::Systems => SYSTEMS,
         Kind::Historian => &["path", "samples", "bytes"],
         Kind::Contracts => &["revision", "activated"],
     }

@@ -387,7 +387,9 @@ mod tests {
                             Moved::No | Moved::Counted => prop_assert_eq!(breaker.state, before.state),
                         }
                         if breaker.state != Standing::HalfOpen {
-                            flying.iter_mut().for_each(|(_, probe)| *probe = false);
+                            for (_, probe) in &mut flying {
+                                *probe = false;
+                            }
                         }
                     }
                     Step::Crash => {

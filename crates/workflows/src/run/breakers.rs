@@ -9,7 +9,7 @@ use crate::testing::plant::{contract, name, route};
 use andon_contract::Contract;
 use andon_contract::contract::{Breaker, Outage};
 use andon_model::{Outcome, OutcomeClass, Time, span::Span};
-use andon_store::rows::{CallState, ExceptionRow, ExceptionState, RunState};
+use andon_store::rows::{CallRow, CallState, ExceptionRow, ExceptionState, RunState};
 use serde_json::json;
 
 const BREAKER: Breaker = Breaker { calls: 3, ..Breaker::DEFAULT };
@@ -139,10 +139,12 @@ fn probes_go_from_key_to_key_and_the_answer_lets_all_go_on_in_order() {
     in_order(&world);
 }
 
-/// The calls of a key were delivered in the order in which they were made.
+/// The calls of a key at a system were delivered in the order in which they were made.
 fn in_order(world: &World) {
-    for key in ["m-1", "m-2", "m-3"] {
-        let mut of: Vec<_> = world.calls().into_iter().filter(|call| call.input["asset"] == key).collect();
+    for (key, system) in ["m-1", "m-2", "m-3"].iter().flat_map(|key| ["eam", "second"].map(|system| (*key, system))) {
+        let is =
+            |call: &CallRow| call.input["asset"] == key && call.system.as_ref().is_some_and(|of| of.as_str() == system);
+        let mut of: Vec<_> = world.calls().into_iter().filter(is).collect();
         of.sort_by_key(|call| call.created);
         let ended: Vec<Time> = of.iter().filter_map(|call| world.attempts(call.id).last()?.ended).collect();
         let begun: Vec<Time> = of.iter().filter_map(|call| Some(world.attempts(call.id).first()?.started)).collect();
@@ -437,4 +439,45 @@ fn one_hanging_system_takes_its_own_places_and_nobody_elses() {
     let hanging = &fares[&name("eam")];
     assert_eq!((hanging.under_way, hanging.places, hanging.queued), (4, 4, 96));
     assert_eq!(fares[&name("second")].queued, 0);
+}
+
+#[test]
+fn a_system_that_is_down_for_long_keeps_runs_that_call_others_from_nothing() {
+    let story = |capability: &str| {
+        json!({
+            "schedule": {"on": {"one": {"with": {"type": "asset.alarm"}}}},
+            "input": {"from": "${ .[0] }"},
+            "do": [{"ask": {"call": capability, "with": {"n": "${ .data.n }", "asset": "${ .subject }"}}}],
+        })
+    };
+    let plant = contract(&[("down", story("work.key")), ("up", story("work.upsert"))]);
+    let routes = vec![route("work.key", "eam.key", &[]), route("work.upsert", "second.upsert", &[])];
+    let mut world = World::new(Contract { routes, ..plant });
+    world.runner.share = 10;
+    let mut count = 0;
+    for number in 0..50 {
+        world.event(number, &format!("m-{}", number % 5), json!({"change": "activated", "n": number}));
+        for ready in world.settle() {
+            if ready.request.system.as_str() == "second" {
+                world.serve(&[ready]);
+                count += 1;
+            }
+        }
+        // Behind the first of a key waits the next.
+        while let [ready] = world.settle().as_slice() {
+            world.serve(std::slice::from_ref(ready));
+            count += 1;
+        }
+        world.pass(Span::from_millis(1));
+    }
+    assert_eq!(count, 50, "all of the system that answers");
+    let queued = world.runs().iter().filter(|run| run.state == RunState::Queued && run.workflow == "down").count();
+    assert_eq!(queued, 40, "the other one has its share");
+    // What was under way there is lost with the process; then all of it goes on.
+    world.crash(&[]);
+    world.runner.share = 10;
+    world.finish();
+    assert!(world.runs().iter().all(|run| run.state == RunState::Completed));
+    assert_eq!(world.office.effects.len(), 100);
+    in_order(&world);
 }

@@ -113,7 +113,7 @@ impl Loop {
             output: None,
             error: None,
         };
-        if self.places.queues(definition) {
+        if self.must_queue(definition, &row.site, now) {
             self.queue(row);
             return Ok(());
         }

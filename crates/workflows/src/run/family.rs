@@ -96,7 +96,7 @@ impl Loop {
             // Whoever reads the rows in their order meets the parent first.
             self.batch.run(open.row.clone(), true);
         }
-        if self.places.queues(&definition) {
+        if self.must_queue(&definition, &row.site, now) {
             self.queue(row);
         } else {
             let since = self.ears.told;

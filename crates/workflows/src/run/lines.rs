@@ -77,12 +77,24 @@ pub(crate) struct Lines {
     queued: BTreeMap<Name, BTreeSet<Place>>,
     held: BTreeMap<Gate, Away>,
     flying: BTreeMap<Name, u32>,
+    /// Unfinished calls of each system.
+    unfinished: BTreeMap<Name, usize>,
 }
 
 impl Lines {
     /// How many calls are unfinished.
     pub(crate) fn len(&self) -> usize {
         self.waiters.len()
+    }
+
+    /// How many calls of a system are unfinished.
+    pub(crate) fn unfinished(&self, system: &Name) -> usize {
+        self.unfinished.get(system).copied().unwrap_or(0)
+    }
+
+    /// Whether any system has so many.
+    pub(crate) fn is_crowded(&self, share: usize) -> bool {
+        self.unfinished.values().any(|count| *count >= share)
     }
 
     /// The next moment at which a call becomes due.
@@ -110,6 +122,7 @@ impl Lines {
         let When { due, floor } = when;
         let standing = Standing::Behind;
         let waiter = Waiter { place, due, floor, lane, system, standing, queued: now, gate: None };
+        *self.unfinished.entry(waiter.system.clone()).or_insert(0) += 1;
         self.waiters.insert(place.id, waiter);
         if first {
             self.step_forward(place.id, now);
@@ -121,7 +134,8 @@ impl Lines {
         self.step_back(id);
         if let Some(waiter) = self.waiters.get_mut(&id) {
             waiter.standing = Standing::Flying;
-            waiter.system = system.clone();
+            let before = std::mem::replace(&mut waiter.system, system.clone());
+            count(&mut self.unfinished, &before, system);
             *self.flying.entry(system.clone()).or_insert(0) += 1;
         }
     }
@@ -131,6 +145,7 @@ impl Lines {
         self.step_back(id);
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         (waiter.due, waiter.floor) = (when.due, when.floor);
+        count(&mut self.unfinished, &waiter.system, &system);
         waiter.system = system;
         let lane = waiter.lane.clone();
         match lane {
@@ -144,6 +159,9 @@ impl Lines {
     pub(crate) fn leave(&mut self, id: CallId, now: Time) {
         self.step_back(id);
         let Some(waiter) = self.waiters.remove(&id) else { return };
+        if let Some(count) = self.unfinished.get_mut(&waiter.system) {
+            *count = count.saturating_sub(1);
+        }
         let Some(lane) = waiter.lane else { return };
         if let Some(line) = self.lanes.get_mut(&lane) {
             line.remove(&waiter.place);
@@ -308,6 +326,16 @@ impl Lines {
     }
 }
 
+/// A call is one of another system from now on.
+fn count(unfinished: &mut BTreeMap<Name, usize>, before: &Name, after: &Name) {
+    if before != after {
+        if let Some(count) = unfinished.get_mut(before) {
+            *count = count.saturating_sub(1);
+        }
+        *unfinished.entry(after.clone()).or_insert(0) += 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,6 +374,10 @@ mod tests {
         lines.leave(place(1).id, Time(100));
         assert_eq!(lines.next(&name("eam")), Some(place(2).id));
         assert_eq!((lines.under_way(&name("eam")), lines.len()), (0, 2));
+        lines.fly(place(2).id, &name("erp"));
+        assert_eq!((lines.unfinished(&name("eam")), lines.unfinished(&name("erp"))), (1, 1), "where it is asked");
+        lines.leave(place(2).id, now);
+        assert_eq!((lines.unfinished(&name("erp")), lines.is_crowded(1), lines.is_crowded(2)), (0, true, false));
     }
 
     #[test]

@@ -3,20 +3,26 @@
 //! `metadata.limits.runs` counts the runs of a workflow, of all sites of the instance together. What comes on top is a
 //! row in the state `queued`: durable and visible, and nothing of it is in memory. It begins in its order once a place
 //! is free, under the definition in force then.
+//!
+//! In the same way runs wait that would call a system which has its share of unfinished calls already: a system that
+//! is down for long fills its own share of the memory, and runs that call others begin.
 
-use super::{Loop, Open, RUNS_STEP_MAX};
+use super::{CALLS_UNFINISHED_MAX, Loop, Open, RUNS_STEP_MAX};
 use crate::exceptions;
 use crate::machine::memory::Memory;
 use andon_contract::Contract;
-use andon_contract::contract::Role;
+use andon_contract::contract::{Role, Target, capability_key};
 use andon_contract::workflow::{Definition, Placement};
-use andon_model::Time;
+use andon_model::{SiteName, Time};
 use andon_store::StoreError;
 use andon_store::rows::{RunRow, RunState};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// The share of unfinished calls that each system has at least, from which on runs that call it wait; otherwise it is
+/// its part of all there may be.
+const CALLS_OF_SYSTEM_MIN: usize = 1_000;
 /// Held runs that are looked at again in one step at most, after the contract was changed.
 const HELD_STEP_MAX: usize = 1_024;
 
@@ -53,7 +59,45 @@ impl Places {
     }
 }
 
+/// So many unfinished calls each system of a contract may have before runs that call it wait.
+pub(super) fn share(contract: &Contract) -> usize {
+    (CALLS_UNFINISHED_MAX / contract.systems.len().max(2)).max(CALLS_OF_SYSTEM_MIN)
+}
+
+/// The capabilities that a definition calls, by its document.
+fn called<'d>(document: &'d Json, found: &mut BTreeSet<&'d str>) {
+    match document {
+        Json::Object(fields) => {
+            found.extend(fields.get("call").and_then(Json::as_str));
+            fields.values().for_each(|inner| called(inner, found));
+        }
+        Json::Array(items) => items.iter().for_each(|inner| called(inner, found)),
+        _ => {}
+    }
+}
+
 impl Loop {
+    /// Whether a new run of this workflow at a site has to wait: for a place, or since a system that it calls has its
+    /// share of unfinished calls.
+    pub(super) fn must_queue(&self, definition: &Definition, site: &SiteName, now: Time) -> bool {
+        self.places.queues(definition) || self.is_crowded(definition, site, now)
+    }
+
+    fn is_crowded(&self, definition: &Definition, site: &SiteName, now: Time) -> bool {
+        if !self.lines.is_crowded(self.share) {
+            return false;
+        }
+        let mut capabilities = BTreeSet::new();
+        called(&definition.document, &mut capabilities);
+        capabilities.into_iter().any(|capability| {
+            let route = self.contract.route(capability_key(capability), site, now);
+            route.is_some_and(|route| match &route.target {
+                Target::Operation(first) => self.lines.unfinished(&first.system) >= self.share,
+                Target::None { .. } => false,
+            })
+        })
+    }
+
     /// Reads how many places are taken, and what waits for one.
     pub(super) fn read_places(&mut self) -> Result<(), StoreError> {
         let limited = self.contract.workflows.values().filter(|definition| definition.settings.runs.is_some());
@@ -85,7 +129,16 @@ impl Loop {
     /// Begins runs for which places are free, and looks at those again that nothing holds any more.
     pub(super) fn take_queued(&mut self, now: Time) -> Result<(), StoreError> {
         for workflow in self.places.queued.clone() {
-            let limit = self.contract.workflows.get(workflow.as_str()).and_then(|definition| definition.settings.runs);
+            let definition = self.contract.workflows.get(workflow.as_str());
+            // The first in order decides: those behind it wait for it anyway.
+            if self.lines.is_crowded(self.share)
+                && let Some(definition) = definition
+                && let Some(first) = self.store.runs_queued(&workflow, 1)?.first()
+                && self.is_crowded(definition, &first.site, now)
+            {
+                continue;
+            }
+            let limit = definition.and_then(|definition| definition.settings.runs);
             let taken = self.places.taken.get(&workflow).copied().unwrap_or(0);
             let free = limit.map_or(usize::MAX, |most| {
                 usize::try_from(u64::from(most).saturating_sub(taken)).unwrap_or(usize::MAX)

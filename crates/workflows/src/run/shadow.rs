@@ -3,12 +3,15 @@
 
 use super::attempt::{describe, new_attempt};
 use super::{Loop, Ready};
+use andon_contract::contract::OperationRef;
 use andon_model::call::{CallRequest, Step};
 use andon_model::{CallId, Outcome, OutcomeClass, Time};
 use andon_store::rows::{AttemptRow, CallRow};
 
 /// Shadows under way at most; what comes on top is recorded and not sent.
 const SHADOWS_MAX: usize = 1_000;
+/// Those of one system at most, so that one that hangs takes nobody else's.
+const SHADOWS_OF_SYSTEM_MAX: usize = 100;
 
 impl Loop {
     /// A call was delivered: the same is sent to the shadows of the route in force.
@@ -34,12 +37,21 @@ impl Loop {
             let refused = match self.prepare.prepare(&request) {
                 Ok(prepared) => {
                     describe(&mut attempt, &prepared, self.prepare.kept(&request, &prepared));
-                    if self.shadows.len() < SHADOWS_MAX {
+                    let target = OperationRef { system: request.system.clone(), operation: request.operation.clone() };
+                    let of_system = self.shadows.values().filter(|of| of.system == request.system).count();
+                    if self.guards.is_away(&self.contract, &target, now) {
+                        let detail = format!("the breaker of {} is open; a shadow is not sent", request.system);
+                        Some(Outcome::not_sent(OutcomeClass::Limit, detail))
+                    } else if self.shadows.len() < SHADOWS_MAX && of_system < SHADOWS_OF_SYSTEM_MAX {
                         self.shadows.insert((row.id, row.attempts), attempt.clone());
                         self.next.push(Ready { request, prepared });
                         None
                     } else {
-                        let detail = format!("{SHADOWS_MAX} shadows are under way already; this one was not sent");
+                        let detail = format!(
+                            "{} shadows are under way already, {of_system} of them at {}; this one was not sent",
+                            self.shadows.len(),
+                            request.system
+                        );
                         Some(Outcome::not_sent(OutcomeClass::Limit, detail))
                     }
                 }

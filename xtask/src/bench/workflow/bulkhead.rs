@@ -242,8 +242,8 @@ fn pace(api: SocketAddr, length: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Looks at the queues from time to time: the longest middle wait of the five, in milliseconds; and where the breaker of
-/// the sixth stands at the end.
+/// Looks at the queues from time to time: the longest middle wait of the five, in milliseconds; and where the breaker
+/// of the sixth stands at the end.
 fn look(api: SocketAddr, length: Duration) -> Result<(Vec<f64>, String)> {
     let (stopwatch, mut waits, mut state) = (Stopwatch::start(), Vec::new(), String::new());
     while stopwatch.elapsed() < length {
