@@ -15,9 +15,9 @@ const DISK_MIB: u64 = 224;
 /// What is left for samples when the disk begins to fill: it is taken by a file of somebody else.
 const LEFT_MIB: u64 = 24;
 /// Bytes of the text in a sample, near its limit, so that few messages fill a segment.
-const TEXT_BYTES: usize = 60_000;
+const TEXT_BYTES: u64 = 60_000;
 /// Messages: more than the first segment of the log holds, and less than two.
-const MESSAGES: usize = 1_800;
+const MESSAGES: u64 = 1_800;
 
 /// A small file system of one's own; it goes with this value.
 struct Disk(PathBuf);
@@ -67,7 +67,7 @@ fn with_signal(class: &str) -> String {
 }
 
 /// One message a line, each of a second of its own.
-fn publish(port: u16, numbers: std::ops::Range<usize>) {
+fn publish(port: u16, numbers: std::ops::Range<u64>) {
     let topic = "machines/machine-01/report";
     let mut child = Command::new("mosquitto_pub")
         .args(["-p", &port.to_string(), "-q", "1", "-t", topic, "-l", "-i", "machine"])
@@ -78,7 +78,7 @@ fn publish(port: u16, numbers: std::ops::Range<usize>) {
     for number in numbers {
         let (hour, minute, second) = (number / 3_600, number / 60 % 60, number % 60);
         // What differs from message to message is packed badly on purpose.
-        let text: String = (0..TEXT_BYTES / 16).map(|at| format!("{:016x}", mixed(number, at))).collect();
+        let text = (0..TEXT_BYTES / 16).fold(String::new(), |text, at| text + &format!("{:016x}", mixed(number, at)));
         let at = format!("2026-03-02 {hour:02}:{minute:02}:{second:02}");
         writeln!(lines, "{{\"text\":\"{number} {text}\",\"timestamp\":\"{at}\"}}").unwrap();
     }
@@ -86,8 +86,8 @@ fn publish(port: u16, numbers: std::ops::Range<usize>) {
     assert!(child.wait().unwrap().success(), "the broker took all of them");
 }
 
-fn mixed(number: usize, at: usize) -> u64 {
-    let seed = (number as u64) << 20 | at as u64;
+fn mixed(number: u64, at: u64) -> u64 {
+    let seed = number << 20 | at;
     seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
 }
 
@@ -102,10 +102,10 @@ fn get(api: &str, path: &str) -> (u16, Json) {
 }
 
 /// PUBACKs that the broker had from the instance.
-fn acknowledged(log: &Path) -> usize {
+fn acknowledged(log: &Path) -> u64 {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    text.lines().filter(|line| line.contains("Received PUBACK from andon-")).count()
+    text.lines().filter(|line| line.contains("Received PUBACK from andon-")).map(|_| 1).sum()
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn a_full_disk_stops_acknowledgements_and_nothing_is_lost() {
     let source = || world.list("sources", &data, &[]).remove(0);
     let stored = || source()["stored"].as_u64().unwrap();
     wait_until("the first are stored", || stored() == 20);
-    let broken = ["-p", &broker.port().to_string(), "-q", "1", "-t", "machines/machine-01/report", "-m", "broken"];
-    assert!(Command::new("mosquitto_pub").args(broken).status().unwrap().success());
+    let wrong = ["-p", &broker.port().to_string(), "-q", "1", "-t", "machines/machine-01/report", "-m", "broken"];
+    assert!(Command::new("mosquitto_pub").args(wrong).status().unwrap().success());
     wait_until("a broken one is set aside", || world.list("exceptions", &data, &[]).len() == 1);
     let exception = world.list("exceptions", &data, &[])[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(get(&api, "/readyz").0, 200);
@@ -151,8 +151,8 @@ fn a_full_disk_stops_acknowledgements_and_nothing_is_lost() {
 
     // Acknowledgements have stopped: what was acknowledged is stored, and the broker keeps the others.
     let (at_first, kept) = (acknowledged(&log), stored());
-    assert!((kept as usize) < MESSAGES, "not all of it found room: {kept}");
-    assert!(at_first <= kept as usize + 1, "acknowledged is stored, or set aside: {at_first} and {kept}");
+    assert!(kept < MESSAGES, "not all of it found room: {kept}");
+    assert!(at_first <= kept + 1, "acknowledged is stored, or set aside: {at_first} and {kept}");
     let status = get(&api, "/v1/status").1;
     let finding = status["findings"].as_array().unwrap().iter().find(|f| f["subject"] == "the disk").cloned();
     let finding = finding.unwrap_or_else(|| panic!("{status:#}"));
@@ -189,12 +189,12 @@ fn a_full_disk_stops_acknowledgements_and_nothing_is_lost() {
     ];
     let said = String::from_utf8(world.run(&[act.as_slice(), &at].concat()).stderr).unwrap();
     assert!(said.contains("is full"), "{said}");
-    assert!(acknowledged(&log) <= kept as usize + 1, "only what is stored, and the one that was set aside");
+    assert!(acknowledged(&log) <= kept + 1, "only what is stored, and the one that was set aside");
     assert_eq!(stored(), kept, "nothing more was taken meanwhile");
 
     // Room again: all of it goes on by itself.
     fs::remove_file(&ballast).unwrap();
-    wait_until("all are stored", || stored() as usize == MESSAGES);
+    wait_until("all are stored", || stored() == MESSAGES);
     wait_until("the instance is ready again", || get(&api, "/readyz").0 == 200);
     assert!(data.join("reserve").exists(), "the reserve is taken again");
     wait_until("all are acknowledged", || acknowledged(&log) > MESSAGES);
@@ -206,7 +206,7 @@ fn a_full_disk_stops_acknowledgements_and_nothing_is_lost() {
     // Each once: a message that came again was known.
     let seams = get(&api, "/v1/status").1["seams"].clone();
     assert!(seams.as_array().unwrap().iter().all(|seam| seam["holds"] == true), "{seams:#}");
-    let mut numbers: Vec<usize> = texts(&world, &data);
+    let mut numbers: Vec<u64> = texts(&world, &data);
     numbers.sort_unstable();
     assert_eq!(numbers, (0..MESSAGES).collect::<Vec<_>>(), "every sample is there, and once");
     instance.stop();
@@ -217,7 +217,7 @@ fn a_full_disk_stops_acknowledgements_and_nothing_is_lost() {
 }
 
 /// The numbers at the beginning of the stored texts.
-fn texts(world: &World, data: &Path) -> Vec<usize> {
+fn texts(world: &World, data: &Path) -> Vec<u64> {
     let args = [
         "list",
         "samples",
