@@ -3,9 +3,9 @@
 use crate::{
     Contract,
     contract::{
-        After, HttpSource, Idempotency, Keep, Listener, Maturity, MqttSource, MqttVersion, Operation, PublishTo,
-        RateSettings, Read, ReduceBy, RuleKind, RuleSettings, Setting, Source, SourceKind, Subscriber, System,
-        TopicMapping, WindowSettings,
+        After, Breaker, HttpSource, Idempotency, Keep, Listener, Maturity, MqttSource, MqttVersion, Operation,
+        PublishTo, RateSettings, Read, ReduceBy, RuleKind, RuleSettings, Setting, Source, SourceKind, Subscriber,
+        System, TopicMapping, WindowSettings,
     },
 };
 use andon_model::span::Span;
@@ -346,13 +346,32 @@ pub fn operation_guarantee(system: &System, operation: &Operation) -> Guarantee 
             "at most once by itself: an unknown outcome is not repeated, it needs a person who looks".to_owned()
         }
     };
-    let retry = &system.retry;
+    let retry = system.retry_of(operation);
+    let outage = if retry.outage.after < retry.within {
+        format!(", every {} once it fails for {}", retry.outage.every, retry.outage.after)
+    } else {
+        String::new()
+    };
+    // The breaker of the system holds for all of its operations; one of its own stands beside it.
+    let breakers: Vec<String> = system.breaker.iter().chain(&operation.narrow.breaker).map(breaker).collect();
+    let breakers = if breakers.is_empty() { String::new() } else { format!("; {}", breakers.join(", and ")) };
     let text = format!(
-        "{text}; an attempt takes at most {}, failed ones are repeated after {} to {} for {}; what is given up is an \
-         exception with an owner",
-        system.timeout, retry.first, retry.max, retry.within
+        "{text}; an attempt takes at most {}, failed ones are repeated after {} to {}{outage}, for {} in all{breakers}; \
+         what is given up is an exception with an owner",
+        system.timeout_of(operation),
+        retry.first,
+        retry.max,
+        retry.within
     );
     Guarantee { word: operation.idempotency.word(), text }
+}
+
+/// When calls are held back.
+fn breaker(breaker: &Breaker) -> String {
+    format!(
+        "calls wait while it fails ({} of a hundred, of at least {} within {}), and one tries it after {}",
+        breaker.failures, breaker.calls, breaker.window, breaker.open
+    )
 }
 
 fn maturity_guarantee(maturity: Maturity) -> Guarantee {
