@@ -67,7 +67,12 @@ impl Hands {
     pub(crate) fn open(dir: &Path) -> Result<Arc<Self>, StoreError> {
         let path = dir.join(FILE);
         let fail = |error| StoreError::io(&path, "open", error);
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?;
+        let file = match File::options().read(true).write(true).create(true).truncate(false).open(&path) {
+            Ok(file) => file,
+            // On a full disk it starts all the same: what is at hand is then not known afterwards.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => return Ok(Self::memory()),
+            Err(error) => return Err(fail(error)),
+        };
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut &file, &mut bytes).map_err(fail)?;
         if bytes.len() < HAND_BYTES * HANDS_MAX {
