@@ -6,6 +6,7 @@ use crate::{
     decisions::{Decide, Decided},
     exceptions::{Asked, BulkAsked, BulkDone, ExceptionDone},
     kind::Kind,
+    migrate::{MigrateRun, MigratedRun},
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
     posts::{Admission, Post, Taken},
@@ -64,6 +65,8 @@ pub trait Backend: Send + Sync + 'static {
     fn act_all(&self, asked: &BulkAsked) -> Result<BulkDone, Problem>;
     /// Ends a run; returns once that is durable.
     fn cancel_run(&self, run: &str, cancel: &CancelRun) -> Result<CancelledRun, Problem>;
+    /// Takes a run to the definition in force, or says whether it can; returns once that is durable.
+    fn migrate_run(&self, run: &str, migrate: &MigrateRun) -> Result<MigratedRun, Problem>;
     /// An object with its versions.
     fn object(&self, of: &ObjectRef) -> Result<ObjectHistory, Problem>;
     /// Takes an object that is given; returns once it is durable.

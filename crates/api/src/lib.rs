@@ -26,6 +26,7 @@ pub mod doors;
 pub mod exceptions;
 pub mod kind;
 pub mod lanes;
+pub mod migrate;
 pub mod objects;
 pub mod oee;
 pub mod openapi;

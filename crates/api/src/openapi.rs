@@ -3,7 +3,7 @@
 use crate::{
     alarms, answers, backend, cancel, cost, decisions, exceptions,
     kind::{KINDS, Kind},
-    objects, oee, openapi_exceptions, openapi_posts, openapi_runs, posts, problem, runs, samples, types, why,
+    migrate, objects, oee, openapi_exceptions, openapi_posts, openapi_runs, posts, problem, runs, samples, types, why,
 };
 use serde_json::{Value as Json, json};
 use utoipa::OpenApi;
@@ -50,6 +50,8 @@ use utoipa::OpenApi;
         alarms::Control,
         cancel::CancelRun,
         cancel::CancelledRun,
+        migrate::MigrateRun,
+        migrate::MigratedRun,
         decisions::Decide,
         decisions::Decided,
         exceptions::ExceptionDone,
@@ -140,6 +142,7 @@ pub fn document() -> Json {
         put(&format!("/v1/exceptions/{}", action.word), openapi_exceptions::bulk(action));
     }
     put("/v1/runs/{id}/cancel", openapi_runs::cancel());
+    put("/v1/runs/{id}/migrate", openapi_runs::migrate());
     put("/v1/oee", effectiveness());
     put("/v1/objects/{type}/{site}/{number}", object());
     put("/v1/alarms/{rule}/{asset}/{act}", control());

@@ -94,3 +94,33 @@ pub(crate) fn cancel() -> Json {
         }
     }})
 }
+
+/// `/v1/runs/{id}/migrate`.
+pub(crate) fn migrate() -> Json {
+    let id = parameter("id", "path", "The run.", &json!({"type": "string"}));
+    let problem = |about: &str| {
+        json!({
+            "description": about,
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        })
+    };
+    json!({"post": {
+        "summary": "Takes a run to the definition in force.",
+        "operationId": "migrate-run",
+        "description": "Every place where the run stands must exist there with the same kind of task, and every task that \
+            it has completed. With `dry_run` nothing is changed. A run that has faulted is taken up by a retry of its \
+            exception, and then makes its call as the new definition says.",
+        "parameters": [id],
+        "requestBody": {"required": true, "content": {"application/json": {
+            "schema": {"$ref": "#/components/schemas/MigrateRun"}}}},
+        "responses": {
+            "200": {
+                "description": "It is durable.",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MigratedRun"}}}
+            },
+            "404": problem("There is no such run."),
+            "409": problem("It has ended before, or the definition in force does not fit."),
+            "default": problem("Why not, and what to do next.")
+        }
+    }})
+}

@@ -46,6 +46,7 @@ pub fn router(backend: Shared) -> Router {
         .route("/v1/exceptions/{id}/replay", post(replay))
         .route("/v1/exceptions/{id}/decide", post(decide))
         .route("/v1/runs/{id}/cancel", post(cancel_run))
+        .route("/v1/runs/{id}/migrate", post(migrate_run))
         .route("/v1/oee", get(oee_of))
         .route("/v1/objects/{type}/{site}/{number}", get(object).put(put_object))
         .route("/v1/alarms/{rule}/{asset}/{act}", post(control))
@@ -227,6 +228,16 @@ async fn cancel_run(
 ) -> Result<Response, Problem> {
     let cancel = cancel::cancel(&headers, &body)?;
     Ok(Json(ask(backend, move |b| b.cancel_run(&id, &cancel)).await?).into_response())
+}
+
+async fn migrate_run(
+    State(backend): State<Shared>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Result<Response, Problem> {
+    let migrate = crate::migrate::migrate(&headers, &body)?;
+    Ok(Json(ask(backend, move |b| b.migrate_run(&id, &migrate)).await?).into_response())
 }
 
 async fn object(

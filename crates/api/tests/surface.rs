@@ -6,6 +6,7 @@ use andon_api::{
     cancel::{CancelRun, CancelledRun},
     decisions::{Decide, Decided},
     exceptions::{Asked, BulkAsked, BulkDone, ExceptionDone},
+    migrate::{MigrateRun, MigratedRun},
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
     posts::{Admission, POST_MAX_BYTES, Post, Taken, What},
@@ -148,6 +149,13 @@ impl Backend for Few {
         let state = if cancel.compensate { "waiting" } else { "cancelled" };
         Ok(CancelledRun { id: run.to_owned(), state: state.to_owned() })
     }
+    fn migrate_run(&self, run: &str, migrate: &MigrateRun) -> Result<MigratedRun, Problem> {
+        if run == "ru_ended" {
+            return Err(Problem::conflict("the run has ended"));
+        }
+        let (id, dry_run) = (run.to_owned(), migrate.dry_run);
+        Ok(MigratedRun { id, state: "waiting".into(), from: "r1".into(), to: "r2".into(), dry_run })
+    }
     fn start_run(&self, start: RunStart) -> Pending<StartedRun> {
         let state = if start.wait.is_some_and(|wait| wait.as_secs() > 1) { "completed" } else { "waiting" };
         let at = "2026-11-22T08:00:00Z".to_owned();
@@ -189,6 +197,23 @@ async fn answers_are_json_and_problems_say_what_to_do_next() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     let (status, _, _) = ask("GET", "/v1/show/panic", "localhost", vec![]).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn a_run_goes_over_to_another_definition_for_a_reason() {
+    let migrate = |id: &str, body: &str| {
+        let (path, body) = (format!("/v1/runs/{id}/migrate"), body.as_bytes().to_vec());
+        async move { ask("POST", &path, "localhost", body).await }
+    };
+    let (status, _, body) = migrate("ru_1", r#"{"reason": "corrected", "dry_run": true}"#).await;
+    let wanted = json!({"id": "ru_1", "state": "waiting", "from": "r1", "to": "r2", "dry_run": true});
+    assert_eq!((status, body), (StatusCode::OK, wanted));
+    assert_eq!(migrate("ru_ended", r#"{"reason": "corrected"}"#).await.0, StatusCode::CONFLICT);
+    for wrong in ["{}", r#"{"reason": " "}"#, "corrected"] {
+        let (status, _, body) = migrate("ru_1", wrong).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
+        assert!(body["remedy"].is_string(), "{body}");
+    }
 }
 
 #[tokio::test]

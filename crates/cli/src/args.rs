@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Oee(Oee),
     /// Takes care of exceptions
     Exceptions(Exceptions),
-    /// Ends runs of workflows
+    /// Ends runs of workflows, or takes them to the definition in force
     Runs(Runs),
     /// Takes care of the files of samples
     Historian(Historian),
@@ -407,6 +407,8 @@ pub(crate) struct Runs {
 pub(crate) enum RunsCommand {
     /// Ends runs, and the runs they have started; attempts under way come to their end and are recorded
     Cancel(CancelRuns),
+    /// Takes runs to the definition in force, where it fits what they have done and where they stand
+    Migrate(MigrateRuns),
 }
 
 #[derive(Debug, clap::Args)]
@@ -420,6 +422,27 @@ pub(crate) struct CancelRuns {
     /// Undoes what the runs have done: `metadata.compensate` of their tasks, the last completed first
     #[arg(long)]
     pub(crate) compensate: bool,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Who says so [default: the user of the operating system]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) instance: Where,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MigrateRuns {
+    /// The runs (ru_...)
+    #[arg(required_unless_present = "filters")]
+    pub(crate) ids: Vec<String>,
+    /// Runs that wait or have faulted and in which this field has this value; may be repeated, all must hold
+    #[arg(long = "where", value_name = "FIELD=VALUE")]
+    pub(crate) filters: Vec<String>,
+    /// Only say which can; nothing is changed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Why
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,

@@ -10,6 +10,7 @@ use andon_api::{
     cancel::{CancelRun, CancelledRun},
     decisions::{Decide, Decided},
     exceptions::{Asked, BulkAsked, BulkDone, ExceptionDone},
+    migrate::{MigrateRun, MigratedRun},
     objects::{ObjectGiven, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
     samples::{
@@ -247,6 +248,18 @@ impl Target {
             Self::Running(remote) => {
                 let path = format!("/v1/runs/{}/cancel", encode(id));
                 let request = remote.client.post(format!("{}{path}", remote.base)).json(cancel);
+                Ok(serde_json::from_value(remote.answer(request)?)?)
+            }
+        }
+    }
+
+    /// Takes a run to the definition in force.
+    pub(crate) fn migrate_run(&self, id: &str, migrate: &MigrateRun) -> anyhow::Result<MigratedRun> {
+        match self {
+            Self::Stopped(backend) => backend.migrate_run(id, migrate).map_err(refused),
+            Self::Running(remote) => {
+                let path = format!("/v1/runs/{}/migrate", encode(id));
+                let request = remote.client.post(format!("{}{path}", remote.base)).json(migrate);
                 Ok(serde_json::from_value(remote.answer(request)?)?)
             }
         }

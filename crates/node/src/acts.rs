@@ -5,6 +5,7 @@ use crate::{audit::NOBODY, clock};
 use andon_api::{
     Problem,
     cancel::{CancelRun, CancelledRun},
+    migrate::{MigrateRun, MigratedRun},
 };
 use andon_model::RunId;
 use andon_store::Store;
@@ -64,6 +65,27 @@ impl Acts {
                 .remedy(format!("`andon show {id}` says what it has done; nothing was changed"))),
             Acted::Unknown => Err(unknown()),
             Acted::Refused(why) => Err(Problem::conflict(format!("the run {id} was not cancelled: {why}"))),
+        }
+    }
+
+    /// Takes a run to the definition in force; returns once that is durable.
+    pub(crate) fn migrate(&self, store: &Store, id: &str, migrate: &MigrateRun) -> Result<MigratedRun, Problem> {
+        let unknown = || Problem::not_found(format!("there is no run {id}")).remedy("`andon list runs` names them");
+        let run: RunId = id.parse().map_err(|_| unknown())?;
+        let from = store.run(run).map_err(|e| crate::history::fault(&e))?.ok_or_else(unknown)?.revision;
+        let to = store
+            .active_contract()
+            .map_err(|e| crate::history::fault(&e))?
+            .map_or_else(String::new, |row| row.revision);
+        let by = migrate.by.clone().unwrap_or_else(|| NOBODY.to_owned());
+        let dry_run = migrate.dry_run;
+        match self.act(store, by, migrate.reason.clone(), What::Migrate { run, dry_run })? {
+            Acted::Done(standing) => Ok(MigratedRun { id: run.to_string(), state: standing.state, from, to, dry_run }),
+            Acted::Ended(state) => Err(Problem::conflict(format!("the run {id} has ended: it is {}", state.word()))
+                .remedy(format!("`andon show {id}` says what it has done; nothing was changed"))),
+            Acted::Unknown => Err(unknown()),
+            Acted::Refused(why) => Err(Problem::conflict(format!("the run {id} stays as it is: {why}"))
+                .remedy("correct the workflow so that it fits, or cancel the run")),
         }
     }
 

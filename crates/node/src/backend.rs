@@ -18,6 +18,7 @@ use andon_api::{
     cancel::{CancelRun, CancelledRun},
     decisions::{Decide, Decided},
     exceptions::{Asked, BulkAsked, BulkDone, ExceptionDone},
+    migrate::{MigrateRun, MigratedRun},
     objects::{ObjectGiven, ObjectHistory, ObjectPut, ObjectRef},
     oee::{OeePage, OeeQuery},
     posts::{Admission, Post, Taken},
@@ -496,6 +497,10 @@ impl Backend for StoreBackend {
 
     fn cancel_run(&self, run: &str, cancel: &CancelRun) -> Result<CancelledRun, Problem> {
         self.at_work()?.starts().acts.cancel(&self.store, run, cancel)
+    }
+
+    fn migrate_run(&self, run: &str, migrate: &MigrateRun) -> Result<MigratedRun, Problem> {
+        self.at_work()?.starts().acts.migrate(&self.store, run, migrate)
     }
 
     fn object(&self, of: &ObjectRef) -> Result<ObjectHistory, Problem> {

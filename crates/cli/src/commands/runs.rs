@@ -1,11 +1,11 @@
-//! `andon runs`: what people do with runs; `cancel` ends them.
+//! `andon runs`: what people do with runs; `cancel` ends them, `migrate` takes them to the definition in force.
 
 use crate::{
-    args::{CancelRuns, Runs, RunsCommand},
+    args::{CancelRuns, MigrateRuns, Runs, RunsCommand, Where},
     output::{self, NO, failure},
     target::Target,
 };
-use andon_api::{Kind, Query, cancel::CancelRun};
+use andon_api::{Kind, Query, cancel::CancelRun, migrate::MigrateRun};
 use serde_json::Value as Json;
 use std::process::ExitCode;
 
@@ -13,30 +13,20 @@ use std::process::ExitCode;
 const PAGE: usize = 500;
 /// States of runs that have ended.
 const ENDED: [&str; 3] = ["completed", "faulted", "cancelled"];
+/// States of runs that keep their definition.
+const SETTLED: [&str; 3] = ["completed", "cancelled", "queued"];
 
 pub(super) fn run(args: &Runs) -> anyhow::Result<ExitCode> {
     match &args.command {
         RunsCommand::Cancel(args) => cancel(args),
+        RunsCommand::Migrate(args) => migrate(args),
     }
 }
 
 fn cancel(args: &CancelRuns) -> anyhow::Result<ExitCode> {
-    let target = Target::find(&args.instance)?;
-    if !target.is_running() {
-        return Err(failure(
-            3,
-            "the instance is stopped",
-            "start it with `andon run`: it ends the runs and what they wait for",
-        ));
-    }
-    let mut ids = args.ids.clone();
-    if !args.filters.is_empty() {
-        ids.extend(matching(&target, &args.filters)?);
-    }
-    ids.dedup();
-    let user = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let by = args.by.clone().or_else(user).filter(|by| !by.trim().is_empty());
-    let cancel = CancelRun { reason: args.reason.clone(), by, compensate: args.compensate };
+    let target = running(&args.instance, "it ends the runs and what they wait for")?;
+    let ids = meant(&target, &args.ids, &args.filters, &ENDED)?;
+    let cancel = CancelRun { reason: args.reason.clone(), by: who(args.by.as_ref()), compensate: args.compensate };
     let mut refused = 0;
     for id in &ids {
         match target.cancel_run(id, &cancel) {
@@ -56,8 +46,63 @@ fn cancel(args: &CancelRuns) -> anyhow::Result<ExitCode> {
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(NO) })
 }
 
-/// The runs with these fields that have not ended, oldest first.
-fn matching(target: &Target, filters: &[String]) -> anyhow::Result<Vec<String>> {
+fn migrate(args: &MigrateRuns) -> anyhow::Result<ExitCode> {
+    let target = running(&args.instance, "it reads what the runs began with")?;
+    let ids = meant(&target, &args.ids, &args.filters, &SETTLED)?;
+    let migrate = MigrateRun { reason: args.reason.clone(), by: who(args.by.as_ref()), dry_run: args.dry_run };
+    let (mut done, mut refused) = (0, 0);
+    for id in &ids {
+        match target.migrate_run(id, &migrate) {
+            Ok(of) => {
+                done += 1;
+                let text = match (args.dry_run, of.state.as_str()) {
+                    (true, state) => format!("{id} fits ({state})"),
+                    (false, "faulted") => format!("{id} has gone over; retry its exception to take it up"),
+                    (false, state) => format!("{id} has gone over ({state})"),
+                };
+                output::line(if args.instance.json { serde_json::to_string(&of)? } else { text });
+            }
+            Err(error) if ids.len() == 1 => return Err(error),
+            Err(error) => {
+                refused += 1;
+                output::hint(format!("{id}: {error}"));
+            }
+        }
+    }
+    if ids.len() != 1 && !args.instance.json {
+        let can = if args.dry_run { "can go over" } else { "have gone over" };
+        output::line(format!("{} runs: {done} {can}, {refused} do not fit", ids.len()));
+    }
+    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+/// The running instance, which does it.
+fn running(instance: &Where, what: &str) -> anyhow::Result<Target> {
+    let target = Target::find(instance)?;
+    if target.is_running() {
+        return Ok(target);
+    }
+    Err(failure(3, "the instance is stopped", format!("start it with `andon run`: {what}")))
+}
+
+/// Who says so.
+fn who(by: Option<&String>) -> Option<String> {
+    let user = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    by.cloned().or_else(user).filter(|by| !by.trim().is_empty())
+}
+
+/// The runs that are named, and those with these fields that stand in none of these states.
+fn meant(target: &Target, ids: &[String], filters: &[String], without: &[&str]) -> anyhow::Result<Vec<String>> {
+    let mut ids = ids.to_vec();
+    if !filters.is_empty() {
+        ids.extend(matching(target, filters, without)?);
+    }
+    ids.dedup();
+    Ok(ids)
+}
+
+/// The runs with these fields that stand in none of these states, oldest first.
+fn matching(target: &Target, filters: &[String], without: &[&str]) -> anyhow::Result<Vec<String>> {
     let pairs: Result<Vec<_>, _> = filters
         .iter()
         .map(|filter| {
@@ -71,7 +116,7 @@ fn matching(target: &Target, filters: &[String]) -> anyhow::Result<Vec<String>> 
         let page = target.list(Kind::Runs, &query)?;
         for row in &page.rows {
             let text = |name: &str| row.get(name).and_then(Json::as_str);
-            if text("state").is_none_or(|state| ENDED.contains(&state)) {
+            if text("state").is_none_or(|state| without.contains(&state)) {
                 continue;
             }
             ids.extend(text("id").map(str::to_owned));

@@ -272,3 +272,40 @@ fn a_workflow_that_is_placed_elsewhere_says_where_it_runs() {
         assert_eq!((status, run["state"].as_str()), (200, Some("completed")), "{run}");
     }
 }
+
+#[test]
+fn a_run_that_its_workflow_has_failed_goes_over_to_the_corrected_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::start(&dir.path().join("broker"), "").unwrap();
+    let world = World { mqtt: broker.address(), eam: "http://127.0.0.1:9".into() };
+    let (project, data) = (project(dir.path()), dir.path().join("data"));
+    let mut running = start_instance(&world, &project, &data);
+    let body = r#"{"a": 1, "b": {}}"#;
+    let (status, _, run) = post(&api_of(&running), "/v1/workflows/add/runs/two?wait=30s", body);
+    assert_eq!((status, run["state"].as_str()), (200, Some("faulted")), "{run}");
+    let id = run["id"].as_str().unwrap();
+    running.stop();
+
+    let file = project.join("workflows/add.yaml");
+    let mended = fs::read_to_string(&file).unwrap().replace("$workflow.input.b", "($workflow.input.b | length)");
+    fs::write(&file, mended).unwrap();
+    let _running = start_instance(&world, &project, &data);
+    let of_run = format!("run={id}");
+    let exception = world.list("exceptions", &data, &[&of_run]).pop().unwrap();
+    let place = data.to_str().unwrap();
+    let migrate = ["runs", "migrate", id, "--reason", "it takes a list", "--data", place];
+    let told = world.ok(&[&migrate[..], &["--dry-run"]].concat());
+    assert_eq!(told.trim(), format!("{id} fits (faulted)"));
+    let told = world.ok(&migrate);
+    assert!(told.contains("has gone over; retry its exception"), "{told}");
+    assert!(!world.run(&migrate).status.success(), "it has the definition in force already");
+    world.ok(&["exceptions", "retry", exception["id"].as_str().unwrap(), "--reason", "mended", "--data", place]);
+    let completed = || world.list("runs", &data, &["state=completed", "key=two"]).pop();
+    wait_until("the run has gone on", || completed().is_some());
+    let run = completed().unwrap();
+    assert_eq!((&run["output"]["sum"], run["taken_up"].as_u64()), (&Json::from(1), Some(1)), "{run}");
+    let exception = world.list("exceptions", &data, &[&of_run]).pop().unwrap();
+    assert_eq!(exception["state"], "resolved");
+    let acts: Vec<_> = world.list("audit", &data, &[]).into_iter().map(|row| row["act"].clone()).collect();
+    assert!(["run.migrate", "exception.retry"].iter().all(|act| acts.contains(&Json::from(*act))), "{acts:?}");
+}
