@@ -8,7 +8,7 @@ use crate::http;
 use crate::machine::Called;
 use crate::resilience::breaker::Moved;
 use crate::resilience::{Ended, Gate, exception_of, opened};
-use andon_contract::contract::OperationRef;
+use andon_contract::contract::{OperationRef, Route};
 use andon_model::call::{CallRequest, Prepared, Step};
 use andon_model::span::Span;
 use andon_model::{CallId, Name, Outcome, OutcomeClass, Time};
@@ -277,7 +277,10 @@ impl Loop {
             ..ExceptionChange::of(exception_of(gate), now).to(ExceptionState::Resolved)
         };
         self.batch.also(Write::ExceptionChange(Box::new(change)));
-        self.lines.release_all(now);
+        // Who waits for another system may go to this one in its place.
+        let stands_in = |route: &Route| route.fallback.iter().any(|to| to.system == gate.system);
+        let all = self.contract.routes.iter().any(stands_in);
+        self.lines.release_from(gate, all, now);
         if gate.operation.is_none() {
             self.lines.hasten(&gate.system, now);
         }

@@ -222,13 +222,14 @@ impl Lines {
         self.release(next.id, now);
     }
 
-    /// No breaker keeps these away any more, or another might: all are looked at again.
-    pub(crate) fn release_all(&mut self, now: Time) {
-        let all: Vec<CallId> = self.held.values().flat_map(|away| away.calls.iter().map(|place| place.id)).collect();
-        for id in all {
+    /// A breaker keeps nobody away any more; with `all` those that others keep away are looked at again as well.
+    pub(crate) fn release_from(&mut self, gate: &Gate, all: bool, now: Time) {
+        let of = self.held.iter().filter(|(of, _)| all || *of == gate);
+        let released: Vec<CallId> = of.flat_map(|(_, away)| away.calls.iter().map(|place| place.id)).collect();
+        for id in released {
             self.release(id, now);
         }
-        self.held.clear();
+        self.held.retain(|of, _| !all && of != gate);
     }
 
     /// The pauses of calls at a system are over: its breaker decides from here on.
@@ -417,7 +418,10 @@ mod tests {
             tried.push(id);
         }
         assert_eq!(tried, [1, 3, 4, 1].map(|number| place(number).id));
-        lines.release_all(now);
+        let other = Gate { operation: Some(name("post")), ..gate() };
+        lines.release_from(&other, false, now);
+        assert_eq!(lines.standing(&name("eam")), (0, 3), "that of another breaker keeps them where they are");
+        lines.release_from(&gate(), false, now);
         assert_eq!((lines.next(&name("eam")), lines.standing(&name("eam"))), (Some(place(1).id), (3, 0)));
         assert_eq!(lines.wake(), None, "nobody waits for a time any more");
     }
