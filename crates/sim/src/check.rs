@@ -47,6 +47,7 @@ pub fn all(world: &World) -> Result<Seen, String> {
     each_event_once(world, &stored)?;
     stories(&stored)?;
     nothing_lost(world)?;
+    every_event_has_its_runs(&world.store)?;
     let activations = each_request_once(world, &stored)?;
     let (samples, ticks) = log(&world.store)?;
     Ok(Seen {
@@ -142,6 +143,20 @@ fn nothing_lost(world: &World) -> Result<(), String> {
         return Err(format!("{stored} samples are stored, but {counts:?} and {waiting} wait"));
     }
     Ok(())
+}
+
+/// events = matching + others + waiting, and matched = runs + what became of the others: from rows, whatever was killed.
+fn every_event_has_its_runs(store: &Store) -> Result<(), String> {
+    let passed = store.passed().map_err(|e| e.to_string())?;
+    let row = |of: &str| passed.cursors.get(&format!("workflows{of}")).copied().unwrap_or(0);
+    let told = row("/wanted") + row("/unwanted") + passed.last.saturating_sub(row(""));
+    let ended = row("/already") + row("/together") + row("/refused") + row("/forgotten") + passed.gathered;
+    let (events, runs) = (passed.last - row("/from"), passed.runs - row("/before"));
+    let calls: u64 = passed.calls.values().sum();
+    if events == told && row("/matched") == runs + ended && passed.made == calls {
+        return Ok(());
+    }
+    Err(format!("what matched and was made is not what is there: {passed:?}"))
 }
 
 /// Every activation has one run that completed, and one effect at one system of record.
