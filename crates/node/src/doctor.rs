@@ -214,7 +214,7 @@ mod tests {
         drop(store);
         let report = doctor(dir.path(), true).unwrap();
         assert_eq!(codes(&report), ["A7115"]);
-        assert_eq!(report.ailments[0].detail, "events 1 != matching 0 + others 0 + waiting 0");
+        assert_eq!(report.ailments[0].detail, "events 1 != matching 0 + others 0 + set aside 0 + waiting 0");
         assert!(!report.well && report.repaired.is_empty());
     }
 

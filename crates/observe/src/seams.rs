@@ -91,7 +91,12 @@ fn runs(passed: &Passed) -> [Seam; 2] {
     let matched = row("from").map_or(passed.gathered, |_| row("matched").unwrap_or(0));
     let number = |what: &str| row(what).unwrap_or(0);
     let waiting = passed.last.saturating_sub(read);
-    let events = [("matching", number("wanted")), ("others", number("unwanted")), ("waiting", waiting)];
+    let events = [
+        ("matching", number("wanted")),
+        ("others", number("unwanted")),
+        ("set aside", number("aside")),
+        ("waiting", waiting),
+    ];
     let parts = [
         ("started", passed.runs.saturating_sub(before)),
         ("already started", number("already")),
@@ -177,10 +182,14 @@ mod tests {
         ];
         let whole = passed(&rows);
         let [events, run] = runs(&whole);
-        assert_eq!(told(&events), "events -> workflows true: events 8, matching 4, others 2, waiting 2");
+        assert_eq!(told(&events), "events -> workflows true: events 8, matching 4, others 2, set aside 0, waiting 2");
         let terms = "started 3, already started 0, together 0, refused 1, forgotten 0, waiting 1";
         assert_eq!(told(&run), format!("event -> run true: matched 5, {terms}"));
         assert!(calls(&whole).holds);
+        // One that was set aside as poison is told of, and is missing nowhere.
+        let mut aside = Passed { last: 11, ..whole.clone() };
+        aside.cursors.extend([("workflows".to_owned(), 9), ("workflows/aside".to_owned(), 1)]);
+        assert!(runs(&aside)[0].holds);
 
         // The cursor has passed an event that nobody looked at; a run is gone; so is a call.
         let jumped = Passed {
@@ -198,7 +207,7 @@ mod tests {
     #[test]
     fn a_folder_that_was_never_counted_holds() {
         let [events, run] = runs(&passed(&[("workflows", 7)]));
-        assert_eq!(told(&events), "events -> workflows true: events 3, matching 0, others 0, waiting 3");
+        assert_eq!(told(&events), "events -> workflows true: events 3, matching 0, others 0, set aside 0, waiting 3");
         assert!(run.holds);
         assert_eq!(subscriber(&passed(&[]), "broker"), None);
     }

@@ -67,6 +67,7 @@ impl Loop {
         for stored in &events {
             self.ears.told = stored.sequence - 1;
             if self.is_poison_event(stored, now)? {
+                self.tally.now.aside += 1;
                 continue;
             }
             self.tell(stored, now)?;

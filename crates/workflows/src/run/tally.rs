@@ -5,8 +5,8 @@ use super::{CURSOR, Loop};
 use andon_store::{Store, StoreError, rows::Write};
 
 /// The counts, each the last part of a cursor's name.
-const NAMES: [&str; COUNTS] = ["wanted", "unwanted", "matched", "already", "together", "refused", "forgotten"];
-const COUNTS: usize = 7;
+const NAMES: [&str; COUNTS] = ["wanted", "unwanted", "aside", "matched", "already", "together", "refused", "forgotten"];
+const COUNTS: usize = 8;
 
 /// From which order number on events are counted.
 const FROM: &str = "from";
@@ -20,6 +20,8 @@ pub(super) struct Counts {
     pub(super) wanted: u64,
     /// Events that matched none.
     pub(super) unwanted: u64,
+    /// Events that were set aside as poison, and exceptions tell of them.
+    pub(super) aside: u64,
     /// Events, each once for every workflow it matched.
     pub(super) matched: u64,
     /// Of them: the run was there already.
@@ -34,7 +36,8 @@ pub(super) struct Counts {
 
 impl Counts {
     fn numbers(&self) -> [u64; COUNTS] {
-        [self.wanted, self.unwanted, self.matched, self.already, self.together, self.refused, self.forgotten]
+        let Self { wanted, unwanted, aside, matched, already, together, refused, forgotten } = *self;
+        [wanted, unwanted, aside, matched, already, together, refused, forgotten]
     }
 }
 
@@ -65,8 +68,8 @@ impl Tally {
         for (number, of) in numbers.iter_mut().zip(NAMES) {
             *number = store.cursor(&name(of))?.unwrap_or(0);
         }
-        let [wanted, unwanted, matched, already, together, refused, forgotten] = numbers;
-        let now = Counts { wanted, unwanted, matched, already, together, refused, forgotten };
+        let [wanted, unwanted, aside, matched, already, together, refused, forgotten] = numbers;
+        let now = Counts { wanted, unwanted, aside, matched, already, together, refused, forgotten };
         Ok(Self { now, durable: now, begins: None })
     }
 
@@ -103,7 +106,7 @@ pub(super) fn assert_whole(store: &Store) {
     let passed = store.passed().unwrap();
     let row = |of: &str| passed.cursors.get(&name(of)).copied().unwrap_or(0);
     let read = passed.cursors.get(CURSOR).copied().unwrap_or(0);
-    let told = row("wanted") + row("unwanted");
+    let told = row("wanted") + row("unwanted") + row("aside");
     assert_eq!(read - row(FROM), told, "every event that was read was told of: {passed:?}");
     let begun = passed.runs - row(BEFORE);
     let others = row("already") + row("together") + row("refused") + row("forgotten") + passed.gathered;
