@@ -23,6 +23,7 @@ mod fork;
 mod http;
 pub mod listen;
 pub mod memory;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod timers;

@@ -432,12 +432,24 @@ impl Loop {
     }
 
     fn discard(&mut self, act: &Act, row: &ExceptionRow, now: Time) -> Done {
-        let waits = match self.stuck(row)? {
+        let stuck = self.stuck(row)?;
+        let waits = match &stuck {
             Stuck::Call(held) if held.row.state != CallState::Refused => Some(held.row.run),
-            Stuck::Decision(run) => Some(run),
+            Stuck::Decision(run) => Some(*run),
             _ => None,
         };
         self.note(act, row, Some(ExceptionState::Discarded), json!({"cancelled": waits}), now);
+        if let Stuck::Call(mut held) = stuck
+            && held.row.state == CallState::Parked
+        {
+            // Nobody is asked about it any more, and nothing is sent.
+            held.row.state = CallState::Skipped;
+            held.row.updated = now;
+            let note = format!("given up by {}: {}; whether it was done stays unknown", act.by, act.reason);
+            (held.memory.note, held.memory.excepted) = (Some(note), false);
+            self.calls.remove(&held.row.id);
+            self.write_call(&mut held);
+        }
         if let Some(run) = waits {
             let cancel = Cancel { at: now, by: act.by.clone(), reason: act.reason.clone(), compensate: false };
             self.cancel_run(run, &cancel, now)?;

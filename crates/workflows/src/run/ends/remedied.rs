@@ -245,6 +245,7 @@ fn what_nobody_knows_is_settled_by_who_has_looked() {
     });
     assert_eq!((plain.runs()[0].state, told.states.as_slice()), (RunState::Cancelled, &["discarded"][..]));
     assert_eq!(plain.runs()[0].cancel.as_ref().unwrap().reason, "it is unlocked");
+    assert_eq!(plain.calls()[0].state, CallState::Skipped, "nobody is asked about it any more");
 }
 
 #[test]
