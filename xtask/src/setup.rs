@@ -31,7 +31,8 @@ const TOOLS: [Tool; 8] = [
     Tool { program: "gcc", package: "gcc", why: "compiles SQLite and the load generator" },
 ];
 
-/// A client, or a receiver, that is no package of Debian: how it is installed in a folder below `target/clients`, step by step.
+/// A client or a receiver that is no package of Debian: how it is installed in a folder below `target/clients`, step by
+/// step.
 struct Client {
     name: &'static str,
     folder: &'static str,

@@ -27,6 +27,7 @@ pub mod exceptions;
 pub mod kind;
 pub mod lanes;
 pub mod migrate;
+pub mod notices;
 pub mod objects;
 pub mod oee;
 pub mod openapi;

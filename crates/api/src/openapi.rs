@@ -33,7 +33,7 @@ use utoipa::OpenApi;
         types::Exception,
         types::ExceptionGroup,
         types::Audited,
-        types::Notice,
+        crate::notices::Notice,
         types::Quarantine,
         types::Sample,
         types::Gap,

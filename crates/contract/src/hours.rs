@@ -1,7 +1,7 @@
 //! The hours of a team: when so much of its time has passed, also over the night and where clocks change.
 //!
-//! `always`, or windows such as `06:00 to 22:00`, `Mon-Fri 06:00 to 22:00`, `Mon,Wed 08:00 to 12:00`, several of them with
-//! commas between. A window that ends at or before its beginning goes over the night: `Fri 22:00 to 06:00` ends on
+//! `always`, or windows such as `06:00 to 22:00`, `Mon-Fri 06:00 to 22:00`, `Mon,Wed 08:00 to 12:00`, several of them
+//! with commas between. A window that ends at or before its beginning goes over the night: `Fri 22:00 to 06:00` ends on
 //! Saturday. `24:00` is the end of a day.
 //!
 //! A window is the time between two readings of the clock of the team's zone. What passes in it is real time: where the
@@ -325,7 +325,8 @@ mod tests {
         fn more_time_is_never_earlier_and_parts_add_up(
             from in 0_i64..4_000_000_000, first in 0_i64..400_000, second in 0_i64..400_000, which in 0_usize..4,
         ) {
-            let texts = ["Mon-Fri 06:00 to 22:00", "22:00 to 06:00", "02:30 to 03:30", "Sat 08:00 to 12:00, 11:00 to 13:00"];
+            let two = "Sat 08:00 to 12:00, 11:00 to 13:00";
+            let texts = ["Mon-Fri 06:00 to 22:00", "22:00 to 06:00", "02:30 to 03:30", two];
             let hours = hours(texts[which], "Europe/Berlin");
             let from = Time(from * 1_000_000_000);
             let half = hours.after(from, Span::from_secs(first)).unwrap();

@@ -1,9 +1,9 @@
 //! What teams are told: which notices are due, what stands in them, and when one is tried again.
 //!
-//! A notice is about a group of exceptions, never about one of ten thousand. A team is told of a group when it begins or
-//! is handed over, once in each hour in which some of it become due or overdue, and when it passes to another team. The
-//! ids of notices derive from that, so that nobody is told twice because a process ended. Mails to a team are gathered:
-//! one holds everything that waits for it.
+//! A notice is about a group of exceptions, never about one of ten thousand. A team is told of a group when it begins
+//! or is handed over, once in each hour in which some of it become due or overdue, and when it passes to another team.
+//! The ids of notices derive from that, so that nobody is told twice because a process ended. Mails to a team are
+//! gathered: one holds everything that waits for it.
 
 use crate::health::{Finding, Level};
 use andon_contract::{

@@ -1,4 +1,4 @@
-//! Notices meet a real mail server and receivers that answer as they like: what was taken, what was not, and what helps.
+//! Notices meet a real mail server and receivers that answer as they like: what was taken, what was not, what helps.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 

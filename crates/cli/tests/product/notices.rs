@@ -15,7 +15,8 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// A workflow that ends with an error nobody catches.
 fn failing(name: &str) -> String {
     format!(
-        "document: {{ dsl: 1.0.3, namespace: foundry, name: {name}, version: 1.0.0 }}\ndo:\n  - weigh:\n      raise:\n        \
+        "document: {{ dsl: 1.0.3, namespace: foundry, name: {name}, version: 1.0.0 }}\ndo:\n  \
+         - weigh:\n      raise:\n        \
          error: {{ type: https://foundry.example/scale, status: 500, title: the scale is empty }}\n"
     )
 }

@@ -1,3 +1,5 @@
+//! What teams are told of which groups, and when.
+
 use super::*;
 use andon_contract::{
     contract::{Escalate, MailTls, Notify, Ownership, OwnershipLine, Smtp},

@@ -1,7 +1,7 @@
 //! Tells teams: a mail by their mail server, a request to their webhook.
 //!
-//! Its limits: a try takes at most [`TIME_MAX`]; a mail is plain text in UTF-8; HTTP/1.1 is spoken and a redirect is not
-//! followed; secrets and authorities are read at each try. Whether and when something is tried again is decided
+//! Its limits: a try takes at most [`TIME_MAX`]; a mail is plain text in UTF-8; HTTP/1.1 is spoken and a redirect is
+//! not followed; secrets and authorities are read at each try. Whether and when something is tried again is decided
 //! elsewhere, so the same notice may arrive twice: a mail keeps its `Message-ID`, a webhook its `webhook-id`.
 
 mod mail;
