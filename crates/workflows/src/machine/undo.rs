@@ -20,6 +20,7 @@ const TURNED_MAX: usize = 1_000;
 /// What a run has to remember of what it has done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, stored by its name")]
 pub(crate) struct Ledger {
     /// Completed tasks that something undoes, in the order of completion.
     #[serde(skip_serializing_if = "Vec::is_empty")]
