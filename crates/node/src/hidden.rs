@@ -103,6 +103,9 @@ pub(crate) fn story(lineage: &Lineage) -> Result<Json, serde_json::Error> {
     for row in items(&mut story, "exceptions").into_iter().flatten().filter_map(Json::as_object_mut) {
         clean(Kind::Exceptions, row, &shown);
     }
+    for act in items(&mut story, "acts").into_iter().flatten().filter_map(Json::as_object_mut) {
+        change_all(act, &["reason"], &shown);
+    }
     Ok(story)
 }
 

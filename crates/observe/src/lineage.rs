@@ -6,10 +6,10 @@ use crate::{
     shadow::{Compared, compared},
 };
 use andon_contract::{Contract, contract::Target};
-use andon_model::{EventId, RunId};
+use andon_model::{EventId, RunId, Time};
 use andon_store::{
     Store, StoreError,
-    rows::{AttemptRow, CallRow, CallState, Evidence, ExceptionRow, RunRow, StoredEvent, TaskRow},
+    rows::{AttemptRow, AuditRow, Audited, CallRow, CallState, Evidence, ExceptionRow, RunRow, StoredEvent, TaskRow},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -34,6 +34,26 @@ pub struct Lineage {
     pub events: Vec<EventNode>,
     /// Exceptions of the story.
     pub exceptions: Vec<ExceptionRow>,
+    /// What was done about its runs and exceptions, in the order in which it was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acts: Vec<ActNode>,
+}
+
+/// What somebody, or a policy, has done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActNode {
+    /// Its number in the chain of all acts.
+    pub number: u64,
+    /// When.
+    pub at: Time,
+    /// Who: as they say, or `policy`.
+    pub actor: String,
+    /// What: `exception.retry`, `run.cancel`.
+    pub act: String,
+    /// To what: its id.
+    pub subject: String,
+    /// Why, where they said so.
+    pub reason: Option<String>,
 }
 
 impl Lineage {
@@ -135,6 +155,9 @@ pub struct CallNode {
     pub waits: Option<String>,
 }
 
+/// Acts that are told of one run or exception at most.
+const ACTS_MAX: usize = 100;
+
 /// The story of an event, run, call, exception, reference, document, sample (`epoch/offset`), or of the key under which
 /// runs were started; `None` when nothing of this name is kept.
 pub fn explain(store: &Store, contract: &Contract, asked: &str) -> Result<Option<Lineage>, StoreError> {
@@ -149,6 +172,7 @@ pub fn explain(store: &Store, contract: &Contract, asked: &str) -> Result<Option
         runs: Vec::new(),
         events: Vec::new(),
         exceptions: exception.into_iter().collect(),
+        acts: Vec::new(),
     };
     for run in begun {
         lineage.runs.push(teller.run(run)?);
@@ -173,7 +197,19 @@ pub fn explain(store: &Store, contract: &Contract, asked: &str) -> Result<Option
             }
         }
     }
+    let runs = lineage.all_runs().into_iter().map(|node| node.run.id.to_string());
+    let subjects: Vec<String> = runs.chain(lineage.exceptions.iter().map(|row| row.id.to_string())).collect();
+    for subject in subjects {
+        lineage.acts.extend(store.audit_of(&subject, ACTS_MAX)?.into_iter().map(act));
+    }
+    lineage.acts.sort_by_key(|act| act.number);
     Ok(Some(lineage))
+}
+
+fn act(of: Audited) -> ActNode {
+    let AuditRow { at, actor, act, subject, detail } = of.row;
+    let reason = detail.get("reason").and_then(serde_json::Value::as_str).map(str::to_owned);
+    ActNode { number: of.number, at, actor, act, subject, reason }
 }
 
 /// Reads `epoch/offset`, with or without the instance before it.

@@ -2,7 +2,7 @@
 
 use crate::{
     confirmed::Confirmed,
-    lineage::{CallNode, EventNode, Lineage, RunNode},
+    lineage::{ActNode, CallNode, EventNode, Lineage, RunNode},
 };
 use andon_model::{Quantity, RunId};
 use andon_store::rows::CallState;
@@ -28,9 +28,26 @@ pub fn narrate(lineage: &Lineage) -> String {
         let _ = writeln!(out, "\nexception {} ({}, {} times), owner {}", row.id, row.kind.word(), row.count, row.owner);
         let _ = writeln!(out, "  {}", row.cause);
         let _ = writeln!(out, "  {}", row.detail);
-        let _ = writeln!(out, "  next: {}", row.remedy);
+        for act in lineage.acts.iter().filter(|act| act.subject == row.id.to_string()) {
+            done(&mut out, act);
+        }
+        let _ = match row.state.has_ended() {
+            true => writeln!(out, "  it is {}", row.state.word()),
+            false => writeln!(out, "  next: {}", row.remedy),
+        };
+    }
+    let runs: Vec<String> = lineage.all_runs().iter().map(|node| node.run.id.to_string()).collect();
+    for act in lineage.acts.iter().filter(|act| runs.contains(&act.subject)) {
+        let _ = writeln!(out, "\nrun {}", act.subject);
+        done(&mut out, act);
     }
     out
+}
+
+/// What somebody has done.
+fn done(out: &mut String, act: &ActNode) {
+    let why = act.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let _ = writeln!(out, "  {} by {} at {}{why}", act.act, act.actor, act.at);
 }
 
 fn text<'a>(json: &'a Json, pointer: &str) -> &'a str {

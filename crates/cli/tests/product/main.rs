@@ -10,6 +10,7 @@ mod decisions;
 mod demo;
 mod disk;
 mod doctor;
+mod erp_down;
 mod exceptions;
 mod folder;
 mod guide;
