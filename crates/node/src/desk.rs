@@ -1,4 +1,5 @@
-//! What people do with exceptions: assign, retry, edit, agree, skip, reroute, compensate, discard; one, or all that match.
+//! What people do with exceptions: assign, retry, edit, agree, skip, reroute, compensate, discard; one, or all that
+//! match.
 //!
 //! What touches a run or a call is done by the loop of workflows, which alone knows where they stand. The rest is done
 //! here, with its row of the audit in the same commit.

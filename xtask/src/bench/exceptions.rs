@@ -1,8 +1,8 @@
-//! `cargo xtask bench exceptions`: what a hundred thousand open exceptions cost whoever looks at them, and what it costs
-//! to retry a group of ten thousand, beside the same calls made the first time.
+//! `cargo xtask bench exceptions`: what a hundred thousand open exceptions cost whoever looks at them, and what it
+//! costs to retry a group of ten thousand, beside the same calls made the first time.
 //!
-//! The measurement stands in `crates/node/tests/exceptions.rs`: an instance over a data folder on disk, asked through its
-//! API. This runs it as it is shipped and shows the medians beside their targets.
+//! The measurement stands in `crates/node/tests/exceptions.rs`: an instance over a data folder on disk, asked through
+//! its API. This runs it as it is shipped and shows the medians beside their targets.
 
 use std::collections::BTreeMap;
 

@@ -121,6 +121,42 @@ const SYSTEMS: &[&str] = &[
     "now.wait_ms",
 ];
 
+/// Those of groups of exceptions.
+const GROUPS: &[&str] =
+    &["unfinished", "open", "assigned", "waiting", "resubmitted", "owner", "last", "action", "cause", "fingerprint"];
+
+/// Those of sources.
+const SOURCES: &[&str] = &[
+    "source",
+    "kind",
+    "state",
+    "reason",
+    "connected_since",
+    "last",
+    "received",
+    "stored",
+    "duplicate",
+    "quarantined",
+    "refused",
+    "detail",
+];
+
+/// Those of what rules cost.
+const RULES: &[&str] = &[
+    "of",
+    "rule",
+    "kind",
+    "class",
+    "signal",
+    "assets",
+    "active",
+    "evaluations",
+    "ns_per_evaluation",
+    "share_percent",
+    "core_percent",
+    "state_bytes",
+];
+
 /// The columns a person sees first.
 fn columns(kind: Kind) -> &'static [&'static str] {
     match kind {
@@ -135,18 +171,7 @@ fn columns(kind: Kind) -> &'static [&'static str] {
             &["call", "number", "step", "shadow", "request", "started", "outcome.class", "outcome.detail"]
         }
         Kind::Exceptions => &["id", "kind", "state", "owner", "assignee", "count", "last", "due", "cause"],
-        Kind::ExceptionGroups => &[
-            "unfinished",
-            "open",
-            "assigned",
-            "waiting",
-            "resubmitted",
-            "owner",
-            "last",
-            "action",
-            "cause",
-            "fingerprint",
-        ],
+        Kind::ExceptionGroups => GROUPS,
         Kind::Audit => &["number", "at", "actor", "act", "subject", "detail"],
         Kind::Notices => {
             &["team", "by", "what", "state", "created", "sent", "attempts", "body.data.cause", "detail", "id"]
@@ -154,34 +179,8 @@ fn columns(kind: Kind) -> &'static [&'static str] {
         Kind::Quarantine => &["exception", "received", "source", "topic", "detail"],
         Kind::Samples => &["position", "time", "signal", "value", "quality", "source"],
         Kind::Gaps => &["source", "from", "to", "reason"],
-        Kind::Sources => &[
-            "source",
-            "kind",
-            "state",
-            "reason",
-            "connected_since",
-            "last",
-            "received",
-            "stored",
-            "duplicate",
-            "quarantined",
-            "refused",
-            "detail",
-        ],
-        Kind::Rules => &[
-            "of",
-            "rule",
-            "kind",
-            "class",
-            "signal",
-            "assets",
-            "active",
-            "evaluations",
-            "ns_per_evaluation",
-            "share_percent",
-            "core_percent",
-            "state_bytes",
-        ],
+        Kind::Sources => SOURCES,
+        Kind::Rules => RULES,
         Kind::Alarms => &[
             "rule",
             "asset",

@@ -187,7 +187,8 @@ mod tests {
             },
             "event": {"id": "ev_0123456789ABCDEF", "type": "asset.alarm", "data": {"change": "activated"}},
             "call": {
-                "id": "ca_0123456789ABCDEF", "site": "hamburg", "run": "ru_0123456789ABCDEF", "pointer": "/do/0/request",
+                "id": "ca_0123456789ABCDEF", "site": "hamburg", "run": "ru_0123456789ABCDEF",
+                "pointer": "/do/0/request",
                 "iteration": "", "key": "ru_0123456789ABCDEF/do/0/request//0", "reference": "0123456789ABCDEF",
                 "capability": "maintenance.request-work", "system": "eam", "operation": "create-request",
                 "state": "refused", "input": {"unit": "kg"}, "output": null, "document": null,
