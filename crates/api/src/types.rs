@@ -469,6 +469,9 @@ pub struct ExceptionGroup {
     pub action: Option<String>,
     /// `open` while one of them is unfinished, else `ended`.
     pub state: String,
+    /// Since when some are unfinished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<String>,
     /// Those that have not ended.
     pub unfinished: u64,
     /// Open ones.
