@@ -70,9 +70,10 @@ impl Lane {
             ("v1", "historian") => Self::Questions,
             ("v1", _) if !asks => Self::Acts,
             ("metrics", _)
-            | ("v1", "status" | "exceptions" | "exception-groups" | "show" | "systems" | "sources" | "notices") => {
-                Self::Control
-            }
+            | (
+                "v1",
+                "status" | "exceptions" | "exception-groups" | "show" | "systems" | "sources" | "notices" | "audit",
+            ) => Self::Control,
             _ => Self::Questions,
         }
     }
