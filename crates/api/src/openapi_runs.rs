@@ -107,9 +107,9 @@ pub(crate) fn migrate() -> Json {
     json!({"post": {
         "summary": "Takes a run to the definition in force.",
         "operationId": "migrate-run",
-        "description": "Every place where the run stands must exist there with the same kind of task, and every task that \
-            it has completed. With `dry_run` nothing is changed. A run that has faulted is taken up by a retry of its \
-            exception, and then makes its call as the new definition says.",
+        "description": "Every place where the run stands must exist there with the same kind of task, and every task \
+            that it has completed. With `dry_run` nothing is changed. A run that has faulted is taken up by a retry of \
+            its exception, and then makes its call as the new definition says.",
         "parameters": [id],
         "requestBody": {"required": true, "content": {"application/json": {
             "schema": {"$ref": "#/components/schemas/MigrateRun"}}}},

@@ -356,8 +356,8 @@ pub fn operation_guarantee(system: &System, operation: &Operation) -> Guarantee 
     let breakers: Vec<String> = system.breaker.iter().chain(&operation.narrow.breaker).map(breaker).collect();
     let breakers = if breakers.is_empty() { String::new() } else { format!("; {}", breakers.join(", and ")) };
     let text = format!(
-        "{text}; an attempt takes at most {}, failed ones are repeated after {} to {}{outage}, for {} in all{breakers}; \
-         what is given up is an exception with an owner",
+        "{text}; an attempt takes at most {}, failed ones are repeated after {} to {}{outage}, for {} in \
+         all{breakers}; what is given up is an exception with an owner",
         system.timeout_of(operation),
         retry.first,
         retry.max,

@@ -55,8 +55,8 @@ impl TryFrom<String> for FaultKind {
                 let status = status.filter(|status| (400..600).contains(status));
                 Self::Fail(status.ok_or_else(|| {
                     format!(
-                        "{text:?} is no fault; there is fail-400 to fail-599, hang, late, lose-answer, drop-connection, \
-                         garbage"
+                        "{text:?} is no fault; there is fail-400 to fail-599, hang, late, lose-answer, \
+                         drop-connection, garbage"
                     )
                 })?)
             }

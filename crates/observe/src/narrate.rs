@@ -31,9 +31,10 @@ pub fn narrate(lineage: &Lineage) -> String {
         for act in lineage.acts.iter().filter(|act| act.subject == row.id.to_string()) {
             done(&mut out, act);
         }
-        let _ = match row.state.has_ended() {
-            true => writeln!(out, "  it is {}", row.state.word()),
-            false => writeln!(out, "  next: {}", row.remedy),
+        let _ = if row.state.has_ended() {
+            writeln!(out, "  it is {}", row.state.word())
+        } else {
+            writeln!(out, "  next: {}", row.remedy)
         };
     }
     let runs: Vec<String> = lineage.all_runs().iter().map(|node| node.run.id.to_string()).collect();

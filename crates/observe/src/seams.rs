@@ -81,8 +81,8 @@ fn counted(passed: &Passed, cursor: &str, what: &str) -> Option<u64> {
     passed.cursors.get(&format!("{cursor}/{what}")).copied()
 }
 
-/// The seams of workflows. How far events were read is the cursor; what became of each is counted in rows beside it, and
-/// the runs are those that are there: an event that the cursor passed, or a run that is gone, is missing in a sum.
+/// The seams of workflows. How far events were read is the cursor; what became of each is counted in rows beside it,
+/// and the runs are those that are there: an event that the cursor passed, or a run that is gone, is missing in a sum.
 fn runs(passed: &Passed) -> [Seam; 2] {
     let row = |what: &str| counted(passed, WORKFLOWS, what);
     let read = passed.cursors.get(WORKFLOWS).copied().unwrap_or(0);

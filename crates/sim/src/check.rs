@@ -145,7 +145,8 @@ fn nothing_lost(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// events = matching + others + waiting, and matched = runs + what became of the others: from rows, whatever was killed.
+/// events = matching + others + waiting, and matched = runs + what became of the others: from rows, whatever was
+/// killed.
 fn every_event_has_its_runs(store: &Store) -> Result<(), String> {
     let passed = store.passed().map_err(|e| e.to_string())?;
     let row = |of: &str| passed.cursors.get(&format!("workflows{of}")).copied().unwrap_or(0);

@@ -67,8 +67,8 @@ const CHECKPOINT_PAGES: u32 = 6_000;
 /// What the writer keeps of the database in memory, in KiB: rows of runs and calls are found by ids that lie anywhere.
 const CACHE_KIB: i64 = 32 << 10;
 
-/// Connections that read beside the writer: more than the questions that the API answers at once, so that the loops find
-/// one.
+/// Connections that read beside the writer: more than the questions that the API answers at once, so that the loops
+/// find one.
 pub const READERS_MAX: usize = 8;
 
 /// Statements a connection keeps prepared.

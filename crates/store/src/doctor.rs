@@ -1,8 +1,9 @@
 //! Whether what is stored is whole, and whether it belongs together; and the repairs that lose nothing.
 //!
 //! Every part is looked at by itself, so that damage of one does not hide that of another: the file `format`, the
-//! database, the segments of the log, the files of the historian, the states of rules, the chain of what people did, and
-//! rows that must agree. Nothing is changed by looking, and a folder that an instance runs on is looked at beside it.
+//! database, the segments of the log, the files of the historian, the states of rules, the chain of what people did,
+//! and rows that must agree. Nothing is changed by looking, and a folder that an instance runs on is looked at beside
+//! it.
 
 mod files;
 mod passed;
@@ -181,7 +182,8 @@ pub fn examine(dir: &Path) -> Result<Examination, StoreError> {
     let names = ["format", "andon.db", "log"];
     if !names.iter().any(|name| dir.join(name).exists()) {
         return Err(StoreError::Refused(format!(
-            "{} is no data folder: it has neither `format` nor a database nor a log. Name the folder an instance runs on",
+            "{} is no data folder: it has neither `format` nor a database nor a log. Name the folder an instance runs \
+             on",
             dir.display()
         )));
     }
@@ -277,8 +279,8 @@ fn told_of_rows(rows: &db::Rows, seen: &mut Examination) {
         Some(broken) => {
             let subject = format!("audit row {}", broken.number);
             seen.tell(Ailment::new("A7110", subject, &broken.what).remedy(
-                "somebody has changed what is kept of what people did: keep the folder as it is, and compare the row with a \
-                 copy of the folder from before",
+                "somebody has changed what is kept of what people did: keep the folder as it is, and compare the row \
+                 with a copy of the folder from before",
             ));
         }
     }

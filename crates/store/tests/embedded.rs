@@ -749,7 +749,9 @@ fn a_link_of_the_chain_that_was_changed_moved_or_removed_is_found() {
         }
         assert_eq!(store.verify_audit().unwrap().broken, None);
         drop(store);
-        rusqlite::Connection::open(dir.path().join("andon.db")).unwrap().execute_batch(sql).unwrap();
+        let path = dir.path().join("andon.db");
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+        rusqlite::Connection::open_with_flags(path, flags).unwrap().execute_batch(sql).unwrap();
         let broken = Store::look(dir.path()).unwrap().verify_audit().unwrap().broken.unwrap();
         assert!(broken.number == number && broken.what.starts_with(what), "{sql}: {broken:?}");
     }

@@ -1,5 +1,5 @@
-//! A system that is down: its breaker opens, is open across `kill -9`, and closes once the system answers; what waited is
-//! there once, in order.
+//! A system that is down: its breaker opens, is open across `kill -9`, and closes once the system answers; what waited
+//! is there once, in order.
 
 use crate::support::*;
 use serde_json::Value as Json;

@@ -31,8 +31,8 @@ impl Disk {
         match mounted {
             Ok(output) if output.status.success() => Ok(Self(at.to_owned())),
             Ok(output) => Err(format!(
-                "a small file system cannot be mounted here ({}): run this test as root, or in a namespace of one's own \
-                 with `unshare --map-root-user --mount cargo test -p andon --test product disk`",
+                "a small file system cannot be mounted here ({}): run this test as root, or in a namespace of one's \
+                 own with `unshare --map-root-user --mount cargo test -p andon --test product disk`",
                 String::from_utf8_lossy(&output.stderr).trim()
             )),
             Err(error) => Err(format!("the program `mount` is missing ({error}); on Debian: apt-get install mount")),

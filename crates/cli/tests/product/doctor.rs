@@ -15,8 +15,8 @@ fn examined(world: &World, data: &Path, more: &[&str]) -> (Output, String) {
     (output, told)
 }
 
-/// Replaces a text in the database by one of the same length, as an editor of bytes would: no page and no index of it is
-/// damaged by that.
+/// Replaces a text in the database by one of the same length, as an editor of bytes would: no page and no index of it
+/// is damaged by that.
 fn tamper(data: &Path, from: &str, to: &str) {
     assert_eq!(from.len(), to.len());
     let path = data.join("andon.db");

@@ -151,7 +151,9 @@ fn people_are_answered_while_posts_rules_and_workflows_are_saturated() {
         rounds += 1;
     }
     flooding.stop.store(true, Ordering::Release);
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     let runs = world.list("runs", &data, &["state=completed"]).len();
     assert!(runs > 0, "workflows work meanwhile");
     running.stop();

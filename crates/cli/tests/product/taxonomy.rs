@@ -149,8 +149,9 @@ fn project(dir: &Path) -> std::path::PathBuf {
     );
     write(
         "policies/ownership.yaml".to_owned(),
-        "teams:\n  maintenance-planning: { mail: maintenance@foundry.example }\n  planning: { mail: planning@foundry.example }\n  \
-         integration: { mail: integration@foundry.example }\n  desk: { mail: desk@foundry.example }\nrules:\n  \
+        "teams:\n  maintenance-planning: { mail: maintenance@foundry.example }\n  \
+         planning: { mail: planning@foundry.example }\n  integration: { mail: integration@foundry.example }\n  \
+         desk: { mail: desk@foundry.example }\nrules:\n  \
          - { outcome: [auth, permission], owner: integration }\n  - { outcome: unknown, owner: desk }\n  \
          - { domain: maintenance, owner: maintenance-planning }\n  - { domain: production, owner: planning }\n  \
          - { owner: integration }\n"

@@ -10,6 +10,7 @@ use crate::{
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
 
 /// What stands before the first row.
 const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -20,7 +21,11 @@ fn hash(previous: &str, number: u64, row: &str) -> String {
     hash.update(previous.as_bytes());
     hash.update(number.to_le_bytes());
     hash.update(row.as_bytes());
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().fold(String::new(), |mut text, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The next link.

@@ -210,7 +210,8 @@ const STRANDED: &str = "SELECT id FROM runs r WHERE state = 'waiting' AND due IS
     AND NOT EXISTS (SELECT 1 FROM listens l WHERE l.run = r.id)
     AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.run = r.id
         AND e.state IN ('open', 'assigned', 'waiting', 'resubmitted'))
-    AND NOT EXISTS (SELECT 1 FROM runs k WHERE k.parent = r.id AND k.state NOT IN ('completed', 'faulted', 'cancelled'))";
+    AND NOT EXISTS (SELECT 1 FROM runs k WHERE k.parent = r.id
+        AND k.state NOT IN ('completed', 'faulted', 'cancelled'))";
 
 /// Asks all of it.
 pub(crate) fn rows(path: &Path) -> Result<Rows, StoreError> {

@@ -55,8 +55,8 @@ pub(crate) fn missing(data: &Path, list: impl Fn() -> Result<Sealed, StoreError>
     Ok(missing.iter().map(|row| row.path(data)).collect())
 }
 
-/// Files of ours that nobody lists, and what was being written: what they hold stands elsewhere, unless a listed file of
-/// their day is missing.
+/// Files of ours that nobody lists, and what was being written: what they hold stands elsewhere, unless a listed file
+/// of their day is missing.
 pub(crate) fn leftover(data: &Path, sealed: &Sealed) -> Result<Vec<PathBuf>, StoreError> {
     let missing: Vec<&FileRow> = sealed.files.iter().filter(|row| !is_there(data, row)).collect();
     let listed: HashSet<PathBuf> = sealed.files.iter().map(|row| row.path(data)).collect();

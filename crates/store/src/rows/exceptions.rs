@@ -439,7 +439,8 @@ impl GroupRow {
 
     fn counted(&mut self) {
         self.unfinished = self.open + self.assigned + self.waiting + self.resubmitted;
-        self.state = if self.unfinished > 0 { "open" } else { "ended" }.to_owned();
+        let state = if self.unfinished > 0 { "open" } else { "ended" };
+        state.clone_into(&mut self.state);
     }
 
     /// An exception belongs to it.

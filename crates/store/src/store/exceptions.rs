@@ -31,8 +31,8 @@ impl Store {
         self.0.db.read(|c| db::exception_group(c, fingerprint))
     }
 
-    /// The exceptions of one cause that have not ended, with their row numbers, oldest first, those behind `after`; 0 is
-    /// before the first.
+    /// The exceptions of one cause that have not ended, with their row numbers, oldest first, those behind `after`; 0
+    /// is before the first.
     pub fn exceptions_of_group(
         &self,
         fingerprint: &str,

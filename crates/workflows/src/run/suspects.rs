@@ -273,10 +273,7 @@ mod tests {
             .collect();
         states.sort();
         let of = |n, state: CallState| (n, state.word().to_owned());
-        assert_eq!(
-            states,
-            [of(1, CallState::Delivered), of(2, CallState::Parked), of(3, CallState::Delivered)]
-        );
+        assert_eq!(states, [of(1, CallState::Delivered), of(2, CallState::Parked), of(3, CallState::Delivered)]);
         let parked: CallId = calls.iter().find(|c| c["state"] == "parked").unwrap()["id"]
             .as_str()
             .and_then(|id| CallId::parse(id).ok())

@@ -98,7 +98,8 @@ impl Loop {
         Ok(Ok(Up { open, asks }))
     }
 
-    /// The runs of a path, the innermost first, each ready to go on: that one in this way, the others by waiting for it.
+    /// The runs of a path, the innermost first, each ready to go on: that one in this way, the others by waiting for
+    /// it.
     pub(super) fn raise_path(
         &mut self,
         path: &[RunId],

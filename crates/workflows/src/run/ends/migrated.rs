@@ -32,7 +32,8 @@ fn migrate(world: &mut World, dry_run: bool) -> Acted {
 #[test]
 fn a_fault_of_the_workflow_is_corrected_and_the_run_goes_on_where_it_stood() {
     let bad = |expression: &str| {
-        json!([{"a": ask("key", "${ .n }")}, {"b": {"do": [{"k": ask("lookup", "${ .n + 1 }")}], "output": {"as": expression}}},
+        json!([{"a": ask("key", "${ .n }")},
+            {"b": {"do": [{"k": ask("lookup", "${ .n + 1 }")}], "output": {"as": expression}}},
             {"c": ask("key", "${ .n + 5 }")}])
     };
     let live = |world: &mut World| {

@@ -85,7 +85,8 @@ fn a_refused_call_is_made_again_and_its_run_goes_on_as_if_nothing_had_been() {
     let stories = [
         (
             "in a row",
-            json!([{"a": ask("key", "${ .n }")}, {"b": ask("lookup", "${ .n + 2 }")}, {"c": ask("key", "${ .n + 4 }")}]),
+            json!([{"a": ask("key", "${ .n }")}, {"b": ask("lookup", "${ .n + 2 }")},
+                {"c": ask("key", "${ .n + 4 }")}]),
         ),
         (
             "side by side",
@@ -100,7 +101,8 @@ fn a_refused_call_is_made_again_and_its_run_goes_on_as_if_nothing_had_been() {
         (
             "in a block that catches others",
             json!([{"guard": {"try": [{"a": ask("key", "${ .n }")}, {"b": ask("lookup", "${ .n + 2 }")}],
-            "catch": {"errors": {"with": {"status": 503}}, "retry": {"delay": "1 s", "limit": {"attempt": {"count": 2}}}}}}]),
+            "catch": {"errors": {"with": {"status": 503}},
+                "retry": {"delay": "1 s", "limit": {"attempt": {"count": 2}}}}}}]),
         ),
         ("in a child", json!([{"a": ask("key", "${ .n }")}, {"sub": run("child", true)}])),
         ("in a child of a child", json!([{"sub": run("between", true)}, {"z": ask("key", "${ .n + 9 }")}])),
@@ -262,9 +264,8 @@ fn a_skipped_task_gives_what_a_person_says() {
     // A task without a call gives it as its output.
     let (plain, told) = same_whatever_ends(
         &|| {
-            of(
-                &json!([{"a": ask("key", "${ .n }")}, {"bad": {"set": "${ error(\"no\") }"}}, {"b": ask("key", "${ .m }")}]),
-            )
+            of(&json!([{"a": ask("key", "${ .n }")}, {"bad": {"set": "${ error(\"no\") }"}},
+                    {"b": ask("key", "${ .m }")}]))
         },
         &|world| {
             let output = json!({"m": 8});
