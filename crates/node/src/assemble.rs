@@ -344,7 +344,9 @@ impl Running for Shared {
     fn rules(&self) -> Option<[u64; 4]> {
         let RulesRead { counts, position } = *lock(&self.rules);
         let (stored, end) = stored(&self.store)?;
-        Some([stored, counts.evaluated, counts.late, self.unread.count(&self.store, (position, end)).ok()?])
+        // Where very much came since, it is told once it is counted.
+        let (unread, is_whole) = self.unread.count(&self.store, (position, end)).ok()?;
+        is_whole.then_some([stored, counts.evaluated, counts.late, unread])
     }
 
     fn costs(&self) -> Option<Costs> {

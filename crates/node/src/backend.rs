@@ -189,9 +189,9 @@ impl StoreBackend {
         let stored = || self.store.source_counts().values().map(|c| c.stored).sum::<u64>();
         (0..COUNTED_MAX).find_map(|_| {
             let before = (stored(), self.store.holdings().ok()?);
-            let hot = self.hot(before.1.sealed).ok()?;
+            let (hot, is_whole) = self.hot(before.1.sealed).ok()?;
             let after = (stored(), self.store.holdings().ok()?);
-            (after == before).then(|| seams::historian(before.0, &before.1, hot))
+            (is_whole && after == before).then(|| seams::historian(before.0, &before.1, hot))
         })
     }
 
@@ -246,7 +246,7 @@ impl StoreBackend {
             files: holdings.files,
             bytes: holdings.bytes,
             samples: holdings.samples,
-            hot: self.hot(holdings.sealed)?,
+            hot: self.hot(holdings.sealed)?.0,
             sealed: holdings.sealed.to_string(),
             lag_seconds: u64::try_from(lag).unwrap_or(0),
             reduced: holdings.reduced.into_iter().map(|(source, count)| (source.to_string(), count)).collect(),

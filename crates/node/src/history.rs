@@ -18,6 +18,10 @@ use std::{
 /// Entries between two places whose samples are remembered.
 const STRIDE: u64 = 65_536;
 
+/// Entries of the log that one question counts, once all were counted; where more came since, half of them: who floods
+/// the log holds up nobody who asks how it is, and what is behind does not grow.
+const COUNTED_ENTRIES_MAX: u64 = 500_000;
+
 /// Counts the samples at the end of the log; every entry is read once, however often is asked.
 #[derive(Debug, Default)]
 pub(crate) struct Counted(Mutex<Places>);
@@ -31,16 +35,21 @@ struct Places {
 }
 
 impl Counted {
-    /// Samples between two places of the log.
-    pub(crate) fn count(&self, store: &Store, (from, to): (Position, Position)) -> Result<u64, StoreError> {
+    /// Samples between two places of the log, and whether all were counted; what was not is taken for samples.
+    pub(crate) fn count(&self, store: &Store, (from, to): (Position, Position)) -> Result<(u64, bool), StoreError> {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let far = places.read.map_or(u64::MAX, |(at, _)| {
+            at.offset.saturating_add(COUNTED_ENTRIES_MAX.max(to.offset.saturating_sub(at.offset) / 2))
+        });
         let known = places.before.range(..=from).next_back().map(|(at, before)| (*at, *before));
         // Before everything that was counted: that was another log, or another question.
-        let (at, before) = known.unwrap_or_else(|| {
+        let (at, before, to_read) = if let Some((at, before)) = known {
+            (at, before, Position { offset: to.offset.min(far), ..to })
+        } else {
             *places = Places { before: [(from, 0)].into(), read: Some((from, 0)) };
-            (from, 0)
-        });
-        places.read_on(store, to)?;
+            (from, 0, to)
+        };
+        places.read_on(store, to_read)?;
         let between = samples(store, at, Some(from), &mut |_, _| {})?;
         let all = match places.read {
             Some((end, all)) if end <= to => all,
@@ -52,7 +61,8 @@ impl Counted {
         };
         // What lies before is asked for no more: the place goes on only.
         places.before = places.before.split_off(&at);
-        Ok(all.saturating_sub(before + between))
+        let rest = places.read.map_or(0, |(end, _)| to.offset.saturating_sub(end.offset));
+        Ok((all.saturating_sub(before + between) + rest, rest == 0))
     }
 }
 
@@ -282,8 +292,8 @@ impl StoreBackend {
     pub(crate) fn kept(&self) -> Result<(u64, u64), StoreError> {
         loop {
             let before = self.store.holdings()?;
-            let hot = self.hot(before.sealed)?;
-            if self.store.holdings()?.sealed == before.sealed {
+            let (hot, is_whole) = self.hot(before.sealed)?;
+            if is_whole && self.store.holdings()?.sealed == before.sealed {
                 return Ok((before.samples, hot));
             }
         }
@@ -305,8 +315,8 @@ impl StoreBackend {
         Ok(None)
     }
 
-    /// Samples from a place of the log on.
-    pub(crate) fn hot(&self, sealed: Position) -> Result<u64, StoreError> {
+    /// Samples from a place of the log on, and whether all were counted.
+    pub(crate) fn hot(&self, sealed: Position) -> Result<(u64, bool), StoreError> {
         let start = self.store.log_start();
         let from = if sealed.offset > start.offset { sealed } else { start };
         self.counted.count(&self.store, (from, self.store.log_end()))

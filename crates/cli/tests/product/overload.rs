@@ -20,7 +20,7 @@ use std::{
 /// Connections that post without a pause; a source takes eight posts at once.
 const FLOOD: usize = 96;
 /// Samples of a post.
-const SAMPLES: usize = 1_000;
+const SAMPLES: usize = 40;
 /// Assets, each of which goes over its limit and back all the time.
 const ASSETS: usize = 20;
 /// So long an answer may take in a test on a machine that does much else; one that is starved never comes.

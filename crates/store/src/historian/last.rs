@@ -133,6 +133,8 @@ pub(crate) struct Follower(Mutex<Followed>);
 struct Followed {
     /// Everything before this place of the log is in `newest` and `sealed`; `None`: nothing was asked yet.
     at: Option<Position>,
+    /// Whether it has once come to the end of the log.
+    was_whole: bool,
     newest: Newest,
     /// What was heard of in samples that are sealed.
     sealed: BTreeMap<Name, BTreeMap<AssetName, Time>>,
@@ -143,10 +145,29 @@ struct Followed {
 /// The signals by number, as far as somebody asked.
 type Names = AHashMap<SignalNo, (AssetName, SignalName)>;
 
+/// Entries that a question about who was heard of reads, once all were read; where more came since, half of them: who
+/// floods the log holds up nobody who asks how it is, and what is behind does not grow.
+const HEARD_ENTRIES_MAX: u64 = 500_000;
+
 impl Followed {
     /// Reads the log on, to its present end.
     fn catch_up(&mut self, store: &Store) -> Result<(), StoreError> {
+        self.read_on(store, store.log_end())?;
+        self.was_whole = true;
+        Ok(())
+    }
+
+    /// Reads the log on, and not everything at once where very much has come since; whether it has come to its end.
+    fn look(&mut self, store: &Store) -> Result<bool, StoreError> {
         let end = store.log_end();
+        let Some(at) = self.at.filter(|_| self.was_whole) else { return self.catch_up(store).map(|()| true) };
+        let step = HEARD_ENTRIES_MAX.max(end.offset.saturating_sub(at.offset) / 2);
+        let far = at.offset.saturating_add(step);
+        self.read_on(store, Position { offset: end.offset.min(far), ..end })?;
+        Ok(self.at.is_some_and(|at| at.offset >= end.offset))
+    }
+
+    fn read_on(&mut self, store: &Store, end: Position) -> Result<(), StoreError> {
         let mut at = match self.at {
             Some(at) => at,
             None => self.begin(store)?,
@@ -299,9 +320,11 @@ impl Store {
 
     /// When each source was heard of last, from its samples; retained messages do not count.
     pub fn activity(&self) -> Result<BTreeMap<Name, Activity>, StoreError> {
-        self.followed(|followed| {
-            followed.learn_names(self)?;
-            let mut sources: BTreeMap<Name, Activity> = BTreeMap::new();
+        let mut followed = self.follower().0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_whole = followed.look(self)?;
+        followed.learn_names(self)?;
+        let mut sources: BTreeMap<Name, Activity> = BTreeMap::new();
+        {
             for (source, assets) in &followed.sealed {
                 sources.entry(source.clone()).or_default().assets.clone_from(assets);
             }
@@ -312,10 +335,29 @@ impl Store {
                     later(&mut activity.assets, asset.clone(), *received);
                 }
             }
-            for activity in sources.values_mut() {
-                activity.received = activity.assets.values().max().copied();
+        }
+        if !is_whole {
+            self.hear_newest(&followed, &mut sources)?;
+        }
+        for activity in sources.values_mut() {
+            activity.received = activity.assets.values().max().copied();
+        }
+        Ok(sources)
+    }
+
+    /// What each source has said last stands in memory, however much of the log is not read yet.
+    fn hear_newest(&self, followed: &Followed, sources: &mut BTreeMap<Name, Activity>) -> Result<(), StoreError> {
+        for source in self.source_counts().into_keys() {
+            let activity = sources.entry(source.clone()).or_default();
+            for batch in self.newest(&source, 1)? {
+                for entry in &batch.part.entries {
+                    let andon_model::Entry::Sample(sample) = entry else { continue };
+                    if let Some((asset, _)) = followed.names.get(&sample.signal) {
+                        later(&mut activity.assets, asset.clone(), sample.received);
+                    }
+                }
             }
-            Ok(sources)
-        })
+        }
+        Ok(())
     }
 }
