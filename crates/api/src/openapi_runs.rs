@@ -66,15 +66,17 @@ pub(crate) fn start() -> Json {
     }})
 }
 
+/// An answer that says what is wrong.
+fn problem(about: &str) -> Json {
+    json!({
+        "description": about,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    })
+}
+
 /// `/v1/runs/{id}/cancel`.
 pub(crate) fn cancel() -> Json {
     let id = parameter("id", "path", "The run.", &json!({"type": "string"}));
-    let problem = |about: &str| {
-        json!({
-            "description": about,
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        })
-    };
     json!({"post": {
         "summary": "Ends a run, and the runs it has started.",
         "operationId": "cancel-run",
@@ -98,12 +100,6 @@ pub(crate) fn cancel() -> Json {
 /// `/v1/runs/{id}/migrate`.
 pub(crate) fn migrate() -> Json {
     let id = parameter("id", "path", "The run.", &json!({"type": "string"}));
-    let problem = |about: &str| {
-        json!({
-            "description": about,
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        })
-    };
     json!({"post": {
         "summary": "Takes a run to the definition in force.",
         "operationId": "migrate-run",

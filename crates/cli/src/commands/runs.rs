@@ -2,6 +2,7 @@
 
 use crate::{
     args::{CancelRuns, MigrateRuns, Runs, RunsCommand, Where},
+    commands::exceptions::by,
     output::{self, NO, failure},
     target::Target,
 };
@@ -26,7 +27,7 @@ pub(super) fn run(args: &Runs) -> anyhow::Result<ExitCode> {
 fn cancel(args: &CancelRuns) -> anyhow::Result<ExitCode> {
     let target = running(&args.instance, "it ends the runs and what they wait for")?;
     let ids = meant(&target, &args.ids, &args.filters, &ENDED)?;
-    let cancel = CancelRun { reason: args.reason.clone(), by: who(args.by.as_ref()), compensate: args.compensate };
+    let cancel = CancelRun { reason: args.reason.clone(), by: by(args.by.as_ref()), compensate: args.compensate };
     let mut refused = 0;
     for id in &ids {
         match target.cancel_run(id, &cancel) {
@@ -49,7 +50,7 @@ fn cancel(args: &CancelRuns) -> anyhow::Result<ExitCode> {
 fn migrate(args: &MigrateRuns) -> anyhow::Result<ExitCode> {
     let target = running(&args.instance, "it reads what the runs began with")?;
     let ids = meant(&target, &args.ids, &args.filters, &SETTLED)?;
-    let migrate = MigrateRun { reason: args.reason.clone(), by: who(args.by.as_ref()), dry_run: args.dry_run };
+    let migrate = MigrateRun { reason: args.reason.clone(), by: by(args.by.as_ref()), dry_run: args.dry_run };
     let (mut done, mut refused) = (0, 0);
     for id in &ids {
         match target.migrate_run(id, &migrate) {
@@ -83,12 +84,6 @@ fn running(instance: &Where, what: &str) -> anyhow::Result<Target> {
         return Ok(target);
     }
     Err(failure(3, "the instance is stopped", format!("start it with `andon run`: {what}")))
-}
-
-/// Who says so.
-fn who(by: Option<&String>) -> Option<String> {
-    let user = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    by.cloned().or_else(user).filter(|by| !by.trim().is_empty())
 }
 
 /// The runs that are named, and those with these fields that stand in none of these states.
