@@ -14,7 +14,7 @@ mod tidy;
 use anyhow::{Result, bail};
 
 use crate::parts::{Parts, Problems};
-use crate::{command, root};
+use crate::{command, mutants, root};
 
 /// Which parts.
 #[derive(clap::Args)]
@@ -28,10 +28,11 @@ pub(crate) struct Arguments {
 type Part = (&'static str, fn() -> Result<Problems>);
 
 /// All parts, the quick ones first.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("tidy", tidy::check),
     ("limits", limits::check),
     ("guarantees", guarantees::check),
+    ("mutants", mutants::check),
     ("arrows", arrows::check),
     ("dependencies", dependencies::check),
     ("fmt", fmt),

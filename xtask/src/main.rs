@@ -12,6 +12,7 @@ mod clock;
 mod command;
 mod demo;
 mod fuzz;
+mod mutants;
 mod parts;
 mod root;
 mod setup;
@@ -46,6 +47,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Runs the simulation over many seeds.
     Sim(sim::Arguments),
+    /// Breaks one promise after the other and looks that a test finds each.
+    Mutants(mutants::Arguments),
     /// Measures: all there is, or one.
     Bench {
         #[command(subcommand)]
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
+        Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Bench { command } => bench::run(&command.unwrap_or_default()),
     };
     match done {

@@ -29,6 +29,8 @@ use crate::setup;
 const RATE_MIN: f64 = 20_000.0;
 /// The longest time of live traffic and of a question meanwhile, for 99 of 100, in milliseconds.
 const LIVE_MS_MAX: f64 = 100.0;
+/// The seam at which samples wait for the rules.
+const RULES: &str = "historian -> rules";
 /// The first number of a run.
 const FIRST_RUN: u32 = 9_500;
 /// How much of what is posted must wait after the start, in percent: otherwise the kill came too late.
@@ -113,7 +115,7 @@ fn measure(samples: u32, andon: &Path, base: &Path, turn: u32) -> Result<Drained
 }
 
 /// The address of the API, as the log of the instance says.
-fn api(folder: &Path, port: u16) -> Result<SocketAddr> {
+pub(super) fn api(folder: &Path, port: u16) -> Result<SocketAddr> {
     let log = std::fs::read_to_string(folder.join("log")).context("reading the log")?;
     subject::api_address(&log, port).context("the log has no address of the API")
 }
@@ -127,7 +129,7 @@ fn watch(api: SocketAddr, stored: u64) -> Result<(f64, Vec<f64>)> {
         let asked = stopwatch.elapsed();
         let status = get(api, "/v1/status")?;
         took.push(stopwatch.elapsed().saturating_sub(asked).as_secs_f64() * 1_000.0);
-        if let Some(waiting) = waiting(&status) {
+        if let Some(waiting) = waiting(&status, RULES) {
             let (since, begun) = *first.get_or_insert((asked, waiting));
             ensure!(
                 begun * 100 >= stored * WAITS_MIN,
@@ -147,16 +149,28 @@ fn watch(api: SocketAddr, stored: u64) -> Result<(f64, Vec<f64>)> {
     }
 }
 
-/// Samples that wait for the rules; `None`: they could not be counted while others came.
-fn waiting(status: &Value) -> Option<u64> {
+/// Waits until rules have read all that is stored.
+pub(super) fn read_all(api: SocketAddr) -> Result<()> {
+    let stopwatch = Stopwatch::start();
+    while waiting(&get(api, "/v1/status")?, RULES) != Some(0) {
+        if stopwatch.elapsed() > DRAIN_MAX {
+            bail!("the rules have not read everything after {} s", DRAIN_MAX.as_secs());
+        }
+        thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// What waits at a seam; `None`: it could not be counted while more came.
+pub(super) fn waiting(status: &Value, at: &str) -> Option<u64> {
     let seams = status.get("seams")?.as_array()?;
-    let rules = seams.iter().find(|seam| seam.get("seam").and_then(Value::as_str) == Some("historian -> rules"))?;
-    let terms = rules.get("terms")?.as_array()?;
+    let seam = seams.iter().find(|seam| seam.get("seam").and_then(Value::as_str) == Some(at))?;
+    let terms = seam.get("terms")?.as_array()?;
     let term = terms.iter().find(|term| term.get("name").and_then(Value::as_str) == Some("waiting"))?;
     term.get("count")?.as_u64()
 }
 
-fn get(api: SocketAddr, path: &str) -> Result<Value> {
+pub(super) fn get(api: SocketAddr, path: &str) -> Result<Value> {
     let mut stream = TcpStream::connect(api).context("connecting")?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {api}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
@@ -229,8 +243,8 @@ mod tests {
             {"seam": "log -> files", "terms": [{"name": "waiting", "count": 1}]},
             {"seam": "historian -> rules", "terms": [{"name": "stored", "count": 9}, {"name": "waiting", "count": 7}]},
         ]});
-        assert_eq!(waiting(&status), Some(7));
-        assert_eq!(waiting(&serde_json::json!({"seams": []})), None);
+        assert_eq!(waiting(&status, RULES), Some(7));
+        assert_eq!(waiting(&serde_json::json!({"seams": []}), RULES), None);
     }
 
     #[test]

@@ -381,6 +381,24 @@ fn a_block_repeated_by_retry_makes_the_same_calls() {
 }
 
 #[test]
+fn an_answer_to_an_earlier_attempt_is_left_aside() {
+    let mut world = one_call("key");
+    let sent = first(&mut world);
+    world.reply(&sent, answer(OutcomeClass::Unknown, true, None, "no answer in 10 s"));
+    world.settle();
+    world.pass(Span::from_secs(3_600));
+    let again = world.settle();
+    assert_eq!(again[0].request.attempt, 2);
+    // What the first one is answered at last says nothing about the second one, which is under way.
+    world.reply(&sent, answer(OutcomeClass::Validation, true, Some(400), "no such asset"));
+    assert!(world.settle().is_empty());
+    assert_eq!(world.calls()[0].state, CallState::InFlight);
+    world.serve(&again);
+    world.finish();
+    world.assert_exactly_once(1, 1, "a late answer");
+}
+
+#[test]
 fn a_shadow_is_sent_once_behind_the_delivery_and_nothing_follows_from_it() {
     let mut plant = contract(&[("story", on_alarm(&json!([{"ask": call("work.key")}])))]);
     let shadow = route("work.key", "second.key", &[]);
