@@ -18,6 +18,7 @@ mod root;
 mod setup;
 mod sim;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -41,7 +42,7 @@ enum Command {
     Check(check::Arguments),
     /// What CI runs: setup, check and test, with a limit on the time they take.
     Ci,
-    /// Runs fuzz targets (needs a nightly toolchain and cargo-fuzz).
+    /// Runs fuzz targets at low priority, one after the other.
     Fuzz(fuzz::Arguments),
     /// Builds Andon and starts its demonstration.
     Demo(demo::Arguments),
@@ -49,6 +50,8 @@ enum Command {
     Sim(sim::Arguments),
     /// Breaks one promise after the other and looks that a test finds each.
     Mutants(mutants::Arguments),
+    /// Kills the product again and again while everything else goes wrong, and looks whether anything was lost.
+    Torture(torture::Arguments),
     /// Measures: all there is, or one.
     Bench {
         #[command(subcommand)]
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
+        Command::Torture(arguments) => torture::run(&arguments),
         Command::Bench { command } => bench::run(&command.unwrap_or_default()),
     };
     match done {

@@ -16,7 +16,7 @@ struct Tool {
     why: &'static str,
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 9] = [
     Tool { program: "mosquitto", package: "mosquitto", why: "the broker that the tests and the example talk to" },
     Tool {
         program: "mosquitto_pub",
@@ -28,6 +28,7 @@ const TOOLS: [Tool; 8] = [
     Tool { program: "python3", package: "python3-venv", why: "runs Paho, a client that the listener is tested with" },
     Tool { program: "npm", package: "npm", why: "installs MQTT.js, another one, and what checks signed webhooks" },
     Tool { program: "aiosmtpd", package: "python3-aiosmtpd", why: "the mail server that notices are handed to" },
+    Tool { program: "faketime", package: "faketime", why: "lets the product believe that its clock has jumped" },
     Tool { program: "gcc", package: "gcc", why: "compiles SQLite and the load generator" },
 ];
 

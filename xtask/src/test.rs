@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use cargo_metadata::Package;
 
 use crate::clock::{Stopwatch, spoken};
-use crate::{command, root, setup};
+use crate::{command, root, setup, torture};
 
 /// The most lines kept of one program's account of its failed tests; the rest is further up in the output.
 const REASON_LINES_MAX: usize = 300;
@@ -50,6 +50,10 @@ pub(crate) fn tests(quick: bool) -> Result<Tally> {
     let status = command::stream(cargo, |line| tally.line(line))?;
     if !status.success() && tally.failures.is_empty() {
         tally.failures.push(format!("cargo test ended with {status}"));
+    }
+    if !quick && let Err(error) = torture::of_tests() {
+        tally.failures.push(format!("{error:#} (torture)"));
+        tally.reasons.push(format!("in the torture, whose table is further up: {error:#}"));
     }
     println!("\n{}", tally.summary(stopwatch.elapsed(), &data()));
     Ok(tally)
