@@ -106,6 +106,17 @@ pub(crate) enum End {
     Store(StoreError),
 }
 
+impl End {
+    /// In words, and the broker's reason code where it gave one.
+    pub(crate) fn told(&self) -> (String, Option<u8>) {
+        match self {
+            Self::Stopped => ("stopped".to_owned(), None),
+            Self::Ended(ended) => (ended.to_string(), ended.code),
+            Self::Store(error) => (error.to_string(), None),
+        }
+    }
+}
+
 impl From<Ended> for End {
     fn from(ended: Ended) -> Self {
         Self::Ended(ended)

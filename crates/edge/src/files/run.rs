@@ -61,7 +61,7 @@ pub fn start_file(
     let no_source = || io::Error::new(io::ErrorKind::NotFound, format!("`{name}` is no file source of the project"));
     let core = FileCore::new(contract, name, Duplicates::new(draw_key(&mut chance))).ok_or_else(no_source)?;
     let (_, source) = file_source(contract, name).ok_or_else(no_source)?;
-    let shared = Arc::new(Shared::new(Waker::new()?, clock.now()));
+    let shared = Arc::new(Shared::new(Some(Waker::new()?), clock.now()));
     let source_loop = Loop {
         name: name.clone(),
         folder: PathBuf::from(&source.folder),
@@ -148,7 +148,7 @@ impl Loop {
                 }
             }
             if !self.shared.stopped() {
-                self.shared.waker.wait(Some(self.source.every.std()));
+                self.shared.wait(self.source.every.std());
             }
         }
         self.disconnect("stopped");
@@ -196,7 +196,7 @@ impl Loop {
             if self.shared.stopped() {
                 return;
             }
-            self.shared.waker.wait(Some(RETRY_STORE));
+            self.shared.wait(RETRY_STORE);
         }
     }
 
@@ -559,7 +559,7 @@ impl Loop {
                 self.core.intake.clear();
                 return false;
             }
-            self.shared.waker.wait(Some(RETRY_STORE));
+            self.shared.wait(RETRY_STORE);
         }
     }
 

@@ -147,6 +147,30 @@ pub enum Bytes<'a> {
     None,
 }
 
+/// What a conversation runs over: a socket ([`Link`]), or what a simulation has in its place.
+pub trait Wire {
+    /// What is there, at most one buffer.
+    fn read(&mut self) -> Result<Bytes<'_>, Ended>;
+    /// Sends as much as it takes and removes it from `output`.
+    fn write(&mut self, output: &mut Vec<u8>) -> Result<(), Ended>;
+    /// Ends the connection after a goodbye such that the other side reads it.
+    fn close(self, output: Vec<u8>);
+}
+
+impl Wire for Link {
+    fn read(&mut self) -> Result<Bytes<'_>, Ended> {
+        Self::read(self)
+    }
+
+    fn write(&mut self, output: &mut Vec<u8>) -> Result<(), Ended> {
+        Self::write(self, output)
+    }
+
+    fn close(self, output: Vec<u8>) {
+        Self::close(self, output);
+    }
+}
+
 /// A connection to a broker.
 pub struct Link {
     stream: TcpStream,

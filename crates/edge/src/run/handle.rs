@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 /// The condition of a running source.
@@ -39,14 +40,13 @@ pub struct SourceHandle {
 impl SourceHandle {
     /// The condition at the moment.
     pub fn status(&self) -> SourceStatus {
-        self.shared.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.status()
     }
 
     /// Ends the loop: what was received becomes durable and is acknowledged, then the broker is told. Returns when
     /// it is over.
     pub fn stop(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
-        self.shared.waker.wake();
+        self.shared.ask_stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -63,17 +63,18 @@ impl Drop for SourceHandle {
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) waker: Waker,
+    /// Wakes the thread of the loop, where it has one.
+    waker: Option<Waker>,
     stop: AtomicBool,
     /// The thread blocks and must be woken when a part is durable.
-    pub(super) blocked: AtomicBool,
+    blocked: AtomicBool,
     /// Parts that are over, with the number of their flight.
     pub(super) done: Mutex<Vec<(u64, Result<(), StoreError>)>>,
     pub(crate) status: Mutex<SourceStatus>,
 }
 
 impl Shared {
-    pub(crate) fn new(waker: Waker, since: Time) -> Self {
+    pub(crate) fn new(waker: Option<Waker>, since: Time) -> Self {
         let status = SourceStatus { since, reason: "starting".into(), ..SourceStatus::default() };
         Self {
             waker,
@@ -84,7 +85,41 @@ impl Shared {
         }
     }
 
-    /// Whether the handle asks for the end.
+    /// The condition at the moment.
+    pub(crate) fn status(&self) -> SourceStatus {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks for the end.
+    pub(crate) fn ask_stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Waits for a stop, or so long.
+    pub(crate) fn wait(&self, timeout: Duration) {
+        if let Some(waker) = &self.waker {
+            waker.wait(Some(timeout));
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
+    }
+
+    /// Waits such that a part that becomes durable, or a stop, ends the wait.
+    pub(super) fn block(&self, wait: impl FnOnce()) {
+        self.blocked.store(true, Ordering::SeqCst);
+        let nothing_done = self.done.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if nothing_done && !self.stopped() {
+            wait();
+        }
+        self.blocked.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asks for the end.
     pub(crate) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
@@ -93,7 +128,7 @@ impl Shared {
     pub(super) fn part_done(&self, flight: u64, result: Result<Arc<Batch>, StoreError>) {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).push((flight, result.map(drop)));
         if self.blocked.load(Ordering::SeqCst) {
-            self.waker.wake();
+            self.wake();
         }
     }
 }

@@ -49,7 +49,7 @@ pub fn start_shdr(
     let no_source = || io::Error::new(io::ErrorKind::NotFound, format!("`{name}` is no SHDR source of the project"));
     let core = ShdrCore::new(contract, name, Duplicates::new(draw_key(&mut chance))).ok_or_else(no_source)?;
     let (_, shdr) = shdr_source(contract, name).ok_or_else(no_source)?;
-    let shared = Arc::new(Shared::new(Waker::new()?, clock.now()));
+    let shared = Arc::new(Shared::new(Some(Waker::new()?), clock.now()));
     let source_loop = Loop {
         name: name.clone(),
         shdr: shdr.clone(),
@@ -100,7 +100,7 @@ impl Loop {
                 break;
             }
             let pause = backoff.pause(self.clock.monotonic().saturating_sub(began), draw(&mut self.chance));
-            self.shared.waker.wait(Some(pause));
+            self.shared.wait(pause);
         }
     }
 
@@ -124,7 +124,7 @@ impl Loop {
             if self.shared.stopped() {
                 return;
             }
-            self.shared.waker.wait(Some(RETRY_STORE));
+            self.shared.wait(RETRY_STORE);
         }
     }
 
@@ -208,7 +208,7 @@ impl Loop {
                 match store.signal(asset, signal) {
                     Err(error) if !shared.stopped() => {
                         tell(name, shared, clock.now(), true, &error.to_string());
-                        shared.waker.wait(Some(RETRY_STORE));
+                        shared.wait(RETRY_STORE);
                     }
                     outcome => return outcome,
                 }
@@ -252,7 +252,7 @@ impl Loop {
             if self.shared.stopped() {
                 return;
             }
-            self.shared.waker.wait(Some(RETRY_STORE));
+            self.shared.wait(RETRY_STORE);
         }
     }
 

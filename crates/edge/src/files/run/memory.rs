@@ -101,7 +101,7 @@ impl Loop {
             if self.shared.stopped() {
                 return None;
             }
-            self.shared.waker.wait(Some(RETRY_STORE));
+            self.shared.wait(RETRY_STORE);
         }
     }
 
