@@ -20,6 +20,7 @@
 
 pub mod chance;
 pub mod check;
+pub mod floor;
 pub mod office;
 pub mod plant;
 pub mod project;
