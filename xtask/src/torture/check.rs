@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::effects::{self, Document};
 use super::machines::SITES;
 use super::report::Report;
-use super::samples::{self, Stored};
+use super::samples::{self, Kept, Stored};
 use super::time::{micros, rfc3339};
 use super::world::World;
 use super::{http, people, rule, subscriber};
@@ -107,16 +107,20 @@ fn settle(world: &World, report: &mut Report) -> Result<()> {
 }
 
 fn of_samples(world: &World, stored: &[Stored], report: &mut Report) -> Result<()> {
-    let mut quarantined: HashMap<String, u64> = HashMap::new();
+    let mut kept = Kept::default();
+    for row in world.place.ask(&["list", "quarantine"])? {
+        let size = row.get("size").and_then(Value::as_u64).unwrap_or(0);
+        kept.listed.insert((text(&row, "topic").to_owned(), size));
+    }
+    // An exception shows the bytes of its newest messages.
     for exception in world.place.ask(&["list", "exceptions", "--where", "kind=input"])? {
         for row in world.place.ask(&["show", text(&exception, "id")])? {
-            for message in row.get("quarantine").and_then(Value::as_array).into_iter().flatten() {
-                *quarantined.entry(text(message, "text").to_owned()).or_default() += 1;
-            }
+            let shown = row.get("quarantine").and_then(Value::as_array).into_iter().flatten();
+            kept.shown.extend(shown.map(|message| text(message, "text").to_owned()));
         }
     }
     let messages = world.book.messages().clone();
-    let compared = samples::compare(&messages, stored, &quarantined, &world.forgotten);
+    let compared = samples::compare(&messages, stored, &kept, &world.forgotten);
     report.violations.extend(compared.violations);
     report.found.insert("messages published", messages.len() as u64);
     report.found.insert("messages acknowledged", compared.acknowledged);

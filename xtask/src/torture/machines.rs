@@ -322,7 +322,7 @@ impl Line {
         let draw = self.chance.between(0, 199);
         let number = self.made;
         let (content, time_us) = match draw {
-            0 | 1 => (Content::Garbage(format!("garbage {asset} {number}")), time_us),
+            0 | 1 => (Content::Garbage(garbage(asset, number)), time_us),
             2..5 if kind < 4 => (self.status(), time_us - LATE_US + 1),
             _ if kind < 4 => (self.status(), time_us),
             _ => (self.condition(time_us), time_us),
@@ -398,6 +398,12 @@ fn post(book: &Book, api: u16) {
         book.set_waiting(SITES.len(), 0);
         thread::sleep(POST_EVERY);
     }
+}
+
+/// Bytes that nobody can read. Their length is what lists tell of them, so it differs from message to message.
+fn garbage(asset: &str, number: u64) -> String {
+    let length = usize::try_from(number * 7_919 % 9_973).unwrap_or(0);
+    format!("garbage {asset} {number} {}", ".".repeat(length))
 }
 
 /// A number that differs from message to message.

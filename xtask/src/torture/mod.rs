@@ -78,6 +78,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let seed = arguments.seed.unwrap_or_else(|| u64::try_from(unix_us() % 1_000_000).unwrap_or(0));
     let folder = root::target()?.join("torture").join(format!("seed-{seed}"));
     if folder.exists() {
+        // What was ended from outside has left its disk.
+        parts::unmount(&folder.join("data"));
         fs::remove_dir_all(&folder).with_context(|| format!("clearing {}", folder.display()))?;
     }
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;

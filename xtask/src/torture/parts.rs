@@ -17,6 +17,9 @@ use crate::command;
 /// How long a broker or the offices may take until they listen.
 const START_MAX: Duration = Duration::from_secs(20);
 
+/// How often the rest of a disk is taken when it is filled.
+const FILLED_AT_MOST: u32 = 5;
+
 /// Where Debian keeps what lets a program believe in another time.
 const FAKETIME: [&str; 3] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -244,18 +247,17 @@ impl Disk {
     /// Somebody else takes all but so many KiB.
     pub(super) fn fill(&mut self, but_kib: u64) -> Result<()> {
         let file = File::create(self.ballast_file()).context("making the ballast")?;
-        loop {
+        // The product may take some of it meanwhile, and gives back its reserve: what is left is taken once more.
+        for _ in 0..FILLED_AT_MOST {
             let state = rustix::fs::statvfs(&self.at).context("asking for the room")?;
             let free = (state.f_bavail * state.f_frsize).saturating_sub(but_kib << 10);
-            let taken = if free > 0 {
-                rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, free)
-            } else {
-                Ok(())
-            };
-            match taken {
-                // The product took some of it meanwhile.
-                Err(rustix::io::Errno::NOSPC) => {}
-                taken => break taken.context("taking the room")?,
+            if free == 0 {
+                break;
+            }
+            let length = file.metadata()?.len();
+            match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), length, free) {
+                Ok(()) | Err(rustix::io::Errno::NOSPC) => {}
+                Err(error) => return Err(error).context("taking the room"),
             }
         }
         self.ballast = Some(file);
@@ -286,6 +288,11 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+        unmount(&self.at);
     }
+}
+
+/// Takes a file system away, where there is one.
+pub(super) fn unmount(at: &Path) {
+    let _ = Command::new("umount").arg("-l").arg(at).stderr(Stdio::null()).status();
 }

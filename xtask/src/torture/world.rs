@@ -19,7 +19,7 @@ use super::subscriber::Subscriber;
 use crate::clock::{Stopwatch, unix_us};
 
 /// The small disk: the reserve, a segment of the log, the database, and some room.
-const DISK_MIB: u64 = 1_024;
+const DISK_MIB: u64 = 512;
 
 /// How often the world is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(4);
