@@ -37,10 +37,10 @@ pub(crate) use schema::migrate;
 pub(crate) use waits::{events_of, gathered, gathers_after, listened, listeners, schedules};
 pub(crate) use watch::{notice_of, notices_due, processed_alone, systems};
 
-use crate::{StoreError, change::Change, historian::catalog::Changes, rows::Write};
+use crate::{StoreError, change::Change, disk::Process, historian::catalog::Changes, rows::Write};
 use andon_model::{AssetName, EventId, ExceptionId, RunId, SignalName, SignalNo};
 use list::Listing;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, backup::Backup};
 use std::{
     cmp::Ordering,
     collections::BTreeMap,
@@ -92,10 +92,15 @@ pub struct Committed {
     pub changed: Vec<(ExceptionId, bool)>,
 }
 
+/// Told that the disk is full; whether that made room.
+pub(crate) type Full = dyn Fn() -> bool + Send + Sync;
+
 /// The database of a store.
 pub(crate) enum Db {
     /// In memory: writes and reads take turns on one connection, in the caller's thread.
     Memory(Mutex<Connection>),
+    /// On a simulated disk: in memory as well, and gone or not with a crash.
+    Simulated { process: Process, change: Arc<Change>, full: Box<Full> },
     /// In a file: one writing thread, some readers. The readers go first: who closes last tidies up, and must write.
     File { readers: Readers, writer: Writer },
     /// In a file of somebody else; one of an older version is read from a copy that was brought to the present one.
@@ -105,19 +110,17 @@ pub(crate) enum Db {
 impl Db {
     /// A database that is gone with the process.
     pub(crate) fn memory() -> Result<Self, StoreError> {
-        let mut connection = Connection::open_in_memory()?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        migrate(&mut connection, None)?;
-        Ok(Self::Memory(Mutex::new(connection)))
+        in_memory().map(|connection| Self::Memory(Mutex::new(connection)))
+    }
+
+    /// The database of a simulated disk.
+    pub(crate) fn simulated(process: Process, change: Arc<Change>, full: Box<Full>) -> Self {
+        Self::Simulated { process, change, full }
     }
 
     /// Opens or makes the database of a data folder. `full` is called when the disk is full, once per failed group;
     /// when it says that it made room the group is tried again.
-    pub(crate) fn open(
-        path: &Path,
-        change: Arc<Change>,
-        full: Box<dyn Fn() -> bool + Send>,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path, change: Arc<Change>, full: Box<Full>) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut connection = connect(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         // The order matters: page size and vacuum mode hold only before the first table.
@@ -178,8 +181,9 @@ impl Db {
         match self {
             Self::Memory(connection) => {
                 let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-                writer::group(&connection, &[work]).pop().expect("one work has one outcome")
+                writer::group(&connection, &[work], &writer::commit).pop().expect("one work has one outcome")
             }
+            Self::Simulated { process, change, full } => writer::simulated(process, work, change, full),
             Self::File { writer, .. } => writer.work(work),
             Self::Look(..) => Err(crate::store::looking()),
         }
@@ -189,6 +193,7 @@ impl Db {
     pub(crate) fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match self {
             Self::Memory(connection) => ask(&connection.lock().unwrap_or_else(PoisonError::into_inner)),
+            Self::Simulated { process, .. } => ask(&*process.database()?),
             Self::File { readers, .. } | Self::Look(readers, _) => readers.with(ask),
         }
     }
@@ -207,6 +212,22 @@ impl Db {
     pub(crate) fn counts(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         self.read(list::counts)
     }
+}
+
+/// An empty database in memory.
+pub(crate) fn in_memory() -> Result<Connection, StoreError> {
+    let mut connection = Connection::open_in_memory()?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    migrate(&mut connection, None)?;
+    Ok(connection)
+}
+
+/// A copy of a database, in memory.
+pub(crate) fn copied(connection: &Connection) -> Result<Connection, StoreError> {
+    let mut copy = Connection::open_in_memory()?;
+    Backup::new(connection, &mut copy)?.step(-1)?;
+    copy.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(copy)
 }
 
 /// A database that is gone with the one who reads it.

@@ -13,7 +13,13 @@ mod tests;
 
 pub use passed::Passed;
 
-use crate::{Store, StoreError, announced, db, folder, folder::Format, log, rows::CallRow};
+use crate::{
+    SimDisk, Store, StoreError, announced, db,
+    disk::{self, Disk},
+    folder::{self, Format},
+    log,
+    rows::CallRow,
+};
 use andon_model::Position;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -179,31 +185,41 @@ const COPY: &str = "keep a copy of the folder as it is, then put back one from b
 
 /// Looks at a data folder, of a stopped instance or beside a running one.
 pub fn examine(dir: &Path) -> Result<Examination, StoreError> {
+    examined(&Disk::System, dir, announced(dir).is_some())
+}
+
+impl SimDisk {
+    /// Looks at the data folder of this disk as [`examine`] does.
+    pub fn examine(&self) -> Result<Examination, StoreError> {
+        examined(&Disk::Simulated(self.process()), Path::new(disk::FOLDER), self.is_in_use())
+    }
+}
+
+fn examined(disk: &Disk, dir: &Path, running: bool) -> Result<Examination, StoreError> {
     let names = ["format", "andon.db", "log"];
-    if !names.iter().any(|name| dir.join(name).exists()) {
+    if !names.iter().any(|name| disk.exists(&dir.join(name))) {
         return Err(StoreError::Refused(format!(
             "{} is no data folder: it has neither `format` nor a database nor a log. Name the folder an instance runs \
              on",
             dir.display()
         )));
     }
-    let running = announced(dir).is_some();
     let mut seen =
         Examination { dir: dir.to_owned(), instance: None, running, looked: Vec::new(), ailments: Vec::new() };
-    let known = format(dir, &mut seen)?;
+    let known = format(disk, dir, &mut seen)?;
     seen.instance = known.map(|format| format.instance.to_string());
     // Before the log: what has read it cannot have read further than it reaches now.
-    let states = files::states(dir, &mut seen)?;
-    let rows = database(dir, &mut seen)?;
-    let log = segments(dir, known, rows.as_ref(), &mut seen)?;
+    let states = files::states(disk, dir, &mut seen)?;
+    let rows = database(disk, dir, &mut seen)?;
+    let log = segments((disk, dir), known, rows.as_ref(), &mut seen)?;
     if let (Some(rows), Some(end)) = (&rows, log) {
         beyond(states.into_iter().chain(rows.read.iter().cloned()), end, &mut seen);
     }
     if let Some(rows) = &rows {
-        files::historian(dir, rows, &mut seen)?;
+        files::historian(disk, dir, rows, &mut seen)?;
     }
-    files::leftovers(dir, &mut seen)?;
-    files::reserve(dir, &mut seen);
+    files::leftovers(disk, dir, &mut seen)?;
+    files::reserve(disk, dir, &mut seen);
     Ok(seen)
 }
 
@@ -213,9 +229,9 @@ pub fn repair(seen: &mut Examination) -> Result<(), StoreError> {
 }
 
 /// The file `format`. Where it is gone, the newest segment of the log says what stood in it.
-fn format(dir: &Path, seen: &mut Examination) -> Result<Option<Format>, StoreError> {
+fn format(disk: &Disk, dir: &Path, seen: &mut Examination) -> Result<Option<Format>, StoreError> {
     let path = dir.join("format");
-    let (what, found) = match folder::read_format(dir) {
+    let (what, found) = match folder::read_format(disk, dir) {
         Ok(Some(format)) => {
             let Format { version, instance, epoch } = format;
             seen.looked("format", format!("version {version}, instance {instance}, epoch {epoch}"));
@@ -229,7 +245,8 @@ fn format(dir: &Path, seen: &mut Examination) -> Result<Option<Format>, StoreErr
         seen.damage("A7102", error)?;
         return Ok(None);
     }
-    let named = log::named_by_newest(&dir.join("log"))?.map(|(instance, epoch)| folder::of_version(instance, epoch));
+    let named =
+        log::named_by_newest(disk, &dir.join("log"))?.map(|(instance, epoch)| folder::of_version(instance, epoch));
     let ailment = Ailment::new("A7102", path.display().to_string(), what).remedy(COPY);
     seen.tell(match named {
         Some(format) => ailment.with(Repair::Format(format)),
@@ -239,9 +256,9 @@ fn format(dir: &Path, seen: &mut Examination) -> Result<Option<Format>, StoreErr
 }
 
 /// The database and its rows; `None` where it cannot be read.
-fn database(dir: &Path, seen: &mut Examination) -> Result<Option<db::Rows>, StoreError> {
+fn database(disk: &Disk, dir: &Path, seen: &mut Examination) -> Result<Option<db::Rows>, StoreError> {
     let path = dir.join("andon.db");
-    let checked = match db::integrity(&path, seen.running) {
+    let checked = match db::integrity(disk, &path, seen.running) {
         Ok(checked) => checked,
         Err(error) => {
             seen.damage("A7103", error)?;
@@ -260,7 +277,7 @@ fn database(dir: &Path, seen: &mut Examination) -> Result<Option<db::Rows>, Stor
         let (version, bytes) = (checked.version, checked.bytes);
         seen.looked("database", format!("version {version}, {bytes} bytes, every page and index as it should be"));
     }
-    match db::rows(&path) {
+    match db::rows(disk, &path) {
         Ok(rows) => {
             told_of_rows(&rows, seen);
             Ok(Some(rows))
@@ -323,13 +340,13 @@ fn some(ids: &[String]) -> String {
 
 /// The log; its end, where it can be known.
 fn segments(
-    dir: &Path,
+    (disk, dir): (&Disk, &Path),
     format: Option<Format>,
     rows: Option<&db::Rows>,
     seen: &mut Examination,
 ) -> Result<Option<Position>, StoreError> {
     let instance = format.map(|format| format.instance);
-    let found = log::examine(&dir.join("log"), instance, seen.running)?;
+    let found = log::examine(disk, &dir.join("log"), instance, seen.running)?;
     let sealed = rows.and_then(|rows| rows.sealed.place);
     for damage in &found.damages {
         let is_kept = damage.until.zip(sealed).is_some_and(|(until, sealed)| until.offset <= sealed.offset);

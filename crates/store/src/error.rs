@@ -1,5 +1,6 @@
 //! What can go wrong with a store, each with its cause and what to do.
 
+use crate::disk::Ended;
 use andon_model::Position;
 use std::{io, path::Path, path::PathBuf, sync::Arc};
 
@@ -97,6 +98,8 @@ impl StoreError {
     pub(crate) fn io(path: &Path, doing: &'static str, cause: io::Error) -> Self {
         if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             Self::Full { path: path.to_owned() }
+        } else if let Some(ended) = cause.get_ref().and_then(|cause| cause.downcast_ref::<Ended>()) {
+            Self::Stopped(ended.to_string())
         } else {
             Self::Io { path: path.to_owned(), doing, cause: Arc::new(cause) }
         }

@@ -1,12 +1,14 @@
 //! The data folder: who it belongs to, who holds it, and the room it keeps back.
 
-use crate::{StoreError, disk::Disk};
+use crate::{
+    StoreError,
+    disk::{Disk, File, Mode},
+};
 use andon_model::InstanceId;
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::File,
-    io::{Read as _, Seek as _, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -64,18 +66,18 @@ pub(crate) struct Folder {
 
 impl Folder {
     /// Takes a folder, or makes one.
-    pub(crate) fn open(dir: &Path, chance: &mut dyn FnMut(&mut [u8])) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(dir).map_err(|e| StoreError::io(dir, "make", e))?;
-        let lock = lock(dir)?;
-        let format = if let Some(mut format) = read_format(dir)? {
+    pub(crate) fn open(disk: Disk, dir: &Path, chance: &mut dyn FnMut(&mut [u8])) -> Result<Self, StoreError> {
+        disk.make_dir(dir)?;
+        let lock = lock(&disk, dir)?;
+        let format = if let Some(mut format) = read_format(&disk, dir)? {
             if format.version < VERSION {
                 // Before anything is written that an older version would not understand.
                 format.version = VERSION;
-                write_format(dir, &format)?;
+                write_format(&disk, dir, &format)?;
             }
             format
         } else {
-            if dir.join("andon.db").exists() || dir.join("log").exists() {
+            if disk.exists(&dir.join("andon.db")) || disk.exists(&dir.join("log")) {
                 return Err(StoreError::corrupt(
                     &dir.join("format"),
                     0,
@@ -83,27 +85,27 @@ impl Folder {
                 ));
             }
             let format = Format { version: VERSION, instance: crate::store::drawn(chance), epoch: FIRST_EPOCH };
-            write_format(dir, &format)?;
+            write_format(&disk, dir, &format)?;
             format
         };
-        let ended_uncleanly = at_work(dir)?;
-        let (room, disk, lock) = (Room::open(dir), Disk::default(), Mutex::new(lock));
+        let ended_uncleanly = at_work(&disk, dir)?;
+        let (room, lock) = (Room::open(&disk, dir), Mutex::new(lock));
         Ok(Self { dir: dir.to_owned(), format, room, disk, ended_uncleanly, lock })
     }
 
     /// What was at hand is done or written down.
     pub(crate) fn end_cleanly(&self) -> Result<(), StoreError> {
         let path = self.dir.join(AT_WORK);
-        match std::fs::remove_file(&path) {
-            Ok(()) => sync_dir(&self.dir),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        match self.disk.unlink(&path) {
+            Ok(()) => self.disk.sync_dir(&self.dir),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(StoreError::io(&path, "remove", error)),
         }
     }
 
     /// Looks at a folder of somebody else.
     pub(crate) fn look(dir: &Path) -> Result<Format, StoreError> {
-        read_format(dir)?.ok_or_else(|| {
+        read_format(&Disk::System, dir)?.ok_or_else(|| {
             StoreError::Refused(format!(
                 "{} is no data folder: it has no file `format`. Name the folder an instance runs on",
                 dir.display()
@@ -114,31 +116,27 @@ impl Folder {
     /// Writes into the lock what others shall know of the running instance.
     pub(crate) fn announce(&self, text: &str) -> Result<(), StoreError> {
         let path = self.dir.join("lock");
-        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let write = |lock: &mut File| {
-            lock.set_len(0)?;
-            lock.rewind()?;
-            lock.write_all(text.as_bytes())
-        };
-        write(&mut lock).map_err(|e| StoreError::io(&path, "write", e))
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = lock.set_len(0).and_then(|()| lock.write_all_at(text.as_bytes(), 0));
+        written.map_err(|e| StoreError::io(&path, "write", e))
     }
 }
 
 /// Leaves the sign that somebody is at work; whether it was there before.
-fn at_work(dir: &Path) -> Result<bool, StoreError> {
+fn at_work(disk: &Disk, dir: &Path) -> Result<bool, StoreError> {
     let path = dir.join(AT_WORK);
-    match File::options().write(true).create_new(true).open(&path) {
-        Ok(_) => sync_dir(dir).map(|()| false),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(true),
+    match disk.open(&path, Mode::New) {
+        Ok(_) => disk.sync_dir(dir).map(|()| false),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
         // On a full disk it starts all the same: how it ends is then not known afterwards.
-        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(false),
         Err(error) => Err(StoreError::io(&path, "make", error)),
     }
 }
 
 /// What the instance that runs on a data folder says of itself; `None` when none runs there.
 pub fn announced(dir: &Path) -> Option<String> {
-    let file = File::open(dir.join("lock")).ok()?;
+    let file = std::fs::File::open(dir.join("lock")).ok()?;
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
         return None;
     }
@@ -148,37 +146,34 @@ pub fn announced(dir: &Path) -> Option<String> {
 }
 
 /// Takes the lock of a folder, or says who has it.
-pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(disk: &Disk, dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("lock");
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(|e| StoreError::io(&path, "open", e))?;
+    let file = disk.open(&path, Mode::Keep).map_err(|e| StoreError::io(&path, "open", e))?;
     for _ in 0..LOCK_TRIES {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                // What an earlier holder said is no longer true.
-                file.set_len(0).map_err(|e| StoreError::io(&path, "write", e))?;
-                return Ok(file);
-            }
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => thread::sleep(Duration::from_millis(5)),
-            Err(error) => return Err(StoreError::io(&path, "lock", error.into())),
+        if file.lock().map_err(|e| StoreError::io(&path, "lock", e))? {
+            // What an earlier holder said is no longer true.
+            file.set_len(0).map_err(|e| StoreError::io(&path, "write", e))?;
+            return Ok(file);
         }
+        if matches!(disk, Disk::Simulated(_)) {
+            return Err(StoreError::Locked { dir: dir.to_owned(), announced: None });
+        }
+        thread::sleep(Duration::from_millis(5));
     }
     Err(StoreError::Locked { dir: dir.to_owned(), announced: announced(dir).filter(|text| !text.is_empty()) })
 }
 
 /// What the file `format` says; `None` where there is none.
-pub(crate) fn read_format(dir: &Path) -> Result<Option<Format>, StoreError> {
+pub(crate) fn read_format(disk: &Disk, dir: &Path) -> Result<Option<Format>, StoreError> {
     let path = dir.join("format");
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+    let bytes = match disk.read(&path, FORMAT_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::io(&path, "open", error)),
     };
-    let mut text = String::new();
-    file.take(FORMAT_BYTES_MAX).read_to_string(&mut text).map_err(|e| StoreError::io(&path, "read", e))?;
     // A newer version may have other fields: its number is read first.
     let json: serde_json::Value =
-        serde_json::from_str(&text).map_err(|e| StoreError::corrupt(&path, 0, format!("it is no JSON: {e}")))?;
+        serde_json::from_slice(&bytes).map_err(|e| StoreError::corrupt(&path, 0, format!("it is no JSON: {e}")))?;
     let version = json.get("version").and_then(serde_json::Value::as_u64).and_then(|n| u32::try_from(n).ok());
     let version = version.ok_or_else(|| StoreError::corrupt(&path, 0, "it names no version"))?;
     if version > VERSION {
@@ -193,70 +188,42 @@ pub(crate) fn of_version(instance: InstanceId, epoch: u32) -> Format {
 }
 
 /// Whether the reserve is there.
-pub(crate) fn has_reserve(dir: &Path) -> bool {
-    std::fs::metadata(dir.join("reserve")).is_ok_and(|file| file.len() >= RESERVE_BYTES)
+pub(crate) fn has_reserve(disk: &Disk, dir: &Path) -> bool {
+    disk.length(&dir.join("reserve")).is_ok_and(|length| length >= RESERVE_BYTES)
 }
 
 /// Takes the reserve where it is not taken yet.
-pub(crate) fn take_reserve(dir: &Path) -> Result<(), StoreError> {
-    if has_reserve(dir) {
+pub(crate) fn take_reserve(disk: &Disk, dir: &Path) -> Result<(), StoreError> {
+    if has_reserve(disk, dir) {
         return Ok(());
     }
     let path = dir.join("reserve");
-    let file = File::create(&path).map_err(|e| StoreError::io(&path, "make", e))?;
-    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            drop(std::fs::remove_file(&path));
-            Err(StoreError::io(&path, "take room for", error.into()))
-        }
-    }
+    let file = disk.open(&path, Mode::Anew).map_err(|e| StoreError::io(&path, "make", e))?;
+    file.take_room(RESERVE_BYTES).map_err(|e| {
+        drop(disk.unlink(&path));
+        StoreError::io(&path, "take room for", e)
+    })
 }
 
 /// Writes the file anew.
-pub(crate) fn write_format(dir: &Path, format: &Format) -> Result<(), StoreError> {
+pub(crate) fn write_format(disk: &Disk, dir: &Path, format: &Format) -> Result<(), StoreError> {
     let mut text = serde_json::to_string_pretty(format).expect("three plain fields are JSON");
     text.push('\n');
-    replace(&dir.join("format"), text.as_bytes())
-}
-
-/// Replaces a file as a whole: written aside, synced, renamed.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let aside = path.with_extension("new");
-    let write = || {
-        let mut file = File::create(&aside)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|e| StoreError::io(&aside, "write", e))?;
-    std::fs::rename(&aside, path).map_err(|e| StoreError::io(path, "replace", e))?;
-    path.parent().map_or(Ok(()), sync_dir)
-}
-
-/// Makes the names in a folder durable.
-pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| StoreError::io(dir, "sync", e))
+    disk.replace(&dir.join("format"), text.as_bytes())
 }
 
 /// The room on the disk of a data folder: a reserve that is released for control writes when the disk is full, and
 /// whether samples may be written.
 pub(crate) struct Room {
+    disk: Disk,
     dir: PathBuf,
     full: AtomicBool,
-    /// The bytes the log may still write before the disk counts as full.
-    #[cfg(test)]
-    budget: std::sync::atomic::AtomicU64,
 }
 
 impl Room {
     /// Takes the reserve where it is not taken yet.
-    pub(crate) fn open(dir: &Path) -> Self {
-        let room = Self {
-            dir: dir.to_owned(),
-            full: AtomicBool::new(false),
-            #[cfg(test)]
-            budget: u64::MAX.into(),
-        };
+    pub(crate) fn open(disk: &Disk, dir: &Path) -> Self {
+        let room = Self { disk: disk.clone(), dir: dir.to_owned(), full: AtomicBool::new(false) };
         if let Err(error) = room.take() {
             tracing::warn!(%error, "no reserve could be kept back for a full disk");
         }
@@ -264,7 +231,7 @@ impl Room {
     }
 
     fn take(&self) -> Result<(), StoreError> {
-        take_reserve(&self.dir)
+        take_reserve(&self.disk, &self.dir)
     }
 
     /// The disk is full: samples are refused from now on, and the reserve is released. Whether that made room.
@@ -272,7 +239,7 @@ impl Room {
         if !self.full.swap(true, Ordering::SeqCst) {
             tracing::error!(dir = %self.dir.display(), "the disk is full: intake stops, the reserve is released");
         }
-        std::fs::remove_file(self.dir.join("reserve")).is_ok()
+        self.disk.unlink(&self.dir.join("reserve")).is_ok()
     }
 
     /// Whether the disk was full and does not have the room yet with which intake goes on.
@@ -282,11 +249,7 @@ impl Room {
 
     /// Bytes that are free on the disk.
     pub(crate) fn free(&self) -> u64 {
-        #[cfg(test)]
-        if self.budget.load(Ordering::SeqCst) < u64::MAX {
-            return self.budget.load(Ordering::SeqCst);
-        }
-        rustix::fs::statvfs(&self.dir).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+        self.disk.free(&self.dir)
     }
 
     /// Whether the disk was full and has no room again yet.
@@ -299,33 +262,11 @@ impl Room {
         if !self.full.load(Ordering::SeqCst) {
             return true;
         }
-        let again = self.free() >= FREE_BYTES && self.charge(&self.dir, 1).is_ok() && self.take().is_ok();
+        let again = self.free() >= FREE_BYTES && self.take().is_ok();
         if again {
             self.full.store(false, Ordering::SeqCst);
             tracing::info!(dir = %self.dir.display(), "the disk has room again: intake goes on");
         }
         again
-    }
-
-    /// Lets the log write so many more bytes, then none.
-    #[cfg(test)]
-    pub(crate) fn budget(&self, bytes: u64) {
-        self.budget.store(bytes, Ordering::SeqCst);
-    }
-
-    /// Takes bytes from what the log may write; a seam for tests of full disks.
-    #[cfg(test)]
-    pub(crate) fn charge(&self, path: &Path, bytes: usize) -> Result<(), StoreError> {
-        let left = self.budget.load(Ordering::SeqCst);
-        let rest = if left == u64::MAX { Some(left) } else { left.checked_sub(bytes as u64) };
-        self.budget.store(rest.unwrap_or(0), Ordering::SeqCst);
-        rest.map(|_| ()).ok_or_else(|| StoreError::Full { path: path.to_owned() })
-    }
-
-    /// The system itself says when the disk is full.
-    #[cfg(not(test))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the seam of the tests")]
-    pub(crate) fn charge(&self, _path: &Path, _bytes: usize) -> Result<(), StoreError> {
-        Ok(())
     }
 }

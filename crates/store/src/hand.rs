@@ -9,13 +9,12 @@
 
 use crate::{
     Store, StoreError,
+    disk::{Disk, File, Mode},
     rows::{InProcessRow, Write},
 };
 use andon_model::Time;
 use std::{
     collections::BTreeMap,
-    fs::File,
-    os::unix::fs::FileExt as _,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
@@ -64,17 +63,16 @@ impl Hands {
     }
 
     /// Opens the file of a data folder; what lies in it stays until somebody takes it up.
-    pub(crate) fn open(dir: &Path) -> Result<Arc<Self>, StoreError> {
+    pub(crate) fn open(disk: &Disk, dir: &Path) -> Result<Arc<Self>, StoreError> {
         let path = dir.join(FILE);
         let fail = |error| StoreError::io(&path, "open", error);
-        let file = match File::options().read(true).write(true).create(true).truncate(false).open(&path) {
+        let file = match disk.open(&path, Mode::Keep) {
             Ok(file) => file,
             // On a full disk it starts all the same: what is at hand is then not known afterwards.
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => return Ok(Self::memory()),
             Err(error) => return Err(fail(error)),
         };
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut &file, &mut bytes).map_err(fail)?;
+        let bytes = disk.read(&path, u64::MAX).map_err(fail)?;
         if bytes.len() < HAND_BYTES * HANDS_MAX {
             // Without room on the disk nothing is said of what is at hand, and all goes on.
             let _ = file.write_all_at(&vec![0; HAND_BYTES * HANDS_MAX - bytes.len()], bytes.len() as u64);

@@ -51,6 +51,7 @@ mod waits;
 
 pub use confirmations::{BACK, CONFIRMATIONS_MAX, ConfirmationRow, Differs};
 pub use db::{Committed, Page, Query, READERS_MAX};
+pub use disk::{SimDisk, Trouble};
 pub use doctor::{Ailment, Examination, Gravity, Looked, Passed, examine, repair};
 pub use error::StoreError;
 pub use fault::Fault;

@@ -14,7 +14,13 @@ pub(crate) use files::Readers;
 pub use frame::PART_BYTES_MAX;
 pub use segment::fuzz;
 
-use crate::{StoreError, change::Change, folder::Folder, store::Limits};
+use crate::{
+    StoreError,
+    change::Change,
+    disk::{Disk, Mode},
+    folder::Folder,
+    store::Limits,
+};
 use andon_model::{
     Name, Offset, Position,
     sample::{Batch, Counts, Part},
@@ -25,7 +31,7 @@ use segment::Segment;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
+    sync::{Arc, Mutex, PoisonError},
 };
 use window::{Newest, Standing};
 use writer::{Job, Writer};
@@ -44,7 +50,7 @@ enum Place {
     /// In memory only.
     Memory(Arc<Change>),
     /// In files of ours.
-    Files { writer: Writer, readers: Readers, newest: Newest, dir: PathBuf },
+    Files { writer: Writer, readers: Readers, newest: Newest, disk: Disk, dir: PathBuf },
     /// In files of somebody else; `None` while there are none.
     Look { follower: Option<Follower>, readers: Readers, newest: Newest },
 }
@@ -76,18 +82,21 @@ impl Log {
         let opened = Active::open(dir, limits.segment_bytes, Arc::clone(&folder), accept);
         let Opened { active, start, end, counts } = opened?;
         let known = Arc::new(Mutex::new(Known { ring: Ring::new(limits.ring_bytes), start, end, counts }));
+        let disk = folder.disk.clone();
         let writer = Writer::start(active, Arc::clone(&known), folder, change);
-        let place = Place::Files { writer, readers: Readers::new(dir), newest: Newest::new(dir), dir: dir.to_owned() };
+        let (readers, newest) = (Readers::new(disk.clone(), dir), Newest::new(disk.clone(), dir));
+        let place = Place::Files { writer, readers, newest, disk, dir: dir.to_owned() };
         Ok(Self { known, place })
     }
 
     /// Looks at the log of somebody else.
-    pub(crate) fn look(dir: &Path, epoch: u32) -> Result<Self, StoreError> {
-        let opened = Follower::open(dir)?;
+    pub(crate) fn look(disk: &Disk, dir: &Path, epoch: u32) -> Result<Self, StoreError> {
+        let opened = Follower::open(disk.clone(), dir)?;
         let start = opened.as_ref().map_or(Position { epoch, offset: 0 }, |(_, start)| *start);
         let known = Known { ring: Ring::new(0), start, end: start, counts: BTreeMap::new() };
         let follower = opened.map(|(follower, _)| follower);
-        let place = Place::Look { follower, readers: Readers::new(dir), newest: Newest::new(dir) };
+        let (readers, newest) = (Readers::new(disk.clone(), dir), Newest::new(disk.clone(), dir));
+        let place = Place::Look { follower, readers, newest };
         Ok(Self { known: Arc::new(Mutex::new(known)), place })
     }
 
@@ -105,12 +114,7 @@ impl Log {
                 change.rise();
                 Ok(batches)
             }
-            Place::Files { writer, .. } => {
-                let (reply, outcome) = sync_channel(1);
-                // Nobody but this function waits for the reply.
-                writer.submit(Job::many(parts, Box::new(move |batches| drop(reply.send(batches)))));
-                outcome.recv().unwrap_or_else(|_| Err(ended()))
-            }
+            Place::Files { writer, .. } => writer.append(parts),
             Place::Look { .. } => Err(crate::store::looking()),
         }
     }
@@ -126,6 +130,13 @@ impl Log {
                 let batch = self.append(vec![part]);
                 done(batch.map(|batches| batches.into_iter().next().expect("one part makes one batch")));
             }
+        }
+    }
+
+    /// Lets what is held become durable; nothing is held but in a simulation that asks for it.
+    pub(crate) fn settle(&self) {
+        if let Place::Files { writer, .. } = &self.place {
+            writer.settle();
         }
     }
 
@@ -164,7 +175,7 @@ impl Log {
     /// The places at which segments begin, in order, the one that grows last; none in memory.
     pub(crate) fn segments(&self) -> Result<Vec<Offset>, StoreError> {
         match &self.place {
-            Place::Files { dir, .. } => segment::list(dir),
+            Place::Files { disk, dir, .. } => segment::list(disk, dir),
             Place::Memory(_) | Place::Look { .. } => Ok(Vec::new()),
         }
     }
@@ -172,7 +183,7 @@ impl Log {
     /// Readers of an own for files of ours, so that who reads for long never holds up others.
     pub(crate) fn readers(&self) -> Option<Readers> {
         match &self.place {
-            Place::Files { dir, .. } => Some(Readers::new(dir)),
+            Place::Files { disk, dir, .. } => Some(Readers::new(disk.clone(), dir)),
             Place::Memory(_) | Place::Look { .. } => None,
         }
     }
@@ -180,8 +191,8 @@ impl Log {
     /// Removes segments that hold nothing at or behind `needed`, the oldest first, at most `most`; never the one that
     /// grows. What is needed of them to know duplicates is kept before. How many went.
     pub(crate) fn remove(&self, needed: Position, most: usize, folder: &Folder) -> Result<usize, StoreError> {
-        let Place::Files { readers, newest, dir, .. } = &self.place else { return Ok(0) };
-        let firsts = segment::list(dir)?;
+        let Place::Files { readers, newest, disk, dir, .. } = &self.place else { return Ok(0) };
+        let firsts = segment::list(disk, dir)?;
         let ends = firsts.iter().skip(1);
         let count = ends.take_while(|end| **end <= needed.offset).count().min(most);
         let Some((gone, Some(next))) = firsts.split_at_checked(count).map(|(gone, rest)| (gone, rest.first())) else {
@@ -190,19 +201,19 @@ impl Log {
         if gone.is_empty() {
             return Ok(0);
         }
-        let header = Segment::open(dir, *next, false)?.header;
+        let header = Segment::open(disk, dir, *next, Mode::Read)?.header;
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut behind = known().standing().stored;
         for (source, stored) in &mut behind {
             *stored = stored.saturating_sub(header.counts.get(source).map_or(0, |counts| counts.stored));
         }
-        newest.keep(gone, header.first, folder.format.instance, &behind, &folder.disk)?;
+        newest.keep(gone, header.first, folder.format.instance, &behind)?;
         known().start = header.first;
         readers.forget(*next);
         for first in gone {
-            folder.disk.remove(&segment::path(dir, *first))?;
+            disk.remove(&segment::path(dir, *first))?;
             // One by one, so that the loss of power leaves no hole.
-            folder.disk.sync_dir(dir)?;
+            disk.sync_dir(dir)?;
         }
         Ok(count)
     }
@@ -256,8 +267,8 @@ impl Known {
 }
 
 /// What a crash left in the folder of a log before it had its name.
-pub(crate) fn leftovers(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    if dir.is_dir() { segment::leftovers(dir) } else { Ok(Vec::new()) }
+pub(crate) fn leftovers(disk: &Disk, dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    if disk.is_dir(dir) { segment::leftovers(disk, dir) } else { Ok(Vec::new()) }
 }
 
 fn ended() -> StoreError {

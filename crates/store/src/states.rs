@@ -6,7 +6,7 @@
 
 mod writing;
 
-use crate::{StoreError, rows::RuleStateRow};
+use crate::{StoreError, disk::Disk, rows::RuleStateRow};
 use andon_model::{AssetName, Name, Position};
 use std::path::Path;
 
@@ -86,8 +86,8 @@ enum Form {
 
 impl Image {
     /// Reads a file; nothing where there is none.
-    pub(crate) fn read(path: &Path) -> Result<Self, StoreError> {
-        match std::fs::read(path) {
+    pub(crate) fn read(disk: &Disk, path: &Path) -> Result<Self, StoreError> {
+        match disk.read(path, u64::MAX) {
             Ok(bytes) => Self::of(path, bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Ok(Self { bytes: Vec::new(), form: Form::Nothing })
@@ -183,22 +183,18 @@ pub fn fuzz(data: &[u8]) {
 }
 
 /// The oldest position in a file of states, without reading all of it; `None` where there are no states.
-pub(crate) fn oldest(path: &Path) -> Result<Option<Position>, StoreError> {
-    use std::io::Read as _;
-    let mut head = Vec::new();
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take((HEADER_BYTES + POSITION_BYTES) as u64).read_to_end(&mut head));
-    match read {
+pub(crate) fn oldest(disk: &Disk, path: &Path) -> Result<Option<Position>, StoreError> {
+    let head = match disk.read(path, (HEADER_BYTES + POSITION_BYTES) as u64) {
+        Ok(head) => head,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::io(path, "read", error)),
-        Ok(_) => {}
-    }
+    };
     let (version, sum) = header(path, &head)?;
     if version > 1 {
         return from(path, &head, sum).map(Some);
     }
     let mut least: Option<Position> = None;
-    Image::read(path)?.each(path, |row| {
+    Image::read(disk, path)?.each(path, |row| {
         least = Some(least.map_or(row.position, |least| least.min(row.position)));
         Ok(())
     })?;

@@ -9,6 +9,7 @@ use crate::{
     Committed, Page, Query, StoreError,
     change::Change,
     db::{self, Db},
+    disk::{self, Disk, SimDisk},
     fault::{Fault, Faults},
     folder::{FIRST_EPOCH, Folder},
     hand::Hands,
@@ -94,17 +95,31 @@ impl Store {
 
     /// The same with other sizes.
     pub fn open_with(dir: &Path, limits: &Limits, chance: &mut dyn FnMut(&mut [u8])) -> Result<Self, StoreError> {
-        let folder = Arc::new(Folder::open(dir, chance)?);
+        Self::opened(Disk::System, dir, limits, chance)
+    }
+
+    /// Opens the data folder of a simulated disk, or makes it: as another process than the one before, once that has
+    /// crashed or let go. There are no threads: who submits or commits does the work.
+    pub fn simulated(disk: &SimDisk, limits: &Limits, chance: &mut dyn FnMut(&mut [u8])) -> Result<Self, StoreError> {
+        Self::opened(Disk::Simulated(disk.process()), Path::new(disk::FOLDER), limits, chance)
+    }
+
+    fn opened(disk: Disk, dir: &Path, limits: &Limits, chance: &mut dyn FnMut(&mut [u8])) -> Result<Self, StoreError> {
+        let folder = Arc::new(Folder::open(disk, dir, chance)?);
+        let disk = &folder.disk;
         let counter = Arc::new(Change::default());
         let held = Arc::clone(&folder);
         let full = Box::new(move || held.room.exhausted());
-        let db = Db::open(&dir.join("andon.db"), Arc::clone(&counter), full)?;
-        let mut read = kept::read_so_far(&db.read(db::rule_states)?, dir)?;
+        let db = match disk {
+            Disk::System => Db::open(&dir.join("andon.db"), Arc::clone(&counter), full)?,
+            Disk::Simulated(process) => Db::simulated(process.clone(), Arc::clone(&counter), full),
+        };
+        let mut read = kept::read_so_far(&db.read(db::rule_states)?, disk, dir)?;
         let sealed = db.read(|c| db::sealed(c, &Which::default()))?;
         read.extend(sealed.place.map(|place| ("the historian".to_owned(), place)));
         let accept = |end| beyond(&read, end, folder.format.epoch);
         let log = Log::open(&dir.join("log"), limits, Arc::clone(&folder), Arc::clone(&counter), accept)?;
-        let missing = historian::recover::recover(dir, &sealed, log.start(), &folder.disk)?;
+        let missing = historian::recover::recover(disk, dir, &sealed, log.start())?;
         for path in &missing {
             let path = path.display();
             tracing::error!(%path, "a file of the historian is missing or cut short: put it back and start again");
@@ -118,8 +133,8 @@ impl Store {
             signals: RwLock::default(),
             follower: Follower::default(),
             missing,
-            hands: Hands::open(dir)?,
-            place: Place::Folder(folder),
+            hands: Hands::open(disk, dir)?,
+            place: Place::Folder(Arc::clone(&folder)),
         })))
     }
 
@@ -130,7 +145,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             instance: format.instance,
             epoch: format.epoch,
-            log: Log::look(&dir.join("log"), format.epoch)?,
+            log: Log::look(&Disk::System, &dir.join("log"), format.epoch)?,
             db: Db::look(&dir.join("andon.db"))?,
             change: Arc::default(),
             signals: RwLock::default(),
@@ -183,13 +198,26 @@ impl Store {
         self.0.epoch
     }
 
-    /// The data folder; `None` in memory.
+    /// The data folder; `None` in memory and on a simulated disk.
     pub fn dir(&self) -> Option<&Path> {
+        match self.data() {
+            Some((Disk::System, dir)) => Some(dir),
+            Some((Disk::Simulated(_), _)) | None => None,
+        }
+    }
+
+    /// The data folder, with the disk it is on; `None` in memory.
+    pub(crate) fn data(&self) -> Option<(&Disk, &Path)> {
         match &self.0.place {
             Place::Memory(..) => None,
-            Place::Folder(folder) => Some(&folder.dir),
-            Place::Look(dir) => Some(dir),
+            Place::Folder(folder) => Some((&folder.disk, &folder.dir)),
+            Place::Look(dir) => Some((&Disk::System, dir)),
         }
+    }
+
+    /// The disk that files of the store are on.
+    pub(crate) fn disk(&self) -> &Disk {
+        self.data().map_or(&Disk::System, |(disk, _)| disk)
     }
 
     pub(crate) fn hands(&self) -> &Arc<Hands> {
@@ -371,6 +399,12 @@ impl Store {
         done(appended.map(|batches| batches.into_iter().next().expect("one part makes one batch")));
     }
 
+    /// Lets what was submitted become durable as one group and tells of it, where a simulated disk holds it back;
+    /// elsewhere nothing is held. After a crash it tells that nothing was stored.
+    pub fn settle(&self) {
+        self.0.log.settle();
+    }
+
     /// The batch that holds the entry at `from`, or the first one behind it; `None` at the end. Batches without
     /// entries have no place and are never returned, so that `batch.end()` always leads on.
     pub fn read(&self, from: Position) -> Result<Option<Arc<Batch>>, StoreError> {
@@ -410,8 +444,8 @@ impl Store {
     pub fn holdings(&self) -> Result<Holdings, StoreError> {
         let start = self.log_start();
         let holdings = self.0.db.read(|c| db::holdings(c, start))?;
-        let missing = match self.dir() {
-            Some(dir) => historian::recover::missing(dir, || self.sealed(&Which::default()))?,
+        let missing = match self.data() {
+            Some((disk, dir)) => historian::recover::missing(disk, dir, || self.sealed(&Which::default()))?,
             None => Vec::new(),
         };
         Ok(Holdings { missing, ..holdings })
@@ -517,38 +551,7 @@ pub(crate) fn looking() -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conformance::{event, part, read_all};
-
-    #[test]
-    fn a_group_that_finds_no_room_is_not_there_and_the_next_one_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let limits = Limits { segment_bytes: 4 << 10, ring_bytes: 0 };
-        let store = Store::open_with(dir.path(), &limits, &mut |bytes| bytes.fill(1)).unwrap();
-        let Place::Folder(folder) = &store.0.place else { panic!("it is in a folder") };
-        let start = store.log_end();
-        let mut written = Vec::new();
-        // Wherever the disk gets full: in a frame, in an end frame, in the header of the next segment.
-        for budget in (0..6_000).step_by(97) {
-            folder.room.budget(budget);
-            let refused = loop {
-                match store.append(vec![part("line-1", 9, 1), part("line-2", 3, 2)]) {
-                    Ok(batches) => written.extend(batches),
-                    Err(refused) => break refused,
-                }
-            };
-            assert!(refused.is_full(), "{refused}");
-            assert_eq!(store.log_end(), written.last().map_or(start, |batch| batch.end()));
-            store.commit(vec![Write::Event(Box::new(event(u32::try_from(budget).unwrap())), None)]).unwrap();
-            folder.room.budget(u64::MAX);
-            written.extend(store.append(vec![part("line-1", 2, 3)]).unwrap());
-        }
-        let counts = store.source_counts();
-        assert_eq!(read_all(&store, start), written);
-        drop(store);
-        let store = Store::open_with(dir.path(), &limits, &mut |bytes| bytes.fill(1)).unwrap();
-        assert_eq!(read_all(&store, start), written);
-        assert_eq!(store.source_counts(), counts);
-    }
+    use crate::conformance::part;
 
     #[test]
     fn the_last_clone_may_go_with_a_reply() {

@@ -7,12 +7,13 @@ use super::{
 };
 use crate::{
     StoreError,
+    disk::Disk,
     historian::catalog::{Sealed, Which},
     rows::{AuditVerdict, CallRow, ExceptionRow, GroupRow},
 };
 use andon_model::Position;
 use rusqlite::{Connection, OpenFlags, params};
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// Places of damage that are told.
 const WRONG_MAX: u32 = 100;
@@ -64,28 +65,33 @@ pub(crate) struct Integrity {
 }
 
 /// Looks at all pages. Beside a running instance table by table, so that no read lasts long.
-pub(crate) fn integrity(path: &Path, running: bool) -> Result<Integrity, StoreError> {
+pub(crate) fn integrity(disk: &Disk, path: &Path, running: bool) -> Result<Integrity, StoreError> {
+    if let Disk::Simulated(process) = disk {
+        return looked_at(&*process.database()?, path, 0, running);
+    }
     if !path.exists() {
         return Err(StoreError::corrupt(path, 0, "the file is missing"));
     }
-    Readers::new(path, true).with(|c| {
-        let version: u32 = c.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version > super::schema::VERSION {
-            return Err(StoreError::Newer { path: path.to_owned(), found: version, known: super::schema::VERSION });
+    let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+    Readers::new(path, true).with(|c| looked_at(c, path, bytes, running))
+}
+
+fn looked_at(c: &Connection, path: &Path, bytes: u64, running: bool) -> Result<Integrity, StoreError> {
+    let version: u32 = c.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > super::schema::VERSION {
+        return Err(StoreError::Newer { path: path.to_owned(), found: version, known: super::schema::VERSION });
+    }
+    let wrong = if running {
+        let mut wrong = Vec::new();
+        for table in tables(c)? {
+            wrong.extend(check(c, &format!("PRAGMA integrity_check('{table}')"))?);
         }
-        let wrong = if running {
-            let mut wrong = Vec::new();
-            for table in tables(c)? {
-                wrong.extend(check(c, &format!("PRAGMA integrity_check('{table}')"))?);
-            }
-            wrong
-        } else {
-            check(c, &format!("PRAGMA integrity_check({WRONG_MAX})"))?
-        };
-        let tables_are_whole = wrong.is_empty() || tables_are_whole(c);
-        let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
-        Ok(Integrity { version, bytes, wrong, tables_are_whole })
-    })
+        wrong
+    } else {
+        check(c, &format!("PRAGMA integrity_check({WRONG_MAX})"))?
+    };
+    let tables_are_whole = wrong.is_empty() || tables_are_whole(c);
+    Ok(Integrity { version, bytes, wrong, tables_are_whole })
 }
 
 fn tables(c: &Connection) -> Result<Vec<String>, StoreError> {
@@ -214,8 +220,8 @@ const STRANDED: &str = "SELECT id FROM runs r WHERE state = 'waiting' AND due IS
         AND k.state NOT IN ('completed', 'faulted', 'cancelled'))";
 
 /// Asks all of it.
-pub(crate) fn rows(path: &Path) -> Result<Rows, StoreError> {
-    let db = Db::look(path)?;
+pub(crate) fn rows(disk: &Disk, path: &Path) -> Result<Rows, StoreError> {
+    let db = look(disk, path)?;
     let mut check = AuditCheck::begin();
     let chain = loop {
         if let Some(verdict) = db.read(|c| check.step(c, CHAIN_ROWS))? {
@@ -252,8 +258,15 @@ pub(crate) fn rows(path: &Path) -> Result<Rows, StoreError> {
 }
 
 /// The files that are listed.
-pub(crate) fn sealed_of(path: &Path) -> Result<Sealed, StoreError> {
-    Db::look(path)?.read(|c| super::sealed(c, &Which::default()))
+pub(crate) fn sealed_of(disk: &Disk, path: &Path) -> Result<Sealed, StoreError> {
+    look(disk, path)?.read(|c| super::sealed(c, &Which::default()))
+}
+
+fn look(disk: &Disk, path: &Path) -> Result<Db, StoreError> {
+    match disk {
+        Disk::System => Db::look(path),
+        Disk::Simulated(process) => Ok(Db::simulated(process.clone(), Arc::default(), Box::new(|| false))),
+    }
 }
 
 fn texts(c: &Connection, sql: &str) -> Result<Vec<String>, StoreError> {

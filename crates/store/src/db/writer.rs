@@ -1,7 +1,7 @@
 //! The one writer: all commits that wait become one transaction and share one sync.
 
-use super::{Committed, files, write};
-use crate::{StoreError, change::Change, historian::catalog::Changes, rows::Write};
+use super::{Committed, Full, files, write};
+use crate::{StoreError, change::Change, disk::Process, historian::catalog::Changes, rows::Write};
 use andon_model::{AssetName, SignalName, SignalNo};
 use rusqlite::Connection;
 use std::{
@@ -22,6 +22,9 @@ const GROUP_MAX: usize = 256;
 
 /// How long cutting back the write-ahead log waits for readers.
 const CUT_WAIT: Duration = Duration::from_millis(50);
+
+/// Pages that a database may have at most.
+const PAGES_MAX: u64 = 4_294_967_294;
 
 /// What is asked of the writer.
 pub(crate) enum Work {
@@ -63,12 +66,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(crate) fn start(
-        connection: Connection,
-        path: &Path,
-        change: Arc<Change>,
-        full: Box<dyn Fn() -> bool + Send>,
-    ) -> Self {
+    pub(crate) fn start(connection: Connection, path: &Path, change: Arc<Change>, full: Box<Full>) -> Self {
         let (queue, waiting) = sync_channel(WAITING_MAX);
         let wal = PathBuf::from(format!("{}-wal", path.display()));
         let thread = thread::Builder::new()
@@ -98,7 +96,7 @@ impl Drop for Writer {
     }
 }
 
-fn serve(connection: &Connection, waiting: &Receiver<Job>, wal: &Path, change: &Change, full: &dyn Fn() -> bool) {
+fn serve(connection: &Connection, waiting: &Receiver<Job>, wal: &Path, change: &Change, full: &Full) {
     while let Ok(first) = waiting.recv() {
         let mut works = vec![first.work];
         let mut replies = vec![first.reply];
@@ -108,13 +106,7 @@ fn serve(connection: &Connection, waiting: &Receiver<Job>, wal: &Path, change: &
             works.push(job.work);
             replies.push(job.reply);
         }
-        let mut outcomes = group(connection, &works);
-        if outcomes.iter().any(|outcome| outcome.as_ref().is_err_and(StoreError::is_full)) && full() {
-            outcomes = retried(connection, &works, outcomes);
-        }
-        if works.iter().any(Work::tells) {
-            change.rise_rows();
-        }
+        let outcomes = tried(connection, &works, change, full, &commit);
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // A caller that no longer waits has no use for the answer.
             let _ = reply.send(outcome);
@@ -123,15 +115,67 @@ fn serve(connection: &Connection, waiting: &Receiver<Job>, wal: &Path, change: &
     }
 }
 
+/// Runs all works; those that find no room on the disk a second time where room was made.
+fn tried(
+    connection: &Connection,
+    works: &[Work],
+    change: &Change,
+    full: &dyn Fn() -> bool,
+    commit: &Commit<'_>,
+) -> Vec<Result<Done, StoreError>> {
+    let mut outcomes = group(connection, works, commit);
+    if outcomes.iter().any(|outcome| outcome.as_ref().is_err_and(StoreError::is_full)) && full() {
+        outcomes = retried(connection, works, outcomes, commit);
+    }
+    if works.iter().any(Work::tells) {
+        change.rise_rows();
+    }
+    outcomes
+}
+
+/// Works in the caller's thread on the database of a simulated disk.
+pub(crate) fn simulated(process: &Process, work: Work, change: &Change, full: &Full) -> Result<Done, StoreError> {
+    let connection = process.database()?;
+    let fail = |error: std::io::Error| StoreError::io(Path::new("andon.db"), "write", error);
+    let commit = |connection: &Connection| {
+        process.commit().map_err(fail)?;
+        commit(connection)?;
+        process.committed().map_err(fail)
+    };
+    let bound = || bound_pages(&connection, process);
+    bound()?;
+    let full = || full() && bound().is_ok();
+    let outcome = tried(&connection, &[work], change, &full, &commit).pop().expect("one work has one outcome");
+    bound().and(outcome)
+}
+
+/// Lets the database of a simulated disk grow as far as the disk has room.
+fn bound_pages(connection: &Connection, process: &Process) -> Result<(), StoreError> {
+    let ask = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, u64>(0));
+    let (page, pages) = (ask("PRAGMA page_size")?, ask("PRAGMA page_count")?);
+    let most = (process.database_room(page * pages) / page.max(1)).min(PAGES_MAX);
+    ask(&format!("PRAGMA max_page_count = {most}"))?;
+    Ok(())
+}
+
+/// Makes a transaction durable.
+pub(crate) type Commit<'a> = dyn Fn(&Connection) -> Result<(), StoreError> + 'a;
+
+/// As the database does it.
+pub(crate) fn commit(connection: &Connection) -> Result<(), StoreError> {
+    execute(connection, "COMMIT")
+}
+
 /// Tries those again that found no room on the disk.
 fn retried(
     connection: &Connection,
     works: &[Work],
     outcomes: Vec<Result<Done, StoreError>>,
+    commit: &Commit<'_>,
 ) -> Vec<Result<Done, StoreError>> {
     let again = |(work, outcome): (&Work, Result<Done, StoreError>)| match outcome {
         Err(StoreError::Full { .. }) => {
-            group(connection, std::slice::from_ref(work)).pop().expect("one work has one outcome")
+            group(connection, std::slice::from_ref(work), commit).pop().expect("one work has one outcome")
         }
         outcome => outcome,
     };
@@ -154,17 +198,17 @@ fn bound(connection: &Connection, wal: &Path) {
 }
 
 /// Runs all works in one transaction; one that fails is undone alone. When the transaction itself fails all do.
-pub(crate) fn group(connection: &Connection, works: &[Work]) -> Vec<Result<Done, StoreError>> {
+pub(crate) fn group(connection: &Connection, works: &[Work], commit: &Commit<'_>) -> Vec<Result<Done, StoreError>> {
     let run = || -> Result<Vec<Result<Done, StoreError>>, StoreError> {
         execute(connection, "BEGIN IMMEDIATE")?;
         // One that is alone is undone with the transaction: a savepoint would copy every page it touches.
         if let [work] = works {
             let done = perform(connection, work)?;
-            execute(connection, "COMMIT")?;
+            commit(connection)?;
             return Ok(vec![Ok(done)]);
         }
         let outcomes = works.iter().map(|work| alone(connection, work)).collect::<Result<_, _>>()?;
-        execute(connection, "COMMIT")?;
+        commit(connection)?;
         Ok(outcomes)
     };
     run().unwrap_or_else(|error| {

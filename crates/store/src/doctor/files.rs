@@ -2,7 +2,9 @@
 
 use super::{Ailment, COPY, Examination, Repair, TOLD_MAX};
 use crate::{
-    StoreError, db, folder,
+    StoreError, db,
+    disk::Disk,
+    folder,
     historian::{
         catalog::{FileRow, Kind},
         recover::{leftover, look_through},
@@ -13,10 +15,10 @@ use andon_model::Position;
 use std::path::{Path, PathBuf};
 
 /// The file of rule states; how far each state in it has read.
-pub(super) fn states(dir: &Path, seen: &mut Examination) -> Result<Vec<(String, Position)>, StoreError> {
+pub(super) fn states(disk: &Disk, dir: &Path, seen: &mut Examination) -> Result<Vec<(String, Position)>, StoreError> {
     let path = states::path(dir);
     let mut read = Vec::new();
-    let found = states::Image::read(&path).and_then(|image| {
+    let found = states::Image::read(disk, &path).and_then(|image| {
         image.each(&path, |row| {
             read.push((format!("the rule {} of {} in the file of states", row.rule, row.asset), row.position));
             Ok(())
@@ -30,22 +32,22 @@ pub(super) fn states(dir: &Path, seen: &mut Examination) -> Result<Vec<(String, 
 }
 
 /// The files of samples that the database lists.
-pub(super) fn historian(dir: &Path, rows: &db::Rows, seen: &mut Examination) -> Result<(), StoreError> {
+pub(super) fn historian(disk: &Disk, dir: &Path, rows: &db::Rows, seen: &mut Examination) -> Result<(), StoreError> {
     let (mut files, mut samples, mut wrong) = (0_u64, 0_u64, 0_usize);
     for row in &rows.sealed.files {
         let path = row.path(dir);
-        let told = match std::fs::metadata(&path) {
+        let told = match disk.length(&path) {
             Err(_) => Some(("A7107", "it is listed in the database and is not there".to_owned())),
-            Ok(file) if file.len() != row.facts.bytes => {
-                let (found, listed) = (file.len(), row.facts.bytes);
+            Ok(found) if found != row.facts.bytes => {
+                let listed = row.facts.bytes;
                 Some(("A7107", format!("it has {found} bytes, and {listed} are listed")))
             }
-            Ok(_) => whole(&path, row)?.map(|what| ("A7108", what)),
+            Ok(_) => whole(disk, &path, row)?.map(|what| ("A7108", what)),
         };
         files += 1;
         match told {
             // Somebody merges and removes files meanwhile: what is not listed any more has gone as it should.
-            Some(_) if seen.running && !is_listed(dir, row)? => {}
+            Some(_) if seen.running && !is_listed(disk, dir, row)? => {}
             Some((code, what)) => {
                 wrong += 1;
                 if wrong <= TOLD_MAX {
@@ -66,13 +68,13 @@ pub(super) fn historian(dir: &Path, rows: &db::Rows, seen: &mut Examination) -> 
     Ok(())
 }
 
-fn is_listed(dir: &Path, row: &FileRow) -> Result<bool, StoreError> {
-    Ok(db::rows_sealed(&dir.join("andon.db"))?.files.contains(row))
+fn is_listed(disk: &Disk, dir: &Path, row: &FileRow) -> Result<bool, StoreError> {
+    Ok(db::rows_sealed(disk, &dir.join("andon.db"))?.files.contains(row))
 }
 
 /// What is wrong with a file that is there.
-fn whole(path: &Path, row: &FileRow) -> Result<Option<String>, StoreError> {
-    match look_through(path, row.kind) {
+fn whole(disk: &Disk, path: &Path, row: &FileRow) -> Result<Option<String>, StoreError> {
+    match look_through(disk, path, row.kind) {
         Ok(rows) if rows == row.facts.rows => Ok(None),
         Ok(rows) => Ok(Some(format!("it holds {rows} rows, and {} are listed", row.facts.rows))),
         Err(StoreError::Corrupt { what, .. }) => Ok(Some(what)),
@@ -82,22 +84,22 @@ fn whole(path: &Path, row: &FileRow) -> Result<Option<String>, StoreError> {
 }
 
 /// What a crash left before it had its name, and files of samples that nobody lists: what they hold stands elsewhere.
-pub(super) fn leftovers(dir: &Path, seen: &mut Examination) -> Result<(), StoreError> {
+pub(super) fn leftovers(disk: &Disk, dir: &Path, seen: &mut Examination) -> Result<(), StoreError> {
     // A running instance is about to name what it writes.
     if seen.running {
         return Ok(());
     }
-    let mut left = log::leftovers(&dir.join("log"))?;
-    left.extend(["states.new", "format.new"].map(|name| dir.join(name)).into_iter().filter(|path| path.exists()));
+    let mut left = log::leftovers(disk, &dir.join("log"))?;
+    left.extend(["states.new", "format.new"].map(|name| dir.join(name)).into_iter().filter(|path| disk.exists(path)));
     // Without a list nobody knows which files are not on it.
-    if let Ok(sealed) = db::rows_sealed(&dir.join("andon.db")) {
-        left.extend(leftover(dir, &sealed)?);
+    if let Ok(sealed) = db::rows_sealed(disk, &dir.join("andon.db")) {
+        left.extend(leftover(disk, dir, &sealed)?);
     }
     if left.is_empty() {
         seen.looked("leftovers", "no file is left that nothing names");
         return Ok(());
     }
-    let bytes: u64 = left.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum();
+    let bytes: u64 = left.iter().filter_map(|path| disk.length(path).ok()).sum();
     let shown = |path: &PathBuf| path.strip_prefix(dir).unwrap_or(path).display().to_string();
     let names = super::some(&left.iter().map(shown).collect::<Vec<_>>());
     let detail = format!("{bytes} bytes that a crash left and nothing names: {names}");
@@ -106,8 +108,8 @@ pub(super) fn leftovers(dir: &Path, seen: &mut Examination) -> Result<(), StoreE
 }
 
 /// The room that is kept back for a full disk.
-pub(super) fn reserve(dir: &Path, seen: &mut Examination) {
-    if folder::has_reserve(dir) {
+pub(super) fn reserve(disk: &Disk, dir: &Path, seen: &mut Examination) {
+    if folder::has_reserve(disk, dir) {
         seen.looked("reserve", "64 MiB are kept back for a full disk");
         return;
     }

@@ -1,13 +1,13 @@
 //! The repairs. Each loses nothing, and is checked by looking again.
 
 use super::{Examination, Repair};
-use crate::{StoreError, db, folder};
+use crate::{StoreError, db, disk::Disk, folder};
 use std::path::Path;
 
 /// Mends what can be mended, with the folder's lock in hand.
 pub(super) fn repair(seen: &mut Examination) -> Result<(), StoreError> {
     let dir = seen.dir.clone();
-    let _held = folder::lock(&dir)?;
+    let _held = folder::lock(&Disk::System, &dir)?;
     for ailment in &mut seen.ailments {
         let Some(repair) = &ailment.repair else { continue };
         match one(&dir, repair) {
@@ -28,7 +28,7 @@ fn one(dir: &Path, repair: &Repair) -> Result<String, StoreError> {
     let database = dir.join("andon.db");
     match repair {
         Repair::Format(format) => {
-            folder::write_format(dir, format)?;
+            folder::write_format(&Disk::System, dir, format)?;
             Ok(format!("written anew: instance {}, epoch {}, as the log names them", format.instance, format.epoch))
         }
         Repair::Indexes => {
@@ -50,7 +50,7 @@ fn one(dir: &Path, repair: &Repair) -> Result<String, StoreError> {
             Ok(format!("{} of {rows} rows of {} was written anew from the row", column.name(), column.table()))
         }
         Repair::Reserve => {
-            folder::take_reserve(dir)?;
+            folder::take_reserve(&Disk::System, dir)?;
             Ok("64 MiB were taken".to_owned())
         }
     }

@@ -118,8 +118,8 @@ pub(crate) fn merge(files: Vec<FileRow>, data: &Path, work: &mut Work<'_>) -> Re
     let merged = match one.kind {
         Kind::Samples => {
             let rows: u64 = facts.iter().map(|facts| facts.rows).sum();
-            work.samples(&one.site, &one.day, |aside| {
-                let facts = parquet::merge(&inputs, aside)?;
+            work.samples(&one.site, &one.day, |disk, aside| {
+                let facts = parquet::merge(disk, &inputs, aside)?;
                 // Before the merged ones go for ever.
                 if facts.rows == rows {
                     return Ok(facts);
@@ -128,7 +128,9 @@ pub(crate) fn merge(files: Vec<FileRow>, data: &Path, work: &mut Work<'_>) -> Re
                 Err(StoreError::corrupt(aside, 0, what))
             })?
         }
-        Kind::Minutes => work.minutes(&one.site, &one.day, &facts, |aside| minutes::merge(&inputs, aside))?,
+        Kind::Minutes => {
+            work.minutes(&one.site, &one.day, &facts, |disk, aside| minutes::merge(disk, &inputs, aside))?
+        }
     };
     Ok(Changes { add: vec![merged], remove: files, ..Changes::default() })
 }

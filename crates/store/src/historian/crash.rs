@@ -3,7 +3,7 @@
 mod killed;
 
 use super::{Keeper, Kept, Policy, Progress, Reduce, catalog::Which, parquet};
-use crate::{Limits, RuleStateRow, Store, StoreError, Write, conformance::read_all};
+use crate::{Limits, RuleStateRow, SimDisk, Store, StoreError, Trouble, Write, conformance::read_all, disk::Disk};
 use andon_model::{
     Entry, Name, Position, Quality, Sample, SignalNo, SiteName, Time, Value,
     sample::{Counts, Mark, Origin, Part},
@@ -22,6 +22,18 @@ const BEGIN: Time = Time(1_750_000_000_000_000_000);
 fn open(dir: &Path) -> Result<Store, StoreError> {
     let limits = Limits { segment_bytes: 1 << 10, ring_bytes: 0 };
     Store::open_with(dir, &limits, &mut |bytes| bytes.fill(5))
+}
+
+fn simulated(disk: &SimDisk) -> Result<Store, StoreError> {
+    let limits = Limits { segment_bytes: 1 << 10, ring_bytes: 0 };
+    Store::simulated(disk, &limits, &mut |bytes| bytes.fill(5))
+}
+
+/// A disk on which so much was stored and nothing sealed.
+fn filled(parts: i64) -> SimDisk {
+    let disk = SimDisk::new();
+    fill(&simulated(&disk).unwrap(), parts);
+    disk
 }
 
 /// A folder in memory where there is one: these tests sync thousands of times, and nothing here reads what only a disk
@@ -112,7 +124,8 @@ fn all(store: &Store) -> Found {
     let mut found = hot(store, sealed.place.unwrap_or_else(|| store.log_start()));
     for row in &sealed.files {
         let mut rows = 0;
-        parquet::read(&row.path(store.dir().unwrap()), &parquet::Filter::default(), &mut |row| {
+        let (disk, dir) = store.data().unwrap();
+        parquet::read(disk, &row.path(dir), &parquet::Filter::default(), &mut |row| {
             let known = found.insert(row.position, (row.time, row.received, row.value));
             assert!(known.is_none(), "the sample at {} is there twice", row.position);
             rows += 1;
@@ -124,25 +137,25 @@ fn all(store: &Store) -> Found {
     found
 }
 
-fn files(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.path().is_dir() { files(&entry.path(), found) } else { found.push(entry.path()) }
+fn files(disk: &Disk, dir: &Path, found: &mut Vec<PathBuf>) {
+    for path in disk.list(dir).unwrap_or_default().iter().map(|name| dir.join(name)) {
+        if disk.is_dir(&path) { files(disk, &path, found) } else { found.push(path) }
     }
 }
 
 /// What lies in the folders is what is listed, and nothing else.
 fn is_tidy(store: &Store) {
-    let dir = store.dir().unwrap();
+    let (disk, dir) = store.data().unwrap();
     let mut there = Vec::new();
     for kind in ["historian", "minutes"] {
-        files(&dir.join(kind), &mut there);
+        files(disk, &dir.join(kind), &mut there);
     }
     let sealed = store.sealed(&Which::default()).unwrap();
     let mut listed: Vec<PathBuf> = sealed.files.iter().map(|row| row.path(dir)).collect();
     there.sort();
     listed.sort();
     assert_eq!(there, listed);
-    assert!(!dir.join("log/window.new").exists());
+    assert!(!disk.exists(&dir.join("log/window.new")));
 }
 
 /// The samples of a source that are found as its newest.
@@ -167,55 +180,44 @@ fn keep(store: &Store, policy: &Policy, hours: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else if entry.file_name() != "reserve" {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-/// Crashes after every operation, once as a killed process and once as a machine without power.
+/// Crashes in every operation, mostly as a machine without power, which loses all that a killed process loses, and more.
 fn crash_everywhere(policy: &Policy, parts: i64, hours: i64, check: &dyn Fn(&Store, &Found)) {
-    let prepared = scratch();
-    let store = open(prepared.path()).unwrap();
-    fill(&store, parts);
+    let prepared = filled(parts);
+    let store = simulated(&prepared).unwrap();
     let expected = hot(&store, store.log_start());
     let (one, two) = (newest(&store, "line-1"), newest(&store, "line-2"));
     assert!(store.ground().unwrap().log.segments().unwrap().len() > 3, "there are segments to remove");
     drop(store);
-    // A machine without power loses all that a killed process loses, and more.
-    for (power, stride) in [(true, 1), (false, 5)] {
-        let mut crashed = true;
-        let mut step = 0;
-        while crashed {
-            let dir = scratch();
-            copy(prepared.path(), dir.path());
-            let store = open(dir.path()).unwrap();
-            store.ground().unwrap().folder.disk.crash_after(step, power);
+    let check = |store: &Store, when: &str| {
+        assert_eq!(store.holdings().unwrap().missing, Vec::<PathBuf>::new(), "{when}");
+        check(store, &expected);
+        is_tidy(store);
+        assert_eq!((newest(store, "line-1"), newest(store, "line-2")), (one.clone(), two.clone()), "{when}");
+    };
+    let mut crashed = true;
+    let mut step = 0;
+    while crashed {
+        for seed in [4 * step, 4 * step + 1, 4 * step + 2] {
+            let trouble = if seed % 4 == 2 { Trouble::Kill(seed) } else { Trouble::PowerCut(seed) };
+            let disk = prepared.snapshot().unwrap();
+            let store = simulated(&disk).unwrap();
+            let before = disk.crashes();
+            disk.plan(step, trouble);
             let kept = keep(&store, policy, hours);
-            crashed = store.ground().unwrap().folder.disk.has_crashed();
+            crashed = disk.crashes() > before;
             assert_eq!(kept.is_err(), crashed, "step {step}: {kept:?}");
             drop(store);
 
-            let store = open(dir.path()).unwrap_or_else(|error| panic!("step {step}, power {power}: {error}"));
-            assert_eq!(store.holdings().unwrap().missing, Vec::<PathBuf>::new(), "step {step}, power {power}");
-            check(&store, &expected);
-            is_tidy(&store);
-            assert_eq!((newest(&store, "line-1"), newest(&store, "line-2")), (one.clone(), two.clone()), "step {step}");
+            let when = format!("step {step}, {trouble:?}");
+            let store = simulated(&disk).unwrap_or_else(|error| panic!("{when}: {error}"));
+            check(&store, &when);
             keep(&store, policy, hours).unwrap();
-            check(&store, &expected);
-            is_tidy(&store);
-            assert_eq!((newest(&store, "line-1"), newest(&store, "line-2")), (one.clone(), two.clone()), "step {step}");
+            check(&store, &when);
             assert!(store.log_start().offset > 0, "segments went");
-            step += stride;
         }
-        assert!(step > 20, "there was something to crash in");
+        step += 1;
     }
+    assert!(step > 40, "there was something to crash in");
 }
 
 #[test]
@@ -253,7 +255,7 @@ fn what_is_reduced_is_counted_and_summed_up_before() {
     let sealed = store.sealed(&Which { kind: Some(super::catalog::Kind::Minutes), ..Which::default() }).unwrap();
     let mut counted = 0;
     for row in &sealed.files {
-        super::minutes::read(&row.path(dir.path()), None, Time::MIN, Time::MAX, &mut |minute| {
+        super::minutes::read(&Disk::System, &row.path(dir.path()), None, Time::MIN, Time::MAX, &mut |minute| {
             counted += minute.count;
             ControlFlow::Continue(())
         })
@@ -385,7 +387,7 @@ fn a_database_that_does_not_fit_the_log_refuses_the_start() {
     change("DELETE FROM sealed");
     let there = |dir: &Path| {
         let mut found = Vec::new();
-        files(&dir.join("historian"), &mut found);
+        files(&Disk::System, &dir.join("historian"), &mut found);
         found
     };
     let before = there(dir.path());
@@ -396,20 +398,23 @@ fn a_database_that_does_not_fit_the_log_refuses_the_start() {
 }
 
 /// Rules have read half, all is sealed, and the disk is full.
-fn fill_the_disk(store: &Store, middle: Position) {
+fn fill_the_disk(disk: &SimDisk, store: &Store, middle: Position) {
     read_to(store, middle);
     keep(store, &policy(None, None), 1).unwrap();
-    store.ground().unwrap().folder.room.budget(0);
+    disk.set_capacity(Some(0));
     let site = SiteName::new("hamburg").unwrap();
-    let refused = store.append(vec![Part::new(site, Name::new("line-1").unwrap())]).unwrap_err();
+    let mut part = Part::new(site, Name::new("line-1").unwrap());
+    part.entries = vec![Entry::Mark(Mark::Context(1)); 1_000];
+    let refused = store.append(vec![part]).unwrap_err();
     assert!(refused.is_full(), "{refused}");
+    // What the reserve has left is room for the rows that follow.
+    disk.set_capacity(Some(64 << 20));
 }
 
 #[test]
 fn a_full_disk_takes_what_rules_have_not_read_and_counts_it_once_wherever_it_crashes() {
-    let prepared = scratch();
-    let store = open(prepared.path()).unwrap();
-    fill(&store, 20);
+    let prepared = filled(20);
+    let store = simulated(&prepared).unwrap();
     let expected = hot(&store, store.log_start());
     let middle = Position { offset: store.log_end().offset / 2, ..store.log_end() };
     drop(store);
@@ -417,17 +422,18 @@ fn a_full_disk_takes_what_rules_have_not_read_and_counts_it_once_wherever_it_cra
     let mut crashed = true;
     let mut step = 0;
     while crashed {
-        let dir = scratch();
-        copy(prepared.path(), dir.path());
-        let store = open(dir.path()).unwrap();
-        fill_the_disk(&store, middle);
-        store.ground().unwrap().folder.disk.crash_after(step, true);
+        let disk = prepared.snapshot().unwrap();
+        let store = simulated(&disk).unwrap();
+        fill_the_disk(&disk, &store, middle);
+        let before = disk.crashes();
+        disk.plan(step, Trouble::PowerCut(step));
         let kept = keep(&store, &policy(None, None), 1);
-        crashed = store.ground().unwrap().folder.disk.has_crashed();
+        crashed = disk.crashes() > before;
         assert_eq!(kept.is_err(), crashed, "step {step}: {kept:?}");
         drop(store);
-        let store = open(dir.path()).unwrap();
-        fill_the_disk(&store, middle);
+        disk.set_capacity(None);
+        let store = simulated(&disk).unwrap();
+        fill_the_disk(&disk, &store, middle);
         keep(&store, &policy(None, None), 1).unwrap();
         assert_eq!(all(&store), expected, "what rules did not read is in the files");
         let segments = store.ground().unwrap().log.segments().unwrap();
@@ -445,9 +451,8 @@ fn a_full_disk_takes_what_rules_have_not_read_and_counts_it_once_wherever_it_cra
 
 #[test]
 fn a_full_disk_takes_nothing_that_an_open_intake_needs() {
-    let dir = scratch();
-    let store = open(dir.path()).unwrap();
-    fill(&store, 20);
+    let disk = filled(20);
+    let store = simulated(&disk).unwrap();
     let (start, end) = (store.log_start(), store.log_end());
     let intake = crate::IntakeRow {
         source: Name::new("drop").unwrap(),
@@ -458,7 +463,7 @@ fn a_full_disk_takes_nothing_that_an_open_intake_needs() {
         state: serde_json::json!(null),
     };
     store.commit(vec![Write::Intake(Box::new(intake))]).unwrap();
-    fill_the_disk(&store, end);
+    fill_the_disk(&disk, &store, end);
     keep(&store, &policy(None, None), 1).unwrap();
     assert_eq!((store.log_start(), store.holdings().unwrap().dropped.len()), (start, 0));
 }
@@ -506,7 +511,7 @@ fn a_file_that_cannot_be_merged_or_removed_holds_up_no_others() {
     assert!(keeper.step(later).unwrap_err().to_string().contains(spoiled.to_str().unwrap()));
     let mut left = Vec::new();
     for kind in ["historian", "minutes"] {
-        files(&dir.path().join(kind), &mut left);
+        files(&Disk::System, &dir.path().join(kind), &mut left);
     }
     assert_eq!(left, [spoiled.join("within")]);
     std::fs::remove_dir_all(&spoiled).unwrap();

@@ -313,7 +313,6 @@ impl Keeper {
     fn apply(&mut self, ground: Ground<'_>, changes: Changes) -> Result<(), StoreError> {
         let remove: Vec<FileRow> = changes.remove.clone();
         let disk = &ground.folder.disk;
-        disk.step()?;
         let outcome = ground.db.change_files(changes);
         self.known = None;
         outcome?;
@@ -322,10 +321,10 @@ impl Keeper {
         self.litter.extend(remove.iter().map(|row| row.path(&ground.folder.dir)));
         self.sweep(ground)?;
         let folders: BTreeSet<PathBuf> = remove.iter().map(|row| row.folder(&ground.folder.dir)).collect();
-        for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        for folder in folders.iter().filter(|folder| disk.is_dir(folder)) {
             disk.sync_dir(folder)?;
             // The folder of a day goes with its last file; one that is not empty stays.
-            let _ = std::fs::remove_dir(folder);
+            let _ = disk.remove_empty_dir(folder);
         }
         Ok(())
     }

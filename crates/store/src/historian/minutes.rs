@@ -5,7 +5,7 @@ use super::parquet::{
     column::{Column, common, metadata, missing, pages},
     sums::{Checked, Shared, Summing as Summed, failed, guarded},
 };
-use crate::StoreError;
+use crate::{StoreError, disk::Disk};
 use ::parquet::{
     basic::{Compression, Encoding, ZstdLevel},
     data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type},
@@ -134,18 +134,22 @@ pub(crate) fn of<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<Minute> {
 }
 
 /// Writes minutes, sorted by signal and time, into a new file and closes it.
-pub(crate) fn write(path: &Path, minutes: impl IntoIterator<Item = Minute>) -> Result<MinuteFacts, StoreError> {
-    let mut writer = Writer::create(path)?;
+pub(crate) fn write(
+    disk: &Disk,
+    path: &Path,
+    minutes: impl IntoIterator<Item = Minute>,
+) -> Result<MinuteFacts, StoreError> {
+    let mut writer = Writer::create(disk, path)?;
     minutes.into_iter().try_for_each(|minute| writer.push(minute))?;
     writer.finish()
 }
 
 /// Merges sorted files into a new one; the same minute of several files becomes one.
-pub(crate) fn merge(inputs: &[&Path], out: &Path) -> Result<MinuteFacts, StoreError> {
-    let mut writer = Writer::create(out)?;
+pub(crate) fn merge(disk: &Disk, inputs: &[&Path], out: &Path) -> Result<MinuteFacts, StoreError> {
+    let mut writer = Writer::create(disk, out)?;
     let mut files = Vec::new();
     for path in inputs {
-        files.push(Minutes::open(path, None, Time(i64::MIN), Time(i64::MAX))?);
+        files.push(Minutes::open(disk, path, None, Time(i64::MIN), Time(i64::MAX))?);
     }
     let mut next = BinaryHeap::new();
     let mut held: Vec<Option<Minute>> = Vec::new();
@@ -167,13 +171,14 @@ pub(crate) fn merge(inputs: &[&Path], out: &Path) -> Result<MinuteFacts, StoreEr
 /// Reads the minutes of a signal (`None`: of all) that begin at or after `from` and before `to`, in their order, until
 /// `take` has enough.
 pub(crate) fn read(
+    disk: &Disk,
     path: &Path,
     signal: Option<&str>,
     from: Time,
     to: Time,
     take: &mut dyn FnMut(Minute) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
-    let mut minutes = Minutes::open(path, signal, from, to)?;
+    let mut minutes = Minutes::open(disk, path, signal, from, to)?;
     while let Some(minute) = minutes.next()? {
         if take(minute).is_break() {
             break;
@@ -197,7 +202,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn create(path: &Path) -> Result<Self, StoreError> {
+    fn create(disk: &Disk, path: &Path) -> Result<Self, StoreError> {
         let column = |name: &str| ColumnPath::from(name);
         let zstd = ZstdLevel::try_new(3).expect("the level exists");
         let mut to = WriterProperties::builder()
@@ -217,7 +222,7 @@ impl Writer {
         for name in ["min", "max", "mean"] {
             to = to.set_column_encoding(column(name), Encoding::BYTE_STREAM_SPLIT);
         }
-        let file = SerializedFileWriter::new(Summed::create(path)?, schema(), Arc::new(to.build()));
+        let file = SerializedFileWriter::new(Summed::create(disk, path)?, schema(), Arc::new(to.build()));
         let file = file.map_err(|e| failed(path, "write", e))?;
         Ok(Self { path: path.to_owned(), file, group: Vec::new(), last: None, rows: 0 })
     }
@@ -319,8 +324,8 @@ impl Columns {
 }
 
 impl Minutes {
-    fn open(path: &Path, signal: Option<&str>, from: Time, to: Time) -> Result<Self, StoreError> {
-        Self::of(path, Checked::open(path)?, signal, from, to)
+    fn open(disk: &Disk, path: &Path, signal: Option<&str>, from: Time, to: Time) -> Result<Self, StoreError> {
+        Self::of(path, Checked::open(disk, path)?, signal, from, to)
     }
 
     fn of(path: &Path, file: Checked, signal: Option<&str>, from: Time, to: Time) -> Result<Self, StoreError> {
@@ -465,7 +470,7 @@ mod tests {
             minutes.push(minute);
             ControlFlow::Continue(())
         };
-        read(path, signal, Time(from), Time(to), &mut take).unwrap();
+        read(&Disk::System, path, signal, Time(from), Time(to), &mut take).unwrap();
         minutes
     }
 
@@ -505,11 +510,12 @@ mod tests {
             let mut paths = Vec::new();
             for file in 0..3 {
                 let path = dir.path().join(format!("{file}.parquet"));
-                write(&path, of(&sorted(&|of| of == file))).unwrap();
+                write(&Disk::System, &path, of(&sorted(&|of| of == file))).unwrap();
                 paths.push(path);
             }
             let out = dir.path().join("out.parquet");
-            let facts = merge(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &out).unwrap();
+            let inputs: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+            let facts = merge(&Disk::System, &inputs, &out).unwrap();
             let expected = of(&sorted(&|_| true));
             let merged = read_back(&out, None, i64::MIN, i64::MAX);
             prop_assert_eq!(facts.rows, expected.len() as u64);

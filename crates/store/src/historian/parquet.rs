@@ -9,7 +9,7 @@ pub(crate) mod sums;
 
 pub(crate) use rows::{Rows, signals};
 
-use crate::StoreError;
+use crate::{StoreError, disk::Disk};
 use ::parquet::{errors::ParquetError, file::writer::SerializedFileWriter};
 use andon_model::{Position, Quality, Time, Value, sample::Origin};
 use columns::{Group, Tuning};
@@ -86,19 +86,19 @@ pub(crate) struct Filter<'a> {
 
 /// Writes rows, sorted by [`Row::key`], into a new file and closes it. To make it durable is left to the caller. Rows
 /// out of order are refused; no rows make a file without rows.
-pub(crate) fn write(path: &Path, rows: impl IntoIterator<Item = Row>) -> Result<Facts, StoreError> {
-    let mut writer = Writer::create(path, Tuning::default())?;
+pub(crate) fn write(disk: &Disk, path: &Path, rows: impl IntoIterator<Item = Row>) -> Result<Facts, StoreError> {
+    let mut writer = Writer::create(disk, path, Tuning::default())?;
     rows.into_iter().try_for_each(|row| writer.push(&row))?;
     writer.finish()
 }
 
 /// Merges sorted files into a new one, in memory that is bounded by the number of inputs. A row that stands in two of
 /// them, with the same signal, time and place, is written once.
-pub(crate) fn merge(inputs: &[&Path], out: &Path) -> Result<Facts, StoreError> {
-    let mut writer = Writer::create(out, Tuning::default())?;
+pub(crate) fn merge(disk: &Disk, inputs: &[&Path], out: &Path) -> Result<Facts, StoreError> {
+    let mut writer = Writer::create(disk, out, Tuning::default())?;
     let mut files = Vec::new();
     for path in inputs {
-        files.push(Rows::open(path, &Filter::default())?);
+        files.push(Rows::open(disk, path, &Filter::default())?);
     }
     // The next row of each file, the first one on top.
     let mut next = BinaryHeap::new();
@@ -118,11 +118,12 @@ pub(crate) fn merge(inputs: &[&Path], out: &Path) -> Result<Facts, StoreError> {
 /// Reads the rows that pass the filter, in their order, until `take` has enough. What the statistics of the file rule
 /// out is not read.
 pub(crate) fn read(
+    disk: &Disk,
     path: &Path,
     filter: &Filter<'_>,
     take: &mut dyn FnMut(Row) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
-    let mut rows = Rows::open(path, filter)?;
+    let mut rows = Rows::open(disk, path, filter)?;
     while let Some(row) = rows.next()? {
         if take(row).is_break() {
             break;
@@ -174,8 +175,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn create(path: &Path, tuning: Tuning) -> Result<Self, StoreError> {
-        let file = Summing::create(path)?;
+    fn create(disk: &Disk, path: &Path, tuning: Tuning) -> Result<Self, StoreError> {
+        let file = Summing::create(disk, path)?;
         let file = SerializedFileWriter::new(file, columns::schema(), columns::properties(&tuning));
         Ok(Self {
             path: path.to_owned(),

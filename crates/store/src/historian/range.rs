@@ -11,7 +11,7 @@ use super::{
     minutes::{self, MINUTE},
     parquet::{self, Filter, Row, Rows},
 };
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, disk::Disk};
 use ahash::{AHashMap, AHashSet};
 use andon_model::{AssetName, Entry, Position, SignalName, SignalNo, Time, Value, sample::Sample};
 use std::{
@@ -111,7 +111,7 @@ impl Store {
                 if facts.first_signal == facts.last_signal {
                     add(&facts.first_signal, facts.rows);
                 } else {
-                    parquet::signals(&self.path(file), &mut add)?;
+                    parquet::signals(self.disk(), &self.path(file), &mut add)?;
                 }
             }
             Ok(counts)
@@ -145,19 +145,20 @@ impl Store {
             let whole = grid.minutes(from, to);
             for file in &asked.files {
                 let path = self.path(file);
+                let at = (self.disk(), &*path);
                 match file.kind {
                     Kind::Minutes if !whole.is_empty() => {
                         let (from, to) = (Time(whole.start), Time(whole.end));
-                        minutes::read(&path, Some(&name), from, to, &mut |minute| {
+                        minutes::read(at.0, at.1, Some(&name), from, to, &mut |minute| {
                             buckets.add(minute.time, minute.count, minute.min, minute.max, minute.mean);
                             ControlFlow::Continue(())
                         })?;
                     }
                     Kind::Minutes => {}
-                    Kind::Samples if whole.is_empty() => buckets.samples(&path, file, &name, from, to)?,
+                    Kind::Samples if whole.is_empty() => buckets.samples(at, file, &name, (from, to))?,
                     Kind::Samples => {
-                        buckets.samples(&path, file, &name, from, Time(whole.start))?;
-                        buckets.samples(&path, file, &name, Time(whole.end), to)?;
+                        buckets.samples(at, file, &name, (from, Time(whole.start)))?;
+                        buckets.samples(at, file, &name, (Time(whole.end), to))?;
                     }
                 }
             }
@@ -179,7 +180,7 @@ impl Store {
             }
             for file in &asked.files {
                 let filter = Filter { position: Some(position), ..Filter::default() };
-                let mut rows = Rows::open(&self.path(file), &filter)?;
+                let mut rows = Rows::open(self.disk(), &self.path(file), &filter)?;
                 let Some(row) = rows.next()? else { continue };
                 let Some((asset, signal)) = named(&row.signal) else { continue };
                 let origin = row.origin;
@@ -215,12 +216,12 @@ impl Store {
 
     /// The path of a listed file.
     fn path(&self, file: &FileRow) -> std::path::PathBuf {
-        file.path(self.dir().unwrap_or(Path::new("")))
+        file.path(self.data().map_or(Path::new(""), |(_, dir)| dir))
     }
 
     /// What is to be read of the log has gone.
     fn gone(&self) -> StoreError {
-        let log = self.dir().unwrap_or(Path::new("")).join("log");
+        let log = self.data().map_or(Path::new(""), |(_, dir)| dir).join("log");
         StoreError::io(&log, "read all of", io::ErrorKind::NotFound.into())
     }
 
@@ -421,7 +422,7 @@ impl<'a> Cold<'a> {
             let earliest = earliest.map(|(index, (next, _))| (index, next.time));
             if let Some(file) = self.ahead.pop_if(|file| earliest.is_none_or(|(_, time)| file.facts.first_time <= time))
             {
-                let mut rows = Rows::open(&self.store.path(file), &self.filter)?;
+                let mut rows = Rows::open(self.store.disk(), &self.store.path(file), &self.filter)?;
                 if let Some(row) = rows.next()? {
                     self.open.push((of_row(row), rows));
                 }
@@ -515,12 +516,18 @@ impl Buckets {
     }
 
     /// The samples of a file between two times.
-    fn samples(&mut self, path: &Path, file: &FileRow, name: &str, from: Time, to: Time) -> Result<(), StoreError> {
+    fn samples(
+        &mut self,
+        (disk, path): (&Disk, &Path),
+        file: &FileRow,
+        name: &str,
+        (from, to): (Time, Time),
+    ) -> Result<(), StoreError> {
         if from >= to || file.facts.last_time < from || file.facts.first_time >= to {
             return Ok(());
         }
         let filter = Filter { signal: Some(name), from: Some(from), to: Some(to), position: None };
-        parquet::read(path, &filter, &mut |row| {
+        parquet::read(disk, path, &filter, &mut |row| {
             if !row.quality.is_bad() {
                 self.sample(row.time, row.value.number());
             }

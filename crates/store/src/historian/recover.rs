@@ -8,14 +8,13 @@ use crate::{StoreError, disk::Disk};
 use andon_model::{Position, SiteName, Time};
 use std::{
     collections::HashSet,
-    fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
 /// Brings the folders to what the database lists. `start` is the place of the oldest entry of the log. The files that
 /// are listed and not there, or not whole, are returned; what belongs to their days is left as it lies, for a person.
-pub(crate) fn recover(data: &Path, sealed: &Sealed, start: Position, disk: &Disk) -> Result<Vec<PathBuf>, StoreError> {
+pub(crate) fn recover(disk: &Disk, data: &Path, sealed: &Sealed, start: Position) -> Result<Vec<PathBuf>, StoreError> {
     // Segments go only once they are sealed: before the first sealing the log is whole.
     if sealed.place.map_or(0, |place| place.offset) < start.offset {
         let sealed =
@@ -26,17 +25,17 @@ pub(crate) fn recover(data: &Path, sealed: &Sealed, start: Position, disk: &Disk
         );
         return Err(StoreError::corrupt(&data.join("andon.db"), 0, what));
     }
-    let missing: Vec<&FileRow> = sealed.files.iter().filter(|row| !is_there(data, row)).collect();
+    let missing: Vec<&FileRow> = sealed.files.iter().filter(|row| !is_there(disk, data, row)).collect();
     let listed: HashSet<PathBuf> = sealed.files.iter().map(|row| row.path(data)).collect();
     for kind in Kind::ALL {
-        for (site, dir) in named(&data.join(kind.folder()), "site=") {
+        for (site, dir) in named(disk, &data.join(kind.folder()), "site=") {
             let Ok(site) = SiteName::new(&site) else { continue };
-            for (day, _) in named(&dir, "date=") {
+            for (day, _) in named(disk, &dir, "date=") {
                 let dir = folder(data, kind, &site, &day);
                 if missing.iter().any(|row| row.kind == kind && row.site == site && row.day == day) {
                     continue;
                 }
-                tidy(&dir, &listed, disk)?;
+                tidy(disk, &dir, &listed)?;
             }
         }
     }
@@ -45,9 +44,13 @@ pub(crate) fn recover(data: &Path, sealed: &Sealed, start: Position, disk: &Disk
 
 /// The files that are listed and not there, or not whole, by now. Somebody may be merging and removing them meanwhile:
 /// what is not listed any more, by `list`, has gone as it should.
-pub(crate) fn missing(data: &Path, list: impl Fn() -> Result<Sealed, StoreError>) -> Result<Vec<PathBuf>, StoreError> {
+pub(crate) fn missing(
+    disk: &Disk,
+    data: &Path,
+    list: impl Fn() -> Result<Sealed, StoreError>,
+) -> Result<Vec<PathBuf>, StoreError> {
     let mut missing = list()?.files;
-    missing.retain(|row| !is_there(data, row));
+    missing.retain(|row| !is_there(disk, data, row));
     if !missing.is_empty() {
         let listed = list()?.files;
         missing.retain(|row| listed.contains(row));
@@ -57,18 +60,18 @@ pub(crate) fn missing(data: &Path, list: impl Fn() -> Result<Sealed, StoreError>
 
 /// Files of ours that nobody lists, and what was being written: what they hold stands elsewhere, unless a listed file
 /// of their day is missing.
-pub(crate) fn leftover(data: &Path, sealed: &Sealed) -> Result<Vec<PathBuf>, StoreError> {
-    let missing: Vec<&FileRow> = sealed.files.iter().filter(|row| !is_there(data, row)).collect();
+pub(crate) fn leftover(disk: &Disk, data: &Path, sealed: &Sealed) -> Result<Vec<PathBuf>, StoreError> {
+    let missing: Vec<&FileRow> = sealed.files.iter().filter(|row| !is_there(disk, data, row)).collect();
     let listed: HashSet<PathBuf> = sealed.files.iter().map(|row| row.path(data)).collect();
     let mut left = Vec::new();
     for kind in Kind::ALL {
-        for (site, dir) in named(&data.join(kind.folder()), "site=") {
+        for (site, dir) in named(disk, &data.join(kind.folder()), "site=") {
             let Ok(site) = SiteName::new(&site) else { continue };
-            for (day, _) in named(&dir, "date=") {
+            for (day, _) in named(disk, &dir, "date=") {
                 if missing.iter().any(|row| row.kind == kind && row.site == site && row.day == day) {
                     continue;
                 }
-                left.extend(unlisted(&folder(data, kind, &site, &day), &listed)?);
+                left.extend(unlisted(disk, &folder(data, kind, &site, &day), &listed)?);
             }
         }
     }
@@ -76,14 +79,14 @@ pub(crate) fn leftover(data: &Path, sealed: &Sealed) -> Result<Vec<PathBuf>, Sto
 }
 
 /// How many rows a file holds, each of them read.
-pub(crate) fn look_through(path: &Path, kind: Kind) -> Result<u64, StoreError> {
+pub(crate) fn look_through(disk: &Disk, path: &Path, kind: Kind) -> Result<u64, StoreError> {
     let mut rows = 0;
     match kind {
-        Kind::Samples => parquet::read(path, &parquet::Filter::default(), &mut |_| {
+        Kind::Samples => parquet::read(disk, path, &parquet::Filter::default(), &mut |_| {
             rows += 1;
             ControlFlow::Continue(())
         })?,
-        Kind::Minutes => minutes::read(path, None, Time(i64::MIN), Time(i64::MAX), &mut |_| {
+        Kind::Minutes => minutes::read(disk, path, None, Time(i64::MIN), Time(i64::MAX), &mut |_| {
             rows += 1;
             ControlFlow::Continue(())
         })?,
@@ -91,36 +94,25 @@ pub(crate) fn look_through(path: &Path, kind: Kind) -> Result<u64, StoreError> {
     Ok(rows)
 }
 
-fn is_there(data: &Path, row: &FileRow) -> bool {
-    fs::metadata(row.path(data)).is_ok_and(|file| file.len() == row.facts.bytes)
+fn is_there(disk: &Disk, data: &Path, row: &FileRow) -> bool {
+    disk.length(&row.path(data)).is_ok_and(|length| length == row.facts.bytes)
 }
 
 /// The folders in a folder that are named so, with what follows.
-fn named(dir: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let named = |entry: fs::DirEntry| {
-        let name = entry.file_name().to_str()?.strip_prefix(prefix)?.to_owned();
-        Some((name, entry.path()))
-    };
-    entries.filter_map(named).collect()
+fn named(disk: &Disk, dir: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
+    let names = disk.list(dir).unwrap_or_default();
+    let named = |name: &String| Some((name.strip_prefix(prefix)?.to_owned(), dir.join(name)));
+    names.iter().filter_map(named).collect()
 }
 
 /// Removes files of ours that are not listed: the log, or the files they were merged from, hold the same. Others stay.
-fn tidy(dir: &Path, listed: &HashSet<PathBuf>, disk: &Disk) -> Result<(), StoreError> {
-    let left = unlisted(dir, listed)?;
+fn tidy(disk: &Disk, dir: &Path, listed: &HashSet<PathBuf>) -> Result<(), StoreError> {
+    let left = unlisted(disk, dir, listed)?;
     left.iter().try_for_each(|path| disk.remove(path))?;
     if left.is_empty() { Ok(()) } else { disk.sync_dir(dir) }
 }
 
-fn unlisted(dir: &Path, listed: &HashSet<PathBuf>) -> Result<Vec<PathBuf>, StoreError> {
-    let mut left = Vec::new();
-    for entry in fs::read_dir(dir).map_err(|e| StoreError::io(dir, "list", e))? {
-        let entry = entry.map_err(|e| StoreError::io(dir, "list", e))?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if name == super::work::ASIDE || (is_ours(name) && !listed.contains(&entry.path())) {
-            left.push(entry.path());
-        }
-    }
-    Ok(left)
+fn unlisted(disk: &Disk, dir: &Path, listed: &HashSet<PathBuf>) -> Result<Vec<PathBuf>, StoreError> {
+    let is_left = |name: &String| name == super::work::ASIDE || (is_ours(name) && !listed.contains(&dir.join(name)));
+    Ok(disk.list(dir)?.iter().filter(|name| is_left(name)).map(|name| dir.join(name)).collect())
 }

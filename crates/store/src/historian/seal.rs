@@ -176,11 +176,13 @@ impl Chunk {
             let minutes = minutes::of(&rows);
             let kept = thinned(&rows, &tags, names, policy, &mut reduced)?;
             let rows = rows.into_iter().zip(kept).filter_map(|(row, kept)| kept.then_some(row));
-            let samples = work.samples(&site, &day, |aside| parquet::write(aside, rows))?;
+            let samples = work.samples(&site, &day, |disk, aside| parquet::write(disk, aside, rows))?;
             let about = samples.facts.clone();
             changes.add.push(samples);
             if !minutes.is_empty() {
-                changes.add.push(work.minutes(&site, &day, &[&about], |aside| minutes::write(aside, minutes))?);
+                changes
+                    .add
+                    .push(work.minutes(&site, &day, &[&about], |disk, aside| minutes::write(disk, aside, minutes))?);
             }
         }
         for (source, samples) in reduced {

@@ -34,7 +34,7 @@ impl<'a> Work<'a> {
         &mut self,
         site: &SiteName,
         day: &str,
-        write: impl FnOnce(&Path) -> Result<Facts, StoreError>,
+        write: impl FnOnce(&Disk, &Path) -> Result<Facts, StoreError>,
     ) -> Result<FileRow, StoreError> {
         self.make(Kind::Samples, site, day, write)
     }
@@ -45,10 +45,10 @@ impl<'a> Work<'a> {
         site: &SiteName,
         day: &str,
         of: &[&Facts],
-        write: impl FnOnce(&Path) -> Result<MinuteFacts, StoreError>,
+        write: impl FnOnce(&Disk, &Path) -> Result<MinuteFacts, StoreError>,
     ) -> Result<FileRow, StoreError> {
-        self.make(Kind::Minutes, site, day, |aside| {
-            let MinuteFacts { rows, bytes } = write(aside)?;
+        self.make(Kind::Minutes, site, day, |disk, aside| {
+            let MinuteFacts { rows, bytes } = write(disk, aside)?;
             Ok(Facts { rows, bytes, ..joined(of) })
         })
     }
@@ -58,17 +58,14 @@ impl<'a> Work<'a> {
         kind: Kind,
         site: &SiteName,
         day: &str,
-        write: impl FnOnce(&Path) -> Result<Facts, StoreError>,
+        write: impl FnOnce(&Disk, &Path) -> Result<Facts, StoreError>,
     ) -> Result<FileRow, StoreError> {
         let dir = folder(self.data, kind, site, day);
         self.disk.make_dir(&dir)?;
         // What is in the file gives it its name, and is known only once it is written.
         let aside = dir.join(ASIDE);
         self.begun.push(aside.clone());
-        self.disk.step()?;
-        let facts = write(&aside);
-        self.disk.wrote(&aside)?;
-        let facts = facts?;
+        let facts = write(self.disk, &aside)?;
         let taken = |name: &str| {
             self.listed.iter().any(|row| row.kind == kind && row.site == *site && row.day == day && row.name == name)
         };
@@ -76,7 +73,7 @@ impl<'a> Work<'a> {
         // Of a day with a missing file it lies there what nobody lists: it may be what a person needs.
         let name = names
             .into_iter()
-            .find(|name| !taken(name) && !dir.join(name).exists())
+            .find(|name| !taken(name) && !self.disk.exists(&dir.join(name)))
             .expect("there are fewer files than numbers");
         let path = dir.join(&name);
         self.begun.push(path.clone());

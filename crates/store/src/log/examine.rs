@@ -4,7 +4,10 @@ use super::{
     index::Index,
     segment::{self, Segment, Tail},
 };
-use crate::StoreError;
+use crate::{
+    StoreError,
+    disk::{Disk, Mode},
+};
 use andon_model::{InstanceId, Position};
 use std::path::{Path, PathBuf};
 
@@ -41,20 +44,25 @@ pub(crate) struct Damage {
 }
 
 /// The instance and epoch that the newest segment names.
-pub(crate) fn named_by_newest(log: &Path) -> Result<Option<(InstanceId, u32)>, StoreError> {
-    let Some(newest) = list(log)?.pop() else { return Ok(None) };
-    let header = Segment::open(log, newest, false).map(|segment| segment.header);
+pub(crate) fn named_by_newest(disk: &Disk, log: &Path) -> Result<Option<(InstanceId, u32)>, StoreError> {
+    let Some(newest) = list(disk, log)?.pop() else { return Ok(None) };
+    let header = Segment::open(disk, log, newest, Mode::Read).map(|segment| segment.header);
     Ok(header.ok().map(|header| (header.instance, header.first.epoch)))
 }
 
-fn list(log: &Path) -> Result<Vec<u64>, StoreError> {
-    if log.is_dir() { segment::list(log) } else { Ok(Vec::new()) }
+fn list(disk: &Disk, log: &Path) -> Result<Vec<u64>, StoreError> {
+    if disk.is_dir(log) { segment::list(disk, log) } else { Ok(Vec::new()) }
 }
 
 /// Looks at all segments of a log. One that an instance writes to may grow and lose its oldest segments meanwhile.
-pub(crate) fn examine(log: &Path, instance: Option<InstanceId>, running: bool) -> Result<Walk, StoreError> {
+pub(crate) fn examine(
+    disk: &Disk,
+    log: &Path,
+    instance: Option<InstanceId>,
+    running: bool,
+) -> Result<Walk, StoreError> {
     let mut walk = Walk::default();
-    let firsts = list(log)?;
+    let firsts = list(disk, log)?;
     let mut before: Option<Tail> = None;
     let mut hidden = false;
     for (number, first) in firsts.iter().enumerate() {
@@ -62,7 +70,7 @@ pub(crate) fn examine(log: &Path, instance: Option<InstanceId>, running: bool) -
         let next = firsts.get(number + 1);
         let until = next.map(|next| Position { epoch: u32::MAX, offset: *next });
         let damage = |code, what: String| Damage { code, path: path.clone(), what, until };
-        let mut segment = match Segment::open(log, *first, false) {
+        let mut segment = match Segment::open(disk, log, *first, Mode::Read) {
             Err(error) if running && error.is_gone() => continue,
             Err(error) => {
                 walk.damages.push(damage("A7104", told(&error)?));
@@ -80,7 +88,7 @@ pub(crate) fn examine(log: &Path, instance: Option<InstanceId>, running: bool) -
             walk.start = Some(segment.header.first);
         }
         walk.damages.extend(follows(before.take(), &segment, &path));
-        let length = segment.file.metadata().map_err(|e| StoreError::io(&path, "read", e))?.len();
+        let length = segment.file.length().map_err(|e| StoreError::io(&path, "read", e))?;
         let begin = segment.tail();
         let (mut tail, mut frames, mut stop) = each(&mut segment, begin)?;
         let mut is_whole = if next.is_some() { tail.at == length } else { segment.proof_behind(&tail)?.is_none() };
@@ -111,7 +119,7 @@ pub(crate) fn examine(log: &Path, instance: Option<InstanceId>, running: bool) -
     if hidden {
         walk.end = None;
     }
-    if let Err(error) = window(log, running) {
+    if let Err(error) = window(disk, log, running) {
         walk.damages.push(Damage { code: "A7104", path: log.join("window"), what: told(&error)?, until: None });
     }
     Ok(walk)
@@ -152,12 +160,13 @@ fn torn(segment: &mut Segment, at: u64) -> Result<bool, StoreError> {
 }
 
 /// The batches that are kept of segments that are gone.
-fn window(log: &Path, running: bool) -> Result<(), StoreError> {
+fn window(disk: &Disk, log: &Path, running: bool) -> Result<(), StoreError> {
     let path = log.join("window");
-    if !path.exists() {
+    if !disk.exists(&path) {
         return Ok(());
     }
-    let looked = Segment::open_path(path, false).and_then(|mut segment| Index::new(&segment).grow(&mut segment, None));
+    let looked = Segment::open_path(disk, path, Mode::Read)
+        .and_then(|mut segment| Index::new(&segment).grow(&mut segment, None));
     match looked {
         Err(error) if running && error.is_gone() => Ok(()),
         looked => looked,

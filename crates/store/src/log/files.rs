@@ -4,16 +4,18 @@ use super::{
     frame,
     segment::{self, Header, Segment, Tail},
 };
-use crate::{StoreError, folder::Folder};
+use crate::{
+    StoreError,
+    disk::{Disk, File, Mode},
+    folder::Folder,
+};
 use andon_model::{
     InstanceId, Name, Offset, Position,
     sample::{Batch, Counts},
 };
-use rustix::fs::FallocateFlags;
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::File,
-    os::unix::fs::FileExt,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -68,18 +70,18 @@ impl Active {
         accept: impl FnOnce(Position) -> Result<(), StoreError>,
     ) -> Result<Opened, StoreError> {
         let (instance, epoch) = (folder.format.instance, folder.format.epoch);
-        std::fs::create_dir_all(log).map_err(|e| StoreError::io(log, "make", e))?;
-        log.parent().map_or(Ok(()), crate::folder::sync_dir)?;
-        segment::tidy(log)?;
-        let firsts = segment::list(log)?;
+        let disk = &folder.disk;
+        disk.make_dir(log)?;
+        segment::tidy(disk, log)?;
+        let firsts = segment::list(disk, log)?;
         let Some((&oldest, &newest)) = firsts.first().zip(firsts.last()) else {
             let end = Position { epoch, offset: 0 };
             accept(end)?;
             let active = Self::begin(log, instance, end, &BTreeMap::new(), limit, folder)?;
             return Ok(Opened { active, start: end, end, counts: BTreeMap::new() });
         };
-        let start = Segment::open(log, oldest, false)?.header.first;
-        let mut segment = Segment::open(log, newest, true)?;
+        let start = Segment::open(disk, log, oldest, Mode::Read)?.header.first;
+        let mut segment = Segment::open(disk, log, newest, Mode::Write)?;
         if segment.header.instance != instance {
             let what = format!("it belongs to the instance {}, the folder to {instance}", segment.header.instance);
             return Err(StoreError::corrupt(&segment.path, 20, what));
@@ -127,19 +129,20 @@ impl Active {
         let path = segment::path(log, first.offset);
         let aside = path.with_extension("seg.new");
         let io = |doing| move |e| StoreError::io(&aside_of(log, first), doing, e);
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(&aside);
-        let file = file.map_err(io("make"))?;
+        let file = folder.disk.open(&aside, Mode::Anew).map_err(io("make"))?;
         let header = Header { instance, first, counts: counts.clone() }.write();
         let make = || {
             reserve(&file, &aside, limit)?;
-            folder.room.charge(&aside, header.len())?;
             file.write_all_at(&header, 0).map_err(io("write"))?;
             file.sync_all().map_err(io("sync"))?;
-            std::fs::rename(&aside, &path).map_err(io("name"))
+            folder.disk.rename(&aside, &path)
         };
-        // On a full disk nothing is left that only takes room.
-        make().inspect_err(|_| drop(std::fs::remove_file(&aside)))?;
-        crate::folder::sync_dir(log)?;
+        make().map_err(|error| {
+            // On a full disk nothing is left that only takes room.
+            drop(folder.disk.unlink(&aside));
+            // It has its name, but for how long: what went on in the segment before would be hidden behind it.
+            if folder.disk.exists(&path) { StoreError::Stopped(error.to_string()) } else { error }
+        })?;
         let at = header.len() as u64;
         Ok(Self {
             log: log.to_owned(),
@@ -210,7 +213,7 @@ impl Active {
     fn settle(&self) -> Result<(), StoreError> {
         self.cut()?;
         self.file.sync_all().map_err(|e| StoreError::io(&self.path, "sync", e))?;
-        crate::folder::sync_dir(&self.log)
+        self.folder.disk.sync_dir(&self.log)
     }
 
     fn cut(&self) -> Result<(), StoreError> {
@@ -219,10 +222,11 @@ impl Active {
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.dirty = true;
-        self.folder.room.charge(&self.path, bytes.len())?;
         self.file.write_all_at(bytes, self.at).map_err(|e| StoreError::io(&self.path, "write", e))?;
-        rustix::fs::fdatasync(&self.file).map_err(|e| {
-            // After a failed sync nobody knows which pages are on the disk; trying again would only hide it.
+        self.file.sync_data().map_err(|e| {
+            // After a failed sync nobody knows which pages are on the disk; trying again would only hide it. The next
+            // start must not find in the system's memory what the disk does not have.
+            drop(self.cut());
             StoreError::Stopped(format!("cannot sync {}: {e}", self.path.display()))
         })?;
         self.at += bytes.len() as u64;
@@ -259,9 +263,9 @@ fn aside_of(log: &Path, first: Position) -> PathBuf {
 
 /// Takes room for a segment ahead. Where the file system cannot, the file grows as it is written.
 fn reserve(file: &File, path: &Path, limit: u64) -> Result<(), StoreError> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, limit) {
-        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
-        Err(error) => Err(StoreError::io(path, "take room for", error.into())),
+    match file.take_room(limit) {
+        Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(StoreError::io(path, "take room for", error)),
+        _ => Ok(()),
     }
 }
 
@@ -287,6 +291,7 @@ struct Reader {
 
 /// All segments, for reading.
 pub(crate) struct Readers {
+    disk: Disk,
     log: PathBuf,
     state: Mutex<Open>,
 }
@@ -299,8 +304,8 @@ struct Open {
 
 impl Readers {
     /// The segments in a folder.
-    pub(crate) fn new(log: &Path) -> Self {
-        Self { log: log.to_owned(), state: Mutex::default() }
+    pub(crate) fn new(disk: Disk, log: &Path) -> Self {
+        Self { disk, log: log.to_owned(), state: Mutex::default() }
     }
 
     /// The batch that holds the entry at `from`, or the first one behind it. `end` is the durable end, behind `from`.
@@ -308,14 +313,14 @@ impl Readers {
         let mut open = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut from = from;
         while from < end {
-            let (first, next) = open.around(&self.log, from)?;
+            let (first, next) = open.around(&self.disk, &self.log, from)?;
             // A segment behind a hole begins later than what was asked for.
             from = from.max(first);
             let stop = next.unwrap_or(end).min(end);
-            let reader = match open.reader(&self.log, first) {
+            let reader = match open.reader(&self.disk, &self.log, first) {
                 // It went since the segments were listed.
                 Err(error) if error.is_gone() => {
-                    open.firsts = segment::list(&self.log)?;
+                    open.firsts = segment::list(&self.disk, &self.log)?;
                     if open.firsts.contains(&first) || open.firsts.is_empty() {
                         return Err(error);
                     }
@@ -342,7 +347,7 @@ impl Readers {
 
 impl Open {
     /// The segment that holds an offset, and the one behind it.
-    fn around(&mut self, log: &Path, offset: Offset) -> Result<(Offset, Option<Offset>), StoreError> {
+    fn around(&mut self, disk: &Disk, log: &Path, offset: Offset) -> Result<(Offset, Option<Offset>), StoreError> {
         let find = |firsts: &[Offset]| {
             let behind = firsts.partition_point(|first| *first <= offset);
             let first = firsts.get(behind.saturating_sub(1)).copied();
@@ -352,15 +357,15 @@ impl Open {
             return Ok((first, Some(next)));
         }
         // The last one that is known may not be the last any more.
-        self.firsts = segment::list(log)?;
+        self.firsts = segment::list(disk, log)?;
         find(&self.firsts).ok_or_else(|| StoreError::corrupt(log, 0, "the segments of the log are gone"))
     }
 
-    fn reader(&mut self, log: &Path, first: Offset) -> Result<&mut Reader, StoreError> {
+    fn reader(&mut self, disk: &Disk, log: &Path, first: Offset) -> Result<&mut Reader, StoreError> {
         let reader = if let Some(at) = self.readers.iter().position(|reader| reader.first == first) {
             self.readers.remove(at)
         } else {
-            let segment = Segment::open(log, first, false)?;
+            let segment = Segment::open(disk, log, first, Mode::Read)?;
             let points = vec![(first, segment.begin)];
             Reader { first, segment, points, stops: VecDeque::new() }
         };
@@ -430,6 +435,7 @@ impl Reader {
 
 /// The log of somebody else: followed as it grows.
 pub(crate) struct Follower {
+    disk: Disk,
     log: PathBuf,
     state: Mutex<Following>,
 }
@@ -441,13 +447,13 @@ struct Following {
 
 impl Follower {
     /// Finds the end of the log; `None` where there is no segment yet.
-    pub(crate) fn open(log: &Path) -> Result<Option<(Self, Position)>, StoreError> {
-        let firsts = if log.is_dir() { segment::list(log)? } else { Vec::new() };
+    pub(crate) fn open(disk: Disk, log: &Path) -> Result<Option<(Self, Position)>, StoreError> {
+        let firsts = if disk.is_dir(log) { segment::list(&disk, log)? } else { Vec::new() };
         let Some((&oldest, &newest)) = firsts.first().zip(firsts.last()) else { return Ok(None) };
-        let start = Segment::open(log, oldest, false)?.header.first;
-        let segment = Segment::open(log, newest, false)?;
+        let start = Segment::open(&disk, log, oldest, Mode::Read)?.header.first;
+        let segment = Segment::open(&disk, log, newest, Mode::Read)?;
         let tail = segment.tail();
-        let follower = Self { log: log.to_owned(), state: Mutex::new(Following { segment, tail }) };
+        let follower = Self { disk, log: log.to_owned(), state: Mutex::new(Following { segment, tail }) };
         follower.tail()?;
         Ok(Some((follower, start)))
     }
@@ -459,11 +465,11 @@ impl Follower {
             state.segment.refresh();
             let tail = state.tail.clone();
             state.tail = state.segment.follow(tail)?.0;
-            let newest = segment::list(&self.log)?.last().copied();
+            let newest = segment::list(&self.disk, &self.log)?.last().copied();
             match newest.filter(|newest| *newest > state.segment.header.first.offset) {
                 None => return Ok(state.tail.clone()),
                 Some(newest) => {
-                    let segment = Segment::open(&self.log, newest, false)?;
+                    let segment = Segment::open(&self.disk, &self.log, newest, Mode::Read)?;
                     let tail = segment.tail();
                     *state = Following { segment, tail };
                 }

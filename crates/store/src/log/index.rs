@@ -38,7 +38,7 @@ impl Index {
     /// up to the end of the file.
     pub(crate) fn grow(&mut self, segment: &mut Segment, end: Option<Offset>) -> Result<(), StoreError> {
         segment.refresh();
-        let length = segment.file.metadata().map_err(|e| StoreError::io(&segment.path, "read", e))?.len();
+        let length = segment.file.length().map_err(|e| StoreError::io(&segment.path, "read", e))?;
         while self.at < length {
             let head = match segment.head(self.at)? {
                 Ok(head) if end.is_some_and(|end| head.first.offset >= end) => break,

@@ -1,13 +1,13 @@
 //! One file of the log: its header, the way through its frames, and where it ends after a crash.
 
 use super::frame::{self, Bytes, HEAD_BYTES, Head, MAGIC, NoFrame};
-use crate::StoreError;
+use crate::{
+    StoreError,
+    disk::{Disk, File, Mode},
+};
 use andon_model::{InstanceId, Name, Offset, Position, sample::Counts};
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -120,36 +120,22 @@ pub(crate) fn path(log: &Path, first: Offset) -> PathBuf {
 }
 
 /// The offsets at which segments begin, in order; other files are not ours and left alone.
-pub(crate) fn list(log: &Path) -> Result<Vec<Offset>, StoreError> {
-    let mut firsts = Vec::new();
-    for file in std::fs::read_dir(log).map_err(|e| StoreError::io(log, "list", e))? {
-        let file = file.map_err(|e| StoreError::io(log, "list", e))?;
-        let name = file.file_name();
-        firsts.extend(name.to_str().and_then(|name| offset(name.strip_suffix(".seg")?)));
-    }
+pub(crate) fn list(disk: &Disk, log: &Path) -> Result<Vec<Offset>, StoreError> {
+    let names = disk.list(log)?;
+    let mut firsts: Vec<_> = names.iter().filter_map(|name| offset(name.strip_suffix(".seg")?)).collect();
     firsts.sort_unstable();
     Ok(firsts)
 }
 
 /// Removes what a crash left before it had its name: a segment takes the room of a whole one.
-pub(crate) fn tidy(log: &Path) -> Result<(), StoreError> {
-    for path in leftovers(log)? {
-        std::fs::remove_file(&path).map_err(|e| StoreError::io(&path, "remove", e))?;
-    }
-    Ok(())
+pub(crate) fn tidy(disk: &Disk, log: &Path) -> Result<(), StoreError> {
+    leftovers(disk, log)?.iter().try_for_each(|path| disk.remove(path))
 }
 
 /// What a crash left before it had its name.
-pub(crate) fn leftovers(log: &Path) -> Result<Vec<PathBuf>, StoreError> {
+pub(crate) fn leftovers(disk: &Disk, log: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let ours = |name: &str| name == super::window::ASIDE || name.strip_suffix(".seg.new").and_then(offset).is_some();
-    let mut left = Vec::new();
-    for file in std::fs::read_dir(log).map_err(|e| StoreError::io(log, "list", e))? {
-        let file = file.map_err(|e| StoreError::io(log, "list", e))?;
-        if file.file_name().to_str().is_some_and(ours) {
-            left.push(file.path());
-        }
-    }
-    Ok(left)
+    Ok(disk.list(log)?.iter().filter(|name| ours(name)).map(|name| log.join(name)).collect())
 }
 
 /// The offset in the name of a segment: 20 digits, and not the sign that a number may have besides.
@@ -171,8 +157,8 @@ pub(crate) struct Segment {
 
 impl Segment {
     /// Opens a segment and reads its header.
-    pub(crate) fn open(log: &Path, first: Offset, writable: bool) -> Result<Self, StoreError> {
-        let segment = Self::open_path(path(log, first), writable)?;
+    pub(crate) fn open(disk: &Disk, log: &Path, first: Offset, mode: Mode) -> Result<Self, StoreError> {
+        let segment = Self::open_path(disk, path(log, first), mode)?;
         let found = segment.header.first.offset;
         if found == first {
             return Ok(segment);
@@ -181,13 +167,12 @@ impl Segment {
     }
 
     /// Opens a file that begins as a segment does.
-    pub(crate) fn open_path(path: PathBuf, writable: bool) -> Result<Self, StoreError> {
-        let file = File::options().read(true).write(writable).open(&path);
-        let file = file.map_err(|e| StoreError::io(&path, "open", e))?;
+    pub(crate) fn open_path(disk: &Disk, path: PathBuf, mode: Mode) -> Result<Self, StoreError> {
+        let file = disk.open(&path, mode).map_err(|e| StoreError::io(&path, "open", e))?;
         let mut bytes = vec![0; FIXED_BYTES];
         let io = |e| StoreError::io(&path, "read", e);
         let load = |bytes: &mut Vec<u8>| -> Result<(), StoreError> {
-            let count = read_at(&file, bytes, 0).map_err(io)?;
+            let count = file.read_at(bytes, 0).map_err(io)?;
             bytes.truncate(count);
             Ok(())
         };
@@ -218,7 +203,7 @@ impl Segment {
             // A large frame must not keep its memory for ever.
             self.window.shrink_to(count.max(WINDOW_BYTES));
             self.window_at = at;
-            let read = read_at(&self.file, &mut self.window, at).map_err(|e| StoreError::io(&self.path, "read", e))?;
+            let read = self.file.read_at(&mut self.window, at).map_err(|e| StoreError::io(&self.path, "read", e))?;
             self.window.truncate(read);
             0
         };
@@ -312,20 +297,6 @@ pub(crate) struct Tail {
     pub(crate) end: Position,
     /// What was received up to there, per source.
     pub(crate) counts: BTreeMap<Name, Counts>,
-}
-
-/// Fills `bytes` as far as the file goes.
-fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, at + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// Reads any bytes as a segment: what is no segment is refused, and nothing else happens.

@@ -8,11 +8,13 @@ use super::{
     index::{self, Index, Spot},
     segment::{Header, Segment},
 };
-use crate::{StoreError, disk::Disk};
+use crate::{
+    StoreError,
+    disk::{Disk, Mode},
+};
 use andon_model::{InstanceId, Name, Offset, Position, sample::Batch};
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::File,
     io::{BufWriter, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -35,6 +37,7 @@ const COPY_BYTES: usize = 256 << 10;
 
 /// The newest batches of sources: in segments, and in the file beside them.
 pub(crate) struct Newest {
+    disk: Disk,
     log: PathBuf,
     known: Mutex<Known>,
 }
@@ -57,8 +60,8 @@ pub(crate) struct Standing {
 
 impl Newest {
     /// In a folder of segments.
-    pub(crate) fn new(log: &Path) -> Self {
-        Self { log: log.to_owned(), known: Mutex::default() }
+    pub(crate) fn new(disk: Disk, log: &Path) -> Self {
+        Self { disk, log: log.to_owned(), known: Mutex::default() }
     }
 
     /// The newest batches of a source that hold at least so many samples, oldest first; fewer where there are no more.
@@ -77,14 +80,14 @@ impl Newest {
     fn try_read(&self, source: &Name, samples: u64, standing: &Standing) -> Result<Vec<Arc<Batch>>, StoreError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stored = standing.stored.get(source).copied().unwrap_or(0);
-        let firsts = super::segment::list(&self.log)?;
+        let firsts = super::segment::list(&self.disk, &self.log)?;
         let mut missing = samples;
         let mut found = VecDeque::new();
         for &first in firsts.iter().rev() {
             if missing == 0 || stored == 0 {
                 break;
             }
-            let mut segment = Segment::open(&self.log, first, false)?;
+            let mut segment = Segment::open(&self.disk, &self.log, first, Mode::Read)?;
             let before = segment.header.counts.get(source).map_or(0, |counts| counts.stored);
             // Nothing of this source came in it.
             if std::mem::replace(&mut stored, before) == before {
@@ -94,7 +97,7 @@ impl Newest {
             missing = prepend(&mut found, &mut segment, &spots, missing)?;
         }
         if missing > 0
-            && let Some(mut segment) = open(&self.log)?
+            && let Some(mut segment) = open(&self.disk, &self.log)?
         {
             let first = firsts.first().copied().unwrap_or(standing.end);
             // A crash may have left the segments that the file was to stand for.
@@ -113,29 +116,27 @@ impl Newest {
         next: Position,
         instance: InstanceId,
         behind: &BTreeMap<Name, u64>,
-        disk: &Disk,
     ) -> Result<(), StoreError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let oldest = gone.first().copied().unwrap_or(next.offset);
         let mut parts = Vec::new();
-        if let Some(mut segment) = open(&self.log)? {
+        if let Some(mut segment) = open(&self.disk, &self.log)? {
             let mut index = known.window(&mut segment)?.clone();
             index.spots.values_mut().for_each(|spots| spots.retain(|spot| spot.end <= oldest));
             parts.push((segment, index));
         }
         for &first in gone {
-            let mut segment = Segment::open(&self.log, first, false)?;
+            let mut segment = Segment::open(&self.disk, &self.log, first, Mode::Read)?;
             let mut index = Index::new(&segment);
             index.grow(&mut segment, None)?;
             parts.push((segment, index));
         }
         let aside = self.log.join(ASIDE);
-        disk.step()?;
-        let written = write(&aside, &mut parts, &Header { instance, first: next, counts: BTreeMap::new() }, behind);
-        disk.wrote(&aside)?;
-        if let Err(error) = written.and_then(|()| disk.publish(&aside, &path(&self.log))) {
+        let header = Header { instance, first: next, counts: BTreeMap::new() };
+        let written = write(&self.disk, &aside, &mut parts, &header, behind);
+        if let Err(error) = written.and_then(|()| self.disk.publish(&aside, &path(&self.log))) {
             // On a full disk it would only take more room.
-            drop(disk.remove(&aside));
+            drop(self.disk.remove(&aside));
             return Err(error);
         }
         known.window = None;
@@ -195,12 +196,13 @@ fn path(log: &Path) -> PathBuf {
     log.join("window")
 }
 
-fn open(log: &Path) -> Result<Option<Segment>, StoreError> {
+fn open(disk: &Disk, log: &Path) -> Result<Option<Segment>, StoreError> {
     let path = path(log);
-    if path.exists() { Segment::open_path(path, false).map(Some) } else { Ok(None) }
+    if disk.exists(&path) { Segment::open_path(disk, path, Mode::Read).map(Some) } else { Ok(None) }
 }
 
 fn write(
+    disk: &Disk,
     aside: &Path,
     parts: &mut [(Segment, Index)],
     header: &Header,
@@ -223,7 +225,7 @@ fn write(
         wanted.push(of);
     }
     let io = |e| StoreError::io(aside, "write", e);
-    let mut out = BufWriter::with_capacity(COPY_BYTES, File::create(aside).map_err(io)?);
+    let mut out = BufWriter::with_capacity(COPY_BYTES, disk.open(aside, Mode::Anew).map_err(io)?);
     out.write_all(&header.write()).map_err(io)?;
     for ((segment, _), spots) in parts.iter_mut().zip(wanted.iter().rev()) {
         for spot in spots {

@@ -1,11 +1,17 @@
-//! The thread that writes the log: all parts that wait become one group and share one sync.
+//! Who writes the log: all parts that wait become one group and share one sync. On the system's disk that is a thread,
+//! on a simulated one whoever submits.
 
 use super::{Done, Known, ended, files::Active, frame, placed};
-use crate::{StoreError, change::Change, folder::Folder};
+use crate::{
+    StoreError,
+    change::Change,
+    disk::{Disk, Process},
+    folder::Folder,
+};
 use andon_model::sample::{Batch, Part};
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc::sync_channel},
     thread::{self, JoinHandle},
 };
 
@@ -58,10 +64,28 @@ impl Told {
     }
 }
 
-/// The way to the thread.
+/// The way to who writes.
 pub(crate) struct Writer {
     queue: Arc<Queue>,
-    thread: Option<JoinHandle<()>>,
+    hand: Hand,
+}
+
+/// Who writes.
+enum Hand {
+    /// A thread; gone once it was waited for.
+    Thread(Option<JoinHandle<()>>),
+    /// Whoever submits.
+    Caller { serving: Mutex<Serving>, process: Process },
+}
+
+/// The file that grows, and who is told of it.
+struct Serving {
+    active: Active,
+    known: Arc<Mutex<Known>>,
+    folder: Arc<Folder>,
+    change: Arc<Change>,
+    /// Why nothing more is written.
+    stopped: Option<String>,
 }
 
 #[derive(Default)]
@@ -87,10 +111,15 @@ impl Queue {
 
     /// The next jobs that form a group; none once the queue is closed and empty.
     fn take(&self) -> Vec<Job> {
-        let mut waiting = self
+        let waiting = self
             .work
             .wait_while(self.lock(), |waiting| waiting.jobs.is_empty() && !waiting.closed)
             .unwrap_or_else(PoisonError::into_inner);
+        self.group(waiting)
+    }
+
+    /// The first of the jobs that wait, as many as a group takes.
+    fn group(&self, mut waiting: MutexGuard<'_, Waiting>) -> Vec<Job> {
         let mut group = Vec::new();
         let mut bytes = 0;
         while let Some(job) = waiting.jobs.pop_front_if(|job| bytes == 0 || bytes + job.bytes <= GROUP_BYTES_MAX) {
@@ -105,27 +134,57 @@ impl Queue {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Begins to write: a thread is started, or nothing more is done than what callers do.
     pub(crate) fn start(active: Active, known: Arc<Mutex<Known>>, folder: Arc<Folder>, change: Arc<Change>) -> Self {
         let queue = Arc::new(Queue::default());
+        let disk = folder.disk.clone();
+        let mut serving = Serving { active, known, folder, change, stopped: None };
+        if let Disk::Simulated(process) = disk {
+            return Self { queue, hand: Hand::Caller { serving: Mutex::new(serving), process } };
+        }
         let served = Arc::clone(&queue);
         let thread = thread::Builder::new()
             .name("store-log".into())
             .spawn(move || {
                 // Whatever ends the thread, nobody may wait for it afterwards.
                 let closing = Closing(served);
-                serve(active, &closing.0, &known, &folder, &change);
+                loop {
+                    let jobs = closing.0.take();
+                    if jobs.is_empty() {
+                        break;
+                    }
+                    serving.group(jobs).tell();
+                }
+                serving.end();
             })
             .expect("a thread can be started");
-        Self { queue, thread: Some(thread) }
+        Self { queue, hand: Hand::Thread(Some(thread)) }
     }
 
-    /// Hands parts to the thread; blocks while too much waits.
+    /// Writes the parts as one group; returns when they are durable.
+    pub(crate) fn append(&self, parts: Vec<Part>) -> Result<Vec<Arc<Batch>>, StoreError> {
+        let (reply, outcome) = sync_channel(1);
+        // Nobody but this function waits for the reply.
+        self.submit(Job::many(parts, Box::new(move |batches| drop(reply.send(batches)))));
+        self.settle();
+        outcome.recv().unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Hands parts over; blocks while too much waits.
     pub(crate) fn submit(&self, job: Job) {
-        let full = |waiting: &mut Waiting| {
-            !waiting.closed && waiting.bytes > 0 && waiting.bytes + job.bytes > WAITING_BYTES_MAX
+        let is_full = |waiting: &Waiting| waiting.bytes > 0 && waiting.bytes + job.bytes > WAITING_BYTES_MAX;
+        let mut waiting = match &self.hand {
+            Hand::Thread(_) => {
+                let full = |waiting: &mut Waiting| !waiting.closed && is_full(waiting);
+                self.queue.room.wait_while(self.queue.lock(), full).unwrap_or_else(PoisonError::into_inner)
+            }
+            Hand::Caller { .. } => {
+                if is_full(&self.queue.lock()) {
+                    self.settle();
+                }
+                self.queue.lock()
+            }
         };
-        let mut waiting = self.queue.room.wait_while(self.queue.lock(), full).unwrap_or_else(PoisonError::into_inner);
         if waiting.closed {
             drop(waiting);
             return taken(vec![job], &mut Vec::new()).into_iter().for_each(|told| told.failed(ended()));
@@ -133,19 +192,43 @@ impl Writer {
         waiting.bytes += job.bytes;
         waiting.jobs.push_back(job);
         drop(waiting);
-        self.queue.work.notify_one();
+        match &self.hand {
+            Hand::Thread(_) => self.queue.work.notify_one(),
+            Hand::Caller { process, .. } if process.holds() => {}
+            Hand::Caller { .. } => self.settle(),
+        }
+    }
+
+    /// Lets the caller write what waits, where nobody else does.
+    pub(crate) fn settle(&self) {
+        let Hand::Caller { serving, .. } = &self.hand else { return };
+        loop {
+            let jobs = self.queue.group(self.queue.lock());
+            if jobs.is_empty() {
+                break;
+            }
+            // Who is told may submit again.
+            let answer = serving.lock().unwrap_or_else(PoisonError::into_inner).group(jobs);
+            answer.tell();
+        }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        self.settle();
         self.queue.lock().closed = true;
         self.queue.work.notify_all();
         self.queue.room.notify_all();
-        // A reply may hold the last clone of the store: then this is the thread itself, which ends by itself.
-        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id()) {
-            // A panic of the thread was printed already, and its parts were never acknowledged.
-            let _ = thread.join();
+        match &mut self.hand {
+            // A reply may hold the last clone of the store: then this is the thread itself, which ends by itself.
+            Hand::Thread(thread) => {
+                if let Some(thread) = thread.take().filter(|thread| thread.thread().id() != thread::current().id()) {
+                    // A panic of the thread was printed already, and its parts were never acknowledged.
+                    let _ = thread.join();
+                }
+            }
+            Hand::Caller { serving, .. } => serving.get_mut().unwrap_or_else(PoisonError::into_inner).end(),
         }
     }
 }
@@ -183,60 +266,62 @@ fn taken(jobs: impl IntoIterator<Item = Job>, parts: &mut Vec<Part>) -> Vec<Told
     jobs.into_iter().map(take).collect()
 }
 
-fn serve(mut active: Active, queue: &Queue, known: &Mutex<Known>, folder: &Folder, change: &Change) {
-    let mut stopped: Option<String> = None;
-    loop {
-        let jobs = queue.take();
-        if jobs.is_empty() {
-            break;
-        }
+/// What came of a group, and who is to be told.
+struct Answer {
+    told: Vec<Told>,
+    outcome: Result<Vec<Arc<Batch>>, StoreError>,
+}
+
+impl Serving {
+    /// Writes jobs as one group.
+    fn group(&mut self, jobs: Vec<Job>) -> Answer {
         let mut parts = Vec::with_capacity(jobs.len());
         let told = taken(jobs, &mut parts);
-        let written = match &stopped {
-            None => write(&mut active, parts, known),
+        let outcome = match &self.stopped {
+            None => self.write(parts),
             Some(why) => Err(StoreError::Stopped(why.clone())),
         };
-        match written {
-            Ok(batches) => {
-                change.rise();
-                answer(told, batches);
-            }
-            Err(error) => {
-                if error.is_full() {
-                    folder.room.exhausted();
-                } else if let StoreError::Stopped(why) = &error {
-                    stopped = Some(why.clone());
-                }
-                for told in told {
-                    told.failed(error.clone());
-                }
-            }
+        match &outcome {
+            Ok(_) => self.change.rise(),
+            Err(error) if error.is_full() => drop(self.folder.room.exhausted()),
+            Err(StoreError::Stopped(why)) => self.stopped = Some(why.clone()),
+            Err(_) => {}
+        }
+        Answer { told, outcome }
+    }
+
+    /// Writes parts as one group: all of them are durable, or none is there.
+    fn write(&mut self, parts: Vec<Part>) -> Result<Vec<Arc<Batch>>, StoreError> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody else changes the end and the counts.
+        let batches = placed(parts, known().end);
+        self.active.write(&batches, || known().counts.clone())?;
+        known().keep(&batches);
+        Ok(batches)
+    }
+
+    /// A clean stop.
+    fn end(&mut self) {
+        if self.stopped.is_none()
+            && let Err(error) = self.active.seal()
+        {
+            tracing::warn!(%error, "the log could not be closed; nothing is lost, the next start looks for its end");
         }
     }
-    if stopped.is_none()
-        && let Err(error) = active.seal()
-    {
-        tracing::warn!(%error, "the log could not be closed; nothing is lost, the next start looks for its end");
-    }
 }
 
-/// Writes parts as one group: all of them are durable, or none is there.
-fn write(active: &mut Active, parts: Vec<Part>, known: &Mutex<Known>) -> Result<Vec<Arc<Batch>>, StoreError> {
-    let known = || known.lock().unwrap_or_else(PoisonError::into_inner);
-    // Only this thread changes the end and the counts.
-    let batches = placed(parts, known().end);
-    active.write(&batches, || known().counts.clone())?;
-    known().keep(&batches);
-    Ok(batches)
-}
-
-/// Gives everybody the batches of their parts.
-fn answer(told: Vec<Told>, batches: Vec<Arc<Batch>>) {
-    let mut batches = batches.into_iter();
-    for told in told {
-        match told {
-            Told::One(done) => done(Ok(batches.next().expect("one part makes one batch"))),
-            Told::Many(reply, count) => reply(Ok(batches.by_ref().take(count).collect())),
+impl Answer {
+    /// Gives everybody the batches of their parts, or what went wrong.
+    fn tell(self) {
+        let mut batches = match self.outcome {
+            Ok(batches) => batches.into_iter(),
+            Err(error) => return self.told.into_iter().for_each(|told| told.failed(error.clone())),
+        };
+        for told in self.told {
+            match told {
+                Told::One(done) => done(Ok(batches.next().expect("one part makes one batch"))),
+                Told::Many(reply, count) => reply(Ok(batches.by_ref().take(count).collect())),
+            }
         }
     }
 }

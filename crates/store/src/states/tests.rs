@@ -1,7 +1,7 @@
 //! What a file of states keeps and gives back, whole, cut and broken.
 
 use super::*;
-use crate::{Store, StoreError, fault::Fault};
+use crate::{Limits, SimDisk, Store, StoreError, Trouble, fault::Fault};
 use serde_json::json;
 
 fn row(n: u64) -> RuleStateRow {
@@ -16,6 +16,10 @@ fn row(n: u64) -> RuleStateRow {
 
 fn open(dir: &Path) -> Store {
     Store::open(dir, &mut |bytes| bytes.fill(1)).unwrap()
+}
+
+fn simulated(disk: &SimDisk) -> Store {
+    Store::simulated(disk, &Limits::default(), &mut |bytes| bytes.fill(1)).unwrap()
 }
 
 /// Appends so much that the positions of the rows lie in the log.
@@ -73,23 +77,30 @@ fn one_that_is_not_finished_was_never_there() {
 #[test]
 fn a_crash_at_any_operation_leaves_the_old_states_or_the_new_ones() {
     let (old, new): (Vec<_>, Vec<_>) = ((10..30).map(row).collect(), (40..80).map(row).collect());
-    for power in [false, true] {
+    let prepared = SimDisk::new();
+    let store = simulated(&prepared);
+    store.append(vec![crate::conformance::part("line-1", 1_000, 1)]).unwrap();
+    write(&store, &old, 6).unwrap();
+    drop(store);
+    let crash = |seed| if seed % 4 == 0 { Trouble::Kill(seed) } else { Trouble::PowerCut(seed) };
+    for trouble in [crash, Trouble::Error, Trouble::Full] {
         let mut seen = [0, 0];
-        for steps in 0.. {
-            let dir = tempfile::tempdir().unwrap();
-            let store = filled(dir.path());
-            write(&store, &old, 6).unwrap();
-            let ground = store.ground().unwrap();
-            ground.folder.disk.crash_after(steps, power);
-            let written = write(&store, &new, 6);
-            let crashed = ground.folder.disk.has_crashed();
-            assert_eq!(written.is_err(), crashed, "step {steps}");
-            drop(store);
-            let found = open(dir.path()).read_states().unwrap();
-            seen[usize::from(found == new)] += 1;
-            assert!(found == old || found == new, "step {steps}: {found:?}");
-            assert!(crashed || found == new, "step {steps}");
-            if !crashed {
+        for step in 0.. {
+            let mut befell = false;
+            for seed in 0..12 {
+                let disk = prepared.snapshot().unwrap();
+                let store = simulated(&disk);
+                disk.plan(step, trouble(step * 100 + seed));
+                let written = write(&store, &new, 6);
+                befell |= written.is_err();
+                drop(store);
+                disk.power_cut(seed);
+                let found = simulated(&disk).read_states().unwrap();
+                seen[usize::from(found == new)] += 1;
+                assert!(found == old || found == new, "step {step}: {found:?}");
+                assert!(written.is_err() || found == new, "step {step}");
+            }
+            if !befell {
                 break;
             }
         }

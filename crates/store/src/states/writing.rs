@@ -1,14 +1,16 @@
 //! Writing a file of states slice by slice, beside the one that counts until it is complete.
 //!
 //! A slice is made by whoever has the states and written and synced by a thread of its own: nobody waits for the disk
-//! in the middle of other work. The name is given at the end, when everything is durable.
+//! in the middle of other work. On a simulated disk there is no thread. The name is given at the end, when everything is durable.
 
 use super::{BLOCK_HEADER_BYTES, HEADER_BYTES, MAGIC, POSITION_BYTES, VERSION};
-use crate::{StoreError, folder::Folder};
+use crate::{
+    StoreError,
+    disk::{Disk, File, Mode},
+    folder::Folder,
+};
 use andon_model::{AssetName, Name, Position};
 use std::{
-    fs::File,
-    io::Write as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -44,8 +46,23 @@ pub struct StatesFile {
 }
 
 enum Kind {
-    Memory { bytes: Vec<u8>, kept: Kept },
-    Folder(Writer),
+    Memory {
+        bytes: Vec<u8>,
+        kept: Kept,
+    },
+    /// Written by a thread.
+    Thread(Writer),
+    /// Written by whoever makes the states.
+    Caller(Pen),
+}
+
+/// What writes into the folder.
+struct Pen {
+    folder: Arc<Folder>,
+    aside: PathBuf,
+    file: File,
+    /// Where the next byte goes.
+    at: u64,
 }
 
 /// The thread that writes.
@@ -79,7 +96,10 @@ impl StatesFile {
         head.extend_from_slice(&place);
         let kind = match target {
             Target::Memory(kept) => Kind::Memory { bytes: head, kept },
-            Target::Folder(folder) => Kind::Folder(Writer::begin(folder, head)?),
+            Target::Folder(folder) => match &folder.disk {
+                Disk::System => Kind::Thread(Writer::begin(folder, head)?),
+                Disk::Simulated(_) => Kind::Caller(Pen::begin(folder, &head)?),
+            },
         };
         Ok(Self { slice: vec![0; BLOCK_HEADER_BYTES], from, closed: false, kind })
     }
@@ -123,8 +143,8 @@ impl StatesFile {
     /// Whether the slice can be handed over without waiting for the disk.
     pub fn is_ready(&self) -> bool {
         match &self.kind {
-            Kind::Memory { .. } => true,
-            Kind::Folder(writer) => !writer.busy.load(Ordering::SeqCst),
+            Kind::Memory { .. } | Kind::Caller(_) => true,
+            Kind::Thread(writer) => !writer.busy.load(Ordering::SeqCst),
         }
     }
 
@@ -153,7 +173,8 @@ impl StatesFile {
                 bytes.extend_from_slice(&block);
                 Ok(())
             }
-            (Kind::Folder(writer), job) => writer.send(job),
+            (Kind::Thread(writer), job) => writer.send(job),
+            (Kind::Caller(pen), job) => pen.write(job),
         }
     }
 
@@ -165,7 +186,8 @@ impl StatesFile {
                 *kept.0.lock().unwrap_or_else(PoisonError::into_inner) = bytes;
                 Ok(())
             }
-            Kind::Folder(mut writer) => writer.end(),
+            Kind::Thread(mut writer) => writer.end(),
+            Kind::Caller(_) => Ok(()),
         }
     }
 }
@@ -177,7 +199,7 @@ impl Writer {
         let told = Arc::clone(&busy);
         let dir = folder.dir.clone();
         let work = move || {
-            let outcome = write(&folder, &head, &waiting, &told);
+            let outcome = write(folder, &head, &waiting, &told);
             told.store(false, Ordering::SeqCst);
             outcome
         };
@@ -213,27 +235,44 @@ impl Drop for Writer {
     }
 }
 
-/// The work of the thread: everything it is given, each slice synced before the next. Without an end nothing gets its
-/// name.
-fn write(folder: &Folder, head: &[u8], jobs: &Receiver<Job>, busy: &AtomicBool) -> Result<(), StoreError> {
-    let aside = aside(&folder.dir);
-    let failed = |e| StoreError::io(&aside, "write", e);
-    folder.disk.step()?;
-    let mut file = File::create(&aside).map_err(failed)?;
-    folder.disk.wrote(&aside)?;
-    file.write_all(head).map_err(failed)?;
+/// The work of the thread: everything it is given. Without an end nothing gets its name.
+fn write(folder: Arc<Folder>, head: &[u8], jobs: &Receiver<Job>, busy: &AtomicBool) -> Result<(), StoreError> {
+    let mut pen = Pen::begin(folder, head)?;
     while let Ok(job) = jobs.recv() {
-        folder.disk.step()?;
-        match job {
-            Job::Slice(slice) => file.write_all(&slice).and_then(|()| file.sync_data()).map_err(failed)?,
-            Job::End(end) => {
-                file.write_all(&end).map_err(failed)?;
-                return folder.disk.publish(&aside, &path(&folder.dir));
-            }
-        }
+        pen.write(job)?;
         busy.store(false, Ordering::SeqCst);
     }
     Ok(())
+}
+
+impl Pen {
+    fn begin(folder: Arc<Folder>, head: &[u8]) -> Result<Self, StoreError> {
+        let aside = aside(&folder.dir);
+        let file = folder.disk.open(&aside, Mode::Anew).map_err(|e| StoreError::io(&aside, "write", e))?;
+        let mut pen = Self { folder, aside, file, at: 0 };
+        pen.put(head)?;
+        Ok(pen)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.file.write_all_at(bytes, self.at).map_err(|e| StoreError::io(&self.aside, "write", e))?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes a slice, which is durable before the next one; the end gives the file its name.
+    fn write(&mut self, job: Job) -> Result<(), StoreError> {
+        match job {
+            Job::Slice(slice) => {
+                self.put(&slice)?;
+                self.file.sync_data().map_err(|e| StoreError::io(&self.aside, "write", e))
+            }
+            Job::End(end) => {
+                self.put(&end)?;
+                self.folder.disk.publish(&self.aside, &path(&self.folder.dir))
+            }
+        }
+    }
 }
 
 fn ended() -> StoreError {

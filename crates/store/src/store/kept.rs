@@ -3,6 +3,7 @@
 use super::{Place, Store, looking};
 use crate::{
     StoreError,
+    disk::Disk,
     rows::RuleStateRow,
     states::{self, Image, KeptState, StatesFile, Target},
 };
@@ -27,7 +28,7 @@ impl Store {
         };
         match write() {
             // The reserve was released: there is room now.
-            Err(error) if error.is_full() && self.dir().is_some() => write(),
+            Err(error) if error.is_full() && self.data().is_some() => write(),
             outcome => outcome,
         }
     }
@@ -70,10 +71,11 @@ impl Store {
 
     /// The rule states kept last, as they lie in the file; none where there are none.
     pub fn kept_states(&self) -> Result<Vec<KeptState>, StoreError> {
-        let Place::Memory(kept, _) = &self.0.place else {
-            let path = self.dir().map(states::path).unwrap_or_default();
-            return Image::read(&path)?.states(&path);
-        };
+        if let Some((disk, dir)) = self.data() {
+            let path = states::path(dir);
+            return Image::read(disk, &path)?.states(&path);
+        }
+        let Place::Memory(kept, _) = &self.0.place else { return Ok(Vec::new()) };
         let bytes = kept.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if bytes.is_empty() {
             return Ok(Vec::new());
@@ -86,7 +88,7 @@ impl Store {
     pub fn read_states(&self) -> Result<Vec<RuleStateRow>, StoreError> {
         let row = |kept: KeptState| {
             let what = format!("the rule {} of {}", kept.rule, kept.asset);
-            let path = self.dir().map_or_else(|| "states".into(), states::path);
+            let path = self.data().map_or_else(|| "states".into(), |(_, dir)| states::path(dir));
             kept.into_row().map_err(|e| StoreError::corrupt(&path, 0, format!("{what}: {e}")))
         };
         self.kept_states()?.into_iter().map(row).collect()
@@ -94,21 +96,25 @@ impl Store {
 
     /// The place from which on the log is needed by rules: their oldest state in the file; `None` where there is none.
     pub(crate) fn oldest_state(&self) -> Result<Option<Position>, StoreError> {
-        match self.dir() {
-            Some(dir) => states::oldest(&states::path(dir)),
+        match self.data() {
+            Some((disk, dir)) => states::oldest(disk, &states::path(dir)),
             None => Ok(self.kept_states()?.iter().map(|kept| kept.position).min()),
         }
     }
 }
 
 /// How far the states of rules have read, each with its name; of those of the file the farthest.
-pub(super) fn read_so_far(database: &[RuleStateRow], dir: &Path) -> Result<Vec<(String, Position)>, StoreError> {
+pub(super) fn read_so_far(
+    database: &[RuleStateRow],
+    disk: &Disk,
+    dir: &Path,
+) -> Result<Vec<(String, Position)>, StoreError> {
     let named = |rule: &str, asset: &str| format!("the rule {rule} of {asset}");
     let mut read: Vec<_> =
         database.iter().map(|row| (named(row.rule.as_str(), row.asset.as_str()), row.position)).collect();
     let path = states::path(dir);
     let mut farthest = Position::default();
-    Image::read(&path)?.each(&path, |row| {
+    Image::read(disk, &path)?.each(&path, |row| {
         // Of an epoch or at an offset that none before had.
         if row.position.epoch > farthest.epoch || row.position.offset > farthest.offset {
             farthest.epoch = farthest.epoch.max(row.position.epoch);

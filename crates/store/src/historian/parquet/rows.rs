@@ -6,7 +6,7 @@ use super::{
     columns::{AHEAD, RETAINED, RETAINED_AHEAD, RETAINED_UNTIMED, number},
     sums::{Checked, Shared, failed, guarded},
 };
-use crate::StoreError;
+use crate::{StoreError, disk::Disk};
 use ::parquet::{
     data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type},
     errors::{ParquetError, Result as ParquetResult},
@@ -80,8 +80,8 @@ impl Wanted {
 }
 
 /// Passes over the signals of a file with the samples of each, a signal once or several times; nothing else is read.
-pub(crate) fn signals(path: &Path, each: &mut dyn FnMut(&str, u64)) -> Result<(), StoreError> {
-    let Rows { file, metadata, .. } = Rows::open(path, &Filter::default())?;
+pub(crate) fn signals(disk: &Disk, path: &Path, each: &mut dyn FnMut(&str, u64)) -> Result<(), StoreError> {
+    let Rows { file, metadata, .. } = Rows::open(disk, path, &Filter::default())?;
     guarded(path, || {
         let mut read = || -> ParquetResult<()> {
             for (group, of) in metadata.row_groups().iter().enumerate() {
@@ -116,8 +116,8 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// Opens a file.
-    pub(crate) fn open(path: &Path, filter: &Filter<'_>) -> Result<Self, StoreError> {
-        Self::of(path, Checked::open(path)?, filter)
+    pub(crate) fn open(disk: &Disk, path: &Path, filter: &Filter<'_>) -> Result<Self, StoreError> {
+        Self::of(path, Checked::open(disk, path)?, filter)
     }
 
     /// The same of a file that is open.

@@ -8,6 +8,7 @@
 )]
 
 use super::{Row, Writer, columns::Tuning};
+use crate::disk::Disk;
 use ::parquet::basic::Encoding;
 use andon_model::{Position, Quality, Time, Value, sample::Origin};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
@@ -93,7 +94,7 @@ fn measure(rows: &[Row], tuning: Tuning) -> (f64, f64) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.parquet");
     let begun = Instant::now();
-    let mut writer = Writer::create(&path, tuning).unwrap();
+    let mut writer = Writer::create(&Disk::System, &path, tuning).unwrap();
     for row in rows {
         writer.push(row).unwrap();
     }
@@ -119,12 +120,12 @@ fn a_sample_of_a_machine_tool_takes_twelve_bytes_at_most() {
 fn by_column(rows: &[Row], tuning: Tuning) -> BTreeMap<String, f64> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.parquet");
-    let mut writer = Writer::create(&path, tuning).unwrap();
+    let mut writer = Writer::create(&Disk::System, &path, tuning).unwrap();
     for row in rows {
         writer.push(row).unwrap();
     }
     writer.finish().unwrap();
-    let metadata = super::column::metadata(&super::Checked::open(&path).unwrap()).unwrap();
+    let metadata = super::column::metadata(&super::Checked::open(&Disk::System, &path).unwrap()).unwrap();
     let mut sums = BTreeMap::new();
     for column in metadata.row_groups().iter().flat_map(::parquet::file::metadata::RowGroupMetaData::columns) {
         *sums.entry(column.column_path().string()).or_default() += column.compressed_size() as f64 / rows.len() as f64;

@@ -6,16 +6,17 @@
 //! table so far (4) and [`MAGIC`]. That bytes may follow the footer within its length is how Parquet itself keeps
 //! signatures.
 
-use crate::StoreError;
+use crate::{
+    StoreError,
+    disk::{Disk, File, Mode},
+};
 use ::parquet::{
     errors::{ParquetError, Result as ParquetResult},
     file::reader::{ChunkReader, Length},
 };
 use bytes::{Buf, Bytes, buf::Reader};
 use std::{
-    fs::File,
     io::{self, BufWriter, Write},
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -58,9 +59,8 @@ pub(crate) struct Summing {
 
 impl Summing {
     /// Makes the file; an older one of that name goes.
-    pub(crate) fn create(path: &Path) -> Result<Self, StoreError> {
-        let file = File::options().write(true).create(true).truncate(true).open(path);
-        let file = file.map_err(|e| StoreError::io(path, "make", e))?;
+    pub(crate) fn create(disk: &Disk, path: &Path) -> Result<Self, StoreError> {
+        let file = disk.open(path, Mode::Anew).map_err(|e| StoreError::io(path, "make", e))?;
         Ok(Self {
             file: BufWriter::with_capacity(256 << 10, file),
             held: Vec::with_capacity(END_BYTES * 2),
@@ -151,10 +151,10 @@ pub(crate) struct Checked {
 
 impl Checked {
     /// Opens a file.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(disk: &Disk, path: &Path) -> Result<Self, StoreError> {
         let io = |doing| move |e| StoreError::io(path, doing, e);
-        let file = File::open(path).map_err(io("open"))?;
-        let length = file.metadata().map_err(io("read"))?.len();
+        let file = disk.open(path, Mode::Read).map_err(io("open"))?;
+        let length = file.length().map_err(io("read"))?;
         Self::new(path, Source::File(file), length)
     }
 

@@ -48,7 +48,7 @@ fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
 /// A small file in which everything has several pages and groups.
 fn write_small(path: &Path, rows: &[Row]) -> Facts {
     let tuning = Tuning { page_rows: 7, group_rows: 20, ..Tuning::default() };
-    let mut writer = Writer::create(path, tuning).unwrap();
+    let mut writer = Writer::create(&Disk::System, path, tuning).unwrap();
     for row in rows {
         writer.push(row).unwrap();
     }
@@ -61,7 +61,7 @@ fn read_back(path: &Path, filter: &Filter<'_>) -> Vec<Row> {
         rows.push(row);
         ControlFlow::Continue(())
     };
-    read(path, filter, &mut take).unwrap();
+    read(&Disk::System, path, filter, &mut take).unwrap();
     rows
 }
 
@@ -127,7 +127,7 @@ proptest! {
         }
         let out = dir.path().join("out.parquet");
         let inputs: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
-        let facts = merge(&inputs, &out).unwrap();
+        let facts = merge(&Disk::System, &inputs, &out).unwrap();
         prop_assert_eq!(facts.rows, all.len() as u64);
         prop_assert_eq!(read_back(&out, &Filter::default()), all);
     }
@@ -157,7 +157,7 @@ fn rows_out_of_order_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut rows = some_rows(4);
     rows.swap(0, 1);
-    let refused = write(&dir.path().join("a.parquet"), rows).unwrap_err();
+    let refused = write(&Disk::System, &dir.path().join("a.parquet"), rows).unwrap_err();
     assert!(refused.to_string().contains("not sorted"), "{refused}");
 }
 
@@ -170,7 +170,7 @@ fn no_damaged_byte_goes_unnoticed() {
     let sound = std::fs::read(&path).unwrap();
     let read = |bytes: &[u8]| -> Result<Vec<Row>, StoreError> {
         std::fs::write(&path, bytes).unwrap();
-        let mut file = Rows::open(&path, &Filter::default())?;
+        let mut file = Rows::open(&Disk::System, &path, &Filter::default())?;
         std::iter::from_fn(|| file.next().transpose()).collect()
     };
     assert_eq!(read(&sound).unwrap(), rows);
@@ -233,6 +233,6 @@ fn the_corpus_is_made_of_files_as_they_are_written() {
     file("samples-none", &mut |path| drop(write_small(path, &[])));
     let minutes = crate::historian::minutes::of(&rows);
     file("minutes", &mut |path| {
-        crate::historian::minutes::write(path, minutes.clone()).unwrap();
+        crate::historian::minutes::write(&Disk::System, path, minutes.clone()).unwrap();
     });
 }
