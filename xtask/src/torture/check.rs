@@ -20,6 +20,9 @@ use crate::clock::Stopwatch;
 /// How long what was held up may take until it is done.
 const SETTLED_WITHIN: Duration = Duration::from_mins(5);
 
+/// How long an answer of the API may take.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
 /// How long nothing must have come before it counts as quiet.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -56,8 +59,16 @@ fn text<'a>(row: &'a Value, name: &str) -> &'a str {
 }
 
 fn status(world: &World) -> Result<Value> {
-    let answer = http::ask(world.ports.api, "GET", "/v1/status", &[], b"", Duration::from_secs(30))?;
-    serde_json::from_slice(&answer.body).context("reading the status")
+    let stopwatch = Stopwatch::start();
+    loop {
+        let answer = http::ask(world.ports.api, "GET", "/v1/status", &[], b"", ANSWERED_WITHIN)?;
+        if answer.status == 200 {
+            return serde_json::from_slice(&answer.body).context("reading the status");
+        }
+        let said = String::from_utf8_lossy(&answer.body).into_owned();
+        ensure!(stopwatch.elapsed() < SETTLED_WITHIN, "the status is answered with {}: {said}", answer.status);
+        thread::sleep(Duration::from_millis(250));
+    }
 }
 
 /// What waits, by the seams of a status; and what was received altogether.
@@ -285,7 +296,7 @@ fn of_explanations(
     for (reference, of) in documents {
         let Some(document) = of.first() else { continue };
         let path = format!("/v1/explain/{reference}");
-        let answer = http::ask(world.ports.api, "GET", &path, &[], b"", Duration::from_secs(30))
+        let answer = http::ask(world.ports.api, "GET", &path, &[], b"", ANSWERED_WITHIN)
             .with_context(|| format!("explaining {}", document.number))?;
         let story: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         let events = story.get("events").and_then(Value::as_array).cloned().unwrap_or_default();

@@ -26,7 +26,8 @@ pub(super) fn decided(exception: &Value, of_reference: &[Document]) -> Option<Ac
     if text("kind") != "output" || !matches!(text("state"), "open" | "assigned") {
         return None;
     }
-    if text("outcome") != "unknown" {
+    // Also what was refused at last may have been done by an attempt before.
+    if text("action") != "look" {
         return Some(Act::Retry);
     }
     Some(of_reference.first().map_or(Act::NotThere, |document| Act::Skip(document.number.clone())))
@@ -74,11 +75,11 @@ mod tests {
 
     #[test]
     fn nobody_repeats_what_may_be_there() {
-        let exception = |state: &str, outcome: &str| serde_json::json!({ "id": "ex_1", "kind": "output", "state": state, "outcome": outcome });
+        let exception = |state: &str, action: &str| serde_json::json!({ "id": "ex_1", "kind": "output", "state": state, "action": action });
         let there = [Document { office: "eam", kind: "x".into(), number: "MR-1".into(), line: Value::Null }];
-        assert_eq!(decided(&exception("open", "unknown"), &there), Some(Act::Skip("MR-1".into())));
-        assert_eq!(decided(&exception("open", "unknown"), &[]), Some(Act::NotThere));
-        assert_eq!(decided(&exception("open", "validation"), &there), Some(Act::Retry));
-        assert_eq!(decided(&exception("resubmitted", "validation"), &there), None);
+        assert_eq!(decided(&exception("open", "look"), &there), Some(Act::Skip("MR-1".into())));
+        assert_eq!(decided(&exception("open", "look"), &[]), Some(Act::NotThere));
+        assert_eq!(decided(&exception("open", "retry"), &there), Some(Act::Retry));
+        assert_eq!(decided(&exception("resubmitted", "retry"), &there), None);
     }
 }
