@@ -264,6 +264,15 @@ impl File {
         }
     }
 
+    /// Lets the system forget what it has in memory of the file and the disk has, too, so that what is read next is
+    /// what the disk has. A system that cannot goes on as it was.
+    pub(crate) fn forget_memory(&self) {
+        match self {
+            Self::System(file) => drop(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)),
+            Self::Simulated(file) => file.forget_memory(),
+        }
+    }
+
     /// Takes room up to a length ahead. Refused as unsupported where the file system cannot.
     pub(crate) fn take_room(&self, length: u64) -> io::Result<()> {
         match self {

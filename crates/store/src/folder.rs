@@ -89,6 +89,8 @@ impl Folder {
             format
         };
         let ended_uncleanly = at_work(&disk, dir)?;
+        // Also what a killed process has named and not made durable, before anybody reads it.
+        disk.sync_dir(dir)?;
         let (room, lock) = (Room::open(&disk, dir), Mutex::new(lock));
         Ok(Self { dir: dir.to_owned(), format, room, disk, ended_uncleanly, lock })
     }
@@ -126,7 +128,7 @@ impl Folder {
 fn at_work(disk: &Disk, dir: &Path) -> Result<bool, StoreError> {
     let path = dir.join(AT_WORK);
     match disk.open(&path, Mode::New) {
-        Ok(_) => disk.sync_dir(dir).map(|()| false),
+        Ok(_) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
         // On a full disk it starts all the same: how it ends is then not known afterwards.
         Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(false),

@@ -358,6 +358,12 @@ impl Open {
         self.process.operate(Operation::Sync(self.number))
     }
 
+    pub(crate) fn forget_memory(&self) {
+        if let Ok(mut state) = self.process.alive() {
+            state.forget_memory(self.number);
+        }
+    }
+
     /// Takes the lock of the folder, unless somebody has it.
     pub(crate) fn lock(&self) -> io::Result<bool> {
         let mut state = self.process.alive()?;

@@ -86,6 +86,10 @@ impl Active {
             let what = format!("it belongs to the instance {}, the folder to {instance}", segment.header.instance);
             return Err(StoreError::corrupt(&segment.path, 20, what));
         }
+        // What a failed sync was to write is in the system's memory and never on the disk, and no later sync tells.
+        segment.file.sync_data().map_err(|e| StoreError::io(&segment.path, "sync", e))?;
+        segment.file.forget_memory();
+        segment.refresh();
         let tail = whole(&mut segment)?;
         let mut active = Self {
             log: log.to_owned(),
@@ -224,9 +228,7 @@ impl Active {
         self.dirty = true;
         self.file.write_all_at(bytes, self.at).map_err(|e| StoreError::io(&self.path, "write", e))?;
         self.file.sync_data().map_err(|e| {
-            // After a failed sync nobody knows which pages are on the disk; trying again would only hide it. The next
-            // start must not find in the system's memory what the disk does not have.
-            drop(self.cut());
+            // After a failed sync nobody knows which pages are on the disk; trying again would only hide it.
             StoreError::Stopped(format!("cannot sync {}: {e}", self.path.display()))
         })?;
         self.at += bytes.len() as u64;

@@ -148,6 +148,13 @@ impl Content {
         }
     }
 
+    /// What is durable is seen from now on, where nothing waits to become so.
+    pub(super) fn forget_memory(&mut self) {
+        if self.pending.is_empty() {
+            self.now = self.durable.clone();
+        }
+    }
+
     /// The power has failed.
     pub(super) fn lose(&mut self, chance: &mut Chance) {
         for change in std::mem::take(&mut self.pending) {

@@ -220,6 +220,13 @@ impl State {
         }
     }
 
+    /// What is durable is seen from now on, where nothing waits to become so.
+    pub(super) fn forget_memory(&mut self, number: u64) {
+        if let Some(file) = self.files.get_mut(&number) {
+            file.forget_memory();
+        }
+    }
+
     /// The process ends. What it wrote stays.
     pub(super) fn end(&mut self) {
         self.process += 1;
