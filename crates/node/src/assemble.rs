@@ -529,6 +529,7 @@ fn workflows(
     let (ending, sent) = (runs.clone(), sender.clone());
     let (starts, closing, fares) = (shared.starts.clone(), shared.starts.clone(), shared.fares.clone());
     let mut written = Written::default();
+    let mut watched = clock::Watched::new();
     Worker::start(
         "workflows",
         (store.clone(), Reads::Runs),
@@ -539,6 +540,13 @@ fn workflows(
             }
             starts.take_asked().into_iter().for_each(|start| runs.start(start));
             starts.acts.take_asked().into_iter().for_each(|act| runs.act(act));
+            if let Some(by) = watched.was_set() {
+                tracing::warn!(
+                    ms = by / 1_000_000,
+                    "the clock was set; calls that wait wait as long as they would have"
+                );
+                runs.clock_was_set(by);
+            }
             let progress = runs.step(clock::now())?;
             starts.tell(runs.take_started(), runs.take_ended());
             starts.acts.tell(runs.take_acted());

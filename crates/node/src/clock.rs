@@ -26,6 +26,44 @@ pub fn monotonic() -> Span {
     Span::from_nanos(i64::try_from(start.elapsed().as_nanos()).unwrap_or(i64::MAX))
 }
 
+/// UTC that goes on otherwise than monotonic time by more than this was set; less is the drift of a quartz.
+const SET: i64 = 250_000_000;
+
+/// UTC beside a clock that never jumps: sees when somebody sets it.
+#[derive(Debug)]
+pub struct Watched {
+    now: Time,
+    monotonic: Span,
+}
+
+impl Watched {
+    /// From here on.
+    pub fn new() -> Self {
+        Self { now: now(), monotonic: monotonic() }
+    }
+
+    /// By how many nanoseconds UTC was set since it was asked last; negative: back.
+    pub fn was_set(&mut self) -> Option<i64> {
+        self.compare(now(), monotonic())
+    }
+
+    fn compare(&mut self, now: Time, monotonic: Span) -> Option<i64> {
+        let by =
+            now.0.saturating_sub(self.now.0).saturating_sub(monotonic.nanos().saturating_sub(self.monotonic.nanos()));
+        if by.unsigned_abs() <= SET.unsigned_abs() {
+            return None;
+        }
+        (self.now, self.monotonic) = (now, monotonic);
+        Some(by)
+    }
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The real clock, as the loops of layer 1 take it.
 #[derive(Debug, Clone, Copy)]
 pub struct Real;
@@ -37,5 +75,20 @@ impl andon_edge::given::Clock for Real {
 
     fn monotonic(&self) -> std::time::Duration {
         monotonic().std()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_is_seen_once_and_drift_is_not() {
+        let (second, start) = (1_000_000_000, Time(1_700_000_000_000_000_000));
+        let mut watched = Watched { now: start, monotonic: Span::ZERO };
+        assert_eq!(watched.compare(Time(start.0 + second + 1_000_000), Span::from_secs(1)), None);
+        assert_eq!(watched.compare(Time(start.0 - 7_198 * second), Span::from_secs(2)), Some(-7_200 * second));
+        assert_eq!(watched.compare(Time(start.0 - 7_197 * second), Span::from_secs(3)), None);
+        assert_eq!(watched.compare(Time(start.0 - 97 * second), Span::from_secs(3)), Some(7_100 * second));
     }
 }

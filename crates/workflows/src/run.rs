@@ -10,6 +10,7 @@ mod attempt;
 mod batch;
 #[cfg(test)]
 mod breakers;
+mod clock;
 #[cfg(test)]
 mod constructs;
 #[cfg(test)]
@@ -57,6 +58,7 @@ use andon_model::{CallId, Name, Outcome, OutcomeClass, RunId, Time, span::Span};
 use andon_store::rows::{AttemptRow, CallRow, RunRow};
 use andon_store::{Store, StoreError};
 use batch::Batch;
+use clock::Setting;
 use family::Family;
 use lines::Lines;
 use listens::Ears;
@@ -127,6 +129,9 @@ pub struct Loop {
 
     // What follows mirrors the store, and is read again after a failed commit.
     stale: bool,
+    /// Whether a step of this process is durable.
+    begun: bool,
+    setting: Setting,
     cursor: u64,
     /// The cursor in the store, and since when the one here is ahead of it.
     cursor_durable: u64,
@@ -213,6 +218,8 @@ impl Loop {
             contract,
             prepare,
             stale: true,
+            begun: false,
+            setting: Setting::default(),
             cursor: 0,
             cursor_durable: 0,
             cursor_held: None,
@@ -333,6 +340,7 @@ impl Loop {
     }
 
     fn try_step(&mut self, arrived: &[(CallId, u32, Outcome)], now: Time) -> Result<Progress, StoreError> {
+        self.follow_clock()?;
         if self.stale || (!self.lines_whole && self.lines.len() == 0) {
             self.recover(now)?;
         }
@@ -352,7 +360,7 @@ impl Loop {
         let committed = self.commit(now)?;
         self.starts.durable();
         self.acts.durable();
-        self.stale = false;
+        (self.stale, self.begun) = (false, true);
         self.closed.clear();
         for (call, attempt, _) in arrived {
             self.shadows.remove(&(*call, *attempt));

@@ -333,8 +333,13 @@ impl Loop {
             // An earlier pass has run out of time while it was under way: this one waits for the same attempt.
             return Ok(None);
         }
-        let before = if earlier.is_none() && made.edit > 0 { self.find_call(&of_edit(made.edit - 1))? } else { None };
+        let is_new = earlier.is_none();
+        let before = if is_new && made.edit > 0 { self.find_call(&of_edit(made.edit - 1))? } else { None };
         let mut held = new_call(open, made, key, earlier, now);
+        if is_new {
+            let (_, lane) = self.line_of(&held, now);
+            held.row.created = self.lines.last_made(lane.as_ref(), now);
+        }
         if let Some(before) = before {
             held.stands_for(&before);
         }

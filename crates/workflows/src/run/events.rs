@@ -163,9 +163,10 @@ impl Loop {
         }
         self.under_way.clear();
         let in_flight = self.store.calls_in_flight()?;
-        let limit = 2 * CALLS_UNFINISHED_MAX;
-        let waiting = self.store.calls_due(Time::MAX, limit)?;
-        self.lines_whole = waiting.len() < limit;
+        let mut waiting = self.waiting()?;
+        if !self.begun {
+            waiting = waiting.iter().map(|row| self.found(row, now)).collect();
+        }
         for row in in_flight.iter().chain(&waiting) {
             let held = Held::read(row.clone());
             self.join(&held, now);
@@ -178,6 +179,14 @@ impl Loop {
         self.read_schedules(now)?;
         self.read_replays(now)?;
         self.read_runs()
+    }
+
+    /// Calls that wait, as far as they are kept in memory.
+    pub(super) fn waiting(&mut self) -> Result<Vec<CallRow>, StoreError> {
+        let limit = 2 * CALLS_UNFINISHED_MAX;
+        let waiting = self.store.calls_due(Time::MAX, limit)?;
+        self.lines_whole = waiting.len() < limit;
+        Ok(waiting)
     }
 
     fn read_runs(&mut self) -> Result<(), StoreError> {
@@ -228,7 +237,8 @@ impl Loop {
             step: attempt.step,
             target: OperationRef { system: attempt.system.clone(), operation: attempt.operation.clone() },
             outcome: &outcome,
-            last_byte: attempt.started,
+            // It may have waited for its wire until the process ended, and that was before now.
+            last_byte: now,
             lost: true,
         };
         self.batch.attempt(attempt);

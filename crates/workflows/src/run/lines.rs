@@ -102,6 +102,12 @@ impl Lines {
         self.timed.first().map(|(due, _)| *due)
     }
 
+    /// When a call is made that is the last of its lane: not before the others, also where the clock was set back.
+    pub(crate) fn last_made(&self, lane: Option<&Lane>, now: Time) -> Time {
+        let last = lane.and_then(|lane| self.lanes.get(lane)).and_then(BTreeSet::last);
+        last.map_or(now, |last| last.created.max(now))
+    }
+
     /// A call joins: it is due at `due`, at this system.
     pub(crate) fn join(&mut self, place: Place, when: When, lane: Option<Lane>, system: Name, now: Time) {
         self.leave(place.id, now);
