@@ -115,9 +115,10 @@ impl State {
             self.hear(raw, late);
             return true;
         }
-        let first = self.heard.is_none();
+        // Where the clock was set back its time comes earlier than it was to come.
+        let sooner = self.heard.as_ref().is_none_or(|heard| sample.received < heard.last.received);
         self.hear(raw, late);
-        first
+        sooner
     }
 
     fn hear(&mut self, raw: Raw, late: bool) {

@@ -31,6 +31,12 @@ fn what_was_never_heard_is_never_stale() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_brings_the_silence_sooner() {
+    // Received at 100, then at 20: silent at 30, although it was to be looked at at 110 only.
+    check("10 s", "0 1 @100\n1 1 @20\ntick 0 @31", &["11 activated - -"]);
+}
+
+#[test]
 fn its_evidence_is_the_last_sample_and_the_one_that_ends_it() {
     let mut engine = engine(RuleKind::Stale(stale("10 s")));
     let events = apply(&mut engine, timeline("0 1\n1 1\n20 1\n25 1"));
