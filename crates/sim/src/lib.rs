@@ -1,29 +1,37 @@
 //! The real loops in one thread, over a store that crashes, from one seed.
 //!
 //! ## What comes in
-//! A seed. Everything else follows from it: what the machines say, what the office does with each
-//! request, when the process ends, which writes fail, how time passes.
+//! A seed. Everything else follows from it by a [`Plan`]: what the machines say, what the offices do with each
+//! request, when the process ends, which writes fail, how time passes, what people do.
 //!
 //! ## What goes out
-//! Nothing, or the first promise that was broken, with the seed that breaks it again.
+//! How much happened, or the first promise that was broken, with the shortest story that breaks it and the seed.
 //!
 //! ## What never happens here
-//! Threads, sockets, files, the present time. This crate is never shipped.
+//! Threads within a world, sockets, files, the present time. This crate is never shipped.
 //!
 //! ## Where to start reading
-//! [`world`] is the simulation, [`check`] what must hold at its end; [`plant`] and [`office`] are
-//! the two sides the loops stand between.
+//! [`plan`] says what happens, [`world`] is the simulation, [`check`] what must hold at its end; [`floor`] and
+//! [`office`] are the two sides the loops stand between. [`lives`] lives many worlds and shortens the plan of one that
+//! fails.
 //!
 //! ## How it is tested
-//! By running it over many seeds (`ANDON_SIM_SEEDS`, from `ANDON_SIM_FROM`), and by broken worlds
-//! whose mistakes the checks must find.
+//! By running it over many seeds (`cargo xtask sim`), by broken worlds whose mistakes the checks must find, and by
+//! the seeds of everything it has found so far.
 
 pub mod chance;
 pub mod check;
 pub mod floor;
+pub mod lives;
 pub mod office;
-pub mod plant;
+pub mod plan;
 pub mod project;
+pub mod seen;
+pub mod shrink;
+pub mod trace;
 pub mod world;
 
-pub use world::{Broken, World, run};
+pub use lives::{Failed, Lived, live, run, run_all, run_many, run_plan};
+pub use plan::Plan;
+pub use seen::Seen;
+pub use world::{Broken, World};

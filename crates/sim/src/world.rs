@@ -1,226 +1,369 @@
-//! The world: plant, store, loops and office under one clock, one chance and many mishaps.
+//! The world: plant, store, loops, offices and people under one chance and many mishaps.
+//!
+//! True time goes on and nobody in it sees it but the offices; the machine of Andon has a clock that is set at times.
+
+mod disk;
+mod ends;
+pub(crate) mod intake;
+pub(crate) mod people;
 
 use crate::{
     chance::Chance,
     check,
-    office::{Dialect, Office},
-    plant::Plant,
-    project,
+    floor::{Floor, Mishap, Source},
+    office::{Breach, Office},
+    plan::{Action, Plan, Planned},
+    project::{self, Edit, Variant},
+    seen::Seen,
+    trace::Trace,
 };
 use andon_contract::Contract;
-use andon_events::{Progress, StartError};
-use andon_model::{Time, span::Span};
-use andon_store::{Fault, Store, StoreError};
+use andon_events::Progress;
+use andon_model::{Time, sample::Batch, span::Span};
+use andon_store::{SimDisk, Store, historian::Keeper};
 use std::{fmt, sync::Arc};
 
-/// Mishaps and progress of one world; then everything is healed and must come to its end.
-const STEPS: u32 = 1_500;
 /// Rounds in which a healed world must come to rest.
 const ROUNDS_MAX: u32 = 20_000;
 
 /// A promise that was broken.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Broken {
-    /// The seed of the world.
-    pub seed: u64,
+    /// Who found it: the name of the check.
+    pub check: &'static str,
     /// The promise, and what is there instead.
     pub what: String,
 }
 
+impl Broken {
+    /// Found by this check.
+    pub fn new(check: &'static str, what: impl Into<String>) -> Self {
+        Self { check, what: what.into() }
+    }
+}
+
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seed = self.seed;
-        write!(f, "{}\nagain with: ANDON_SIM_FROM={seed} ANDON_SIM_SEEDS=1 cargo test -p andon-sim", self.what)
+        write!(f, "{}: {}", self.check, self.what)
     }
+}
+
+/// What the loops fail with that nobody planned.
+pub(crate) fn fault(what: impl fmt::Display) -> Broken {
+    Broken::new("fault", what.to_string())
 }
 
 /// Everything there is.
 pub struct World {
     /// Where all of it ends.
     pub store: Store,
-    /// The project.
+    /// What the store lies on.
+    pub disk: SimDisk,
+    /// Every batch that was ever durable in the log: the log itself forgets what is sealed.
+    pub archive: Vec<Arc<Batch>>,
+    /// The project in force.
     pub contract: Arc<Contract>,
+    /// The edits in force.
+    pub variant: Variant,
+    /// Those that ever were.
+    pub variants: Vec<Variant>,
     /// The systems of record.
     pub office: Office,
     /// The rules.
     pub events: andon_events::Loop,
-    /// How often the process ended.
-    pub crashes: u32,
-    /// How many writes were made to fail.
-    pub faults: u32,
+    /// What rules were taken up with when the project changed.
+    pub eras: Vec<check::Era>,
+    /// What happened.
+    pub trace: Trace,
+    /// How much of it.
+    pub seen: Seen,
+    /// Calls that a person has had a hand in.
+    pub touched: people::Touched,
     workflows: andon_workflows::Loop,
-    plant: Plant,
-    chance: Chance,
-    now: Time,
-    monotonic: Span,
-}
-
-/// Lives one world to its end and checks it; the counts say that something happened at all.
-pub fn run(seed: u64) -> Result<check::Seen, Broken> {
-    let broken = |what: String| Broken { seed, what };
-    let mut world = World::new(seed).map_err(broken)?;
-    for _ in 0..STEPS {
-        world.act().map_err(broken)?;
-    }
-    world.finish().map_err(broken)?;
-    check::all(&world).map_err(broken)
+    keeper: Keeper,
+    /// The number of crashes after which the process at work began.
+    process: u64,
+    /// The chance of processes that start.
+    lives: Chance,
+    /// Machines, broker and network.
+    pub floor: Floor,
+    source: Source,
+    /// The chance of sources that start.
+    sources: Chance,
+    /// Whether the disk has little room.
+    full: bool,
+    /// How far the clock of the machine was moved, all in all.
+    pub moved: Span,
+    /// The clock that nobody sets.
+    utc: Time,
+    /// Since the beginning of the world.
+    truth: Span,
+    /// What the clock of the machine shows at the beginning of the world, as it stands now.
+    base: Time,
+    acts: u64,
 }
 
 impl World {
-    /// A world at its beginning.
-    pub fn new(seed: u64) -> Result<Self, String> {
-        let mut chance = Chance::new(seed);
-        let mut bytes = || chance.draw().to_le_bytes()[0];
-        let store = Store::memory(&mut |buffer| buffer.fill_with(&mut bytes));
-        let contract = project::contract()?;
-        let now = Time::parse("2026-11-22T08:00:00Z").map_err(|e| e.to_string())?;
-        let plant = Plant::new(&store).map_err(|e| e.to_string())?;
-        let events = rules(&store, &contract, now).map_err(|e| e.to_string())?;
-        let workflows = runs(&store, &contract);
-        let office = Office::default();
-        let monotonic = Span::ZERO;
-        Ok(Self { store, contract, office, events, crashes: 0, faults: 0, workflows, plant, chance, now, monotonic })
+    /// The world of a plan, at its beginning.
+    pub fn new(plan: &Plan) -> Result<Self, Broken> {
+        let mut chance = plan.chance();
+        let disk = SimDisk::new();
+        let store = disk::open(&disk, &mut chance).map_err(fault)?;
+        disk.hold_submissions(chance.percent(50));
+        let variant = Variant::default();
+        let contract = project::contract(variant).map_err(fault)?;
+        let base = Time::parse("2026-11-22T08:00:00Z").map_err(fault)?;
+        let floor = Floor::new(chance.draw(), intake::devices(), base);
+        let mut sources = Chance::new(chance.draw());
+        let mut office = Office::default();
+        if chance.percent(6) {
+            office.breaches.insert("eam", Breach::FindsLate);
+        }
+        if chance.percent(6) {
+            office.breaches.insert("cmms", Breach::Forgets);
+        }
+        ends::activate(&store, &contract, base).map_err(fault)?;
+        let events = ends::rules(&store, &contract, base).map_err(fault)?;
+        let eras = vec![check::Era::first(&store, &contract)];
+        let workflows = ends::runs(&store, &contract);
+        let source = intake::start(&store, &contract, &mut sources, base)?;
+        Ok(Self {
+            keeper: disk::keeper(&store),
+            process: disk.crashes(),
+            lives: Chance::new(chance.draw()),
+            store,
+            disk,
+            archive: Vec::new(),
+            contract,
+            variant,
+            variants: vec![variant],
+            office,
+            events,
+            eras,
+            trace: Trace::default(),
+            seen: Seen::default(),
+            touched: people::Touched::default(),
+            workflows,
+            floor,
+            source,
+            sources,
+            full: false,
+            moved: Span::ZERO,
+            utc: base,
+            truth: Span::ZERO,
+            base,
+            acts: 0,
+        })
     }
 
-    /// One thing happens, by chance.
-    pub fn act(&mut self) -> Result<(), String> {
-        match self.chance.below(100) {
-            0..30 => {
-                if let Some(part) = self.plant.speak(&mut self.chance, self.now) {
-                    self.append(part)?;
-                }
+    /// What the clock of the machine shows.
+    pub fn now(&self) -> Time {
+        self.base.plus(self.truth)
+    }
+
+    fn tell(&mut self, what: fmt::Arguments<'_>) {
+        let (truth, now) = (self.truth.millis(), self.now());
+        self.trace.line(format!("{:>9}.{:03} {now}  {what}", truth / 1_000, truth % 1_000));
+    }
+
+    /// One thing happens. Where the process ends in it, another starts.
+    pub fn act(&mut self, planned: &Planned) -> Result<(), Broken> {
+        let mut chance = Chance::new(planned.seed);
+        self.do_it(planned, &mut chance)?;
+        self.revive(&mut chance)
+    }
+
+    fn do_it(&mut self, planned: &Planned, chance: &mut Chance) -> Result<(), Broken> {
+        match planned.action {
+            Action::Speak => {
+                self.floor.speak(chance, self.utc.plus(self.truth));
+                Ok(())
             }
-            30..50 => self.step_events().map(drop)?,
-            50..68 => self.step_workflows().map(drop)?,
-            68..80 => self.bring_answers(),
-            80..94 => {
-                let span = self.chance.millis(1, 4_000);
+            Action::Source => {
+                self.take_in();
+                Ok(())
+            }
+            Action::Mishap => {
+                let mishap = Mishap::draw(chance);
+                self.seen.count("fault: on the floor");
+                self.tell(format_args!("{mishap}"));
+                self.floor.suffer(mishap, self.truth.std());
+                Ok(())
+            }
+            Action::Rules => self.step_events(chance).map(drop),
+            Action::Runs => self.step_workflows(chance).map(drop),
+            Action::Answers => {
+                self.bring_answers();
+                Ok(())
+            }
+            Action::Pass => {
+                self.pass(chance.millis(1, 4_000));
+                Ok(())
+            }
+            Action::PassLong => {
+                let span = chance.millis(1_000, 400_000);
+                self.tell(format_args!("{span} pass"));
                 self.pass(span);
+                Ok(())
             }
-            94 => {
-                let span = self.chance.millis(1_000, 400_000);
-                self.pass(span);
+            Action::SetClock => {
+                self.set_clock(chance);
+                Ok(())
             }
-            95..97 => self.crash()?,
-            97 => {
-                if self.events.stop().is_ok() {
-                    self.crash()?;
-                }
+            Action::Kill => self.kill(chance),
+            Action::Stop => self.stop(chance),
+            Action::PowerCut => self.power_cut(chance),
+            Action::Fault => {
+                self.plan_trouble(chance);
+                Ok(())
             }
-            _ => {
-                self.faults += 1;
-                let fault = *self.chance.one(&[Fault::Before, Fault::After]);
-                let skipped = self.chance.below(4);
-                self.store.plan_fault(skipped, fault);
+            Action::Full => {
+                self.fill_disk(chance);
+                Ok(())
+            }
+            Action::Keep => self.step_keeper(chance),
+            Action::Edit => self.edit(chance),
+            Action::Person => self.person(chance),
+            Action::Outage => {
+                let (system, what) = self.office.outage(chance);
+                self.seen.count("fault: outage of a system");
+                self.tell(format_args!("{system} {what}"));
+                Ok(())
+            }
+            Action::Mood => {
+                let (system, refuses) = self.office.mood(chance);
+                let what = refuses.map_or("takes all".to_owned(), |class| format!("refuses with {class}"));
+                self.seen.count("fault: refusals of a system");
+                self.tell(format_args!("{system} {what}"));
+                Ok(())
             }
         }
-        Ok(())
     }
 
-    fn append(&self, part: andon_model::sample::Part) -> Result<(), String> {
-        // What fails here is not acknowledged; the broker brings it again, and what was stored
-        // unacknowledged is then a duplicate. Both are the edge's business: here it is just lost.
-        match self.store.append(vec![part]) {
-            Ok(_) => Ok(()),
-            Err(error) => mishap(&error),
-        }
-    }
-
-    fn step_events(&mut self) -> Result<bool, String> {
-        match self.events.step(self.now, self.monotonic) {
-            Ok(progress) => Ok(progress == Progress::Worked),
+    fn step_events(&mut self, chance: &mut Chance) -> Result<bool, Broken> {
+        let (now, monotonic) = (self.now(), self.truth);
+        match self.events.step(now, monotonic) {
+            Ok(progress) => {
+                let at = self.events.position().offset;
+                let worked = progress == Progress::Worked;
+                if worked {
+                    self.tell(format_args!("the rules have read up to {at}"));
+                }
+                Ok(worked)
+            }
             Err(error) => {
-                mishap(&error)?;
-                if self.chance.percent(50) {
-                    self.crash()?;
-                }
+                self.failed("rules", &error, chance)?;
                 Ok(true)
             }
         }
     }
 
-    fn step_workflows(&mut self) -> Result<(bool, Option<Time>), String> {
-        match self.workflows.step(self.now) {
+    fn step_workflows(&mut self, chance: &mut Chance) -> Result<(bool, Option<Time>), Broken> {
+        let now = self.now();
+        match self.workflows.step(now) {
             Ok(progress) => {
                 let requests = self.workflows.take_requests();
+                self.hear_of_acts();
                 let more = progress.worked || !requests.is_empty();
-                for request in requests {
-                    self.office.take(&request, &mut self.chance, self.now);
+                if !more {
+                    return Ok((false, progress.wake));
                 }
-                Ok((more, progress.wake))
+                self.tell(format_args!("the workflows do a step"));
+                self.workflows.let_go(&requests, now);
+                for ready in requests {
+                    let request = &ready.request;
+                    let (reference, attempt, step) = (request.key.reference(), request.attempt, request.step);
+                    let (system, operation) = (request.system.clone(), request.operation.clone());
+                    let fate = self.office.take(ready, chance, self.truth);
+                    self.tell(format_args!(
+                        "  {reference} attempt {attempt}, {step:?} to {system}.{operation}: {fate}"
+                    ));
+                }
+                Ok((true, progress.wake))
             }
             Err(error) => {
-                mishap(&error)?;
-                if self.chance.percent(50) {
-                    self.crash()?;
-                }
+                self.failed("workflows", &error, chance)?;
                 Ok((true, None))
             }
         }
     }
 
     fn bring_answers(&mut self) {
-        for (call, attempt, outcome) in self.office.pass(self.now) {
+        for (call, attempt, outcome) in self.office.pass(self.truth) {
+            let (class, detail) = (outcome.class, &outcome.detail);
+            let line = format!("an answer to attempt {attempt} of {call}: {class}, {detail}");
+            self.tell(format_args!("{line}"));
             self.workflows.complete(call, attempt, outcome);
         }
     }
 
+    /// True time passes, and what is due at the offices happens.
     fn pass(&mut self, span: Span) {
-        self.now = self.now.plus(span);
-        self.monotonic = Span::from_nanos(self.monotonic.nanos() + span.nanos());
+        self.truth = Span::from_nanos(self.truth.nanos() + span.nanos());
     }
 
-    /// The process ends without a word and starts again; its store is what it was.
-    fn crash(&mut self) -> Result<(), String> {
-        self.crashes += 1;
-        // Of the late effects nobody knows, and the answers on their way reach nobody.
-        self.office.hang_up();
-        self.workflows = runs(&self.store, &self.contract);
-        // A start may fail like every write; it is then tried again.
-        for _ in 0..10 {
-            match rules(&self.store, &self.contract, self.now) {
-                Ok(events) => {
-                    self.events = events;
-                    return Ok(());
-                }
-                Err(StartError::Store(error)) => mishap(&error)?,
-                Err(error) => return Err(format!("the rules do not start: {error}")),
-            }
-        }
-        Err("the rules do not start".to_owned())
+    fn set_clock(&mut self, chance: &mut Chance) {
+        let secs = match chance.below(3) {
+            0 => chance.between(-20, 20),
+            1 => chance.between(-7_200, 7_200),
+            _ => chance.between(-300, 300),
+        };
+        self.seen.count(if secs < 0 { "fault: the clock is set back" } else { "fault: the clock is set on" });
+        self.tell(format_args!("the clock is set by {secs} s"));
+        let by = Span::from_secs(secs);
+        self.base = self.base.plus(by);
+        self.moved = Span::from_nanos(self.moved.nanos().saturating_add(by.nanos().saturating_abs()));
+        // Who drives the loop sees it by a clock that never jumps.
+        self.workflows.clock_was_set(by.nanos());
     }
 
-    /// Heals everything and lets the world come to rest.
-    pub fn finish(&mut self) -> Result<(), String> {
-        self.office.healed = true;
+    fn edit(&mut self, chance: &mut Chance) -> Result<(), Broken> {
+        let edit = *chance.one(&Edit::ALL);
+        let variant = self.variant.toggled(edit);
+        self.seen.count("edit of the project");
+        self.tell(format_args!("the project is edited: {variant}"));
+        self.take_up(variant, chance)
+    }
+
+    /// Heals everything and lets the world come to rest; then people deal with what is left, until nothing is.
+    pub fn finish(&mut self, plan: &Plan) -> Result<(), Broken> {
+        let mut chance = plan.end();
+        let chance = &mut chance;
+        self.tell(format_args!("everything is healed"));
+        self.office.heal();
+        self.heal_disk();
+        self.floor.heal();
         self.workflows.plan_no_more();
+        if self.variant.has(Edit::NoRoute) {
+            self.take_up(self.variant.toggled(Edit::NoRoute), chance)?;
+        }
+        self.rest(chance)?;
+        check::at_rest(self)?;
+        self.deal_with_all(chance)?;
+        check::all_dealt_with(self)
+    }
+
+    /// Goes on until nothing happens by itself any more.
+    pub(crate) fn rest(&mut self, chance: &mut Chance) -> Result<(), Broken> {
         for _ in 0..ROUNDS_MAX {
             self.bring_answers();
-            let events = self.step_events()?;
-            let (workflows, wake) = self.step_workflows()?;
-            if events || workflows {
+            let (taken, source) = self.take_in();
+            let events = self.step_events(chance)?;
+            let (workflows, wake) = self.step_workflows(chance)?;
+            self.step_keeper(chance)?;
+            self.revive(chance)?;
+            if taken || events || workflows {
                 continue;
             }
-            let Some(next) = [wake, self.office.next()].into_iter().flatten().min() else { return Ok(()) };
-            self.pass(Span::from_nanos(next.since(self.now).nanos().max(1)));
+            let is_quiet = self.floor.is_quiet();
+            let wake = wake.map(|wake| wake.since(self.now()).nanos().max(1));
+            let next = self.office.next().map(|next| (next.nanos() - self.truth.nanos()).max(1));
+            let floor = [self.floor.next(), source].into_iter().flatten().min();
+            // What a source does from time to time for ever, such as a ping, keeps nobody from resting.
+            let floor = floor.filter(|_| !is_quiet).map(|at| self.until(at));
+            let Some(span) = [wake, next, floor].into_iter().flatten().min() else { return Ok(()) };
+            self.pass(Span::from_nanos(span));
         }
-        Err("a healed world does not come to rest".to_owned())
-    }
-}
-
-fn rules(store: &Store, contract: &Arc<Contract>, now: Time) -> Result<andon_events::Loop, StartError> {
-    andon_events::Loop::new(store.clone(), Arc::clone(contract), now)
-}
-
-fn runs(store: &Store, contract: &Arc<Contract>) -> andon_workflows::Loop {
-    let load = Box::new(|_: &std::collections::BTreeMap<String, String>| Err("there is one contract only".to_owned()));
-    andon_workflows::Loop::new(store.clone(), Arc::clone(contract), Arc::new(Dialect), load)
-}
-
-/// A failure that was planned is part of the world; every other breaks it.
-fn mishap(error: &StoreError) -> Result<(), String> {
-    match error {
-        StoreError::Full { .. } | StoreError::Stopped(_) => Ok(()),
-        other => Err(format!("the store fails: {other}")),
+        Err(Broken::new("rest", "a healed world does not come to rest"))
     }
 }

@@ -1,0 +1,166 @@
+//! What was done for each event at the offices, and what people have been told where it was not.
+
+use super::Told;
+use crate::{
+    office::Effect,
+    world::{Broken, World, fault, people},
+};
+use andon_store::{
+    RunRow, Store,
+    rows::{CallRow, CallState, RunState},
+};
+use std::{collections::BTreeMap, fmt::Write as _};
+
+/// events = matching + others + waiting, and matched = runs + what became of the others: from rows, whatever was
+/// killed.
+pub(super) fn every_event_has_its_runs(store: &Store) -> Result<(), Broken> {
+    let passed = store.passed().map_err(fault)?;
+    let row = |of: &str| passed.cursors.get(&format!("workflows{of}")).copied().unwrap_or(0);
+    let told = row("/wanted") + row("/unwanted") + row("/aside") + passed.last.saturating_sub(row(""));
+    let ended = row("/already") + row("/together") + row("/refused") + row("/forgotten") + passed.gathered;
+    let (events, runs) = (passed.last - row("/from"), passed.runs - row("/before"));
+    let calls: u64 = passed.calls.values().sum();
+    if events == told && row("/matched") == runs + ended && passed.made == calls {
+        return Ok(());
+    }
+    Err(Broken::new("seams", format!("what matched and was made is not what is there: {passed:?}")))
+}
+
+/// Every activation has one run. Each of its calls that is delivered has its effect, each that is refused or skipped
+/// has none, and each that is neither has an exception with an owner. No event has two effects of a kind, except at an
+/// office that breaks what is assumed of it.
+pub(super) fn of_each_event(world: &mut World, told: &[Told]) -> Result<(), Broken> {
+    let mut by_event: BTreeMap<(&str, &str), Vec<&Effect>> = BTreeMap::new();
+    for effect in world.office.effects() {
+        by_event.entry((effect.event.as_str(), effect.capability)).or_default().push(effect);
+    }
+    let mut breaches = 0;
+    for ((event, capability), effects) in &by_event {
+        let known = told.iter().any(|told| told.is_activation() && told.event.id.to_string() == *event);
+        if !known {
+            return Err(Broken::new("effects", format!("without an activation: {event} {effects:?}")));
+        }
+        if effects.len() > 1 {
+            let is_breach = effects.iter().any(|effect| world.office.breaches.contains_key(effect.system.as_str()));
+            if !is_breach {
+                return Err(doubled(world, told, event, capability, effects));
+            }
+            breaches += 1;
+        }
+    }
+    for told in told.iter().filter(|told| told.is_activation()) {
+        of_activation(world, told)?;
+    }
+    let counted = world.seen.of("breach: doubled");
+    world.seen.add("breach: doubled", breaches - counted.min(breaches));
+    Ok(())
+}
+
+fn doubled(world: &World, told: &[Told], event: &str, capability: &str, effects: &[&Effect]) -> Broken {
+    let told = told.iter().find(|told| told.event.id.to_string() == event);
+    let runs = told.and_then(|told| world.store.runs_of_event(told.event.id).ok()).unwrap_or_default();
+    let text = attempts(world, &runs).unwrap_or_default();
+    Broken::new("doubled", format!("{event} has {} times {capability}: {effects:#?}\n{text}", effects.len()))
+}
+
+fn of_activation(world: &World, told: &Told) -> Result<(), Broken> {
+    let runs = world.store.runs_of_event(told.event.id).map_err(fault)?;
+    let wrong = |what: &str| {
+        let text = attempts(world, &runs).unwrap_or_default();
+        let states: Vec<&str> = runs.iter().map(|run| run.state.word()).collect();
+        Broken::new("runs", format!("the activation {} ({states:?}): {what}\n{text}", told.event.id))
+    };
+    let [run] = runs.as_slice() else { return Err(wrong("it has not one run")) };
+    let exceptions = world.store.exceptions_of_run(run.id).map_err(fault)?;
+    let open = exceptions.iter().any(|row| !row.state.has_ended() && !row.owner.as_str().is_empty());
+    let touched = exceptions.iter().any(|row| world.touched.exceptions.contains(&row.id));
+    let told_of = match run.state {
+        RunState::Completed => true,
+        RunState::Faulted => open || touched,
+        RunState::Cancelled => touched,
+        _ => open,
+    };
+    if !told_of {
+        return Err(wrong("nobody was told, and nobody acted"));
+    }
+    for call in world.store.calls_of(run.id).map_err(fault)? {
+        let effects = world.office.effects().iter().filter(|effect| effect.reference == call.reference).count();
+        let given_up = people::is_touched(world, call.id)?;
+        let edited = exceptions.iter().any(|row| world.touched.exceptions.contains(&row.id));
+        let fits = match call.state {
+            CallState::Delivered => effects > 0,
+            CallState::Refused => effects == 0,
+            CallState::Skipped => effects == 0 || given_up || edited,
+            CallState::Parked => open || given_up,
+            CallState::Waiting | CallState::InFlight => open,
+        };
+        if !fits && world.office.breaches.is_empty() {
+            return Err(wrong(&format!("{} is {} and has {effects} effects", call.reference, call.state.word())));
+        }
+    }
+    Ok(())
+}
+
+/// When people have dealt with everything no run waits any more, and what has not completed was given up by a person.
+pub(super) fn all_has_ended(world: &World, told: &[Told]) -> Result<(), Broken> {
+    for told in told.iter().filter(|told| told.is_activation()) {
+        for run in world.store.runs_of_event(told.event.id).map_err(fault)? {
+            if !run.state.has_ended() {
+                let text = attempts(world, &[run.clone()]).unwrap_or_default();
+                return Err(Broken::new("runs", format!("{} is {} for ever\n{text}", run.id, run.state.word())));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// For each asset, what a system did for events of a kind it did in the order of the events; what people had to deal
+/// with has no order any more.
+pub(super) fn in_order(world: &World, told: &[Told]) -> Result<(), Broken> {
+    let mut numbers = BTreeMap::new();
+    for told in told.iter().filter(|told| told.is_activation()) {
+        let runs = world.store.runs_of_event(told.event.id).map_err(fault)?;
+        let mut undisturbed = true;
+        for run in &runs {
+            undisturbed &= world.store.exceptions_of_run(run.id).map_err(fault)?.is_empty();
+        }
+        if undisturbed {
+            numbers.insert(told.event.id.to_string(), (told.sequence, told.event.subject.clone(), told.rule()));
+        }
+    }
+    let mut last: BTreeMap<(&str, &str, String, String), (u64, &Effect)> = BTreeMap::new();
+    for effect in world.office.effects().iter().filter(|effect| !effect.breach) {
+        let Some((number, subject, rule)) = numbers.get(&effect.event) else { continue };
+        let of = (effect.system.as_str(), effect.capability, subject.clone(), (*rule).to_owned());
+        match last.insert(of, (*number, effect)) {
+            Some((before, other)) if before > *number && world.office.breaches.is_empty() => {
+                return Err(Broken::new("order", format!("{other:?} was done before {effect:?}")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What was tried for these runs, for whoever looks for the mistake.
+pub(super) fn attempts(world: &World, runs: &[RunRow]) -> Result<String, Broken> {
+    let mut text = String::new();
+    for run in runs {
+        let _ = writeln!(text, "run {} of {} is {}: {:?}", run.id, run.workflow, run.state.word(), run.error);
+        let calls: Vec<CallRow> = world.store.calls_of(run.id).map_err(fault)?;
+        for call in calls {
+            let (created, state) = (call.created, call.state.word());
+            let _ = writeln!(text, "  call {} of {} made at {created} is {state}", call.reference, call.capability);
+            for attempt in world.store.attempts(call.id).map_err(fault)? {
+                let said = attempt.outcome.as_ref().map(|o| format!("{} {} {}", o.class, o.detail, o.output));
+                let (number, step, to) = (attempt.number, attempt.step, &attempt.system);
+                let _ =
+                    writeln!(text, "    {number} {step:?} {to} {} to {:?}: {said:?}", attempt.started, attempt.ended);
+            }
+        }
+        for row in world.store.exceptions_of_run(run.id).map_err(fault)? {
+            let _ = writeln!(text, "  {} is {}: {} {}", row.id, row.state.word(), row.cause, row.detail);
+        }
+    }
+    Ok(text)
+}

@@ -1,0 +1,118 @@
+//! What must hold at the end of every world.
+
+mod effects;
+mod explained;
+mod model;
+mod rules;
+
+pub use rules::Era;
+
+use crate::{
+    floor::check::{Held, Terms, all},
+    world::{Broken, World, fault, intake},
+};
+use andon_model::{Entry, Event, Mark, span::Span};
+use andon_store::{Store, rows::Evidence};
+
+/// An event as it is stored.
+pub(crate) struct Told {
+    /// Its order number.
+    pub(crate) sequence: u64,
+    /// The event.
+    pub(crate) event: Event,
+    /// What it was made from.
+    pub(crate) evidence: Evidence,
+}
+
+impl Told {
+    /// Whether it begins an alarm.
+    fn is_activation(&self) -> bool {
+        self.event.correlation == self.event.id
+    }
+
+    /// The rule that made it.
+    fn rule(&self) -> &str {
+        self.event.source.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// All promises of a healed world in which nothing happens by itself any more; the first that is broken.
+pub fn at_rest(world: &mut World) -> Result<(), Broken> {
+    world.remember().map_err(fault)?;
+    let told = events(&world.store)?;
+    samples(world)?;
+    rules::each_event_once(world, &told)?;
+    rules::stories(&told)?;
+    rules::nothing_lost(world)?;
+    model::every_activation_is_there(world, &told)?;
+    effects::every_event_has_its_runs(&world.store)?;
+    effects::of_each_event(world, &told)?;
+    effects::in_order(world, &told)?;
+    explained::every_document(world)?;
+    count(world, &told)
+}
+
+/// The same when people have dealt with everything: nothing is left, and nothing was doubled on the way.
+pub fn all_dealt_with(world: &mut World) -> Result<(), Broken> {
+    let told = events(&world.store)?;
+    effects::every_event_has_its_runs(&world.store)?;
+    effects::of_each_event(world, &told)?;
+    effects::all_has_ended(world, &told)
+}
+
+/// No sample is lost without a gap, each is stored once, and what could not be read was set aside.
+fn samples(world: &mut World) -> Result<(), Broken> {
+    let source = intake::source_name();
+    let mut held = Held::read(&world.store, &source).map_err(fault)?;
+    // What is sealed is not in the log any more.
+    held.samples = explained::samples(world, &source)?;
+    let clock_moved = world.moved > Span::ZERO;
+    let slack = Span::from_nanos(Terms::default().slack.nanos().saturating_add(world.moved.nanos()));
+    let tally = all(world.floor.ledger(), &held, Terms { slack, clock_moved });
+    let tally = tally.map_err(|what| Broken::new("samples", what))?;
+    world.seen.add("samples that came twice", tally.duplicates);
+    world.seen.add("messages set aside", tally.quarantined);
+    world.seen.add("messages sent again", tally.repeated);
+    world.seen.add("messages in a gap", tally.excused);
+    Ok(())
+}
+
+fn events(store: &Store) -> Result<Vec<Told>, Broken> {
+    let mut all = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = store.events_after(after, 1_000).map_err(fault)?;
+        let Some(last) = page.last() else { return Ok(all) };
+        after = last.sequence;
+        for stored in page {
+            let evidence = store.event(stored.event.id).map_err(fault)?.and_then(|(_, evidence)| evidence);
+            let evidence = evidence.ok_or_else(|| Broken::new("evidence", "an alarm has no evidence"))?;
+            all.push(Told { sequence: stored.sequence, event: stored.event, evidence });
+        }
+    }
+}
+
+fn count(world: &mut World, told: &[Told]) -> Result<(), Broken> {
+    let (mut samples, mut ticks) = (0, 0);
+    for batch in &world.archive {
+        for entry in &batch.part.entries {
+            match entry {
+                Entry::Sample(_) => samples += 1,
+                Entry::Mark(Mark::Tick { .. }) => ticks += 1,
+                Entry::Mark(_) => {}
+            }
+        }
+    }
+    let seen = &mut world.seen;
+    seen.add("samples", samples);
+    seen.add("ticks", ticks);
+    seen.add("events", told.len() as u64);
+    seen.add("activations", told.iter().filter(|told| told.is_activation()).count() as u64);
+    seen.add("documents", world.office.effects().len() as u64);
+    seen.add("requests", world.office.served);
+    let exceptions = world.store.counts().map_err(fault)?;
+    let exceptions = exceptions.iter().filter(|(what, _)| what.starts_with("exceptions."));
+    exceptions.for_each(|(_, count)| seen.add("exceptions", *count));
+    world.office.fates.iter().for_each(|(fate, count)| seen.add(&format!("office: {fate}"), *count));
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! What happens in a world, in its order: drawn from the seed, and each action with chance of its own, so that any of
+//! them can be left out and the others stay what they are.
+
+use crate::chance::Chance;
+use std::fmt;
+
+/// Actions of one world.
+pub const ACTIONS: usize = 900;
+
+/// Something that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The machines speak.
+    Speak,
+    /// Bytes travel, and the source does what it can.
+    Source,
+    /// Something goes wrong between the machines and the source.
+    Mishap,
+    /// The rules do a step.
+    Rules,
+    /// The workflows do a step.
+    Runs,
+    /// Answers that are due reach who asked.
+    Answers,
+    /// A short time passes.
+    Pass,
+    /// A long time passes.
+    PassLong,
+    /// The clock of the machine is set: UTC jumps, monotonic time goes on.
+    SetClock,
+    /// The process is killed and starts again.
+    Kill,
+    /// The process stops cleanly and starts again.
+    Stop,
+    /// The power fails, and the process starts again.
+    PowerCut,
+    /// Something befalls one of the next operations of the disk.
+    Fault,
+    /// The disk becomes full, or has room again.
+    Full,
+    /// The keeper of the historian does a step.
+    Keep,
+    /// The project is edited, and taken up with a restart.
+    Edit,
+    /// A person deals with an exception.
+    Person,
+    /// A system of record goes down, or comes back.
+    Outage,
+    /// A system of record changes what it refuses.
+    Mood,
+}
+
+impl Action {
+    /// All of them with their usual share of a thousand.
+    const SHARES: [(Self, u64); 19] = [
+        (Self::Speak, 150),
+        (Self::Source, 150),
+        (Self::Mishap, 10),
+        (Self::Rules, 180),
+        (Self::Runs, 180),
+        (Self::Answers, 130),
+        (Self::Pass, 150),
+        (Self::PassLong, 12),
+        (Self::SetClock, 6),
+        (Self::Kill, 10),
+        (Self::PowerCut, 6),
+        (Self::Full, 3),
+        (Self::Keep, 20),
+        (Self::Stop, 10),
+        (Self::Fault, 20),
+        (Self::Edit, 6),
+        (Self::Person, 20),
+        (Self::Outage, 6),
+        (Self::Mood, 6),
+    ];
+
+    /// Whether a world may be without it: what is no mishap always happens.
+    fn is_mishap(self) -> bool {
+        !matches!(self, Self::Speak | Self::Source | Self::Rules | Self::Runs | Self::Answers | Self::Pass | Self::Keep)
+    }
+
+    /// The word of the trace.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Speak => "speak",
+            Self::Source => "source",
+            Self::Mishap => "mishap",
+            Self::Rules => "rules",
+            Self::Runs => "runs",
+            Self::Answers => "answers",
+            Self::Pass => "pass",
+            Self::PassLong => "pass-long",
+            Self::SetClock => "set-clock",
+            Self::Kill => "kill",
+            Self::Stop => "stop",
+            Self::PowerCut => "power-cut",
+            Self::Fault => "fault",
+            Self::Full => "full",
+            Self::Keep => "keep",
+            Self::Edit => "edit",
+            Self::Person => "person",
+            Self::Outage => "outage",
+            Self::Mood => "mood",
+        }
+    }
+}
+
+/// An action and the chance of all that is left open in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    /// Its place in the whole plan: it keeps it when others are left out.
+    pub number: usize,
+    /// What happens.
+    pub action: Action,
+    /// The seed of its chance.
+    pub seed: u64,
+}
+
+/// All that happens in a world before it is healed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The seed of the world.
+    pub seed: u64,
+    /// In this order.
+    pub actions: Vec<Planned>,
+}
+
+impl Plan {
+    /// The plan of a seed. Worlds differ in what happens often: each mishap is left out, usual or frequent.
+    pub fn of(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let shares = Action::SHARES.map(|(action, share)| {
+            let often = *chance.one(&[0, 1, 1, 3]);
+            (action, if action.is_mishap() { share * often } else { share })
+        });
+        let all: u64 = shares.iter().map(|(_, share)| share).sum();
+        let planned = |number| {
+            let mut left = chance.below(all);
+            let found = shares.iter().find(|(_, share)| {
+                let here = left < *share;
+                left = left.saturating_sub(*share);
+                here
+            });
+            let action = found.map_or(Action::Pass, |(action, _)| *action);
+            Planned { number, action, seed: chance.draw() }
+        };
+        Self { seed, actions: (0..ACTIONS).map(planned).collect() }
+    }
+
+    /// The chance of what is drawn once for a world.
+    pub fn chance(&self) -> Chance {
+        Chance::new(self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x77)
+    }
+
+    /// The chance of what happens after everything was healed.
+    pub fn end(&self) -> Chance {
+        Chance::new(self.seed.rotate_left(17) ^ 0x00E4_D0FA)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_has_one_plan_and_another_seed_another() {
+        assert_eq!(Plan::of(7), Plan::of(7));
+        assert_ne!(Plan::of(7), Plan::of(8));
+        assert_eq!(Plan::of(7).actions.len(), ACTIONS);
+    }
+
+    #[test]
+    fn every_action_is_planned_somewhere() {
+        for (action, _) in Action::SHARES {
+            assert!((0..20).any(|seed| Plan::of(seed).actions.iter().any(|at| at.action == action)), "{action}");
+        }
+    }
+}
