@@ -1,6 +1,6 @@
 //! The world in which the product is killed: its parts, the links between them, and what is wrong at the moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 use std::thread;
@@ -45,6 +45,8 @@ pub(super) struct World {
     pub(super) counts: BTreeMap<&'static str, u64>,
     pub(super) ready_after: Vec<Duration>,
     pub(super) forgotten: Vec<Forgotten>,
+    /// References of documents that were explained.
+    pub(super) explained: BTreeSet<String>,
     /// How often the product was started.
     pub(super) starts: u64,
     /// What the product did that it must not.
@@ -57,8 +59,8 @@ pub(super) struct World {
     pub(super) disk: Option<Disk>,
     queue: Vec<(Duration, Act)>,
     going_on: BTreeMap<String, String>,
-    /// Seconds by which the product's clock is wrong.
-    clock_s: i64,
+    /// The disk was full at some time of this life.
+    was_full: bool,
 }
 
 impl World {
@@ -110,6 +112,7 @@ impl World {
             counts: BTreeMap::new(),
             ready_after: Vec::new(),
             forgotten: Vec::new(),
+            explained: BTreeSet::new(),
             starts: 0,
             broken: Vec::new(),
             links,
@@ -119,7 +122,7 @@ impl World {
             disk,
             queue: Vec::new(),
             going_on: BTreeMap::new(),
-            clock_s: 0,
+            was_full: false,
         };
         // The broker keeps nothing for a session that it has not seen yet.
         world.begin()?;
@@ -143,6 +146,7 @@ impl World {
     /// A life: from a start until the kill. Says what was going on.
     pub(super) fn live(&mut self, chance: &mut Chance) -> Result<String> {
         let life = Stopwatch::start();
+        self.was_full = self.going_on.contains_key("disk");
         self.begin()?;
         let begin = self.now();
         for (at, act) in plan::life(chance, self.can) {
@@ -178,10 +182,10 @@ impl World {
         self.queue.retain(|(_, act)| *act != Act::Kill);
         let going_on = self.going_on();
         let text = format!("it ended with {status} after {} ms by itself; {going_on}", after.as_millis());
-        if !self.going_on.contains_key("disk") {
+        if !self.was_full {
             self.broken.push(format!("the product {text}: {}", self.last_words()));
         }
-        *self.counts.entry("ends by itself on a full disk").or_default() += 1;
+        *self.counts.entry("ends by itself").or_default() += 1;
         text
     }
 
@@ -247,12 +251,12 @@ impl World {
             }
             Act::Clock(seconds) => {
                 self.place.set_clock(seconds)?;
-                self.clock_s = seconds;
                 self.is_wrong("clock", (seconds != 0).then(|| format!("its clock is {seconds:+} s wrong")));
             }
             Act::DiskFill(kib) => {
                 if let Some(disk) = self.disk.as_mut() {
                     disk.fill(kib)?;
+                    self.was_full = true;
                     self.is_wrong("disk", Some(format!("the disk has {kib} KiB left")));
                 }
             }
