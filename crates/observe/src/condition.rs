@@ -409,7 +409,15 @@ mod tests {
 
     fn row(connected: bool, minute: i64, reason: &str) -> SourceRow {
         let source = Name::new("machines").unwrap();
-        SourceRow { source, connected, since: at(minute), reason: reason.into(), code: None, filters: Vec::new() }
+        SourceRow {
+            source,
+            connected,
+            since: at(minute),
+            reason: reason.into(),
+            code: None,
+            in_doubt: false,
+            filters: Vec::new(),
+        }
     }
 
     /// Assets by number with the minute at which they were heard.

@@ -450,5 +450,5 @@ impl Intake {
 }
 
 fn row(source: &Name, connected: bool, since: Time, reason: String) -> SourceRow {
-    SourceRow { source: source.clone(), connected, since, reason, code: None, filters: Vec::new() }
+    SourceRow { source: source.clone(), connected, since, reason, code: None, in_doubt: false, filters: Vec::new() }
 }

@@ -6,7 +6,7 @@ use crate::{
     mqtt::{Ack, Client, transport::Wire},
     source::Group,
 };
-use andon_model::sample::Counts;
+use andon_model::{Time, sample::Counts};
 use andon_store::StoreError;
 use std::{
     mem,
@@ -25,6 +25,8 @@ pub(super) struct Flight {
     pub(super) acks: Vec<Ack>,
     messages: u64,
     counts: Counts,
+    /// When the last bytes came that may be in it or before it, in UTC.
+    heard_at: Time,
     /// Why it will never be durable as a whole: nobody waits for the rest of it.
     failed: Option<StoreError>,
 }
@@ -55,7 +57,8 @@ impl<W: Wire> Loop<W> {
         self.submitted = self.now.monotonic;
         self.flights += 1;
         let number = self.flights;
-        self.flight = Some(Flight { number, parts: parts.len(), acks, messages, counts, failed: None });
+        self.flight =
+            Some(Flight { number, parts: parts.len(), acks, messages, counts, heard_at: self.heard_at, failed: None });
         if !quarantine.is_empty() {
             let kept = self.store.commit(quarantine.into_writes());
             kept.map_err(|error| self.flight.as_mut().map_or(error.clone(), |flight| flight.fail(error)))?;
@@ -85,6 +88,9 @@ impl<W: Wire> Loop<W> {
         }
         let Some(flight) = self.flight.take() else { return Ok(()) };
         let now = self.now.monotonic;
+        if self.subscribed {
+            self.intact = flight.heard_at;
+        }
         {
             let mut status = self.shared.status.lock().unwrap_or_else(PoisonError::into_inner);
             status.messages += flight.messages;

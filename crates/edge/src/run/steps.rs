@@ -121,16 +121,28 @@ pub struct Loop<W> {
     pub(super) now: Moment,
     /// The log says that we are connected.
     pub(super) marked: bool,
+    /// The broker says that it has a session for us.
     pub(super) session_present: bool,
+    /// That it has one says nothing: it was asked before, and nobody heard the answer.
+    pub(super) doubted: bool,
+    /// It was asked and has not answered.
+    pub(super) asking: bool,
+    /// It has answered our subscription, and what may be missing from before is told.
+    pub(super) subscribed: bool,
     pub(super) row: Option<SourceRow>,
     /// The filters that the session at the broker may have; the stored row never names fewer.
     pub(super) held: Vec<String>,
+    /// When a subscription was asked for the first time.
+    pub(super) asked: Option<Time>,
     /// What the broker said when it did not let go of filters.
     pub(super) kept: String,
-    pub(super) last_received: Option<Time>,
     pub(super) flight: Option<Flight>,
     pub(super) flights: u64,
     pub(super) submitted: Duration,
+    /// When bytes came last, in UTC.
+    pub(super) heard_at: Time,
+    /// Until then everything is durable that came, in UTC, once we are subscribed.
+    pub(super) intact: Time,
     mqtt: MqttSource,
     env: Env,
     chance: Chance,
@@ -189,14 +201,19 @@ impl<W: Wire> Loop<W> {
             flights: 0,
             submitted: Duration::ZERO,
             heard: Duration::ZERO,
+            heard_at: utc,
+            intact: utc,
             handled: Vec::new(),
             untaken: Vec::new(),
             marked: false,
             session_present: false,
+            doubted: false,
+            asking: false,
+            subscribed: false,
             row: None,
             held: Vec::new(),
+            asked: None,
             kept: String::new(),
-            last_received: None,
         })
     }
 
@@ -251,14 +268,11 @@ impl<W: Wire> Loop<W> {
             return self.then(Phase::Remembering { at, stood }, Next::Pause(at));
         }
         let key = draw_key(&mut self.chance);
-        let read = history::read(&self.store, &self.name, key).and_then(|history| {
-            let row = self.store.source_rows()?.into_iter().find(|row| row.source == self.name);
-            Ok((history, row))
-        });
+        let read =
+            history::read(&self.store, &self.name, key).and_then(|(window, last)| Ok((window, self.before(last)?)));
         match read {
-            Ok(((window, last_received), row)) => {
+            Ok((window, row)) => {
                 self.core.reset(window);
-                self.last_received = last_received;
                 self.held = row.as_ref().map_or_else(Vec::new, |row| row.filters.clone());
                 self.row = row;
                 self.pause(stood)
@@ -323,6 +337,9 @@ impl<W: Wire> Loop<W> {
             Some(Err(_)) if self.shared.stopped() => return self.ended(End::Stopped, Duration::ZERO),
             Some(Err(ended)) => return self.ended(End::Ended(ended), monotonic.saturating_sub(began)),
         };
+        if let Err(error) = self.doubt() {
+            return self.ended(End::Store(error), monotonic.saturating_sub(began));
+        }
         let mut client = Client::new(settings, mem::take(&mut self.handled));
         match client.connect(monotonic) {
             Ok(()) => self.then(Phase::Talking(Box::new(Talk { wire, client, began })), Next::Again),
@@ -452,6 +469,7 @@ impl<W: Wire> Loop<W> {
             }
             let Bytes::Some(bytes, more) = wire.read()? else { break };
             self.heard = monotonic;
+            self.heard_at = utc;
             let mut happened = Vec::new();
             self.careful.begin();
             let result = client.receive(bytes, monotonic, &mut happened);
@@ -464,6 +482,9 @@ impl<W: Wire> Loop<W> {
             }
         }
         self.send_group()?;
+        if self.subscribed && self.flight.is_none() && self.core.group().is_empty() {
+            self.intact = self.heard_at;
+        }
         wire.write(client.output())?;
         Ok(())
     }
@@ -499,6 +520,7 @@ impl<W: Wire> Loop<W> {
         match what {
             Happened::Connected { session_present } => {
                 self.session_present = session_present;
+                self.answered(session_present);
                 self.kept.clear();
                 let unwanted = self.unwanted(received)?;
                 let now = self.now.monotonic;

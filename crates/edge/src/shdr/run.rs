@@ -280,7 +280,7 @@ impl Loop {
 
     fn record(&mut self, connected: bool, since: Time, reason: String) {
         let source = self.name.clone();
-        let row = SourceRow { source, connected, since, reason, code: None, filters: Vec::new() };
+        let row = SourceRow { source, connected, since, reason, code: None, in_doubt: false, filters: Vec::new() };
         if self.row.as_ref() != Some(&row) {
             self.core.intake.write(Write::Source(row.clone()));
             self.row = Some(row);

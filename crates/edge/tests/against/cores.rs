@@ -186,6 +186,7 @@ fn a_gap_is_told_where_the_broker_kept_nothing() {
         since: Time(100),
         reason: String::new(),
         code: None,
+        in_doubt: false,
         filters: Vec::new(),
     };
     let told = |row: Option<&SourceRow>, last, session, zero| {
