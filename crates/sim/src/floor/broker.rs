@@ -47,6 +47,8 @@ struct Session {
     line: Option<u64>,
     /// When its connection ended.
     left: Duration,
+    /// Deliveries of QoS 0 on this connection: whether they arrive is not known before it ends.
+    loose: Vec<usize>,
     /// Packet ids of QoS 1 that were sent on this connection and not acknowledged, in their order.
     order: VecDeque<u16>,
 }
@@ -70,6 +72,8 @@ pub struct Broker {
     /// By topic, the message that is kept.
     retained: BTreeMap<String, usize>,
     peers: BTreeMap<u64, Peer>,
+    /// Every connection there was, with its client.
+    connections: Vec<(u64, String)>,
     /// The most it has under way to one client.
     window: usize,
     utc: Time,
@@ -88,6 +92,7 @@ impl Broker {
             forgotten: BTreeMap::new(),
             retained: BTreeMap::new(),
             peers: BTreeMap::new(),
+            connections: Vec::new(),
             window,
             utc,
             now: Duration::ZERO,
@@ -151,6 +156,7 @@ impl Broker {
         match session.line {
             Some(line) => {
                 let level = session.level;
+                session.loose.push(delivery);
                 self.send(line, level, delivery, retained, false, 0, network);
             }
             None => self.ledger.end(delivery, Fate::Lost(self.utc)),
@@ -268,6 +274,7 @@ impl Broker {
             window: 1,
             line: None,
             left: Duration::ZERO,
+            loose: Vec::new(),
             order: VecDeque::new(),
         });
         session.level = level;
@@ -275,6 +282,7 @@ impl Broker {
         session.window = window.into();
         session.expiry = Duration::from_secs(expiry.into());
         session.order.clear();
+        self.connections.push((line, client.clone()));
         if let Some(peer) = self.peers.get_mut(&line) {
             peer.client = Some(client.clone());
             peer.level = level;
@@ -384,8 +392,7 @@ impl Broker {
         if let Some(session) = self.sessions.get_mut(&client)
             && session.line == Some(line)
         {
-            session.line = None;
-            session.left = self.now;
+            session.leave(self.now, self.utc, &mut self.ledger);
         }
     }
 
@@ -395,8 +402,8 @@ impl Broker {
         self.peers.clear();
         self.down = self.now + after;
         for session in self.sessions.values_mut() {
-            if session.line.take().is_some() {
-                session.left = self.now;
+            if session.line.is_some() {
+                session.leave(self.now, self.utc, &mut self.ledger);
             }
         }
         if loses_sessions {
@@ -420,6 +427,12 @@ impl Broker {
         }
     }
 
+    /// The longest that what a client heard last on a connection had been on its way.
+    pub fn took(&self, client: &str, network: &Network) -> Duration {
+        let lines = self.connections.iter().filter(|(_, of)| of == client);
+        lines.filter_map(|(line, _)| network.took(*line)).max().unwrap_or_default()
+    }
+
     /// It runs from now on.
     pub fn heal(&mut self) {
         self.down = Duration::ZERO;
@@ -433,6 +446,17 @@ impl Broker {
     /// Whether nothing waits for a client.
     pub fn is_empty(&self) -> bool {
         self.sessions.values().all(|session| session.queue.is_empty())
+    }
+}
+
+impl Session {
+    /// Its connection has ended.
+    fn leave(&mut self, now: Duration, utc: Time, ledger: &mut Ledger) {
+        self.line = None;
+        self.left = now;
+        for delivery in self.loose.drain(..) {
+            ledger.end(delivery, Fate::Lost(utc));
+        }
     }
 }
 

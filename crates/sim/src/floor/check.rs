@@ -253,9 +253,8 @@ fn nothing_lost(ledger: &Ledger, held: &Held, terms: Terms) -> Result<Tally, Str
             continue;
         }
         let excused = match delivery.fate {
-            Fate::Acknowledged => false,
+            Fate::Acknowledged | Fate::Waiting => false,
             Fate::Lost(at) => held.has_gap(delivery.taken, at, terms.slack),
-            Fate::Waiting => delivery.qos == 0 && held.has_gap(delivery.taken, delivery.taken, terms.slack),
         };
         if !excused {
             return Err(format!("lost without a gap: {delivery:?} {message:?}\ngaps: {:?}", held.gaps));

@@ -64,8 +64,8 @@ pub enum Fate {
     Waiting,
     /// The client acknowledged it; nobody acknowledges what is sent at most once.
     Acknowledged,
-    /// The broker does not have it any more, since then in UTC: it was to be sent at most once to a client that was
-    /// away, or the session of the client was lost.
+    /// The broker does not have it any more, since then in UTC: the session of the client was lost; or it was to be
+    /// sent at most once, and the client was away, or its connection has ended and may have swallowed it.
     Lost(Time),
 }
 

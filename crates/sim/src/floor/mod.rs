@@ -19,6 +19,7 @@ use crate::chance::Chance;
 use andon_edge::mqtt::Ended;
 use andon_model::{Time, span::Span};
 use broker::Broker;
+use check::Terms;
 use ledger::Ledger;
 use machines::{Machines, Signal};
 use network::{Network, Pipe};
@@ -162,6 +163,15 @@ impl Floor {
     /// Whether everything that was said is delivered and acknowledged.
     pub fn is_quiet(&self) -> bool {
         self.machines.is_empty() && self.broker.is_empty() && self.network.is_quiet()
+    }
+
+    /// On which terms the checks hold for a client: a gap begins when something was heard last, and that may have been
+    /// on its way for long.
+    pub fn terms(&self, client: &str) -> Terms {
+        let took = self.broker.took(client, &self.network).as_nanos();
+        let took = Span::from_nanos(i64::try_from(took).unwrap_or(i64::MAX));
+        let slack = Terms::default().slack;
+        Terms { slack: Span::from_nanos(slack.nanos().saturating_add(took.nanos())), ..Terms::default() }
     }
 
     /// What was published and delivered.

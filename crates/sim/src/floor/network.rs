@@ -20,8 +20,10 @@ const ON_THE_WAY_MAX: usize = 64 << 10;
 /// Bytes on their way in one direction.
 #[derive(Debug, Default)]
 struct Way {
-    /// Pieces with the moment at which they arrive.
-    pieces: VecDeque<(Duration, Vec<u8>)>,
+    /// Pieces with the moments at which they arrive and were sent.
+    pieces: VecDeque<(Duration, Duration, Vec<u8>)>,
+    /// How long what was taken last had been on its way.
+    took: Duration,
     /// Bytes that still pass before the connection is cut.
     left: Option<usize>,
     /// The sender has ended it: nothing comes behind the pieces.
@@ -30,13 +32,13 @@ struct Way {
 
 impl Way {
     fn len(&self) -> usize {
-        self.pieces.iter().map(|(_, piece)| piece.len()).sum()
+        self.pieces.iter().map(|(.., piece)| piece.len()).sum()
     }
 
-    fn push(&mut self, bytes: &[u8], due: Duration) {
-        let due = self.pieces.back().map_or(due, |(last, _)| due.max(*last));
+    fn push(&mut self, bytes: &[u8], now: Duration, due: Duration) {
+        let due = self.pieces.back().map_or(due, |(last, ..)| due.max(*last));
         if !bytes.is_empty() {
-            self.pieces.push_back((due, bytes.to_vec()));
+            self.pieces.push_back((due, now, bytes.to_vec()));
         }
     }
 
@@ -45,9 +47,10 @@ impl Way {
         let mut taken = Vec::new();
         let most = self.left.map_or(most, |left| most.min(left));
         while taken.len() < most
-            && let Some((due, piece)) = self.pieces.front_mut()
+            && let Some((due, sent, piece)) = self.pieces.front_mut()
             && *due <= now
         {
+            self.took = now.saturating_sub(*sent);
             let count = piece.len().min(most - taken.len());
             taken.extend(piece.drain(..count));
             if piece.is_empty() {
@@ -125,7 +128,7 @@ impl Wire for Pipe {
                 line.cut_now();
             }
             if !bytes.is_empty() {
-                let more = line.cut.is_none() && line.down.pieces.front().is_some_and(|(due, _)| *due <= line.now);
+                let more = line.cut.is_none() && line.down.pieces.front().is_some_and(|(due, ..)| *due <= line.now);
                 self.buffer = bytes;
                 return Ok(Bytes::Some(&self.buffer, more));
             }
@@ -146,7 +149,8 @@ impl Wire for Pipe {
         let sent: Vec<u8> = output.drain(..most.min(output.len())).collect();
         if line.cut.is_none() {
             let due = line.due();
-            line.up.push(&sent, due);
+            let now = line.now;
+            line.up.push(&sent, now, due);
         }
         Ok(())
     }
@@ -155,7 +159,8 @@ impl Wire for Pipe {
         let mut line = self.line.borrow_mut();
         if line.cut.is_none() {
             let due = line.due();
-            line.up.push(&output, due);
+            let now = line.now;
+            line.up.push(&output, now, due);
             line.up.ended = true;
         }
         line.client_closed = true;
@@ -191,6 +196,8 @@ pub enum Heard {
 pub struct Network {
     lines: BTreeMap<u64, Rc<RefCell<Line>>>,
     connections: u64,
+    /// Of connections that are over: how long what their client heard last had been on its way.
+    took: BTreeMap<u64, Duration>,
     now: Duration,
     refusing: Duration,
     /// The longest that a byte takes, without what holds it up, in milliseconds.
@@ -201,16 +208,21 @@ pub struct Network {
 impl Network {
     /// A network in which nothing goes wrong yet; a byte takes so many milliseconds at most.
     pub fn new(latency: i64, chance: Chance) -> Self {
-        Self { lines: BTreeMap::new(), connections: 0, now: Duration::ZERO, refusing: Duration::ZERO, latency, chance }
+        let (lines, took) = (BTreeMap::new(), BTreeMap::new());
+        Self { lines, connections: 0, took, now: Duration::ZERO, refusing: Duration::ZERO, latency, chance }
     }
 
     /// Time goes on.
     pub fn pass(&mut self, now: Duration) {
         self.now = self.now.max(now);
-        self.lines.retain(|_, line| {
+        self.lines.retain(|number, line| {
             let mut line = line.borrow_mut();
             line.now = self.now;
-            !(line.client_closed && line.broker_closed)
+            let over = line.client_closed && line.broker_closed;
+            if over {
+                self.took.insert(*number, line.down.took);
+            }
+            !over
         });
     }
 
@@ -244,6 +256,11 @@ impl Network {
         self.lines.iter().filter(|(_, line)| !line.borrow().broker_closed).map(|(number, _)| *number).collect()
     }
 
+    /// How long what its client heard last on a connection that is over had been on its way.
+    pub fn took(&self, line: u64) -> Option<Duration> {
+        self.took.get(&line).copied()
+    }
+
     /// What the broker hears of a connection now.
     pub fn hear(&mut self, line: u64) -> Option<Heard> {
         let mut line = self.lines.get(&line)?.borrow_mut();
@@ -272,7 +289,8 @@ impl Network {
         let mut line = line.borrow_mut();
         if line.cut.is_none() && !line.client_closed {
             let due = line.due();
-            line.down.push(bytes, due);
+            let now = line.now;
+            line.down.push(bytes, now, due);
         }
     }
 
@@ -360,7 +378,7 @@ impl Network {
             let line = line.borrow();
             let moments = match line.cut {
                 Some(cut) => [Some(cut + line.client_hears), Some(cut + line.broker_hears)],
-                None => [&line.down, &line.up].map(|way| way.pieces.front().map(|(due, _)| (*due).max(line.stalled))),
+                None => [&line.down, &line.up].map(|way| way.pieces.front().map(|(due, ..)| (*due).max(line.stalled))),
             };
             next = moments.into_iter().flatten().filter(|at| *at > self.now).chain(next).min();
         }
