@@ -84,6 +84,7 @@ impl Folder {
                     "the file is missing, yet there is a database or a log",
                 ));
             }
+            settle(&disk, dir)?;
             let format = Format { version: VERSION, instance: crate::store::drawn(chance), epoch: FIRST_EPOCH };
             write_format(&disk, dir, &format)?;
             format
@@ -121,6 +122,16 @@ impl Folder {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let written = lock.set_len(0).and_then(|()| lock.write_all_at(text.as_bytes(), 0));
         written.map_err(|e| StoreError::io(&path, "write", e))
+    }
+}
+
+/// Makes the name of a new folder durable: a process that was killed may have made it. Where we may not look at the
+/// folder above, it is not ours to do.
+fn settle(disk: &Disk, dir: &Path) -> Result<(), StoreError> {
+    let above = dir.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match disk.sync_dir(above) {
+        Err(StoreError::Io { cause, .. }) if cause.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        outcome => outcome,
     }
 }
 

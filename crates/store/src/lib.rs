@@ -8,6 +8,8 @@
 //! - **embedded** ([`Store::open`]): [`Store::commit`] returns after `SQLite` has synced its write-ahead log
 //!   (`synchronous=FULL`), [`Store::append`] after `fdatasync` of the segment. Both survive `kill -9` and the loss
 //!   of power, as far as the disk keeps what it has confirmed. One machine, one disk: it does not survive its loss.
+//! - **simulated** ([`Store::simulated`]): as embedded, on a disk in memory ([`SimDisk`]) that crashes and fails when
+//!   it is told to, and loses then what a real one may lose. Without threads, for simulations and tests.
 //! - **memory** ([`Store::memory`]): nothing survives the process. What is returned is kept, in order and whole, for
 //!   every user of the same store, so that a layer can be stopped at any point and taken up again in a test.
 //!
@@ -27,8 +29,9 @@
 //! [`rows`] for what is stored, [`Store`] for what can be asked, then the database in `db` and the log in `log`.
 //!
 //! ## How it is tested
-//! One suite of behaviours ([`conformance`]) against every provider. The embedded one besides: every torn tail, flipped
-//! bits, `kill -9` of a writing process, two processes, full disks, and a folder written by every earlier version.
+//! One suite of behaviours ([`conformance`]) against every provider. On a simulated disk besides: kills, the loss of
+//! power, errors and no room in every operation. Embedded besides: every torn tail, flipped bits, `kill -9` of a writing
+//! process, two processes, and a folder written by every earlier version.
 
 pub mod conformance;
 pub mod historian;

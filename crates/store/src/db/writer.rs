@@ -23,8 +23,8 @@ const GROUP_MAX: usize = 256;
 /// How long cutting back the write-ahead log waits for readers.
 const CUT_WAIT: Duration = Duration::from_millis(50);
 
-/// Pages that a database may have at most.
-const PAGES_MAX: u64 = 4_294_967_294;
+/// Pages of the largest database there can be.
+const PAGES: u64 = 4_294_967_294;
 
 /// What is asked of the writer.
 pub(crate) enum Work {
@@ -153,7 +153,7 @@ pub(crate) fn simulated(process: &Process, work: Work, change: &Change, full: &F
 fn bound_pages(connection: &Connection, process: &Process) -> Result<(), StoreError> {
     let ask = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, u64>(0));
     let (page, pages) = (ask("PRAGMA page_size")?, ask("PRAGMA page_count")?);
-    let most = (process.database_room(page * pages) / page.max(1)).min(PAGES_MAX);
+    let most = (process.database_room(page * pages) / page.max(1)).min(PAGES);
     ask(&format!("PRAGMA max_page_count = {most}"))?;
     Ok(())
 }

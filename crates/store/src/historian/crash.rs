@@ -237,6 +237,51 @@ fn retention_removes_what_it_counts_wherever_it_crashes() {
 }
 
 #[test]
+fn a_step_that_fails_is_taken_again_and_loses_nothing() {
+    let prepared = filled(18);
+    let store = simulated(&prepared).unwrap();
+    let expected = hot(&store, store.log_start());
+    drop(store);
+    let mut failed = 0;
+    let mut is_reached = true;
+    for step in 0.. {
+        if !is_reached {
+            break;
+        }
+        for trouble in [Trouble::Error(2 * step), Trouble::Error(2 * step + 1), Trouble::Full(step)] {
+            let when = format!("step {step}, {trouble:?}");
+            let disk = prepared.snapshot().unwrap();
+            let store = simulated(&disk).unwrap();
+            let begun = disk.operations();
+            disk.plan(step, trouble);
+            let mut keeper = Keeper::new(store.clone(), policy(None, None));
+            keeper.set_chunk(150);
+            let mut errors = 0;
+            for hour in 0..3 {
+                let now = BEGIN.plus(Span::from_secs((30 + hour) * 3_600));
+                loop {
+                    match keeper.step(now) {
+                        Ok(Progress::Worked) => {}
+                        Ok(Progress::Idle { .. }) => break,
+                        Err(error) => errors += u64::from(!matches!(error, StoreError::Corrupt { .. })),
+                    }
+                    assert!(errors < 3, "{when}");
+                }
+            }
+            failed += errors;
+            is_reached = disk.operations() > begun + step;
+            assert_eq!(all(&store), expected, "{when}");
+            disk.power_cut(step);
+            drop((keeper, store));
+            let store = simulated(&disk).unwrap();
+            assert_eq!(all(&store), expected, "{when}");
+            is_tidy(&store);
+        }
+    }
+    assert!(failed > 100, "{failed}");
+}
+
+#[test]
 fn what_is_reduced_is_counted_and_summed_up_before() {
     let dir = scratch();
     let store = open(dir.path()).unwrap();

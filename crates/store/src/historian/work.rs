@@ -61,7 +61,10 @@ impl<'a> Work<'a> {
         write: impl FnOnce(&Disk, &Path) -> Result<Facts, StoreError>,
     ) -> Result<FileRow, StoreError> {
         let dir = folder(self.data, kind, site, day);
-        self.disk.make_dir(&dir)?;
+        let is_listed = |row: &FileRow| row.kind == kind && row.site == *site && row.day == day;
+        if !self.listed.iter().any(is_listed) {
+            self.make_dir(&dir)?;
+        }
         // What is in the file gives it its name, and is known only once it is written.
         let aside = dir.join(ASIDE);
         self.begun.push(aside.clone());
@@ -79,6 +82,14 @@ impl<'a> Work<'a> {
         self.begun.push(path.clone());
         self.disk.publish(&aside, &path)?;
         Ok(FileRow { kind, site: site.clone(), day: day.to_owned(), name, made: self.now, facts })
+    }
+
+    /// Makes a folder with those above it, all durable: one that is there may have been made by a process that ended
+    /// before it was. That of a listed file is durable.
+    fn make_dir(&self, dir: &Path) -> Result<(), StoreError> {
+        self.disk.make_dir(dir)?;
+        let mut above = dir.ancestors().skip(1).take_while(|above| above.starts_with(self.data));
+        above.try_for_each(|above| self.disk.sync_dir(above))
     }
 
     /// The step has failed: what it began is to go.
