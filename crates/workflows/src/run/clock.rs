@@ -32,7 +32,10 @@ impl Loop {
     pub(super) fn follow_clock(&mut self) -> Result<(), StoreError> {
         while self.setting.by != 0 || self.setting.writing.is_some() {
             let sets = self.store.cursor(SETS)?.unwrap_or(0);
-            let (by, count) = *self.setting.writing.get_or_insert((std::mem::take(&mut self.setting.by), sets + 1));
+            let writing = self.setting.writing.take();
+            // What is being written comes first: a clock that is set once more meanwhile waits.
+            let (by, count) = writing.unwrap_or_else(|| (std::mem::take(&mut self.setting.by), sets + 1));
+            self.setting.writing = Some((by, count));
             if sets < count {
                 self.forget();
                 let unfinished = self.store.calls_in_flight()?.into_iter().chain(self.waiting()?);
