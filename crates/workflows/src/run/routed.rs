@@ -97,6 +97,8 @@ fn an_unknown_outcome_is_settled_where_it_was_made_although_another_answers_now(
         assert!(world.settle().is_empty());
         world.pass(Span::from_secs(601));
         world.crash(&[]);
+        assert!(world.settle().is_empty(), "a new process trusts no clock");
+        world.pass(Span::from_secs(60));
         let search = world.settle();
         assert_eq!(asked(&search), [("eam", Step::Search)], "found: {found}");
         world.serve(&search);
