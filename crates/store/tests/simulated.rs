@@ -174,9 +174,8 @@ fn live(seed: u64) -> (SimDisk, u64) {
             model.check(&store, &when);
         }
         for _ in 0..draw.below(40) {
-            match model.act(&store, &mut draw) {
-                Err(StoreError::Stopped(_)) => break,
-                Ok(()) | Err(_) => {}
+            if let Err(StoreError::Stopped(_)) = model.act(&store, &mut draw) {
+                break;
             }
         }
         match draw.below(3) {
@@ -189,9 +188,9 @@ fn live(seed: u64) -> (SimDisk, u64) {
     disk.forget_plans();
     disk.set_capacity(None);
     model.check(&open(&disk).unwrap(), &format!("seed {seed}, the end"));
-    let seen = disk.examine().unwrap();
-    let is_harmless = seen.ailments.iter().all(|ailment| ailment.gravity == Gravity::Warning);
-    assert!(is_harmless && !seen.running, "seed {seed}: {:?}", seen.ailments);
+    let looked = disk.examine().unwrap();
+    let is_harmless = looked.ailments.iter().all(|ailment| ailment.gravity == Gravity::Warning);
+    assert!(is_harmless && !looked.running, "seed {seed}: {:?}", looked.ailments);
     (disk.clone(), disk.crashes())
 }
 
