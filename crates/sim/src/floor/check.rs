@@ -8,7 +8,7 @@ use andon_model::{
     span::Span,
 };
 use andon_store::{Query, Store};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the store has of one source.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +19,8 @@ pub struct Held {
     pub samples: Vec<(String, Sample)>,
     /// Topic and bytes of the messages that were set aside.
     pub quarantined: Vec<(String, Vec<u8>)>,
+    /// The bytes of those that were set aside because the process ended with them at hand: they may be readable.
+    pub suspected: BTreeSet<Vec<u8>>,
     /// Its gaps, from and to.
     pub gaps: Vec<(Time, Time)>,
     /// What became of all that was received.
@@ -53,7 +55,10 @@ impl Held {
             let Some((last, _)) = page.last() else { break };
             after = *last;
             let ours = page.into_iter().map(|(_, row)| row).filter(|row| row.source == *source);
-            held.quarantined.extend(ours.map(|row| (row.topic, row.bytes)));
+            let ours: Vec<_> = ours.collect();
+            let ended = ours.iter().filter(|row| row.detail.contains("ended the process"));
+            held.suspected.extend(ended.map(|row| row.bytes.clone()));
+            held.quarantined.extend(ours.into_iter().map(|row| (row.topic, row.bytes)));
         }
         let of = vec![("source".to_owned(), source.to_string())];
         let page =
@@ -207,7 +212,7 @@ fn set_aside(ledger: &Ledger, held: &Held, sent: &BTreeMap<(&str, &[u8]), u32>, 
     }
     for (_, message) in deliveries(ledger, held).filter(|_| !terms.clock_moved) {
         let aside = seen.contains_key(&(message.topic.as_str(), message.payload.as_slice()));
-        if aside && message.says != Says::Nothing {
+        if aside && message.says != Says::Nothing && !held.suspected.contains(&message.payload) {
             return Err(format!("can be read and is set aside: {message:?}"));
         }
     }
