@@ -173,8 +173,8 @@ fn bits(sample: &Sample) -> u64 {
     sample.value.number().unwrap_or(f64::NAN).to_bits()
 }
 
-/// Every stored sample was said and sent, means what it meant, and is stored once; one without a time of its own at most
-/// as often as it was sent.
+/// Every stored sample was said and sent, means what it meant, and is stored once; one without a time of its own at
+/// most as often as it was sent.
 fn each_once(held: &Held, said: &BTreeMap<Key<'_>, Sent>) -> Result<(), String> {
     let mut seen: BTreeMap<Key<'_>, u32> = BTreeMap::new();
     for (signal, sample) in &held.samples {
