@@ -53,13 +53,13 @@ pub enum Action {
 impl Action {
     /// All of them with their usual share of a thousand.
     const SHARES: [(Self, u64); 19] = [
-        (Self::Speak, 150),
+        (Self::Speak, 230),
         (Self::Source, 150),
         (Self::Mishap, 10),
         (Self::Rules, 180),
         (Self::Runs, 180),
         (Self::Answers, 130),
-        (Self::Pass, 150),
+        (Self::Pass, 190),
         (Self::PassLong, 12),
         (Self::SetClock, 6),
         (Self::Kill, 10),
@@ -147,6 +147,13 @@ impl Plan {
         Self { seed, actions: (0..ACTIONS).map(planned).collect() }
     }
 
+    /// The same plan in which of all mishaps only these happen.
+    #[must_use]
+    pub fn with_only(mut self, mishaps: &[Action]) -> Self {
+        self.actions.retain(|planned| !planned.action.is_mishap() || mishaps.contains(&planned.action));
+        self
+    }
+
     /// The chance of what is drawn once for a world.
     pub fn chance(&self) -> Chance {
         Chance::new(self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x77)
@@ -173,6 +180,15 @@ mod tests {
         assert_eq!(Plan::of(7), Plan::of(7));
         assert_ne!(Plan::of(7), Plan::of(8));
         assert_eq!(Plan::of(7).actions.len(), ACTIONS);
+    }
+
+    #[test]
+    fn of_mishaps_only_some_may_happen_and_each_is_what_it_was() {
+        let whole: Vec<Planned> = (0..9).flat_map(|seed| Plan::of(seed).actions).collect();
+        let some: Vec<Planned> = (0..9).flat_map(|seed| Plan::of(seed).with_only(&[Action::Kill]).actions).collect();
+        assert!(some.iter().all(|planned| whole.contains(planned)));
+        assert!(some.iter().any(|planned| planned.action == Action::Kill));
+        assert!(!some.iter().any(|planned| planned.action == Action::Fault));
     }
 
     #[test]

@@ -19,7 +19,12 @@ mod tests {
         {
             assert!(seen.of(what) > SEEDS, "too little happens ({what}): {seen:#?}");
         }
-        for what in ["retry", "edit", "skip", "reroute", "discard", "breach: doubled", "office: not-found"] {
+        for what in ["samples", "activations", "documents", "clean stop", "edit of the project"] {
+            assert!(seen.of(what) > SEEDS, "too little happens ({what}): {seen:#?}");
+        }
+        assert!(seen.all_of("crash: ") > SEEDS && seen.all_of("fault: ") > SEEDS, "too little happens: {seen:#?}");
+        for what in ["ticks", "retry", "edit", "skip", "reroute", "discard", "messages sent again", "breach: doubled"]
+        {
             assert!(seen.of(what) > 0, "it never happens ({what}): {seen:#?}");
         }
     }
@@ -33,13 +38,23 @@ mod tests {
         }
     }
 
-    /// A world that went well, at rest.
-    fn ended(seed: u64) -> World {
-        let plan = Plan::of(seed);
-        let mut world = World::new(&plan).unwrap();
-        plan.actions.iter().try_for_each(|planned| world.act(planned)).unwrap();
-        world.finish(&plan).unwrap();
-        world
+    /// The first world in which something of this kind happened, at its end.
+    fn ended(wanted: impl Fn(&World) -> bool) -> World {
+        let worlds = (0..60).map(|seed| {
+            let plan = Plan::of(seed);
+            let mut world = World::new(&plan).unwrap();
+            plan.actions.iter().try_for_each(|planned| world.act(planned)).unwrap();
+            world.finish(&plan).unwrap();
+            world
+        });
+        worlds
+            .into_iter()
+            .find(|world| world.office.breaches.is_empty() && wanted(world))
+            .expect("it happens somewhere")
+    }
+
+    fn effects(world: &World) -> usize {
+        world.office.effects().len()
     }
 
     fn found(world: &mut World) -> Broken {
@@ -48,7 +63,7 @@ mod tests {
 
     #[test]
     fn an_event_from_nowhere_is_found() {
-        let mut world = ended(7);
+        let mut world = ended(|world| world.seen.of("events") > 0);
         let mut event = world.store.events_after(0, 1).unwrap().remove(0).event;
         let (_, evidence) = world.store.event(event.id).unwrap().unwrap();
         event.id = andon_model::EventId::derived(&[b"nowhere"]);
@@ -58,64 +73,74 @@ mod tests {
 
     #[test]
     fn a_second_effect_is_found() {
-        let mut world = ended(7);
-        world.office.breaches.clear();
+        let mut world = ended(|world| effects(world) > 0);
         assert!(world.office.repeat_first());
         assert_eq!(found(&mut world).check, "doubled");
     }
 
     #[test]
     fn an_effect_that_is_not_there_is_found() {
-        let mut world = ended(7);
-        world.office.breaches.clear();
+        let is_note = |world: &World| world.office.effects().iter().any(|of| of.capability == "maintenance.note");
+        let mut world = ended(is_note);
         assert!(world.office.lose_last("maintenance.note"));
         assert_eq!(found(&mut world).check, "runs");
     }
 
     #[test]
     fn effects_out_of_order_are_found() {
-        let mut world = ended(7);
-        world.office.breaches.clear();
-        let of = |world: &World, event: &str| {
-            let id = andon_model::EventId::parse(event).unwrap();
-            world.store.event(id).unwrap().unwrap().0.event
-        };
-        let undisturbed = |event: &str| {
-            let id = andon_model::EventId::parse(event).unwrap();
-            world
-                .store
-                .runs_of_event(id)
-                .unwrap()
-                .iter()
-                .all(|run| world.store.exceptions_of_run(run.id).unwrap().is_empty())
-        };
-        let pairs: Vec<(String, String)> = world
-            .office
-            .effects()
-            .iter()
-            .flat_map(|a| world.office.effects().iter().map(move |b| (a, b)))
-            .filter(|(a, b)| a.at < b.at && (&a.system, a.capability) == (&b.system, b.capability))
-            .filter(|(a, b)| undisturbed(&a.event) && undisturbed(&b.event))
-            .filter(|(a, b)| {
-                let (a, b) = (of(&world, &a.event), of(&world, &b.event));
-                a.id != b.id && (a.subject, a.source) == (b.subject, b.source)
-            })
-            .map(|(a, b)| (a.event.clone(), b.event.clone()))
-            .collect();
-        let (first, second) = pairs.first().expect("there are two effects of a kind for an asset").clone();
+        let mut world = ended(|world| exchangeable(world).is_some());
+        let (first, second) = exchangeable(&world).unwrap();
         assert!(world.office.exchange(|a, b| (&a.event, &b.event) == (&first, &second)));
         assert_eq!(found(&mut world).check, "order");
     }
 
+    /// The events of two effects of a kind for one asset, of which nobody had to be told.
+    fn exchangeable(world: &World) -> Option<(String, String)> {
+        let event = |text: &str| {
+            let id = andon_model::EventId::parse(text).unwrap();
+            world.store.event(id).unwrap().unwrap().0.event
+        };
+        let undisturbed = |text: &str| {
+            let runs = world.store.runs_of_event(andon_model::EventId::parse(text).unwrap()).unwrap();
+            runs.iter().all(|run| world.store.exceptions_of_run(run.id).unwrap().is_empty())
+        };
+        let all = world.office.effects();
+        let pairs = all.iter().enumerate().flat_map(|(at, a)| all.iter().skip(at + 1).map(move |b| (a, b)));
+        let mut alike = pairs.filter(|(a, b)| (&a.system, a.capability) == (&b.system, b.capability));
+        let found = alike.find(|(a, b)| {
+            let (one, other) = (event(&a.event), event(&b.event));
+            let same = one.id != other.id && (one.subject, one.source) == (other.subject, other.source);
+            same && undisturbed(&a.event) && undisturbed(&b.event)
+        });
+        found.map(|(a, b)| (a.event.clone(), b.event.clone()))
+    }
+
     #[test]
-    fn an_unread_entry_is_found() {
-        let mut world = ended(7);
-        let first = world.store.read(world.store.log_start()).unwrap().unwrap();
-        let mut part = first.part.clone();
+    fn a_sample_that_was_counted_and_is_not_there_is_found() {
+        let mut world = ended(|world| world.seen.of("samples") > 0);
+        let mut part = world.archive.iter().find(|batch| batch.part.source.as_str() == "plc").unwrap().part.clone();
         part.entries = vec![Entry::Mark(Mark::Connected)];
         part.counts.stored = 1;
         part.counts.received = 1;
         world.store.append(vec![part]).unwrap();
-        assert_eq!(found(&mut world).check, "seams");
+        assert_eq!(found(&mut world).check, "samples");
+    }
+
+    #[test]
+    fn a_document_that_no_machine_has_given_cause_for_is_found() {
+        let mut world = ended(|world| effects(world) > 0);
+        world.floor.ledger_mut().messages.clear();
+        assert_eq!(check::documents(&world).unwrap_err().check, "explained");
+    }
+
+    #[test]
+    fn an_activation_without_its_samples_is_found() {
+        let mut world = ended(|world| {
+            let events = world.store.events_after(0, 1_000).unwrap();
+            let of_limit = |source: &str| source.ends_with("/hot") || source.ends_with("/fast");
+            world.variants.len() == 1 && events.iter().any(|stored| of_limit(&stored.event.source))
+        });
+        world.archive.clear();
+        assert_eq!(check::activations(&world).unwrap_err().check, "model");
     }
 }

@@ -52,6 +52,16 @@ pub fn at_rest(world: &mut World) -> Result<(), Broken> {
     count(world, &told)
 }
 
+/// Only that every document explains back to what machines said.
+pub fn documents(world: &World) -> Result<(), Broken> {
+    explained::every_document(world)
+}
+
+/// Only that the activations are those of the model.
+pub fn activations(world: &World) -> Result<(), Broken> {
+    model::every_activation_is_there(world, &events(&world.store)?)
+}
+
 /// The same when people have dealt with everything: nothing is left, and nothing was doubled on the way.
 pub fn all_dealt_with(world: &mut World) -> Result<(), Broken> {
     let told = events(&world.store)?;

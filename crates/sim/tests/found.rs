@@ -1,0 +1,30 @@
+//! What simulated worlds have found, each with the worlds in which it came about: they keep their promises since.
+
+#[cfg(test)]
+mod tests {
+    use andon_sim::{
+        Plan,
+        plan::Action::{self, Kill, SetClock},
+        run_plan,
+    };
+
+    fn holds(seeds: std::ops::Range<u64>, mishaps: &[Action]) {
+        for seed in seeds {
+            run_plan(&Plan::of(seed).with_only(mishaps)).unwrap_or_else(|failed| panic!("{failed}"));
+        }
+    }
+
+    /// A silence was told from where the clock had been before it was set back: by the running loop, and not by one
+    /// that reads the log again. A call that was made after the clock was set back went before the older ones of its
+    /// key.
+    #[test]
+    fn a_clock_that_is_set() {
+        holds(0..8, &[SetClock]);
+    }
+
+    /// After a restart a search came before the request had arrived that the process had sent just before its end.
+    #[test]
+    fn a_search_after_a_restart() {
+        holds(20..26, &[Kill]);
+    }
+}
