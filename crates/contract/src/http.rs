@@ -234,6 +234,8 @@ impl<'a> Web<'a> {
         }
         let (host, port) =
             match authority.rsplit_once(':').filter(|(host, _)| !host.starts_with('[') || host.ends_with(']')) {
+                // A sign before the digits is read by nobody else.
+                Some((_, port)) if !port.bytes().all(|b| b.is_ascii_digit()) => return Err("the port is none".into()),
                 Some((host, port)) => (host, port.parse().ok().filter(|p| *p != 0).ok_or("the port is none")?),
                 None => (authority, if scheme == "https" { 443 } else { 80 }),
             };
@@ -474,6 +476,7 @@ mod tests {
             "https://host/a/%2e%2E/b",
             "https://host/#x",
             "https://host:0/",
+            "https://host:+80/",
             "https://host:99999/",
             "https://ho%73t/",
             "https://höst/",

@@ -32,6 +32,15 @@ impl Hasher for Same {
     }
 }
 
+/// The quality by which a sample is known. One that came too early is stored as uncertain, and when it comes again its
+/// time may be believed: then it is the same sample still.
+pub(crate) fn quality(sample: &Sample) -> Quality {
+    match sample.origin {
+        Origin::Ahead(_) | Origin::RetainedAhead(_) if sample.quality == Quality::UNCERTAIN => Quality::GOOD,
+        _ => sample.quality,
+    }
+}
+
 /// What a sample is remembered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Noted(u64);
@@ -77,7 +86,7 @@ impl Duplicates {
             // A sample without a time of its own is stored at its receive time; nothing is compared with it.
             Origin::Live | Origin::Retained => sample.time,
         };
-        self.is_new(sample.signal, claimed, sample.quality, &sample.value);
+        self.is_new(sample.signal, claimed, quality(sample), &sample.value);
     }
 
     /// Whether a sample is none of the window; it is one from now on.

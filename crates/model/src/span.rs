@@ -91,7 +91,8 @@ impl Span {
 /// A decimal number of a unit, exactly; `None` when it does not fit or is no number.
 fn scaled(number: &str, unit: i64) -> Option<i64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() || fraction.contains('.') || fraction.len() > 9 {
+    // A sign is no digit: no duration of ours runs backwards.
+    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) || fraction.len() > 9 {
         return None;
     }
     let mut total = whole.parse::<i64>().ok()?.checked_mul(unit)?;
@@ -213,7 +214,23 @@ mod tests {
             assert_eq!(Span::parse(text).unwrap(), Span::from_secs(secs), "{text}");
         }
         assert_eq!(Span::parse("1.5 s").unwrap(), Span::from_millis(1500));
-        for wrong in ["", "5", "5 x", "-5 s", "P", "PT", "P1Y", "PT1M1H", "1..5 s", "999999999999 d", "min"] {
+        for wrong in [
+            "",
+            "5",
+            "5 x",
+            "-5 s",
+            "P",
+            "PT",
+            "P1Y",
+            "PT1M1H",
+            "1..5 s",
+            "999999999999 d",
+            "min",
+            "PT-5S",
+            "P-1D",
+            "PT+5S",
+            "PT1.-5S",
+        ] {
             assert!(Span::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -13,7 +13,7 @@ mod tests {
             machines::{Form, Signal},
         },
     };
-    use andon_store::{Fault, Store};
+    use andon_store::{Fault, Limits, SimDisk, Store, Trouble};
     use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
     /// Worlds of an ordinary run.
@@ -73,11 +73,31 @@ mod tests {
         devices
     }
 
+    /// The store of a process that starts.
+    fn open(disk: Option<&SimDisk>, seed: u64) -> Store {
+        let mut chance = Chance::new(seed);
+        let bytes = &mut |buffer: &mut [u8]| buffer.fill_with(|| chance.draw().to_le_bytes()[0]);
+        let limits = Limits { segment_bytes: 1 << 20, ring_bytes: 1 << 20 };
+        let mut last = String::new();
+        for _ in 0..100 {
+            let Some(disk) = disk else { return Store::memory(bytes) };
+            match Store::simulated(disk, &limits, bytes) {
+                Ok(store) => return store,
+                Err(error) => last = error.to_string(),
+            }
+        }
+        panic!("the store does not open: {last}");
+    }
+
     /// One world.
     struct World {
         chance: Chance,
         contract: Arc<Contract>,
         store: Store,
+        /// Every other world has a disk that may crash inside each operation.
+        disk: Option<SimDisk>,
+        /// The crashes of the disk when this process began.
+        crashes: u64,
         floor: Floor,
         sources: Vec<(Name, Source, Rest)>,
         utc: Time,
@@ -91,14 +111,16 @@ mod tests {
         fn new(seed: u64) -> Self {
             let mut chance = Chance::new(seed);
             let utc = Time::parse("2026-11-22T08:00:00Z").unwrap();
-            let mut bytes = Chance::new(chance.draw());
-            let store = Store::memory(&mut |buffer| buffer.fill_with(|| bytes.draw().to_le_bytes()[0]));
+            let disk = (seed % 2 == 1).then(SimDisk::new);
+            let store = open(disk.as_ref(), chance.draw());
             let floor = Floor::new(chance.draw(), devices(), utc);
             let forgets = chance.percent(50);
             let sources = Vec::new();
             let contract = contract();
             let monotonic = Duration::ZERO;
-            let mut world = Self { chance, contract, store, floor, sources, utc, monotonic, forgets, ends: 0 };
+            let crashes = 0;
+            let mut world =
+                Self { chance, contract, store, disk, crashes, floor, sources, utc, monotonic, forgets, ends: 0 };
             world.start();
             world
         }
@@ -106,9 +128,16 @@ mod tests {
         /// The process ends without a word, and another one starts.
         fn start(&mut self) {
             self.sources.clear();
-            for row in self.store.take_up(self.utc).unwrap_or_default() {
-                panic!("something is taken for poison: {row:?}");
+            if let Some(disk) = self.disk.as_ref().filter(|_| self.ends > 0) {
+                if disk.crashes() == self.crashes {
+                    let seed = self.chance.draw();
+                    if seed % 2 == 0 { disk.kill() } else { disk.power_cut(seed) }
+                }
+                self.store = open(Some(disk), self.chance.draw());
+                self.crashes = disk.crashes();
             }
+            let suspects = self.store.take_up(self.utc).unwrap_or_default();
+            assert!(self.disk.is_some() || suspects.is_empty(), "something is taken for poison: {suspects:?}");
             for name in ["new", "old"] {
                 let name = Name::new(name).unwrap();
                 let seed = self.chance.draw();
@@ -122,7 +151,31 @@ mod tests {
             self.utc = self.utc.plus(Span::from_nanos(i64::try_from(span.as_nanos()).unwrap()));
         }
 
+        /// What a disk does wrong.
+        fn plan(&mut self) {
+            let (skipped, seed) = (self.chance.below(12), self.chance.draw());
+            let Some(disk) = &self.disk else {
+                let fault = *self.chance.one(&[Fault::Before, Fault::After]);
+                return self.store.plan_fault(skipped % 4, fault);
+            };
+            match self.chance.below(6) {
+                0 => disk.plan(skipped, Trouble::Kill(seed)),
+                1 => disk.plan(skipped, Trouble::PowerCut(seed)),
+                2 => disk.plan(skipped, Trouble::Error(seed)),
+                3 => disk.plan(skipped, Trouble::Full(seed)),
+                4 => disk.hold_submissions(true),
+                _ => disk.hold_submissions(false),
+            }
+        }
+
+        fn has_crashed(&self) -> bool {
+            self.disk.as_ref().is_some_and(|disk| disk.crashes() != self.crashes)
+        }
+
         fn step(&mut self, at: usize) {
+            if self.chance.percent(20) {
+                self.store.settle();
+            }
             let (_, source, rest) = &mut self.sources[at];
             *rest = source.step(&mut self.floor, self.utc, self.monotonic);
         }
@@ -158,9 +211,7 @@ mod tests {
                     self.floor.suffer(mishap, self.monotonic);
                 }
                 96 | 97 => {
-                    let fault = *self.chance.one(&[Fault::Before, Fault::After]);
-                    let skipped = self.chance.below(4);
-                    self.store.plan_fault(skipped, fault);
+                    self.plan();
                 }
                 98 => {
                     self.ends += 1;
@@ -187,7 +238,17 @@ mod tests {
         /// Everything works from now on, and comes to rest.
         fn finish(&mut self) {
             self.floor.heal();
+            if let Some(disk) = &self.disk {
+                disk.forget_plans();
+                disk.hold_submissions(false);
+            }
+            if self.disk.is_some() {
+                // A log that could not be synced takes nothing before the next start.
+                self.ends += 1;
+                self.start();
+            }
             for _ in 0..STEPS_MAX {
+                self.store.settle();
                 let heard = self.floor.step(self.utc, self.monotonic);
                 for at in 0..self.sources.len() {
                     self.step(at);
@@ -222,6 +283,10 @@ mod tests {
         let mut world = World::new(seed);
         for _ in 0..ACTS {
             world.act();
+            if world.has_crashed() {
+                world.ends += 1;
+                world.start();
+            }
         }
         world.finish();
         world

@@ -481,7 +481,15 @@ fn rows_are_found_by_what_names_them(store: &Store) {
 
 fn source_row(connected: bool, since: i64, reason: &str) -> SourceRow {
     let filters = vec!["plant/+/state".to_owned()];
-    SourceRow { source: name("line-1"), connected, since: Time(since), reason: reason.into(), code: None, in_doubt: false, filters }
+    SourceRow {
+        source: name("line-1"),
+        connected,
+        since: Time(since),
+        reason: reason.into(),
+        code: None,
+        in_doubt: false,
+        filters,
+    }
 }
 
 fn rule_state(offset: u64) -> RuleStateRow {

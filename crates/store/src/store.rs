@@ -99,7 +99,7 @@ impl Store {
     }
 
     /// Opens the data folder of a simulated disk, or makes it: as another process than the one before, once that has
-    /// crashed or let go. There are no threads: who submits or commits does the work.
+    /// crashed or let go. There are no threads: who submits or commits does the work. Small segments make starts fast.
     pub fn simulated(disk: &SimDisk, limits: &Limits, chance: &mut dyn FnMut(&mut [u8])) -> Result<Self, StoreError> {
         Self::opened(Disk::Simulated(disk.process()), Path::new(disk::FOLDER), limits, chance)
     }

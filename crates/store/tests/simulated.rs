@@ -174,9 +174,8 @@ fn live(seed: u64) -> (SimDisk, u64) {
             model.check(&store, &when);
         }
         for _ in 0..draw.below(40) {
-            match model.act(&store, &mut draw) {
-                Err(StoreError::Stopped(_)) => break,
-                Ok(()) | Err(_) => {}
+            if let Err(StoreError::Stopped(_)) = model.act(&store, &mut draw) {
+                break;
             }
         }
         match draw.below(3) {
@@ -189,9 +188,9 @@ fn live(seed: u64) -> (SimDisk, u64) {
     disk.forget_plans();
     disk.set_capacity(None);
     model.check(&open(&disk).unwrap(), &format!("seed {seed}, the end"));
-    let seen = disk.examine().unwrap();
-    let is_harmless = seen.ailments.iter().all(|ailment| ailment.gravity == Gravity::Warning);
-    assert!(is_harmless && !seen.running, "seed {seed}: {:?}", seen.ailments);
+    let looked = disk.examine().unwrap();
+    let is_harmless = looked.ailments.iter().all(|ailment| ailment.gravity == Gravity::Warning);
+    assert!(is_harmless && !looked.running, "seed {seed}: {:?}", looked.ailments);
     (disk.clone(), disk.crashes())
 }
 
@@ -242,6 +241,73 @@ fn every_operation_may_be_the_last() {
         step += 1;
     }
     assert!(step > 100, "there was something to crash in: {step}");
+}
+
+/// Acts until there are so many batches; a store that has stopped is opened again.
+fn go_on(disk: &SimDisk, model: &mut Model, draw: &mut Draw, batches: usize, when: &str) {
+    // A start that fails is tried again.
+    let open = || open(disk).or_else(|_| open(disk)).unwrap_or_else(|error| panic!("{when}: {error}"));
+    let mut store = open();
+    model.check(&store, when);
+    while model.batches.len() < batches {
+        if let Err(StoreError::Stopped(_)) = model.act(&store, draw) {
+            drop(store);
+            store = open();
+            model.check(&store, when);
+        }
+    }
+}
+
+#[test]
+fn after_an_error_in_any_operation_all_goes_on() {
+    let mut step = 0;
+    let mut is_over = false;
+    while !is_over {
+        for trouble in [Trouble::Error(3 * step), Trouble::Error(3 * step + 1), Trouble::Full(step)] {
+            let when = format!("step {step}, {trouble:?}");
+            let (disk, mut model, mut draw) = (SimDisk::new(), Model::default(), Draw(9));
+            drop(open(&disk).unwrap());
+            let begun = disk.operations();
+            disk.plan(step, trouble);
+            go_on(&disk, &mut model, &mut draw, 30, &when);
+            is_over = disk.operations() < begun + step;
+            disk.power_cut(step);
+            go_on(&disk, &mut model, &mut draw, 40, &when);
+        }
+        step += 1;
+    }
+    assert!(step > 100, "there was something to fail in: {step}");
+}
+
+#[test]
+fn a_start_that_fails_is_tried_again_and_takes_for_durable_only_what_is() {
+    for killed in (0..110).step_by(3) {
+        let mut failed = 0;
+        loop {
+            let when = format!("killed in {killed}, an error in {failed} of the start");
+            let (disk, mut model, mut draw) = (SimDisk::new(), Model::default(), Draw(killed));
+            disk.plan(killed, Trouble::Kill(killed));
+            if let Ok(store) = open(&disk) {
+                while disk.crashes() == 0 {
+                    drop(model.act(&store, &mut draw));
+                }
+            }
+            let begun = disk.operations();
+            disk.plan(failed, Trouble::Error(killed + failed));
+            drop(open(&disk));
+            let is_over = disk.operations() < begun + failed;
+            disk.forget_plans();
+            let batches = model.batches.len();
+            go_on(&disk, &mut model, &mut draw, batches + 8, &when);
+            disk.power_cut(failed);
+            go_on(&disk, &mut model, &mut draw, batches + 12, &when);
+            if is_over {
+                break;
+            }
+            failed += 1;
+        }
+        assert!(failed > 5, "there was something to fail in: {failed}");
+    }
 }
 
 #[test]

@@ -75,6 +75,19 @@ fn what_is_doubtful_is_stored_as_such() {
 }
 
 #[test]
+fn a_sample_that_came_too_early_is_the_same_when_its_time_is_believed() {
+    let mut core = core(|_| {});
+    let mut numbers = |_: &andon_model::AssetName, _: &andon_model::SignalName| Ok(SignalNo(7));
+    for received in [NOW, Time(NOW.0 + 240_000_000_000)] {
+        let payload = "{\"ts\":1764000400000,\"v\":1}".as_bytes();
+        let incoming = Incoming { topic: "machines/machine-001/temperature", payload, retained: false, received };
+        core.message(incoming, None, &mut numbers).expect("no store is asked");
+    }
+    let group = core.take_group();
+    assert_eq!(group.counts(), Counts { received: 2, stored: 1, duplicate: 1, ..Counts::default() });
+}
+
+#[test]
 fn what_cannot_be_read_says_why_where_and_what_to_do() {
     for (payload, words) in [
         (

@@ -8,7 +8,7 @@ use andon_model::{
     span::Span,
 };
 use andon_store::{Query, Store};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the store has of one source.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +19,8 @@ pub struct Held {
     pub samples: Vec<(String, Sample)>,
     /// Topic and bytes of the messages that were set aside.
     pub quarantined: Vec<(String, Vec<u8>)>,
+    /// The bytes of those that were set aside because the process ended with them at hand: they may be readable.
+    pub suspected: BTreeSet<Vec<u8>>,
     /// Its gaps, from and to.
     pub gaps: Vec<(Time, Time)>,
     /// What became of all that was received.
@@ -53,7 +55,10 @@ impl Held {
             let Some((last, _)) = page.last() else { break };
             after = *last;
             let ours = page.into_iter().map(|(_, row)| row).filter(|row| row.source == *source);
-            held.quarantined.extend(ours.map(|row| (row.topic, row.bytes)));
+            let ours: Vec<_> = ours.collect();
+            let ended = ours.iter().filter(|row| row.detail.contains("ended the process"));
+            held.suspected.extend(ended.map(|row| row.bytes.clone()));
+            held.quarantined.extend(ours.into_iter().map(|row| (row.topic, row.bytes)));
         }
         let of = vec![("source".to_owned(), source.to_string())];
         let page =
@@ -145,7 +150,7 @@ pub fn all(ledger: &Ledger, held: &Held, terms: Terms) -> Result<Tally, String> 
         }
         *odd.entry((message.topic.as_str(), message.payload.as_slice())).or_default() += delivery.sent;
     }
-    each_once(held, &said, terms)?;
+    each_once(held, &said)?;
     set_aside(ledger, held, &odd, terms)?;
     add_up(held)?;
     nothing_lost(ledger, held, terms)
@@ -168,9 +173,9 @@ fn bits(sample: &Sample) -> u64 {
     sample.value.number().unwrap_or(f64::NAN).to_bits()
 }
 
-/// Every stored sample was said and sent, means what it meant, and is stored once; one without a time of its own at most
-/// as often as it was sent.
-fn each_once(held: &Held, said: &BTreeMap<Key<'_>, Sent>, terms: Terms) -> Result<(), String> {
+/// Every stored sample was said and sent, means what it meant, and is stored once; one without a time of its own at
+/// most as often as it was sent.
+fn each_once(held: &Held, said: &BTreeMap<Key<'_>, Sent>) -> Result<(), String> {
     let mut seen: BTreeMap<Key<'_>, u32> = BTreeMap::new();
     for (signal, sample) in &held.samples {
         let timed = (signal.as_str(), Some(claimed(sample)), bits(sample));
@@ -180,9 +185,7 @@ fn each_once(held: &Held, said: &BTreeMap<Key<'_>, Sent>, terms: Terms) -> Resul
         };
         let times = seen.entry(*key).or_default();
         *times += 1;
-        // By a clock that was moved the same message is now good and now doubtful for its time, which is another quality:
-        // the two are not taken for one.
-        let most = if key.1.is_some() && !terms.clock_moved { sent.times.min(1) } else { sent.times };
+        let most = if key.1.is_some() { sent.times.min(1) } else { sent.times };
         if *times > most {
             return Err(format!("stored {times} times, and sent {} times: {signal} {sample:?}", sent.times));
         }
@@ -209,7 +212,7 @@ fn set_aside(ledger: &Ledger, held: &Held, sent: &BTreeMap<(&str, &[u8]), u32>, 
     }
     for (_, message) in deliveries(ledger, held).filter(|_| !terms.clock_moved) {
         let aside = seen.contains_key(&(message.topic.as_str(), message.payload.as_slice()));
-        if aside && message.says != Says::Nothing {
+        if aside && message.says != Says::Nothing && !held.suspected.contains(&message.payload) {
             return Err(format!("can be read and is set aside: {message:?}"));
         }
     }

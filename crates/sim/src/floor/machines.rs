@@ -1,5 +1,5 @@
-//! The machines: values that wander, said too late, too early, twice or not at all, and now and then nothing that can be
-//! read. Messages of one device stay in their order; those of two overtake each other.
+//! The machines: values that wander, said too late, too early, twice or not at all, and now and then nothing that can
+//! be read. Messages of one device stay in their order; those of two overtake each other.
 
 use super::{
     broker::Broker,

@@ -1,5 +1,5 @@
-//! MQTT 3.1.1 and 5 as the broker of the simulation reads and writes it. Written from the standard, with nothing of what
-//! it is spoken with.
+//! MQTT 3.1.1 and 5 as the broker of the simulation reads and writes it. Written from the standard, with nothing of
+//! what it is spoken with.
 
 /// Packets of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -180,7 +180,7 @@ fn keep(store: &Store, policy: &Policy, hours: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Crashes in every operation, mostly as a machine without power, which loses all that a killed process loses, and more.
+/// Crashes in every operation, mostly as a machine without power: it loses all that a killed process loses, and more.
 fn crash_everywhere(policy: &Policy, parts: i64, hours: i64, check: &dyn Fn(&Store, &Found)) {
     let prepared = filled(parts);
     let store = simulated(&prepared).unwrap();

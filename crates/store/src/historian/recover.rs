@@ -101,8 +101,7 @@ fn is_there(disk: &Disk, data: &Path, row: &FileRow) -> bool {
 /// The folders in a folder that are named so, with what follows.
 fn named(disk: &Disk, dir: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
     let names = disk.list(dir).unwrap_or_default();
-    let named = |name: &String| Some((name.strip_prefix(prefix)?.to_owned(), dir.join(name)));
-    names.iter().filter_map(named).collect()
+    names.iter().filter_map(|name| Some((name.strip_prefix(prefix)?.to_owned(), dir.join(name)))).collect()
 }
 
 /// Removes files of ours that are not listed: the log, or the files they were merged from, hold the same. Others stay.

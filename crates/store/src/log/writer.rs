@@ -75,7 +75,7 @@ enum Hand {
     /// A thread; gone once it was waited for.
     Thread(Option<JoinHandle<()>>),
     /// Whoever submits.
-    Caller { serving: Mutex<Serving>, process: Process },
+    Caller { serving: Box<Mutex<Serving>>, process: Process },
 }
 
 /// The file that grows, and who is told of it.
@@ -140,7 +140,7 @@ impl Writer {
         let disk = folder.disk.clone();
         let mut serving = Serving { active, known, folder, change, stopped: None };
         if let Disk::Simulated(process) = disk {
-            return Self { queue, hand: Hand::Caller { serving: Mutex::new(serving), process } };
+            return Self { queue, hand: Hand::Caller { serving: Box::new(Mutex::new(serving)), process } };
         }
         let served = Arc::clone(&queue);
         let thread = thread::Builder::new()

@@ -1,7 +1,8 @@
 //! Writing a file of states slice by slice, beside the one that counts until it is complete.
 //!
 //! A slice is made by whoever has the states and written and synced by a thread of its own: nobody waits for the disk
-//! in the middle of other work. On a simulated disk there is no thread. The name is given at the end, when everything is durable.
+//! in the middle of other work. On a simulated disk there is no thread. The name is given at the end, when everything
+//! is durable.
 
 use super::{BLOCK_HEADER_BYTES, HEADER_BYTES, MAGIC, POSITION_BYTES, VERSION};
 use crate::{
