@@ -23,8 +23,7 @@ mod tests {
             assert!(seen.of(what) > SEEDS, "too little happens ({what}): {seen:#?}");
         }
         assert!(seen.all_of("crash: ") > SEEDS && seen.all_of("fault: ") > SEEDS, "too little happens: {seen:#?}");
-        for what in ["ticks", "retry", "edit", "skip", "reroute", "discard", "messages sent again", "breach: doubled"]
-        {
+        for what in ["ticks", "retry", "edit", "skip", "reroute", "discard", "messages sent again", "breach: doubled"] {
             assert!(seen.of(what) > 0, "it never happens ({what}): {seen:#?}");
         }
     }
