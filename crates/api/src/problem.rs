@@ -74,6 +74,11 @@ impl Problem {
         Self::new(404, "not-found", "there is no such thing", detail)
     }
 
+    /// 405: something is there, and this is not done with it.
+    pub fn method(detail: impl Into<String>) -> Self {
+        Self::new(405, "method", "the method is none of those served here", detail)
+    }
+
     /// 408: what was announced did not come.
     pub fn late(detail: impl Into<String>) -> Self {
         Self::new(408, "late", "the request took too long", detail)

@@ -14,7 +14,7 @@ use crate::{
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Path, Request, State},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -70,6 +70,10 @@ pub fn router(backend: Shared) -> Router {
     router
         .fallback(|uri: Uri| async move {
             Problem::not_found(format!("nothing is served at {}", uri.path())).remedy("GET /openapi.json lists what is")
+        })
+        .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
+            let remedy = "the header Allow names the methods; GET /openapi.json lists all there is";
+            Problem::method(format!("{method} is not served at {}", uri.path())).remedy(remedy)
         })
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(middleware::from_fn_with_state(Arc::new(Lanes::default()), lanes::sort))

@@ -193,6 +193,9 @@ async fn answers_are_json_and_problems_say_what_to_do_next() {
     assert_eq!(body["remedy"], "andon list events");
     let (status, _, body) = ask("GET", "/v1/nothing", "localhost", vec![]).await;
     assert_eq!((status, body["type"].as_str()), (StatusCode::NOT_FOUND, Some("andon:not-found")));
+    let (status, form, body) = ask("DELETE", "/v1/status", "localhost", vec![]).await;
+    assert_eq!((status, form.as_str()), (StatusCode::METHOD_NOT_ALLOWED, "application/problem+json"));
+    assert!(body["remedy"].is_string(), "{body}");
     let (status, _, _) = ask("GET", "/readyz", "localhost", vec![]).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     let (status, _, _) = ask("GET", "/v1/show/panic", "localhost", vec![]).await;
