@@ -153,7 +153,9 @@ pub(super) fn read(answer: &Answer, host: &str, now: Instant, secrets: &Secrets)
     };
     let access = text("access_token").ok_or_else(|| broken("its answer holds no access_token"))?;
     if let Some(kind) = text("token_type").filter(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-        return Err(broken(&format!("it is of the type {:?}", kind.chars().take(40).collect::<String>())));
+        // Hidden before it is cut: half a secret is one, too.
+        let kind: String = secrets.hide(&kind).chars().take(40).collect();
+        return Err(broken(&format!("it is of the type {kind:?}")));
     }
     // Some servers write the number as a text.
     let life = json.get("expires_in").and_then(|v| v.as_f64().or_else(|| v.as_str()?.trim().parse().ok()));
@@ -253,10 +255,11 @@ mod tests {
             (302, "", OutcomeClass::Auth, "302"),
             (200, "{}", OutcomeClass::Auth, "no access_token"),
             (200, r#"{"access_token":"t","token_type":"mac"}"#, OutcomeClass::Auth, "mac"),
+            (200, r#"{"access_token":"t","token_type":"s3cret"}"#, OutcomeClass::Auth, "[redacted]"),
         ] {
             let outcome = read(status, body).err().unwrap();
             assert_eq!((outcome.class, outcome.sent), (class, false), "{}", outcome.detail);
-            assert!(outcome.detail.contains(says), "{}", outcome.detail);
+            assert!(outcome.detail.contains(says) && !outcome.detail.contains("s3cret"), "{}", outcome.detail);
         }
     }
 
