@@ -24,6 +24,8 @@ pub mod cost;
 pub mod decisions;
 pub mod doors;
 pub mod exceptions;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod kind;
 pub mod lanes;
 pub mod migrate;

@@ -27,6 +27,8 @@ pub mod cron;
 mod csv;
 pub mod expr;
 mod files;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod hours;
 pub mod http;
 mod init;
@@ -49,30 +51,3 @@ pub use problem::{PROBLEMS_MAX, Problem, Severity};
 pub use schemas::json_schemas;
 pub use summary::{Guarantee, Resolved, Summary, operation_guarantee, parameters, summary};
 pub use tree::{DEPTH_MAX, FILE_MAX_BYTES};
-
-/// Reads bytes as the files of a project, for a fuzz target: a line `== path` begins a file. Never panics.
-#[doc(hidden)]
-pub fn fuzz(data: &[u8]) {
-    let text = String::from_utf8_lossy(data);
-    let mut files = std::collections::BTreeMap::new();
-    let mut path = "andon.yaml";
-    let mut body = String::new();
-    for line in text.split_inclusive('\n') {
-        if let Some(next) = line.strip_prefix("== ") {
-            files.insert(path.to_owned(), std::mem::take(&mut body));
-            path = next.trim();
-        } else {
-            body.push_str(line);
-        }
-    }
-    files.insert(path.to_owned(), body);
-    match from_files(files) {
-        Ok(loaded) => drop(summary(&loaded.contract).to_string()),
-        Err(problems) => {
-            for problem in problems.iter().take(20) {
-                drop(problem.render(false));
-                drop(problem.render(true));
-            }
-        }
-    }
-}

@@ -98,7 +98,7 @@ impl<'a> Conf<'a> {
 }
 
 /// What the files of a broker, the main one first, let it lose of what a source expects.
-fn look<'a>(files: impl IntoIterator<Item = &'a str>, needs: Needs) -> Vec<Finding> {
+pub(crate) fn look<'a>(files: impl IntoIterator<Item = &'a str>, needs: Needs) -> Vec<Finding> {
     let all = (0_u32..).zip(files).flat_map(|(file, text)| settings(file, text)).take(LINES_MAX).collect();
     let conf = Conf { all };
     let mut found = Vec::new();

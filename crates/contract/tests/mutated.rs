@@ -1,6 +1,6 @@
 //! Files that nobody meant: whatever stands in them, reading a project ends with an answer.
 
-use andon_contract::{from_files, fuzz, init_files};
+use andon_contract::{from_files, fuzz::project, init_files};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -42,6 +42,6 @@ proptest! {
 
     #[test]
     fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        fuzz(&bytes);
+        project(&bytes);
     }
 }

@@ -134,6 +134,11 @@ impl StoreBackend {
         Self { store, contract, running: Some(running), stopped: None, counted: Counted::default() }
     }
 
+    /// Answers for an instance that is stopped, from a store that is open.
+    pub(crate) fn resting(store: Store, contract: Arc<Contract>) -> Self {
+        Self { store, contract, running: None, stopped: None, counted: Counted::default() }
+    }
+
     /// How the reads of a running instance stand; `None`: it is stopped.
     pub(crate) fn standing(&self) -> Option<BTreeMap<String, Stand>> {
         self.running.as_ref().map(|running| running.reads())

@@ -32,6 +32,8 @@ pub mod doctor;
 mod drive;
 mod edits;
 mod fares;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod given;
 mod hidden;
 mod history;

@@ -25,7 +25,7 @@ pub mod notify;
 pub mod rest;
 
 pub use connectors::{Connectors, Env};
-pub use rest::{MARK, Shown, fuzz};
+pub use rest::{MARK, Shown, fuzz, fuzz_around, fuzz_project};
 
 /// Installs the one crypto provider of the process, ring, unless it is there already. Whoever makes an HTTP client
 /// calls it before; the connectors do so themselves.

@@ -1,5 +1,9 @@
 //! Entry of the fuzz target: a stored memory of a run, whatever its bytes are, ends in actions and never in a panic.
 
+mod definition;
+
+pub use definition::fuzz_definition;
+
 use crate::fault::{Fault, Standard};
 use crate::machine::{Action, Given, Input, TakeUp, child_id, memory::Memory, step, take_up};
 use andon_contract::expr::{NoNames, Program};

@@ -33,5 +33,5 @@ mod testing;
 
 pub use exceptions::parked;
 #[doc(hidden)]
-pub use fuzz::fuzz;
+pub use fuzz::{fuzz, fuzz_definition};
 pub use run::{Loop, Progress, Ready};

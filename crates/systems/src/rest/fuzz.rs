@@ -1,5 +1,9 @@
 //! Random answers and inputs against the codec: whatever comes, there is a tidy outcome.
 
+mod around;
+
+pub use around::{fuzz_around, fuzz_project};
+
 use super::{
     DETAIL_MAX_CHARS, RESPONSE_MAX_BYTES,
     codec::{self, Answer},

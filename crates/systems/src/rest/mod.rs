@@ -30,7 +30,7 @@ mod status;
 pub(crate) mod tls;
 pub(crate) mod words;
 
-pub use fuzz::fuzz;
+pub use fuzz::{fuzz, fuzz_around, fuzz_project};
 pub use redact::{MARK, Shown};
 pub use status::{Row, TABLE};
 

@@ -42,7 +42,7 @@ pub(super) async fn tunnel(
 }
 
 /// What the head of an answer means.
-fn status(head: &[u8]) -> Result<(), Refused> {
+pub(super) fn status(head: &[u8]) -> Result<(), Refused> {
     let line = String::from_utf8_lossy(head.split(|b| *b == b'\r').next().unwrap_or_default()).into_owned();
     let code = line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse::<u16>().ok());
     match code {

@@ -89,7 +89,7 @@ fn make(tls: &ClientTls, files: &Files) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-fn parse(path: &str, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn parse(path: &str, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
     let found = found.map_err(|e| format!("the certificates in {path} cannot be read: {e}; write them anew as PEM"))?;
     if found.is_empty() {
@@ -100,7 +100,7 @@ fn parse(path: &str, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Strin
     Ok(found)
 }
 
-fn parse_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
+pub(super) fn parse_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
         if text.contains("ENCRYPTED PRIVATE KEY") {
             "the key of TLS is encrypted; write it without passphrase and let only Andon read it: \
@@ -112,7 +112,7 @@ fn parse_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
     })
 }
 
-fn authorities(path: &str, bytes: &[u8]) -> Result<RootCertStore, String> {
+pub(super) fn authorities(path: &str, bytes: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for (at, certificate) in parse(path, bytes)?.into_iter().enumerate() {
         roots.add(certificate).map_err(|e| {
