@@ -3,6 +3,7 @@
 
 mod arrows;
 mod dependencies;
+mod fuzz;
 mod generated;
 mod guarantees;
 mod limits;
@@ -28,11 +29,12 @@ pub(crate) struct Arguments {
 type Part = (&'static str, fn() -> Result<Problems>);
 
 /// All parts, the quick ones first.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     ("tidy", tidy::check),
     ("limits", limits::check),
     ("guarantees", guarantees::check),
     ("mutants", mutants::check),
+    ("fuzz", fuzz::check),
     ("arrows", arrows::check),
     ("dependencies", dependencies::check),
     ("fmt", fmt),
