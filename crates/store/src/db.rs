@@ -2,12 +2,14 @@
 
 mod audit;
 mod confirmations;
+mod copy;
 mod examine;
 mod exceptions;
 mod files;
 mod list;
 mod objects;
 mod read;
+mod restores;
 mod retained;
 mod schema;
 mod waits;
@@ -19,6 +21,7 @@ pub use list::{Page, Query};
 
 pub(crate) use audit::{Check as AuditCheck, after as audit_after, head as audit_head, of as audit_of};
 pub(crate) use confirmations::{confirmation, confirmations};
+pub(crate) use copy::{copy_file, facts};
 #[cfg(test)]
 pub(crate) use examine::spoil;
 pub(crate) use examine::{Column, Rows, integrity, recount, reindex, rewrite, rows, sealed_of as rows_sealed, untold};
@@ -32,13 +35,16 @@ pub(crate) use objects::{
     object_versions, objects, objects_at, objects_known, objects_since,
 };
 pub(crate) use read::*;
+pub(crate) use restores::last as restored;
 pub(crate) use retained::retained;
 pub(crate) use schema::migrate;
 pub(crate) use waits::{events_of, gathered, gathers_after, listened, listeners, schedules};
 pub(crate) use watch::{notice_of, notices_due, processed_alone, systems};
 
-use crate::{StoreError, change::Change, disk::Process, historian::catalog::Changes, rows::Write};
-use andon_model::{AssetName, EventId, ExceptionId, RunId, SignalName, SignalNo};
+use crate::{
+    StoreError, backup::Told, change::Change, disk::Process, historian::catalog::Changes, rows::Write,
+};
+use andon_model::{AssetName, EventId, ExceptionId, Position, RunId, SignalName, SignalNo};
 use list::Listing;
 use rusqlite::{Connection, OpenFlags, backup::Backup};
 use std::{
@@ -175,6 +181,22 @@ impl Db {
     /// Applies what a step of the historian changed, all or nothing; returns when it is durable.
     pub(crate) fn change_files(&self, changes: Changes) -> Result<(), StoreError> {
         self.work(Work::Files(Box::new(changes))).map(|_| ())
+    }
+
+    /// Copies the database to a file while it is written to. `end` is asked when the copy holds all that was committed
+    /// and before anything else is.
+    pub(crate) fn copy_to(
+        &self,
+        to: &Path,
+        told: Told<'_>,
+        end: impl FnOnce() -> Position + Send + 'static,
+    ) -> Result<Position, StoreError> {
+        match self {
+            Self::File { writer, .. } => writer.copy(to, told, Box::new(end)),
+            Self::Memory(_) | Self::Simulated { .. } | Self::Look(..) => {
+                Err(StoreError::Refused("only the database of a running instance is copied so".into()))
+            }
+        }
     }
 
     fn work(&self, work: Work) -> Result<Done, StoreError> {

@@ -11,7 +11,7 @@ use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -62,9 +62,39 @@ pub(crate) struct Folder {
     /// Whether the process before did not come to a clean stop.
     pub(crate) ended_uncleanly: bool,
     lock: Mutex<File>,
+    /// Held by the backup that is being made.
+    backing_up: Mutex<()>,
+    /// Held by whoever removes files that others may be reading.
+    removing: Mutex<()>,
+}
+
+/// While it is there nobody removes files of the folder.
+pub(crate) struct Resting<'a> {
+    _backing_up: MutexGuard<'a, ()>,
+    _removing: MutexGuard<'a, ()>,
 }
 
 impl Folder {
+    /// Lets no file go until the guard does; `None`: somebody does so already.
+    pub(crate) fn rest(&self) -> Option<Resting<'_>> {
+        let backing_up = match self.backing_up.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let removing = self.removing.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Resting { _backing_up: backing_up, _removing: removing })
+    }
+
+    /// The right to remove files; `None`: not now.
+    pub(crate) fn may_remove(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.removing.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(guard)) => Some(guard.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// Takes a folder, or makes one.
     pub(crate) fn open(disk: Disk, dir: &Path, chance: &mut dyn FnMut(&mut [u8])) -> Result<Self, StoreError> {
         disk.make_dir(dir)?;
@@ -93,7 +123,8 @@ impl Folder {
         // Also what a killed process has named and not made durable, before anybody reads it.
         disk.sync_dir(dir)?;
         let (room, lock) = (Room::open(&disk, dir), Mutex::new(lock));
-        Ok(Self { dir: dir.to_owned(), format, room, disk, ended_uncleanly, lock })
+        let (backing_up, removing) = (Mutex::default(), Mutex::default());
+        Ok(Self { dir: dir.to_owned(), format, room, disk, ended_uncleanly, lock, backing_up, removing })
     }
 
     /// What was at hand is done or written down.

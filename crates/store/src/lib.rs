@@ -33,6 +33,7 @@
 //! power, errors and no room in every operation. Embedded besides: every torn tail, flipped bits, `kill -9` of a writing
 //! process, two processes, and a folder written by every earlier version.
 
+pub mod backup;
 pub mod conformance;
 pub mod historian;
 pub mod rows;

@@ -1,5 +1,6 @@
 //! The log: samples and marks in the order in which they became durable.
 
+mod cut;
 mod examine;
 mod files;
 mod frame;
@@ -9,6 +10,7 @@ mod segment;
 mod window;
 mod writer;
 
+pub(crate) use cut::up_to;
 pub(crate) use examine::{Walk, examine, named_by_newest};
 pub(crate) use files::Readers;
 pub use frame::PART_BYTES_MAX;

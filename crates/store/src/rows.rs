@@ -3,6 +3,7 @@
 mod audit;
 mod exceptions;
 mod plant;
+mod restored;
 mod watch;
 
 pub use audit::{AuditHead, AuditRow, AuditVerdict, Audited, Broken};
@@ -10,6 +11,7 @@ pub use exceptions::{
     Action, ExceptionChange, ExceptionKind, ExceptionRow, ExceptionState, GroupRow, Proposal, QuarantineRow,
 };
 pub use plant::{GapRow, IntakeRow, LastValue, RetainedRow, SourceRow};
+pub use restored::RestoreRow;
 pub use watch::{InProcessRow, NoticeRow, SystemRow};
 
 use crate::{
@@ -105,6 +107,8 @@ pub enum Write {
     Schedule(Box<ScheduleRow>),
     /// There is no such schedule any more.
     ScheduleRemove(SiteName, Name),
+    /// The folder was restored from a backup.
+    Restore(Box<RestoreRow>),
 }
 
 impl Write {

@@ -8,7 +8,7 @@ use std::path::Path;
 pub(crate) const APPLICATION_ID: i32 = 0x416E_646F;
 
 /// The version of the schema; older ones are taken here step by step.
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 
 /// From this version on the groups of exceptions are counted as they change.
 const GROUPS_FROM: u32 = 5;
@@ -20,6 +20,7 @@ const STEPS: [&[&str]; VERSION as usize] = [
     &[include_str!("v3.sql")],
     &[include_str!("v4.sql")],
     &[include_str!("v5.sql")],
+    &[include_str!("v6.sql")],
 ];
 
 /// Brings the database to the present version; a copy is made beforehand where there is something to lose.

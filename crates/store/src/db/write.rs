@@ -105,6 +105,7 @@ fn one(connection: &Connection, write: &Write, committed: &mut Committed) -> Res
             "DELETE FROM schedules WHERE site = ?1 AND workflow = ?2",
             params![site.as_str(), workflow.as_str()],
         ),
+        Write::Restore(row) => super::restores::write(connection, row),
         Write::QuarantineRemove(no) => {
             run_sql(connection, "DELETE FROM quarantine WHERE no = ?1", params![number(*no)?])
         }

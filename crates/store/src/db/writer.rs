@@ -1,8 +1,19 @@
 //! The one writer: all commits that wait become one transaction and share one sync.
 
-use super::{Committed, Full, files, write};
-use crate::{StoreError, change::Change, disk::Process, historian::catalog::Changes, rows::Write};
-use andon_model::{AssetName, SignalName, SignalNo};
+use super::{
+    Committed, Full,
+    copy::{CopyJob, End, Step},
+    files, write,
+};
+use crate::{
+    StoreError,
+    backup::{Progress, Told},
+    change::Change,
+    disk::Process,
+    historian::catalog::Changes,
+    rows::Write,
+};
+use andon_model::{AssetName, Position, SignalName, SignalNo};
 use rusqlite::Connection;
 use std::{
     path::{Path, PathBuf},
@@ -19,6 +30,12 @@ const WAITING_MAX: usize = 1_024;
 
 /// Commits that share one transaction at most.
 const GROUP_MAX: usize = 256;
+
+/// Steps of a copy that may wait to be told; of more some are left out.
+const STEPS_TOLD_MAX: usize = 16;
+
+/// How long a copy of the database waits between two steps: the disk is there for others, too.
+const STEP_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long cutting back the write-ahead log waits for readers.
 const CUT_WAIT: Duration = Duration::from_millis(50);
@@ -58,9 +75,13 @@ struct Job {
     reply: SyncSender<Result<Done, StoreError>>,
 }
 
+/// The copy of the database that is asked for.
+type Asked = Mutex<Option<CopyJob>>;
+
 /// The thread that owns the writing connection.
 pub(crate) struct Writer {
     queue: Mutex<Option<SyncSender<Job>>>,
+    copies: Arc<Asked>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -69,11 +90,13 @@ impl Writer {
     pub(crate) fn start(connection: Connection, path: &Path, change: Arc<Change>, full: Box<Full>) -> Self {
         let (queue, waiting) = sync_channel(WAITING_MAX);
         let wal = PathBuf::from(format!("{}-wal", path.display()));
+        let copies = Arc::new(Asked::default());
+        let asked = Arc::clone(&copies);
         let thread = thread::Builder::new()
             .name("store-db".into())
-            .spawn(move || serve(&connection, &waiting, &wal, &change, &*full))
+            .spawn(move || serve(&connection, &waiting, &wal, &change, &*full, &asked))
             .expect("a thread can be started");
-        Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) }
+        Self { queue: Mutex::new(Some(queue)), copies, thread: Mutex::new(Some(thread)) }
     }
 
     /// Hands work to the thread and waits until it is durable.
@@ -83,6 +106,24 @@ impl Writer {
         let (reply, outcome) = sync_channel(1);
         queue.send(Job { work, reply }).map_err(|_| stopped())?;
         outcome.recv().map_err(|_| stopped())?
+    }
+}
+
+impl Writer {
+    /// Lets the thread copy the database between its commits.
+    pub(crate) fn copy(&self, to: &Path, told: Told<'_>, end: End) -> Result<Position, StoreError> {
+        let (steps, come) = sync_channel(STEPS_TOLD_MAX);
+        let job = CopyJob { to: to.to_owned(), end, steps };
+        *self.copies.lock().unwrap_or_else(PoisonError::into_inner) = Some(job);
+        // It looks for a copy after each group.
+        self.work(Work::Writes(Vec::new()))?;
+        loop {
+            match come.recv() {
+                Ok(Step::Copied(done, total)) => told(Progress { step: "database", done, total }),
+                Ok(Step::Done(copied)) => return copied,
+                Err(_) => return Err(StoreError::Stopped("the thread that writes the database has ended".into())),
+            }
+        }
     }
 }
 
@@ -96,22 +137,36 @@ impl Drop for Writer {
     }
 }
 
-fn serve(connection: &Connection, waiting: &Receiver<Job>, wal: &Path, change: &Change, full: &Full) {
+fn serve(connection: &Connection, waiting: &Receiver<Job>, wal: &Path, change: &Change, full: &Full, copies: &Asked) {
     while let Ok(first) = waiting.recv() {
-        let mut works = vec![first.work];
-        let mut replies = vec![first.reply];
-        while works.len() < GROUP_MAX
-            && let Ok(job) = waiting.try_recv()
-        {
-            works.push(job.work);
-            replies.push(job.reply);
-        }
-        let outcomes = tried(connection, &works, change, full, &commit);
-        for (reply, outcome) in replies.into_iter().zip(outcomes) {
-            // A caller that no longer waits has no use for the answer.
-            let _ = reply.send(outcome);
-        }
+        serve_group(connection, first, waiting, change, full);
         bound(connection, wal);
+        let asked = copies.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(copy) = asked {
+            copy.run(connection, &mut || {
+                if let Ok(first) = waiting.recv_timeout(STEP_PAUSE) {
+                    serve_group(connection, first, waiting, change, full);
+                    bound(connection, wal);
+                }
+            });
+        }
+    }
+}
+
+/// Makes one transaction of all that waits.
+fn serve_group(connection: &Connection, first: Job, waiting: &Receiver<Job>, change: &Change, full: &Full) {
+    let mut works = vec![first.work];
+    let mut replies = vec![first.reply];
+    while works.len() < GROUP_MAX
+        && let Ok(job) = waiting.try_recv()
+    {
+        works.push(job.work);
+        replies.push(job.reply);
+    }
+    let outcomes = tried(connection, &works, change, full, &commit);
+    for (reply, outcome) in replies.into_iter().zip(outcomes) {
+        // A caller that no longer waits has no use for the answer.
+        let _ = reply.send(outcome);
     }
 }
 

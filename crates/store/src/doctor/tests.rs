@@ -163,7 +163,7 @@ fn a_folder_that_is_well_is_told_what_was_looked_at() {
     for part in [
         "format: version",
         "states of rules: 2 states",
-        "database: version 5",
+        "database: version 6",
         "chain of what people did: 3 rows",
         "groups of exceptions: 2 exceptions",
         "waiting runs: 1 wait",

@@ -132,6 +132,9 @@ impl Keeper {
     pub fn step(&mut self, now: Time) -> Result<Progress, StoreError> {
         let store = self.store.clone();
         let Some(ground) = store.ground() else { return Ok(Progress::Idle { until: None }) };
+        let Some(_removing) = ground.folder.may_remove() else {
+            return Ok(Progress::Idle { until: Some(now.plus(LOOK_AGAIN)) });
+        };
         if self.known.is_none() {
             self.known = Some(look(ground)?);
         }

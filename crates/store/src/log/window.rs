@@ -192,7 +192,7 @@ fn prepend(
     Ok(missing)
 }
 
-fn path(log: &Path) -> PathBuf {
+pub(super) fn path(log: &Path) -> PathBuf {
     log.join("window")
 }
 
