@@ -3,6 +3,10 @@
 //! An attempt whose outcome is unknown leaves a *doubt*, and nothing is sent anywhere else until the doubt is
 //! settled in the way of its operation's class. An unknown outcome is never turned into an error of the run.
 
+mod restored;
+
+pub use restored::doubt_restored;
+
 use crate::fault::Fault;
 use crate::http;
 use andon_contract::Contract;
@@ -58,6 +62,12 @@ pub struct CallMemory {
     /// Whether somebody was told that nobody answers.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub told: bool,
+    /// The epoch of the last restore whose doubts about it were looked at.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub restored: u32,
+    /// Where it may have been made besides in the time that a restore has lost; the last one is searched next.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub suspected: Vec<String>,
     /// It could not be read back: what was known of earlier attempts is gone.
     #[serde(skip)]
     pub damaged: bool,
@@ -243,6 +253,9 @@ fn parse_target(text: &str) -> Option<OperationRef> {
 
 /// What exactly is unknown.
 fn unknown(doubt: &Doubt, why: &str) -> String {
+    if doubt.attempt == 0 {
+        return format!("it is unknown whether it was done at {}: {}; {why}", doubt.target, doubt.detail);
+    }
     format!(
         "it is unknown whether attempt {} had its effect at {}: {}; {why}",
         doubt.attempt, doubt.target, doubt.detail
@@ -289,6 +302,7 @@ fn settle_search(
     };
     match outcome.class {
         OutcomeClass::Ok if !outcome.output.is_null() || outcome.document.is_some() => Verdict::Deliver,
+        OutcomeClass::Ok if restored::suspect_next(memory) => Verdict::Again(now),
         OutcomeClass::Ok => {
             if let Some(doubt) = &mut memory.doubt {
                 doubt.not_found = Some(now);

@@ -29,6 +29,7 @@ mod places;
 mod recall;
 mod remedies;
 mod replays;
+mod restored;
 #[cfg(test)]
 mod routed;
 mod schedules;
@@ -55,7 +56,7 @@ use andon_contract::contract::Role;
 use andon_contract::workflow::Definition;
 use andon_model::call::{CallRequest, Prepare, Prepared};
 use andon_model::{CallId, Name, Outcome, OutcomeClass, RunId, Time, span::Span};
-use andon_store::rows::{AttemptRow, CallRow, RunRow};
+use andon_store::rows::{AttemptRow, CallRow, RestoreRow, RunRow};
 use andon_store::{Store, StoreError};
 use batch::Batch;
 use clock::Setting;
@@ -166,6 +167,8 @@ pub struct Loop {
     next: Vec<Ready>,
     /// Systems of which a breaker closes by this step.
     closed: Vec<Name>,
+    /// The last restore of the data folder.
+    restored: Option<RestoreRow>,
 
     // What the outside holds or has brought.
     starts: Starts,
@@ -241,6 +244,7 @@ impl Loop {
             second: Batch::default(),
             next: Vec::new(),
             closed: Vec::new(),
+            restored: None,
             starts: Starts::default(),
             acts: Acts::default(),
             family: Family::default(),

@@ -372,7 +372,10 @@ impl Loop {
             return Ok(());
         }
         let mut held = self.calls.remove(&call.id).unwrap_or_else(|| Held::read(call));
-        if held.row.attempts > 0 && (held.memory.damaged || held.memory.doubt.is_some()) {
+        if self.is_suspect(&held.row, &held.memory)?
+            || held.memory.doubt.is_some()
+            || (held.row.attempts > 0 && held.memory.damaged)
+        {
             self.keep(held);
             return Ok(());
         }
@@ -491,7 +494,7 @@ fn new_call(open: &Open, made: MakeCall, key: Key, earlier: Option<CallRow>, now
             let before = Held::read(call.clone()).memory;
             // So does the request that a document gave, as long as it may have had its effect; else it is made anew.
             memory.described = before.described.filter(|_| before.doubt.is_some());
-            memory.doubt = before.doubt;
+            (memory.doubt, memory.restored, memory.suspected) = (before.doubt, before.restored, before.suspected);
             (memory.rerouted, memory.excepted) = (before.rerouted, before.excepted);
             (call.system, call.operation)
         }

@@ -101,6 +101,10 @@ impl Loop {
             self.park(held, &why, now);
             return Ok(());
         }
+        if let Some(what) = self.doubt_lost_time(&mut held, now)? {
+            self.park(held, &what, now);
+            return Ok(());
+        }
         match self.decide(&held, now) {
             Decision::Attempt { target, .. } if target.system != *system => {
                 // The route leads elsewhere by now.

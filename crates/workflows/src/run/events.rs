@@ -154,6 +154,7 @@ impl Loop {
         self.cursor = self.store.cursor(CURSOR)?.unwrap_or(0);
         (self.cursor_durable, self.cursor_held) = (self.cursor, None);
         self.tally = Tally::read(&self.store)?;
+        self.restored = self.store.restored()?;
         self.ears = self.listened()?;
         self.lines = super::lines::Lines::default();
         self.guards.recover(self.store.system_rows()?);

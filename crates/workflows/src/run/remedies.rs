@@ -164,6 +164,9 @@ impl Loop {
                     return refused(why);
                 }
                 held.memory.doubt = None;
+                held.memory.suspected.clear();
+                // Somebody has looked: what a restore has lost is not in doubt any more.
+                held.memory.restored = self.restored.map_or(0, |restored| restored.epoch);
                 self.note(act, row, Some(ExceptionState::Resubmitted), json!({"not_there": true}), now);
                 self.line_up(held, now);
                 self.standing(row)
@@ -226,8 +229,19 @@ impl Loop {
 
     /// A call waits for its next attempt, as if it had not failed so far.
     fn line_up(&mut self, mut held: Held, now: Time) {
-        let CallMemory { lane, place, doubt, described, rerouted, .. } = std::mem::take(&mut held.memory);
-        held.memory = CallMemory { lane, place, doubt, described, rerouted, excepted: true, ..CallMemory::default() };
+        let CallMemory { lane, place, doubt, described, rerouted, restored, suspected, .. } =
+            std::mem::take(&mut held.memory);
+        held.memory = CallMemory {
+            lane,
+            place,
+            doubt,
+            described,
+            rerouted,
+            restored,
+            suspected,
+            excepted: true,
+            ..CallMemory::default()
+        };
         held.row.state = CallState::Waiting;
         held.row.due = Some(now);
         held.row.updated = now;
@@ -267,10 +281,11 @@ impl Loop {
             );
         };
         let old = *old;
+        let may_be_done = self.is_suspect(&old.row, &old.memory)?;
         match old.row.state {
-            CallState::Refused => {}
-            CallState::Waiting if old.memory.doubt.is_none() && !old.memory.damaged => {}
-            CallState::Parked | CallState::Waiting => {
+            CallState::Refused if !may_be_done => {}
+            CallState::Waiting if !may_be_done && old.memory.doubt.is_none() && !old.memory.damaged => {}
+            CallState::Refused | CallState::Parked | CallState::Waiting => {
                 return refused(
                     "it may have been done as it is, and an edited call would be a second one: look, then \
                                 retry it as not there, or skip it with its document",
@@ -362,13 +377,14 @@ impl Loop {
             }
             other => return refused(not_that(&other)),
         };
+        let is_doubted = held.memory.doubt.is_some() || self.is_suspect(&held.row, &held.memory)?;
         let ups = match held.row.state {
             CallState::Refused => match self.raise_for(row, &held.row, TakeUp::Wait, now)? {
                 Ok(ups) => ups,
                 Err(why) => return refused(why),
             },
             CallState::Parked => Vec::new(),
-            CallState::Waiting if held.memory.doubt.is_none() || document.is_some() => Vec::new(),
+            CallState::Waiting if !is_doubted || document.is_some() => Vec::new(),
             CallState::Waiting => return refused("it may have been done: say its document, or wait until it is known"),
             CallState::InFlight | CallState::Delivered | CallState::Skipped => {
                 return refused(is_on_its_way(&held.row));
