@@ -2,6 +2,7 @@
 
 use crate::{
     alarms::{Control, ControlQuery},
+    backups::{BackUp, BackupStand},
     cancel::{CancelRun, CancelledRun},
     decisions::{Decide, Decided},
     exceptions::{Asked, BulkAsked, BulkDone, ExceptionDone},
@@ -77,6 +78,10 @@ pub trait Backend: Send + Sync + 'static {
     fn admit(&self, post: &Post) -> Result<Admission, Problem>;
     /// Takes what was posted; returns once it is durable.
     fn take(&self, post: &Post, admission: Admission, body: Bytes) -> Result<Taken, Problem>;
+    /// Begins a backup of the data folder.
+    fn back_up(&self, asked: &BackUp) -> Result<BackupStand, Problem>;
+    /// How the backup stands that was asked for last.
+    fn backup(&self) -> Result<BackupStand, Problem>;
     /// Starts a run; the answer comes once that is durable, or at the end of the run where it waits for it.
     fn start_run(&self, start: RunStart) -> Pending<StartedRun>;
 }

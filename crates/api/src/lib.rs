@@ -19,6 +19,7 @@
 pub mod alarms;
 pub mod answers;
 pub mod backend;
+pub mod backups;
 pub mod cancel;
 pub mod cost;
 pub mod decisions;

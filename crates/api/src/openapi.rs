@@ -1,7 +1,7 @@
 //! The `OpenAPI` document, made from the types and the table of kinds.
 
 use crate::{
-    alarms, answers, backend, cancel, cost, decisions, exceptions,
+    alarms, answers, backend, backups, cancel, cost, decisions, exceptions,
     kind::{KINDS, Kind},
     migrate, objects, oee, openapi_exceptions, openapi_posts, openapi_runs, posts, problem, runs, samples, types, why,
 };
@@ -48,6 +48,9 @@ use utoipa::OpenApi;
         objects::Read,
         alarms::Alarm,
         alarms::Control,
+        backups::BackUp,
+        backups::BackupStand,
+        backups::Backup,
         cancel::CancelRun,
         cancel::CancelledRun,
         migrate::MigrateRun,
@@ -135,6 +138,7 @@ pub fn document() -> Json {
     put("/v1/samples/series", series());
     put("/v1/samples/count", count());
     put("/v1/historian/seal", seal());
+    put("/v1/backups", backups::openapi());
     put("/v1/exceptions/{id}/replay", replay());
     put("/v1/exceptions/{id}/decide", decide());
     for action in &exceptions::ACTIONS {

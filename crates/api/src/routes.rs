@@ -3,6 +3,7 @@
 use crate::{
     alarms,
     backend::Backend,
+    backups,
     cancel, decisions, exceptions,
     kind::{KINDS, Kind},
     lanes::{self, Lanes},
@@ -43,6 +44,7 @@ pub fn router(backend: Shared) -> Router {
         .route("/v1/samples/series", get(series))
         .route("/v1/samples/count", get(count))
         .route("/v1/historian/seal", post(seal))
+        .route("/v1/backups", get(backup).post(back_up))
         .route("/v1/exceptions/{id}/replay", post(replay))
         .route("/v1/exceptions/{id}/decide", post(decide))
         .route("/v1/runs/{id}/cancel", post(cancel_run))
@@ -180,6 +182,19 @@ async fn why_not(State(backend): State<Shared>, uri: Uri) -> Result<Response, Pr
 async fn seal(State(backend): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
     own_origin(&headers)?;
     Ok(Json(ask(backend, <dyn Backend>::seal).await?).into_response())
+}
+
+async fn back_up(
+    State(backend): State<Shared>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Result<Response, Problem> {
+    let asked = backups::back_up(&headers, &body)?;
+    Ok(Json(ask(backend, move |b| b.back_up(&asked)).await?).into_response())
+}
+
+async fn backup(State(backend): State<Shared>) -> Result<Response, Problem> {
+    Ok(Json(ask(backend, <dyn Backend>::backup).await?).into_response())
 }
 
 async fn replay(

@@ -3,6 +3,7 @@
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
     alarms::{Control, ControlQuery},
+    backups::{BackUp, BackupStand},
     cancel::{CancelRun, CancelledRun},
     decisions::{Decide, Decided},
     exceptions::{Asked, BulkAsked, BulkDone, ExceptionDone},
@@ -155,6 +156,12 @@ impl Backend for Few {
         }
         let (id, dry_run) = (run.to_owned(), migrate.dry_run);
         Ok(MigratedRun { id, state: "waiting".into(), from: "r1".into(), to: "r2".into(), dry_run })
+    }
+    fn back_up(&self, asked: &BackUp) -> Result<BackupStand, Problem> {
+        Ok(BackupStand { state: "running".into(), to: asked.to.clone(), ..BackupStand::default() })
+    }
+    fn backup(&self) -> Result<BackupStand, Problem> {
+        Ok(BackupStand { state: "none".into(), ..BackupStand::default() })
     }
     fn start_run(&self, start: RunStart) -> Pending<StartedRun> {
         let state = if start.wait.is_some_and(|wait| wait.as_secs() > 1) { "completed" } else { "waiting" };

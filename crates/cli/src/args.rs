@@ -1,7 +1,9 @@
 //! What can be typed.
 
+mod backup;
 mod exceptions;
 
+pub(crate) use backup::{Backup, Restore};
 pub(crate) use exceptions::{Decide, Edit, Exceptions, ExceptionsCommand, Groups, Replay, Skip, Which};
 
 use clap::{Parser, Subcommand};
@@ -44,6 +46,10 @@ pub(crate) enum Command {
     Status(Status),
     /// Looks whether a data folder is whole and its parts belong together, and mends what loses nothing
     Doctor(Doctor),
+    /// Copies the data folder while everything goes on, and looks whether the copy is whole
+    Backup(Backup),
+    /// Puts a backup back: under an epoch of its own, with a gap for each source
+    Restore(Restore),
     /// Shelves alarms, disables rules for assets, and takes that back
     Alarms(Alarms),
     /// Gives business objects: orders, lots, requests that no system is read for

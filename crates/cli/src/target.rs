@@ -7,6 +7,7 @@ use crate::{
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
     alarms::{ACTOR, Act, Control, ControlQuery},
+    backups::{BackUp, BackupStand},
     cancel::{CancelRun, CancelledRun},
     decisions::{Decide, Decided},
     exceptions::{Asked, BulkAsked, BulkDone, ExceptionDone},
@@ -340,6 +341,17 @@ impl Remote {
         let base = if api.contains("://") { api.trim_end_matches('/').to_owned() } else { format!("http://{api}") };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { base, client: andon_node::http_client(), runtime })
+    }
+
+    /// Begins a backup.
+    pub(crate) fn back_up(&self, asked: &BackUp) -> anyhow::Result<BackupStand> {
+        let request = self.client.post(format!("{}/v1/backups", self.base)).json(asked);
+        Ok(serde_json::from_value(self.answer(request)?)?)
+    }
+
+    /// How the backup stands.
+    pub(crate) fn backup(&self) -> anyhow::Result<BackupStand> {
+        Ok(serde_json::from_value(self.get("/v1/backups")?)?)
     }
 
     fn ask<T: serde::de::DeserializeOwned>(&self, path: &Path) -> anyhow::Result<T> {

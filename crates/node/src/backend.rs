@@ -2,6 +2,7 @@
 
 use crate::{
     answers::answers,
+    backup::Backups,
     clock,
     fares::{self, Seen},
     given,
@@ -15,6 +16,7 @@ use crate::{
 use andon_api::{
     Backend, Kind, Page, Problem, Query,
     alarms::{Control, ControlQuery},
+    backups::{BackUp, BackupStand},
     cancel::{CancelRun, CancelledRun},
     decisions::{Decide, Decided},
     exceptions::{Asked, BulkAsked, BulkDone, ExceptionDone},
@@ -86,6 +88,7 @@ pub struct StoreBackend {
     /// The folder, where it is stopped.
     stopped: Option<PathBuf>,
     pub(crate) counted: Counted,
+    pub(crate) backups: Backups,
 }
 
 /// Why a stopped folder cannot be looked at.
@@ -125,13 +128,15 @@ pub fn look(dir: &Path) -> Result<StoreBackend, LookError> {
         running: None,
         stopped: Some(dir.to_owned()),
         counted: Counted::default(),
+        backups: Backups::default(),
     })
 }
 
 impl StoreBackend {
     /// Answers for a running instance.
     pub(crate) fn running(store: Store, contract: Arc<Contract>, running: Arc<dyn Running>) -> Self {
-        Self { store, contract, running: Some(running), stopped: None, counted: Counted::default() }
+        let (counted, backups) = (Counted::default(), Backups::default());
+        Self { store, contract, running: Some(running), stopped: None, counted, backups }
     }
 
     /// Answers for an instance that is stopped, from a store that is open.
@@ -522,6 +527,14 @@ impl Backend for StoreBackend {
 
     fn take(&self, post: &Post, admission: Admission, body: axum::body::Bytes) -> Result<Taken, Problem> {
         self.at_work()?.take(post, admission, &body)
+    }
+
+    fn back_up(&self, asked: &BackUp) -> Result<BackupStand, Problem> {
+        self.begin_backup(asked)
+    }
+
+    fn backup(&self) -> Result<BackupStand, Problem> {
+        Ok(self.backup_stand())
     }
 
     fn start_run(&self, start: RunStart) -> Pending<StartedRun> {

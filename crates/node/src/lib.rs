@@ -23,6 +23,7 @@ mod answers;
 pub mod assemble;
 mod audit;
 pub mod backend;
+pub mod backup;
 mod calls;
 pub mod clock;
 mod cost;

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod alarms;
+mod backup;
 mod check;
 mod completions;
 mod demo;
@@ -42,6 +43,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::WhyNot(args) => why::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Backup(args) => backup::back_up(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Alarms(args) => alarms::run(&args),
         Command::Objects(args) => objects::run(&args),
         Command::Oee(args) => oee::run(&args),

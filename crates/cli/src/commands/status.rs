@@ -141,7 +141,7 @@ fn painted(text: &str, state: &str, colour: bool) -> String {
 }
 
 /// A size in its largest whole unit.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     units
         .iter()
