@@ -19,6 +19,7 @@ mod setup;
 mod sim;
 mod test;
 mod torture;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,8 @@ enum Command {
     Mutants(mutants::Arguments),
     /// Kills the product again and again while everything else goes wrong, and looks whether anything was lost.
     Torture(torture::Arguments),
+    /// Lets the release before write a data folder under load, kills it, and goes on with the folder.
+    Upgrade(upgrade::Arguments),
     /// Measures: all there is, or one.
     Bench {
         #[command(subcommand)]
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Torture(arguments) => torture::run(&arguments),
+        Command::Upgrade(arguments) => upgrade::run(&arguments),
         Command::Bench { command } => bench::run(&command.unwrap_or_default()),
     };
     match done {

@@ -3,6 +3,7 @@
 
 mod adapter;
 mod alarms;
+mod backup;
 mod bad_input;
 mod breaker;
 mod confirmation;
@@ -27,5 +28,6 @@ mod support;
 mod surface;
 mod syscalls;
 mod taxonomy;
+mod upgrade;
 mod who_answers;
 mod why;
