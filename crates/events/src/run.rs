@@ -27,6 +27,9 @@ const STEP_WORK_MAX: u64 = 1_000_000;
 pub const STATES_EVERY: Span = Span::from_secs(10);
 /// Likewise, counted in entries.
 pub const STATES_EVERY_ENTRIES: u64 = 1_000_000;
+/// A start that had so many entries to read again keeps all states as soon as it has read them: an instance that is
+/// ended again and again before it is time for the file would else read what all its lives before have left.
+const AGAIN_ENTRIES: u64 = 1_000;
 /// States put into the file in one step; more where the log is read so fast that the file would not keep up.
 const SLICE_STATES: usize = 1_000;
 /// So soon the disk is looked at again that writes a slice of states, when nothing else happens.
@@ -82,6 +85,8 @@ pub struct Loop {
     /// The next one, while it is being written: the one before counts until it is whole.
     rotation: Option<Rotation>,
     slice: usize,
+    /// All states are kept as soon as what lay there at the start is read.
+    is_behind: bool,
     /// The present moment of the last step.
     now: Time,
     /// The revision of the context that the file of states knows, and the one that the next file will know.
@@ -113,13 +118,20 @@ impl Loop {
         }
         let mut saved = saved;
         saved.context = known(&store, &contract, &saved.clocks)?;
-        mark_context(&store, &contract, &saved)?;
+        match mark_context(&store, &contract, &saved) {
+            // A full disk keeps nobody from starting: a step repeats the mark once there is room.
+            Err(error) if error.is_full() => {}
+            marked => marked?,
+        }
         let mut outputs = Vec::new();
         let signals = store.signals()?;
         let engine = Engine::new(contract, store.instance(), &signals, saved, now, &mut outputs);
         let live_from = store.log_end();
         let states_position = engine.position();
         let (hand, suspects) = (store.hand(suspects::PART), store.suspects(suspects::PART)?);
+        let again = live_from.offset.saturating_sub(states_position.offset);
+        // Suspects hold up everybody, and are remembered until the file of states lies behind them.
+        let is_behind = again >= AGAIN_ENTRIES || !suspects.is_empty();
         let mut this = Self {
             store,
             hand,
@@ -132,6 +144,7 @@ impl Loop {
             states_position,
             rotation: None,
             slice: SLICE_STATES,
+            is_behind,
             now,
             states_context: 0,
             rotation_context: 0,
@@ -341,10 +354,12 @@ impl Loop {
         let Some(rotation) = &mut self.rotation else {
             let position = self.engine.position();
             let unsaved = position.offset.saturating_sub(self.states_position.offset);
-            let due = unsaved >= STATES_EVERY_ENTRIES || remaining(at, monotonic) <= Span::ZERO;
+            let has_read_again = self.is_behind && position >= self.live_from;
+            let due = has_read_again || unsaved >= STATES_EVERY_ENTRIES || remaining(at, monotonic) <= Span::ZERO;
             if position == self.states_position || !due {
                 return Ok(false);
             }
+            self.is_behind &= !has_read_again;
             self.rotation = Some(Rotation::begin(&self.store, &self.engine, monotonic)?);
             self.rotation_context = self.engine.context().revision();
             return self.save_states(monotonic, entries);

@@ -6,8 +6,8 @@ use andon_contract::{
     contract::{Clock, Condition, Guard, RuleKind, Test, What, WhenStale, Word},
 };
 use andon_events::{Loop, Progress};
-use andon_model::{Entry, Event, EventId, Mark, Time, span::Span};
-use andon_store::{ObjectRow, RevisionRow, Store, Write};
+use andon_model::{Entry, Event, EventId, Mark, Quality, Time, span::Span};
+use andon_store::{Limits, ObjectRow, RevisionRow, SimDisk, Store, Write};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
@@ -461,6 +461,29 @@ fn a_start_repeats_the_mark_that_the_log_lacks() {
     feed(&store, "12 101");
     settle(&mut rules, 12);
     assert_eq!(alarms(&store)[2], "12 activated: order 1, revision 1");
+}
+
+/// Found by `cargo xtask torture --seed 2`: the mark found no room, and the instance ended instead of starting.
+#[test]
+fn a_start_on_a_full_disk_lets_the_mark_wait_for_room() {
+    let disk = SimDisk::new();
+    let limits = Limits { segment_bytes: 4 << 10, ..Limits::default() };
+    let store = Store::simulated(&disk, &limits, &mut |bytes| bytes.fill(7)).unwrap();
+    store.signal(&asset("m"), &crate::common::signal("t")).unwrap();
+    let contract = plant("High 100", &Guard::default());
+    drop(open(&store, &contract));
+    store.commit(vec![Write::ContextRevision(RevisionRow::new(at(10), "api", None))]).unwrap();
+    disk.set_capacity(Some(disk.used_bytes()));
+    let sample = || Entry::Sample(crate::common::sample(1, 0, 0, Quality::GOOD, 1.0));
+    while store.append(vec![part(vec![sample()])]).is_ok() {}
+    let mut rules = open(&store, &contract);
+    let _ = rules.step(at(10), Span::ZERO);
+    assert_eq!(store.context_in_log(store.log_start()).unwrap(), 0, "there is no room for it");
+    disk.set_capacity(None);
+    for second in 1..4 {
+        while rules.step(at(10), Span::from_secs(second)).unwrap() == Progress::Worked {}
+    }
+    assert_eq!(store.context_in_log(store.log_start()).unwrap(), 1);
 }
 
 #[test]

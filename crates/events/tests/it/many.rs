@@ -177,6 +177,28 @@ fn a_crash_in_the_middle_of_a_file_of_states_changes_no_event() {
     }
 }
 
+/// Found by `cargo xtask torture --seed 2`: no life was as long as the time between two files, and each start read all
+/// that had come since the first.
+#[test]
+fn lives_that_are_always_short_read_only_what_came_in_the_last_ones_again() {
+    const ASSETS: u32 = 30;
+    const SECONDS: i64 = 50;
+    let contract = plant(ASSETS);
+    let store = store(ASSETS, None);
+    for life in 0..8 {
+        let mut rules = Loop::new(store.clone(), Arc::clone(&contract), Time(0)).unwrap();
+        let again = store.log_end().offset - rules.position().offset;
+        let of_a_life = u64::from(ASSETS) * u64::try_from(SECONDS).unwrap();
+        assert!(again <= 2 * of_a_life, "the start {life} reads {again} entries again");
+        for n in 0..SECONDS {
+            store.append(vec![second(ASSETS, life * SECONDS + n)]).unwrap();
+        }
+        // Hardly any time passes before it is ended.
+        while rules.step(Time(0), Span::ZERO).unwrap() == Progress::Worked {}
+        assert_eq!(rules.position(), store.log_end());
+    }
+}
+
 #[test]
 fn what_is_kept_goes_on_from_the_place_at_which_it_was_begun() {
     const ASSETS: u32 = 30;
