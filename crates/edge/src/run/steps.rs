@@ -112,6 +112,7 @@ pub(super) struct Moment {
 
 /// The loop of one MQTT source. Its driver calls [`Loop::step`] and does what [`Next`] says; that may be a thread, or a
 /// simulation.
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of the connection, in any combination")]
 pub struct Loop<W> {
     pub(super) name: Name,
     pub(super) filters: Vec<(String, u8)>,
