@@ -94,6 +94,19 @@ pub struct Doubt {
     pub not_found: Option<Time>,
 }
 
+impl CallMemory {
+    /// The clock was set back by so much: what was to come in a while comes in the same while, and what a search has
+    /// found may be old.
+    pub fn set_back(&mut self, by: Span) {
+        for at in [&mut self.first, &mut self.floor].into_iter().flatten() {
+            *at = at.minus(by);
+        }
+        if let Some(doubt) = &mut self.doubt {
+            (doubt.last_byte, doubt.not_found) = (doubt.last_byte.minus(by), None);
+        }
+    }
+}
+
 /// What is to be done next for a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
@@ -412,7 +425,8 @@ fn settle_unknown(
     let doubt = Doubt {
         attempt: answered.attempt,
         target: answered.target.to_string(),
-        last_byte: answered.last_byte,
+        // By a clock that was set back meanwhile it was sent in the future.
+        last_byte: answered.last_byte.min(now),
         detail: answered.outcome.detail.clone(),
         not_found: None,
     };
@@ -425,7 +439,7 @@ fn settle_unknown(
             Verdict::Park(unknown(&doubt, "the system can neither be searched nor asked again without doing it twice"))
         }
         Idempotency::Lookup(lookup) => {
-            let due = answered.last_byte.plus(lookup.settle).max(now);
+            let due = doubt.last_byte.plus(lookup.settle).max(now);
             memory.floor = Some(due);
             Verdict::Again(due)
         }

@@ -95,6 +95,9 @@ pub const ROWS_KEPT_MAX: usize = 10_000;
 /// Waking times kept in memory at most; later ones are read when those are used up.
 pub const WAKES_KEPT_MAX: usize = 100_000;
 
+/// A clock that goes back by no more is corrected and not set.
+const SET_BACK: Span = Span::from_secs(1);
+
 /// Reads a contract back from the files of its revision; the error says why it cannot be read.
 pub type Load = Box<dyn Fn(&BTreeMap<String, String>) -> Result<Contract, String> + Send>;
 
@@ -133,6 +136,8 @@ pub struct Loop {
     /// Whether a step of this process is durable.
     begun: bool,
     setting: Setting,
+    /// The moment of the last step.
+    seen: Time,
     cursor: u64,
     /// The cursor in the store, and since when the one here is ahead of it.
     cursor_durable: u64,
@@ -208,6 +213,20 @@ struct Held {
     memory: CallMemory,
 }
 
+impl Held {
+    /// A row from the future says that the clock was set back since it was written: its pauses go on for as long as
+    /// they had to go then. Whether that is so.
+    fn set_back(&mut self, now: Time) -> bool {
+        if self.row.updated <= now {
+            return false;
+        }
+        let by = self.row.updated.since(now);
+        self.memory.set_back(by);
+        self.row.due = self.row.due.map(|due| due.minus(by));
+        true
+    }
+}
+
 impl Loop {
     /// A loop over a store; it reads where it stands at its first step. `load` reads the contracts of runs that began
     /// under an earlier revision.
@@ -223,6 +242,7 @@ impl Loop {
             stale: true,
             begun: false,
             setting: Setting::default(),
+            seen: Time::MIN,
             cursor: 0,
             cursor_durable: 0,
             cursor_held: None,
@@ -280,6 +300,8 @@ impl Loop {
     /// Does what there is to do at `now`. After an error nothing of the step has happened as far as this loop knows;
     /// the next step reads from the store what is really there, so that it may be repeated at any time.
     pub fn step(&mut self, now: Time) -> Result<Progress, StoreError> {
+        // When a clock is set back, what is due is read again: pauses must not last until it has caught up.
+        self.stale |= now.plus(SET_BACK) < std::mem::replace(&mut self.seen, now);
         let gate = self.careful.gate();
         let _inside = gate.enter();
         let arrived = std::mem::take(&mut self.arrived);

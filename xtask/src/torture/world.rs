@@ -22,7 +22,7 @@ use crate::clock::{Stopwatch, unix_us};
 const DISK_MIB: u64 = 512;
 
 /// How often the world is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(4);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How long the product may take until it is ready when nothing is wrong.
 const READY_MAX: Duration = Duration::from_mins(2);

@@ -139,7 +139,8 @@ impl Breaker {
         match self.state {
             // It began before the breaker opened, or it would not have.
             Standing::Open => Moved::No,
-            Standing::HalfOpen if self.since.is_some_and(|since| started < since) => Moved::No,
+            // By a clock that was set back meanwhile every probe began before.
+            Standing::HalfOpen if self.since.is_some_and(|since| started < since && since <= now) => Moved::No,
             Standing::HalfOpen => self.settle_probe(settings, failed, now),
             Standing::Closed => self.count(settings, failed, now),
         }

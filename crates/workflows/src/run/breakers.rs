@@ -8,7 +8,7 @@ use crate::resilience::breaker::Standing;
 use crate::testing::plant::{contract, name, route};
 use andon_contract::Contract;
 use andon_contract::contract::{Breaker, Outage};
-use andon_model::{Outcome, OutcomeClass, Time, span::Span};
+use andon_model::{Outcome, OutcomeClass, Time, call::Step, span::Span};
 use andon_store::rows::{CallRow, CallState, ExceptionRow, ExceptionState, RunState};
 use serde_json::json;
 
@@ -480,4 +480,57 @@ fn a_system_that_is_down_for_long_keeps_runs_that_call_others_from_nothing() {
     assert!(world.runs().iter().all(|run| run.state == RunState::Completed));
     assert_eq!(world.office.effects.len(), 100);
     in_order(&world);
+}
+
+/// Found by `cargo xtask torture --seed 3`: a clock that was an hour ahead was set right, and all that was to be tried
+/// again in a second was tried again in an hour.
+#[test]
+fn a_clock_that_is_set_back_makes_no_pause_longer() {
+    for class in ["key", "lookup"] {
+        for restarted in [false, true] {
+            let mut plant = asks(class);
+            plant.systems.get_mut(&name("eam")).unwrap().breaker = None;
+            let mut world = World::new(plant);
+            alarms(&mut world, &["m-1"]);
+            let sent = world.settle();
+            world.reply(&sent[0], answer(OutcomeClass::Unknown, true, None, "no answer in 10 s"));
+            assert!(world.settle().is_empty(), "{class}: it waits");
+            world.now = world.now.minus(Span::from_secs(3_600));
+            if restarted {
+                world.crash(&[]);
+            }
+            assert!(world.settle().is_empty(), "{class}, restarted {restarted}: it still waits");
+            world.pass(Span::from_secs(61));
+            assert_eq!(world.settle().len(), 1, "{class}, restarted {restarted}: a minute later it is tried again");
+            world.crash(&[]);
+            world.now = world.now.minus(Span::from_secs(3_600));
+            // What was lost with the process is at once only repeated where that is harmless.
+            let again = world.settle();
+            let harmless = |ready: &Ready| class == "key" || ready.request.step == Step::Search;
+            assert!(again.len() <= 1 && again.iter().all(harmless), "{class}, restarted {restarted}");
+            world.serve(&again);
+            world.pass(Span::from_secs(61));
+            world.finish();
+            let runs = world.runs();
+            assert!(
+                runs.iter().all(|run| run.state == RunState::Completed),
+                "{class}, restarted {restarted}: {runs:?}"
+            );
+            assert!(world.office.effects.values().all(|count| *count == 1), "{class}, restarted {restarted}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_while_a_breaker_tries_its_system_keeps_nobody_from_it() {
+    let mut world = World::new(asks("key"));
+    alarms(&mut world, &["m-1", "m-2"]);
+    down(&mut world);
+    world.now = state(&world, "eam").1.unwrap();
+    let probe = world.settle();
+    assert_eq!((probe.len(), state(&world, "eam").0), (1, Standing::HalfOpen));
+    world.now = world.now.minus(Span::from_secs(3_600));
+    world.serve(&probe);
+    world.settle();
+    assert_eq!(state(&world, "eam").0, Standing::Closed);
 }

@@ -13,7 +13,7 @@ use andon_contract::http::Repeats;
 use andon_contract::workflow::{Definition, Schedule};
 use andon_model::{EventId, Name, Outcome, OutcomeClass, RunId, SiteName, Time};
 use andon_store::StoreError;
-use andon_store::rows::{AttemptRow, CallRow, RunRow, RunState};
+use andon_store::rows::{AttemptRow, CallRow, CallState, RunRow, RunState};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -169,8 +169,15 @@ impl Loop {
             waiting = waiting.iter().map(|row| self.found(row, now)).collect();
         }
         for row in in_flight.iter().chain(&waiting) {
-            let held = Held::read(row.clone());
-            self.join(&held, now);
+            let mut held = Held::read(row.clone());
+            if row.state == CallState::Waiting && held.set_back(now) {
+                let due = held.row.due.unwrap_or(now);
+                self.join(&held, now);
+                self.due_again(&mut held, due, now);
+                self.keep(held);
+            } else {
+                self.join(&held, now);
+            }
         }
         for row in in_flight {
             self.recover_attempt(row, now)?;
@@ -243,7 +250,9 @@ impl Loop {
             lost: true,
         };
         self.batch.attempt(attempt);
-        self.judge(Held::read(row), &answered, now)
+        let mut held = Held::read(row);
+        held.set_back(now);
+        self.judge(held, &answered, now)
     }
 
     /// A call takes its place in the lines.
