@@ -141,7 +141,8 @@ impl StoreBackend {
 
     /// Answers for an instance that is stopped, from a store that is open.
     pub(crate) fn resting(store: Store, contract: Arc<Contract>) -> Self {
-        Self { store, contract, running: None, stopped: None, counted: Counted::default() }
+        let (counted, backups) = (Counted::default(), Backups::default());
+        Self { store, contract, running: None, stopped: None, counted, backups }
     }
 
     /// How the reads of a running instance stand; `None`: it is stopped.
