@@ -231,8 +231,8 @@ fn advice(ran: &Ran) -> Option<String> {
     let found = ran.figures.found.as_ref()?;
     let target = &ran.target;
     Some(format!(
-        "{target}: {}\n  keep it as fuzz/corpus/{target}/WHAT-IT-IS; then `cargo test -p andon --test corpus {target}` fails \
-         until it is mended",
+        "{target}: {}\n  keep it as fuzz/corpus/{target}/WHAT-IT-IS; then `cargo test -p andon --test corpus {target}` \
+         fails until it is mended",
         found.display()
     ))
 }

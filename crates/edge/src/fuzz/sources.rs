@@ -45,8 +45,8 @@ const PROJECT: [(&str, &str); 8] = [
     (
         "sources/posted.yaml",
         "kind: http\ntoken: env:TOKEN\nkeys: { partner: env:PARTNER }\nsignature: { secret: env:HOOK }\nevents:\n  \
-         - when: ${ .kind == \"ping\" }\n    ignore: it is there\n  - type: asset.alarm\n    subject: ${ .device }\n    \
-         time: ${ .at }\n    id: ${ .number }\n    data: ${ .data }\n",
+         - when: ${ .kind == \"ping\" }\n    ignore: it is there\n  - type: asset.alarm\n    \
+         subject: ${ .device }\n    time: ${ .at }\n    id: ${ .number }\n    data: ${ .data }\n",
     ),
     (
         "sources/lathe.yaml",
