@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         all.push(ran);
     }
     println!("\n{}", table(&all));
-    let found: Vec<String> = all.iter().filter_map(|ran| advice(ran)).collect();
+    let found: Vec<String> = all.iter().filter_map(advice).collect();
     if found.is_empty() {
         return Ok(());
     }
@@ -250,7 +250,9 @@ mod tests {
 
     fn heard(lines: &[&str]) -> Figures {
         let mut figures = Figures::default();
-        lines.iter().for_each(|line| figures.hear(line));
+        for line in lines {
+            figures.hear(line);
+        }
         figures
     }
 

@@ -3,8 +3,7 @@
 use crate::{
     alarms,
     backend::Backend,
-    backups,
-    cancel, decisions, exceptions,
+    backups, cancel, decisions, exceptions,
     kind::{KINDS, Kind},
     lanes::{self, Lanes},
     objects::{self, ObjectPut, ObjectRef},

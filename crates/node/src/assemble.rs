@@ -13,12 +13,12 @@ use crate::{
     part::Part,
     posted::Hooks,
     reads::{self, Stand, Standing},
+    served,
     starts::Starts,
     watch::Watch,
 };
 use andon_api::{
-    Backend, Problem,
-    doors::{Arrived, Doors},
+    Problem,
     posts::{Admission, Post, Taken},
 };
 use andon_contract::{
@@ -206,7 +206,7 @@ impl Node {
             .build()
             .map_err(StartError::Thread)?;
         let address = options.api.as_deref().unwrap_or(&instance.api);
-        let (listener, api) = bind(&runtime, address)?;
+        let (listener, api) = served::bind(&runtime, address)?;
         activate(&store, &contract).map_err(on_store)?;
         let loop_of_rules = andon_events::run::Loop::new(store.clone(), contract.clone(), clock::now());
         let loop_of_rules = loop_of_rules.map_err(StartError::Rules)?;
@@ -256,7 +256,7 @@ impl Node {
 
         // 5. Layer 4 over layer 5: the API, announced in the data folder for the commands.
         let backend = StoreBackend::running(store.clone(), contract.clone(), shared.clone());
-        serve(&runtime, listener, Arc::new(backend), closing.clone());
+        served::serve(&runtime, listener, Arc::new(backend), closing.clone());
         store.announce(&api.to_string()).map_err(on_store)?;
         let _ = shared.started.set(());
         tracing::info!(
@@ -540,13 +540,7 @@ fn workflows(
             }
             starts.take_asked().into_iter().for_each(|start| runs.start(start));
             starts.acts.take_asked().into_iter().for_each(|act| runs.act(act));
-            if let Some(by) = watched.was_set() {
-                tracing::warn!(
-                    ms = by / 1_000_000,
-                    "the clock was set; calls that wait wait as long as they would have"
-                );
-                runs.clock_was_set(by);
-            }
+            watched.was_set().into_iter().for_each(|by| runs.clock_was_set(by));
             let progress = runs.step(clock::now())?;
             starts.tell(runs.take_started(), runs.take_ended());
             starts.acts.tell(runs.take_acted());
@@ -576,33 +570,4 @@ fn workflows(
         },
     )
     .map_err(StartError::Thread)
-}
-
-/// Takes the address of the API, which must be one of loopback.
-fn bind(runtime: &tokio::runtime::Runtime, address: &str) -> Result<(tokio::net::TcpListener, SocketAddr), StartError> {
-    let failed = |cause| StartError::Api { address: address.to_owned(), cause };
-    let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).map_err(failed)?;
-    let api = listener.local_addr().map_err(failed)?;
-    if !api.ip().is_loopback() {
-        let cause = "only loopback is served until the API has keys and roles";
-        return Err(failed(std::io::Error::new(std::io::ErrorKind::PermissionDenied, cause)));
-    }
-    Ok((listener, api))
-}
-
-/// Layer 4: the API.
-fn serve(
-    runtime: &tokio::runtime::Runtime,
-    listener: tokio::net::TcpListener,
-    backend: Arc<dyn Backend>,
-    closing: CancellationToken,
-) {
-    runtime.spawn(async move {
-        let routes = andon_api::routes::router(backend).into_make_service_with_connect_info::<Arrived>();
-        let doors = Doors::new(listener, given::connections());
-        let served = axum::serve(doors, routes).with_graceful_shutdown(closing.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::error!(%error, "the API ended");
-        }
-    });
 }

@@ -44,7 +44,11 @@ impl Watched {
 
     /// By how many nanoseconds UTC was set since it was asked last; negative: back.
     pub fn was_set(&mut self) -> Option<i64> {
-        self.compare(now(), monotonic())
+        let set = self.compare(now(), monotonic());
+        if let Some(by) = set {
+            tracing::warn!(ms = by / 1_000_000, "the clock was set; what waits waits as long as it would have");
+        }
+        set
     }
 
     fn compare(&mut self, now: Time, monotonic: Span) -> Option<i64> {

@@ -48,6 +48,7 @@ mod part;
 mod posted;
 mod reads;
 pub mod scenario;
+mod served;
 mod show;
 mod starts;
 mod stuck;

@@ -26,7 +26,8 @@ impl Trace {
     /// The first 64 bits of the hash of all lines, as text.
     pub fn hash(&self) -> String {
         let whole = self.hash.clone().finalize();
-        whole.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        let bits = whole.iter().take(8).fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        format!("{bits:016x}")
     }
 }
 

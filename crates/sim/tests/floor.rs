@@ -131,7 +131,7 @@ mod tests {
             if let Some(disk) = self.disk.as_ref().filter(|_| self.ends > 0) {
                 if disk.crashes() == self.crashes {
                     let seed = self.chance.draw();
-                    if seed % 2 == 0 { disk.kill() } else { disk.power_cut(seed) }
+                    if seed.is_multiple_of(2) { disk.kill() } else { disk.power_cut(seed) }
                 }
                 self.store = open(Some(disk), self.chance.draw());
                 self.crashes = disk.crashes();

@@ -5,6 +5,7 @@ mod confirmations;
 pub mod history;
 mod log;
 mod objects;
+mod signals;
 mod stuck;
 mod waits;
 
@@ -16,7 +17,7 @@ use crate::{
 };
 use andon_model::{
     AssetName, Entry, Event, EventId, ExceptionId, Key, Name, Outcome, OutcomeClass, Position, Quality, RunId, Sample,
-    SignalName, SignalNo, SiteName, Time, Value,
+    SignalNo, SiteName, Time, Value,
     call::Step,
     sample::{Counts, Mark, Origin, Part},
 };
@@ -43,7 +44,7 @@ pub fn suite(make: Make<'_>) {
         rows_are_found_by_what_names_them,
         the_last_contract_is_active,
         lists_are_filtered_and_paged,
-        signals_keep_their_numbers,
+        signals::signals_keep_their_numbers,
         log::the_log_reads_back,
         log::old_entries_are_read_from_any_place,
         log::what_was_received_is_counted,
@@ -557,22 +558,6 @@ fn lists_are_filtered_and_paged(store: &Store) {
     assert_eq!(store.list("cursors", &Query::default()).unwrap().rows[0], json!({ "name": "hub", "place": 3 }));
     assert!(store.list("widgets", &Query::default()).unwrap_err().to_string().contains("rule-states"));
     assert!(store.list("runs", &ask(&[("a' OR 1=1 --", "x")], true)).is_err());
-}
-
-fn signals_keep_their_numbers(store: &Store) {
-    let number = |of: &str, signal: &str| store.signal(&asset(of), &SignalName::new(signal).unwrap()).unwrap();
-    let numbers = [number("a", "temp"), number("a", "speed"), number("b", "temp")];
-    assert_eq!([number("a", "temp"), number("a", "speed"), number("b", "temp")], numbers);
-    assert_eq!(numbers.iter().collect::<std::collections::BTreeSet<_>>().len(), 3);
-    // Asked for together: known ones, new ones, and one twice.
-    let names = [("b", "temp"), ("c", "temp"), ("a", "temp"), ("c", "temp"), ("d", "temp")];
-    let names = names.map(|(of, signal)| (asset(of), SignalName::new(signal).unwrap()));
-    let together = store.numbers(&names).unwrap();
-    assert_eq!(together, [numbers[2], number("c", "temp"), numbers[0], number("c", "temp"), number("d", "temp")]);
-    let numbers = [&numbers[..], &[together[1], together[4]]].concat();
-    let listed = store.signals().unwrap();
-    assert_eq!(listed.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), numbers);
-    assert_eq!((listed[2].1.as_str(), listed[2].2.as_str()), ("b", "temp"));
 }
 
 fn changes_wake_and_states_return(store: &Store) {

@@ -41,9 +41,7 @@ pub(crate) use schema::migrate;
 pub(crate) use waits::{events_of, gathered, gathers_after, listened, listeners, schedules};
 pub(crate) use watch::{notice_of, notices_due, processed_alone, systems};
 
-use crate::{
-    StoreError, backup::Told, change::Change, disk::Process, historian::catalog::Changes, rows::Write,
-};
+use crate::{StoreError, backup::Told, change::Change, disk::Process, historian::catalog::Changes, rows::Write};
 use andon_model::{AssetName, EventId, ExceptionId, Position, RunId, SignalName, SignalNo};
 use list::Listing;
 use rusqlite::{Connection, OpenFlags, backup::Backup};

@@ -30,8 +30,8 @@
 //!
 //! ## How it is tested
 //! One suite of behaviours ([`conformance`]) against every provider. On a simulated disk besides: kills, the loss of
-//! power, errors and no room in every operation. Embedded besides: every torn tail, flipped bits, `kill -9` of a writing
-//! process, two processes, and a folder written by every earlier version.
+//! power, errors and no room in every operation. Embedded besides: every torn tail, flipped bits, `kill -9` of a
+//! writing process, two processes, and a folder written by every earlier version.
 
 pub mod backup;
 pub mod conformance;

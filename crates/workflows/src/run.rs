@@ -133,8 +133,6 @@ pub struct Loop {
 
     // What follows mirrors the store, and is read again after a failed commit.
     stale: bool,
-    /// Whether a step of this process is durable.
-    begun: bool,
     setting: Setting,
     /// The moment of the last step.
     seen: Time,
@@ -240,7 +238,6 @@ impl Loop {
             contract,
             prepare,
             stale: true,
-            begun: false,
             setting: Setting::default(),
             seen: Time::MIN,
             cursor: 0,
@@ -386,7 +383,7 @@ impl Loop {
         let committed = self.commit(now)?;
         self.starts.durable();
         self.acts.durable();
-        (self.stale, self.begun) = (false, true);
+        (self.stale, self.setting.begun) = (false, true);
         self.closed.clear();
         for (call, attempt, _) in arrived {
             self.shadows.remove(&(*call, *attempt));

@@ -19,8 +19,7 @@ const LIST: &str = "## Every limit\n";
 const ANEW: &str = "ANDON_REGENERATE";
 
 /// What is not shipped, or only shows something: parts of the paths of its files.
-const APART: [&str; 7] =
-    ["/tests/", "/tests.rs", "crates/demo/", "crates/sim/", "/conformance", "/testing", "/fuzz"];
+const APART: [&str; 7] = ["/tests/", "/tests.rs", "crates/demo/", "crates/sim/", "/conformance", "/testing", "/fuzz"];
 
 /// A constant that is a limit.
 #[derive(Debug, Clone, PartialEq)]

@@ -342,7 +342,8 @@ fn of_exceptions(world: &World, report: &mut Report) -> Result<()> {
     report.found.insert("exceptions", count);
     let gaps = world.place.ask(&["list", "gaps"])?;
     report.found.insert("gaps", gaps.len() as u64);
-    // A listener keeps nothing while it does not run, and cannot know that our machines send again what it did not take.
+    // A listener keeps nothing while it does not run, and cannot know that our machines send again what it has not
+    // taken.
     let (listener, others): (Vec<_>, Vec<_>) = gaps.into_iter().partition(|gap| {
         text(gap, "source") == "hamburg" && text(gap, "reason").starts_with("the listener did not run")
     });

@@ -15,7 +15,8 @@ const CHANGES: [(&str, &str, &str); 4] = [
     ("systems/eam.yaml", "settle: 1 s", "settle: 3 s"),
 ];
 
-/// What is different in every system: offices that hang are not waited for long, and those that came back are asked soon.
+/// What is different in every system: offices that hang are not waited for long, and those that came back are asked
+/// soon.
 const OF_SYSTEMS: [(&str, &str); 2] = [("timeout: 10 s", "timeout: 2 s"), ("max: 5 s", "max: 2 s")];
 
 /// What is added at the end of a file.

@@ -106,7 +106,7 @@ pub(super) fn all_has_ended(world: &World, told: &[Told]) -> Result<(), Broken> 
     for told in told.iter().filter(|told| told.is_activation()) {
         for run in world.store.runs_of_event(told.event.id).map_err(fault)? {
             if !run.state.has_ended() {
-                let text = attempts(world, &[run.clone()]).unwrap_or_default();
+                let text = attempts(world, std::slice::from_ref(&run)).unwrap_or_default();
                 return Err(Broken::new("runs", format!("{} is {} for ever\n{text}", run.id, run.state.word())));
             }
         }

@@ -369,12 +369,11 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(client) else { return };
         let mut new = Vec::new();
         for (filter, qos) in filters {
-            match session.filters.iter_mut().find(|(known, _)| *known == filter) {
-                Some((_, known)) => *known = qos,
-                None => {
-                    session.filters.push((filter.clone(), qos));
-                    new.push((filter, qos));
-                }
+            if let Some((_, known)) = session.filters.iter_mut().find(|(known, _)| *known == filter) {
+                *known = qos;
+            } else {
+                session.filters.push((filter.clone(), qos));
+                new.push((filter, qos));
             }
         }
         // What is kept comes once for a new subscription, as it is asked for.

@@ -183,11 +183,11 @@ fn each_once(held: &Held, said: &BTreeMap<Key<'_>, Sent>) -> Result<(), String> 
         let Some((key, sent)) = said.get_key_value(&timed).or_else(|| said.get_key_value(&plain)) else {
             return Err(format!("a sample that nobody sent: {signal} {sample:?}"));
         };
-        let times = seen.entry(*key).or_default();
-        *times += 1;
+        let stored = seen.entry(*key).or_default();
+        *stored += 1;
         let most = if key.1.is_some() { sent.times.min(1) } else { sent.times };
-        if *times > most {
-            return Err(format!("stored {times} times, and sent {} times: {signal} {sample:?}", sent.times));
+        if *stored > most {
+            return Err(format!("stored {stored} times, and sent {} times: {signal} {sample:?}", sent.times));
         }
         let doubted = sent.quality.is_good() && sample.quality == Quality::UNCERTAIN;
         let is_odd = sample.origin != Origin::Live && sample.origin != Origin::Retained;
@@ -232,13 +232,13 @@ fn add_up(held: &Held) -> Result<(), String> {
 
 /// What the broker handed over is there; what it did not is there, or lies in a gap.
 fn nothing_lost(ledger: &Ledger, held: &Held, terms: Terms) -> Result<Tally, String> {
-    let mut there: BTreeMap<Key<'_>, ()> = BTreeMap::new();
+    let mut there: BTreeSet<Key<'_>> = BTreeSet::new();
     for (signal, sample) in &held.samples {
-        there.insert((signal.as_str(), Some(claimed(sample)), bits(sample)), ());
-        there.insert((signal.as_str(), None, bits(sample)), ());
+        there.insert((signal.as_str(), Some(claimed(sample)), bits(sample)));
+        there.insert((signal.as_str(), None, bits(sample)));
     }
-    let aside: BTreeMap<(&str, &[u8]), ()> =
-        held.quarantined.iter().map(|(topic, bytes)| ((topic.as_str(), bytes.as_slice()), ())).collect();
+    let aside: BTreeSet<(&str, &[u8])> =
+        held.quarantined.iter().map(|(topic, bytes)| (topic.as_str(), bytes.as_slice())).collect();
     let mut tally = Tally {
         stored: held.counts.stored,
         duplicates: held.counts.duplicate,
@@ -248,10 +248,10 @@ fn nothing_lost(ledger: &Ledger, held: &Held, terms: Terms) -> Result<Tally, Str
     for (delivery, message) in deliveries(ledger, held) {
         tally.deliveries += 1;
         tally.repeated += u64::from(delivery.sent > 1);
-        let is_aside = aside.contains_key(&(message.topic.as_str(), message.payload.as_slice()));
+        let is_aside = aside.contains(&(message.topic.as_str(), message.payload.as_slice()));
         let is_there = is_aside
             || match &message.says {
-                Says::Sample(said) => there.contains_key(&key(said)),
+                Says::Sample(said) => there.contains(&key(said)),
                 Says::Nothing => false,
             };
         if is_there {

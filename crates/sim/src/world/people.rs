@@ -99,7 +99,7 @@ impl World {
             return if row.run.is_some() && chance.percent(80) { retry } else { discard };
         };
         match call.state {
-            CallState::Parked => self.look(&call, exception, chance),
+            CallState::Parked => Ok(self.look(&call, exception, chance)),
             CallState::Refused | CallState::Waiting => match chance.below(10) {
                 0..5 => retry,
                 5 | 6 => Ok(Some(("edit", What::Edit { exception, input: edited(&call.input), agreed_by: None }))),
@@ -121,14 +121,9 @@ impl World {
     }
 
     /// Of what is unknown a person looks at the office, and waits as long as it may still come.
-    fn look(
-        &self,
-        call: &CallRow,
-        exception: ExceptionId,
-        chance: &mut Chance,
-    ) -> Result<Option<(&'static str, What)>, Broken> {
+    fn look(&self, call: &CallRow, exception: ExceptionId, chance: &mut Chance) -> Option<(&'static str, What)> {
         let there = self.office.look(&call.reference);
-        Ok(match (chance.below(10), there) {
+        match (chance.below(10), there) {
             (0, _) => Some(("discard", What::Discard { exception })),
             // Who has not looked is refused.
             (1, _) => Some(("retry", What::Retry { exception, not_there: false })),
@@ -140,7 +135,7 @@ impl World {
             }
             (_, Some(false)) => Some(("retry", What::Retry { exception, not_there: true })),
             (_, None) => None,
-        })
+        }
     }
 
     /// People deal with everything that is left, one after the other, until nothing is.

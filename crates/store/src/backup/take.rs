@@ -47,7 +47,7 @@ impl Store {
             let taken = clock();
             let end = ground.db.copy_to(&aside.join("andon.db"), told, move || log_end.log_end())?;
             let format = ground.folder.format;
-            let held = Taken { format, begun, taken, end };
+            let held = Copied { format, begun, taken, end };
             finish(&ground.folder.dir, &aside, to, &held, told)
         };
         take().inspect_err(|_| drop(std::fs::remove_dir_all(&aside)))
@@ -65,14 +65,14 @@ pub fn back_up_stopped(dir: &Path, to: &Path, now: Time, told: Told<'_>) -> Resu
         // With the lock held, what is there is all there is.
         let end = log::examine(&Disk::System, &dir.join("log"), Some(format.instance), false)?.end;
         let end = end.unwrap_or(Position { epoch: format.epoch, offset: 0 });
-        let held = Taken { format, begun: now, taken: now, end };
+        let held = Copied { format, begun: now, taken: now, end };
         finish(dir, &aside, to, &held, told)
     };
     take().inspect_err(|_| drop(std::fs::remove_dir_all(&aside)))
 }
 
 /// What is known once the database is copied.
-struct Taken {
+struct Copied {
     format: Format,
     begun: Time,
     taken: Time,
@@ -110,7 +110,7 @@ fn states(dir: &Path, aside: &Path) -> Result<(), StoreError> {
 }
 
 /// Copies the files that belong to the copied database, looks through all of it, and gives it its name.
-fn finish(dir: &Path, aside: &Path, to: &Path, held: &Taken, told: Told<'_>) -> Result<Manifest, BackupError> {
+fn finish(dir: &Path, aside: &Path, to: &Path, held: &Copied, told: Told<'_>) -> Result<Manifest, BackupError> {
     folder::write_format(&Disk::System, aside, &held.format)?;
     let database = aside.join("andon.db");
     let sealed = db::rows_sealed(&Disk::System, &database)?;
@@ -198,10 +198,10 @@ fn check(aside: &Path, to: &Path, manifest: &Manifest, end: Position) -> Result<
     let mut paths = Vec::new();
     below(aside, &mut paths)?;
     paths.sort();
-    let names: Vec<String> =
+    let there: Vec<String> =
         paths.iter().map(|path| path.strip_prefix(aside).unwrap_or(path).to_string_lossy().into_owned()).collect();
-    let named: Vec<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
-    if names != named {
+    let listed: Vec<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
+    if there != listed {
         return Err(not_good("looking at the copy has left other files in it".to_owned(), Vec::new()));
     }
     Ok(())

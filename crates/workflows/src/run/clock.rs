@@ -19,6 +19,8 @@ pub(super) struct Setting {
     by: i64,
     /// What is being written: by how much, and the count afterwards.
     writing: Option<(i64, u64)>,
+    /// Whether a step of this process is durable: what it finds before was written by another one.
+    pub(super) begun: bool,
 }
 
 impl Loop {

@@ -165,7 +165,7 @@ impl Loop {
         self.under_way.clear();
         let in_flight = self.store.calls_in_flight()?;
         let mut waiting = self.waiting()?;
-        if !self.begun {
+        if !self.setting.begun {
             waiting = waiting.iter().map(|row| self.found(row, now)).collect();
         }
         for row in in_flight.iter().chain(&waiting) {
