@@ -73,9 +73,12 @@ pub(super) fn act(place: &Place, documents: &BTreeMap<String, Vec<Document>>) ->
 mod tests {
     use super::*;
 
+    fn exception(state: &str, action: &str) -> Value {
+        serde_json::json!({ "id": "ex_1", "kind": "output", "state": state, "action": action })
+    }
+
     #[test]
     fn nobody_repeats_what_may_be_there() {
-        let exception = |state: &str, action: &str| serde_json::json!({ "id": "ex_1", "kind": "output", "state": state, "action": action });
         let there = [Document { office: "eam", kind: "x".into(), number: "MR-1".into(), line: Value::Null }];
         assert_eq!(decided(&exception("open", "look"), &there), Some(Act::Skip("MR-1".into())));
         assert_eq!(decided(&exception("open", "look"), &[]), Some(Act::NotThere));
