@@ -32,15 +32,6 @@ impl Hasher for Same {
     }
 }
 
-/// The quality by which a sample is known. One that came too early is stored as uncertain, and when it comes again its
-/// time may be believed: then it is the same sample still.
-pub(crate) fn quality(sample: &Sample) -> Quality {
-    match sample.origin {
-        Origin::Ahead(_) | Origin::RetainedAhead(_) if sample.quality == Quality::UNCERTAIN => Quality::GOOD,
-        _ => sample.quality,
-    }
-}
-
 /// What a sample is remembered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Noted(u64);
@@ -50,13 +41,20 @@ pub struct Duplicates {
     key: ahash::RandomState,
     order: VecDeque<u64>,
     known: HashSet<u64, BuildHasherDefault<Same>>,
+    /// Of those that came too early: known as good, and as uncertain besides.
+    early: HashSet<u64, BuildHasherDefault<Same>>,
 }
 
 impl Duplicates {
     /// An empty window under a key that the caller draws by chance.
     pub fn new(key: [u64; 4]) -> Self {
         let [a, b, c, d] = key;
-        Self { key: ahash::RandomState::with_seeds(a, b, c, d), order: VecDeque::new(), known: HashSet::default() }
+        Self {
+            key: ahash::RandomState::with_seeds(a, b, c, d),
+            order: VecDeque::new(),
+            known: HashSet::default(),
+            early: HashSet::default(),
+        }
     }
 
     /// A window filled from what the log holds of the source, oldest first.
@@ -86,7 +84,26 @@ impl Duplicates {
             // A sample without a time of its own is stored at its receive time; nothing is compared with it.
             Origin::Live | Origin::Retained => sample.time,
         };
-        self.is_new(sample.signal, claimed, quality(sample), &sample.value);
+        self.see(sample, claimed);
+    }
+
+    /// A sample with the time that its source gives it; what a new one is remembered by, `None` where it is known. One
+    /// that came too early is stored as uncertain, whether it was good or not; when it comes again its time may be
+    /// believed, and then it is the same sample still.
+    pub(crate) fn see(&mut self, sample: &Sample, claimed: Time) -> Option<Noted> {
+        let Sample { signal, quality, value, .. } = sample;
+        let early = matches!(sample.origin, Origin::Ahead(_) | Origin::RetainedAhead(_));
+        if !early || *quality != Quality::UNCERTAIN {
+            return self.note(*signal, claimed, *quality, value);
+        }
+        let uncertain = self.hash(*signal, claimed, Quality::UNCERTAIN, value);
+        if self.known.contains(&uncertain) {
+            return None;
+        }
+        let noted = self.note(*signal, claimed, Quality::GOOD, value)?;
+        self.known.insert(uncertain);
+        self.early.insert(noted.0);
+        Some(noted)
     }
 
     /// Whether a sample is none of the window; it is one from now on.
@@ -103,7 +120,7 @@ impl Duplicates {
         if self.order.len() >= WINDOW
             && let Some(oldest) = self.order.pop_front()
         {
-            self.known.remove(&oldest);
+            self.leave(oldest);
         }
         self.order.push_back(hash);
         Some(Noted(hash))
@@ -112,7 +129,7 @@ impl Duplicates {
     /// Forgets samples that were not stored after all, wherever they stand.
     pub(crate) fn forget(&mut self, noted: &[Noted]) {
         for Noted(hash) in noted {
-            self.known.remove(hash);
+            self.leave(*hash);
         }
         let known = &self.known;
         self.order.retain(|hash| known.contains(hash));
@@ -122,8 +139,15 @@ impl Duplicates {
     pub fn forget_newest(&mut self, count: usize) {
         for _ in 0..count {
             if let Some(hash) = self.order.pop_back() {
-                self.known.remove(&hash);
+                self.leave(hash);
             }
+        }
+    }
+
+    fn leave(&mut self, hash: u64) {
+        self.known.remove(&hash);
+        if self.early.remove(&hash) {
+            self.known.remove(&(hash ^ of_quality(Quality::GOOD) ^ of_quality(Quality::UNCERTAIN)));
         }
     }
 
@@ -139,7 +163,7 @@ impl Duplicates {
 
     fn hash(&self, signal: SignalNo, time: Time, quality: Quality, value: &Value) -> u64 {
         let mut hasher = self.key.build_hasher();
-        (signal.0, time.0, quality.0).hash(&mut hasher);
+        (signal.0, time.0).hash(&mut hasher);
         match value {
             Value::Bool(b) => (0_u8, *b).hash(&mut hasher),
             Value::I64(n) => (1_u8, *n).hash(&mut hasher),
@@ -147,8 +171,13 @@ impl Duplicates {
             Value::Text(text) => (3_u8, &**text).hash(&mut hasher),
             Value::Bytes(bytes) => (4_u8, &**bytes).hash(&mut hasher),
         }
-        hasher.finish()
+        hasher.finish() ^ of_quality(quality)
     }
+}
+
+/// What a quality adds to a hash: another one for each, so that hashes of one sample lead to each other.
+fn of_quality(quality: Quality) -> u64 {
+    u64::from(quality.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 impl std::fmt::Debug for Duplicates {
@@ -196,6 +225,34 @@ mod tests {
         window.forget(&[noted]);
         assert!(window.is_new(SignalNo(1), Time(1), Quality::GOOD, &Value::I64(1)));
         assert!(!window.is_new(SignalNo(3), Time(1), Quality::GOOD, &Value::I64(1)));
+    }
+
+    #[test]
+    fn what_came_too_early_is_the_same_sample_whether_it_was_good_or_uncertain() {
+        let sample = |origin, quality| Sample {
+            signal: SignalNo(1),
+            time: Time(1),
+            received: Time(0),
+            quality,
+            value: Value::F64(1.0),
+            origin,
+        };
+        let early = sample(Origin::Ahead(Time(9)), Quality::UNCERTAIN);
+        for believed in [Quality::GOOD, Quality::UNCERTAIN] {
+            let believed = sample(Origin::Live, believed);
+            for (first, second) in [(&early, &believed), (&believed, &early), (&early, &early)] {
+                let mut window = window();
+                let noted = window.see(first, Time(9)).expect("it is new");
+                assert!(window.see(second, Time(9)).is_none());
+                window.forget(&[noted]);
+                assert!(window.is_empty() && window.see(second, Time(9)).is_some());
+                window.forget_newest(1);
+                assert!(window.see(first, Time(9)).is_some());
+            }
+        }
+        let mut window = window();
+        assert!(window.see(&early, Time(9)).is_some());
+        assert!(window.see(&sample(Origin::Live, Quality::BAD), Time(9)).is_some(), "that is another one");
     }
 
     #[test]

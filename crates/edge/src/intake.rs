@@ -2,7 +2,7 @@
 //! aside, and the window of duplicates. What could not be stored stays and is tried again.
 
 use crate::{
-    duplicates::{Duplicates, quality},
+    duplicates::Duplicates,
     mapping::{Incoming, Read},
     problem::Problem,
     source::{GROUP_BYTES_MAX, GROUP_ENTRIES_MAX, Quarantine},
@@ -80,8 +80,7 @@ impl Intake {
     /// Takes a sample of a site.
     pub(crate) fn sample(&mut self, site: usize, read: Read) {
         let Read { sample, claimed } = read;
-        let is_new =
-            claimed.is_none_or(|time| self.window.is_new(sample.signal, time, quality(&sample), &sample.value));
+        let is_new = claimed.is_none_or(|time| self.window.see(&sample, time).is_some());
         let part = self.part(site);
         part.counts.received += 1;
         if is_new {

@@ -2,7 +2,7 @@
 //! acknowledged once its group is durable: first the quarantine, then the samples and marks.
 
 use crate::{
-    duplicates::{Duplicates, quality},
+    duplicates::Duplicates,
     mapping::{About, Incoming, Numbers, Read, TopicTable, UNKNOWN_TOPIC},
     mqtt::Ack,
     problem::{Problem, quote},
@@ -173,8 +173,7 @@ impl SourceCore {
             &mut |site, Read { sample, claimed }| {
                 let part = target.part(site);
                 part.counts.received += 1;
-                let is_new =
-                    claimed.is_none_or(|time| window.is_new(sample.signal, time, quality(&sample), &sample.value));
+                let is_new = claimed.is_none_or(|time| window.see(&sample, time).is_some());
                 if is_new {
                     part.counts.stored += 1;
                     part.entries.push(Entry::Sample(sample));

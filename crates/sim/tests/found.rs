@@ -27,4 +27,10 @@ mod tests {
     fn a_search_after_a_restart() {
         holds(20..26, &[Kill]);
     }
+
+    /// A sample that was uncertain and came too early was stored once more when its time was believed.
+    #[test]
+    fn a_sample_that_comes_again_once_its_time_is_believed() {
+        run_plan(&Plan::of(26)).unwrap_or_else(|failed| panic!("{failed}"));
+    }
 }

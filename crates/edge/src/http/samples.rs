@@ -8,11 +8,7 @@ use super::{
     repeat::{Begin, Ticket},
     table::{Collector, GivenNumbers},
 };
-use crate::{
-    duplicates::{Duplicates, quality},
-    mapping::Read,
-    mqtt::Ended,
-};
+use crate::{duplicates::Duplicates, mapping::Read, mqtt::Ended};
 use andon_model::{
     AssetName, Entry, Mark, SignalName, SiteName, Time,
     sample::{Batch, Counts, Part},
@@ -165,7 +161,7 @@ impl HttpIngest {
             for Read { sample, claimed } in read {
                 part.counts.received += 1;
                 if let Some(time) = claimed {
-                    match window.known.note(sample.signal, time, quality(&sample), &sample.value) {
+                    match window.known.see(&sample, time) {
                         None => {
                             part.counts.duplicate += 1;
                             continue;
