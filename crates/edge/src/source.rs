@@ -365,13 +365,16 @@ pub struct Before<'a> {
 }
 
 /// The interval in which samples may be missing when a source is connected again, with the reason: its
-/// broker forgot us, or some of its topics are not kept for us while we are away.
+/// broker forgot us or may have, or some of its topics are not kept for us while we are away.
 pub fn gap(source: &Name, before: Before<'_>, now: Time, session_present: bool, at_most_once: bool) -> Option<GapRow> {
     let row = before.row?;
-    let reason = match (session_present, at_most_once) {
-        (false, _) => "the broker kept no session for us: messages of the meantime were not delivered",
-        (true, true) => "topics of QoS 0 are not kept while the source is disconnected",
-        (true, false) => return None,
+    let reason = match (session_present, row.in_doubt, at_most_once) {
+        (false, ..) => "the broker kept no session for us: messages of the meantime were not delivered",
+        (true, true, _) => {
+            "it is not known whether the broker kept our session: it was asked for one, and its answer did not come"
+        }
+        (true, false, true) => "topics of QoS 0 are not kept while the source is disconnected",
+        (true, false, false) => return None,
     };
     // After a crash the row still says connected: then the newest receipt tells how far we came.
     let from =

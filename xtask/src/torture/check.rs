@@ -347,6 +347,14 @@ fn of_exceptions(world: &World, report: &mut Report) -> Result<()> {
     let (listener, others): (Vec<_>, Vec<_>) = gaps.into_iter().partition(|gap| {
         text(gap, "source") == "hamburg" && text(gap, "reason").starts_with("the listener did not run")
     });
+    // Where the answer to a connect was cut off nobody can know whether the broker had a session.
+    let (doubts, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|gap| {
+        text(gap, "source") == "monterrey" && text(gap, "reason").starts_with("it is not known whether the broker")
+    });
+    let harmed: u64 = world.counts.iter().filter(|(what, _)| what.starts_with("links ")).map(|(_, count)| count).sum();
+    if doubts.len() as u64 > world.starts + harmed {
+        report.violations.push(format!("{} doubts about the session, without a cause", doubts.len()));
+    }
     report.violations.extend(others.iter().map(|gap| format!("a gap where nothing was lost: {gap}")));
     if listener.len() as u64 > world.starts {
         report.violations.push(format!(

@@ -120,8 +120,7 @@ impl<W: Wire> Loop<W> {
         self.mark_connected();
         let at_most_once = self.filters.iter().chain(lowered).any(|(_, qos)| *qos == 0);
         let before = Before { row: self.row.as_ref(), last_received: None };
-        let is_kept = self.session_present && !self.doubted;
-        let gap = source::gap(&self.name, before, now, is_kept, at_most_once);
+        let gap = source::gap(&self.name, before, now, self.session_present, at_most_once);
         let row = SourceRow { in_doubt: false, ..self.row(true, now, reason.clone()) };
         self.store.commit(gap.map(Write::Gap).into_iter().chain([Write::Source(row.clone())]).collect())?;
         self.row = Some(row);
