@@ -82,8 +82,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut bad = Vec::new();
     // Without a mutant each of the tests passes, or its failure would say nothing.
     for (package, target) in programs(&chosen) {
-        let tests: Vec<&str> =
-            chosen.iter().filter(|m| m.package == package && m.target == target).map(|m| m.test.as_str()).collect();
+        let of_program = chosen.iter().filter(|mutant| mutant.package == package && mutant.target == target);
+        let mut tests: Vec<&str> = of_program.map(|mutant| mutant.test.as_str()).collect();
+        tests.sort_unstable();
+        tests.dedup();
         eprintln!("== without a mutant: {package} {target}");
         let fate = outcome(&copy, &package, &target, &tests)?;
         if fate != Fate::Survived {
