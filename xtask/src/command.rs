@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -10,7 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal};
 
+use crate::clock::{Stopwatch, spoken};
 use crate::root;
 
 /// How long output may still come after its program has ended; longer means that a left-over child holds the pipe.
@@ -42,7 +45,17 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Runs a program to its end, shows every line of its output and hands it on without colours.
-pub(crate) fn stream(mut command: Command, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
+pub(crate) fn stream(command: Command, on_line: impl FnMut(&str)) -> Result<ExitStatus> {
+    stream_awake(command, Duration::MAX, on_line)
+}
+
+/// The same; when nothing is said for `quiet_max`, what the program has started and waits for is killed, so that the
+/// program says that it failed and goes on.
+pub(crate) fn stream_awake(
+    mut command: Command,
+    quiet_max: Duration,
+    mut on_line: impl FnMut(&str),
+) -> Result<ExitStatus> {
     let name = command.get_program().to_string_lossy().into_owned();
     let (reader, writer) = io::pipe().context("making a pipe")?;
     command.stdin(Stdio::null()).stdout(writer.try_clone().context("making a pipe")?).stderr(writer);
@@ -58,9 +71,11 @@ pub(crate) fn stream(mut command: Command, mut on_line: impl FnMut(&str)) -> Res
         }
     });
     let mut status = None;
+    let mut heard = Stopwatch::start();
     loop {
-        match received.recv_timeout(LAST_WORDS) {
+        match received.recv_timeout(LAST_WORDS.min(quiet_max)) {
             Ok(line) => {
+                heard = Stopwatch::start();
                 println!("{line}");
                 on_line(&without_colours(&line));
             }
@@ -71,6 +86,14 @@ pub(crate) fn stream(mut command: Command, mut on_line: impl FnMut(&str)) -> Res
                     break;
                 }
                 status = child.try_wait().with_context(|| format!("waiting for {name}"))?;
+                if status.is_none() && heard.elapsed() >= quiet_max {
+                    println!("note: {name} has said nothing for {}; what it waits for is killed", spoken(quiet_max));
+                    children(child.id()).into_iter().filter_map(|id| Pid::from_raw(id.cast_signed())).for_each(|id| {
+                        // It may have ended meanwhile.
+                        let _ = rustix::process::kill_process(id, Signal::KILL);
+                    });
+                    heard = Stopwatch::start();
+                }
             }
         }
     }
@@ -78,6 +101,19 @@ pub(crate) fn stream(mut command: Command, mut on_line: impl FnMut(&str)) -> Res
         Some(status) => Ok(status),
         None => child.wait().with_context(|| format!("waiting for {name}")),
     }
+}
+
+/// The processes that a process has started and that have not ended.
+fn children(of: u32) -> Vec<u32> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let ids = processes.flatten().filter_map(|process| process.file_name().to_str()?.parse().ok());
+    ids.filter(|id| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // proc(5): after the name, which may hold anything, come the state and the parent.
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
+        parent.and_then(|parent| parent.parse().ok()) == Some(of)
+    })
+    .collect()
 }
 
 /// Runs a program quietly and returns its standard output; an error carries what it said.
@@ -128,6 +164,15 @@ mod tests {
         let status = stream(command, |line| lines.push(line.to_owned())).unwrap();
         assert_eq!(lines, ["one", "two", "three"]);
         assert_eq!(status.code(), Some(4));
+    }
+
+    #[test]
+    fn a_child_that_hangs_is_killed_and_the_program_goes_on() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000; echo $?; exit 5"]);
+        let mut lines = Vec::new();
+        let status = stream_awake(command, Duration::from_millis(50), |line| lines.push(line.to_owned())).unwrap();
+        assert_eq!((lines, status.code()), (vec!["137".to_owned()], Some(5)));
     }
 
     #[test]

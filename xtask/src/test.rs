@@ -9,6 +9,9 @@ use cargo_metadata::Package;
 use crate::clock::{Stopwatch, spoken};
 use crate::{command, root, setup, torture};
 
+/// A test program that says nothing for so long hangs: the longest test takes a third of it on a busy machine.
+const QUIET_MAX: Duration = Duration::from_mins(12);
+
 /// The most lines kept of one program's account of its failed tests; the rest is further up in the output.
 const REASON_LINES_MAX: usize = 300;
 
@@ -47,7 +50,7 @@ pub(crate) fn tests(quick: bool) -> Result<Tally> {
         }
     }
     let mut tally = Tally::default();
-    let status = command::stream(cargo, |line| tally.line(line))?;
+    let status = command::stream_awake(cargo, QUIET_MAX, |line| tally.line(line))?;
     if !status.success() && tally.failures.is_empty() {
         tally.failures.push(format!("cargo test ended with {status}"));
     }
@@ -73,6 +76,8 @@ pub(crate) struct Tally {
     program: String,
     within: Within,
     kept: usize,
+    /// The tests of the current program that take long and have not ended.
+    long: Vec<String>,
 }
 
 /// Of what the current line is a part.
@@ -90,6 +95,7 @@ impl Tally {
     fn line(&mut self, line: &str) {
         if let Some(program) = program(line) {
             self.program = program;
+            self.long.clear();
             self.within = Within::Nothing;
         } else if let Some(counts) = line.strip_prefix("test result: ") {
             self.within = Within::Nothing;
@@ -97,6 +103,8 @@ impl Tally {
             self.passed += count(counts, " passed");
             self.failed += count(counts, " failed");
             self.ignored += count(counts, " ignored");
+        } else if let Some(name) = long_test(line) {
+            self.long.push(name.to_owned());
         } else if let Some(name) = failed_test(line) {
             self.failures.push(format!("{} ({})", name, self.program));
         } else if line == "failures:" && self.within == Within::Nothing {
@@ -105,10 +113,15 @@ impl Tally {
             self.reasons.push(format!("in {}:", self.program));
         } else if self.within != Within::Account && line.starts_with("error") {
             self.within = Within::Error;
+            let unfinished = self.long.drain(..).map(|name| format!("{name} ({}), which did not end", self.program));
+            self.failures.extend(unfinished);
             self.kept = 0;
             self.failures.push(line.to_owned());
         } else if self.within == Within::Error && line.trim().is_empty() {
             self.within = Within::Nothing;
+        }
+        if let Some(name) = ended_test(line) {
+            self.long.retain(|long| long != name);
         }
         self.keep(line);
     }
@@ -148,6 +161,16 @@ fn program(line: &str) -> Option<String> {
 
 fn failed_test(line: &str) -> Option<&str> {
     line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
+}
+
+/// The test that takes long, when the line says so.
+fn long_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.split_once(" has been running for over ").map(|(name, _)| name)
+}
+
+/// The test whose end the line tells.
+fn ended_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.split_once(" ... ").map(|(name, _)| name)
 }
 
 /// The number before a word, as in `3 passed; 1 failed`.
@@ -230,6 +253,22 @@ mod tests {
         );
         assert!(tally.reasons.iter().any(|line| line.contains("left == right")));
         assert!(!tally.reasons.iter().any(|line| line.contains("stop")));
+    }
+
+    #[test]
+    fn tests_that_do_not_end_are_named() {
+        let tally = tally(concat!(
+            "     Running unittests src/lib.rs (target/debug/deps/andon_api-0a1b2c)\n\nrunning 3 tests\n",
+            "test slow has been running for over 60 seconds\ntest hangs has been running for over 60 seconds\n",
+            "test slow ... ok\nerror: test failed, to rerun pass `-p andon-api --lib`\n",
+        ));
+        assert_eq!(
+            tally.failures,
+            [
+                "hangs (andon_api, src/lib.rs), which did not end",
+                "error: test failed, to rerun pass `-p andon-api --lib`"
+            ]
+        );
     }
 
     #[test]
