@@ -38,6 +38,7 @@ targets! {
     cloudevents: andon_edge::fuzz::cloud_events,
     expression: andon_contract::expr::fuzz::fuzz,
     feed: andon_edge::fuzz::feed_csv,
+    folder_files: andon_store::fuzz_folder,
     frame: andon_store::fuzz,
     historian_file: andon_store::historian::fuzz,
     ingest: andon_edge::fuzz::http,

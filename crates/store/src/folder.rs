@@ -1,8 +1,9 @@
 //! The data folder: who it belongs to, who holds it, and the room it keeps back.
 
 use crate::{
-    StoreError,
+    StoreError, backup,
     disk::{Disk, File, Mode},
+    hand,
 };
 use andon_model::InstanceId;
 use rustix::fs::FlockOperation;
@@ -215,15 +216,35 @@ pub(crate) fn read_format(disk: &Disk, dir: &Path) -> Result<Option<Format>, Sto
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::io(&path, "open", error)),
     };
+    parse_format(&path, &bytes).map(Some)
+}
+
+fn parse_format(path: &Path, bytes: &[u8]) -> Result<Format, StoreError> {
     // A newer version may have other fields: its number is read first.
     let json: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|e| StoreError::corrupt(&path, 0, format!("it is no JSON: {e}")))?;
+        serde_json::from_slice(bytes).map_err(|e| StoreError::corrupt(path, 0, format!("it is no JSON: {e}")))?;
     let version = json.get("version").and_then(serde_json::Value::as_u64).and_then(|n| u32::try_from(n).ok());
-    let version = version.ok_or_else(|| StoreError::corrupt(&path, 0, "it names no version"))?;
+    let version = version.ok_or_else(|| StoreError::corrupt(path, 0, "it names no version"))?;
     if version > VERSION {
-        return Err(StoreError::Newer { path, found: version, known: VERSION });
+        return Err(StoreError::Newer { path: path.to_owned(), found: version, known: VERSION });
     }
-    serde_json::from_value(json).map(Some).map_err(|e| StoreError::corrupt(&path, 0, e.to_string()))
+    serde_json::from_value(json).map_err(|e| StoreError::corrupt(path, 0, e.to_string()))
+}
+
+/// Reads bytes as one of the small files of a data folder or a backup, which the first byte chooses: `format`,
+/// `at-hand`, the manifest. What is accepted is written as it was read. For fuzzing.
+pub fn fuzz(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    match kind % 3 {
+        0 => {
+            let path = Path::new("format");
+            if let Ok(format) = parse_format(path, bytes) {
+                assert_eq!(parse_format(path, format_text(&format).as_bytes()).ok(), Some(format));
+            }
+        }
+        1 => hand::fuzz(bytes),
+        _ => backup::fuzz(bytes),
+    }
 }
 
 /// What the file says in this version.
@@ -251,9 +272,13 @@ pub(crate) fn take_reserve(disk: &Disk, dir: &Path) -> Result<(), StoreError> {
 
 /// Writes the file anew.
 pub(crate) fn write_format(disk: &Disk, dir: &Path, format: &Format) -> Result<(), StoreError> {
+    disk.replace(&dir.join("format"), format_text(format).as_bytes())
+}
+
+fn format_text(format: &Format) -> String {
     let mut text = serde_json::to_string_pretty(format).expect("three plain fields are JSON");
     text.push('\n');
-    disk.replace(&dir.join("format"), text.as_bytes())
+    text
 }
 
 /// The room on the disk of a data folder: a reserve that is released for control writes when the disk is full, and

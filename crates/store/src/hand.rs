@@ -72,7 +72,7 @@ impl Hands {
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => return Ok(Self::memory()),
             Err(error) => return Err(fail(error)),
         };
-        let bytes = disk.read(&path, u64::MAX).map_err(fail)?;
+        let bytes = disk.read(&path, (HAND_BYTES * HANDS_MAX) as u64).map_err(fail)?;
         if bytes.len() < HAND_BYTES * HANDS_MAX {
             // Without room on the disk nothing is said of what is at hand, and all goes on.
             let _ = file.write_all_at(&vec![0; HAND_BYTES * HANDS_MAX - bytes.len()], bytes.len() as u64);
@@ -130,6 +130,14 @@ fn read(bytes: &[u8]) -> Option<Found> {
     let text = std::str::from_utf8(rest.get(..length)?).ok().filter(|text| !text.is_empty())?;
     let (part, item) = text.split_once('\n')?;
     Some(Found { part: part.to_owned(), item: item.to_owned(), alone: *alone == 1 })
+}
+
+/// Reads bytes as a hand; what is one is written as it was read.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    // As much as the file has room for in one hand.
+    if let Some(found) = read(bytes.get(..HAND_BYTES).unwrap_or(bytes)) {
+        assert_eq!(read(&write(&found)), Some(found));
+    }
 }
 
 /// The hand of a loop.

@@ -59,7 +59,7 @@ pub use disk::{SimDisk, Trouble};
 pub use doctor::{Ailment, Examination, Gravity, Looked, Passed, examine, repair};
 pub use error::StoreError;
 pub use fault::Fault;
-pub use folder::announced;
+pub use folder::{announced, fuzz as fuzz_folder};
 pub use hand::{ENDS_MAX, Gate, HAND_BYTES, HANDS_MAX, Hand, Inside, Suspects};
 pub use log::{PART_BYTES_MAX, fuzz};
 pub use objects::{ObjectName, ObjectRow, RevisionRow};

@@ -67,9 +67,14 @@ impl Held {
 
     /// Whether the path stays within its folder and is none that the folder of an instance needs for itself.
     fn is_plain(&self) -> bool {
-        let path = Path::new(&self.path);
-        let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-        plain && !self.path.is_empty() && !["lock", "at-work", "reserve", MANIFEST].contains(&self.path.as_str())
+        let parts: Vec<Component<'_>> = Path::new(&self.path).components().collect();
+        let plain = parts.iter().all(|part| matches!(part, Component::Normal(_)));
+        // `log//1.seg` and `log/./1.seg` are second names of one file.
+        let only = parts.iter().collect::<PathBuf>().as_os_str() == self.path.as_str();
+        plain
+            && only
+            && !self.path.is_empty()
+            && !["lock", "at-work", "reserve", MANIFEST].contains(&self.path.as_str())
     }
 }
 
@@ -162,7 +167,7 @@ mod tests {
     fn what_leads_out_of_the_folder_or_is_not_ours_is_refused() {
         let parse = |version, paths: &[&str]| Manifest::parse(&text(version, paths));
         assert!(parse(1, &["format", "andon.db", "log/1.seg"]).is_ok());
-        for foreign in ["../x", "/etc/passwd", "log/../../x", "", "lock", "reserve", "backup.json"] {
+        for foreign in ["../x", "/etc/passwd", "log/../../x", "log//1.seg", "log/", "", "lock", "reserve", MANIFEST] {
             let refused = parse(1, &["format", "andon.db", foreign]).unwrap_err();
             assert!(refused.contains("no file of a backup"), "{foreign}: {refused}");
         }
