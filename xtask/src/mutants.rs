@@ -162,12 +162,12 @@ fn one<'a>(copy: &Copy, mutant: &'a Mutant) -> Result<Line<'a>> {
 /// Builds a test program of the copy and runs these tests of it.
 fn outcome(copy: &Copy, package: &str, target: &str, tests: &[&str]) -> Result<Fate> {
     let mut build = copy.cargo();
-    build.args(["test", "--quiet", "--no-run", "--package", package]).args(target_arguments(target));
+    build.args(["test", "--quiet", "--no-run"]).args(program_arguments(package, target));
     if let Err(error) = command::output(build) {
         return Ok(Fate::Broken(format!("it cannot be built: {error:#}")));
     }
     let mut cargo = copy.cargo();
-    cargo.args(["test", "--package", package]).args(target_arguments(target));
+    cargo.arg("test").args(program_arguments(package, target));
     cargo.args(["--", "--exact"]).args(tests);
     let ran = Copy::within(cargo, TEST_MAX)?;
     Ok(match ran {
@@ -181,11 +181,13 @@ fn outcome(copy: &Copy, package: &str, target: &str, tests: &[&str]) -> Result<F
     })
 }
 
-/// `lib`, `bin NAME` or `test NAME` as arguments of cargo.
-fn target_arguments(target: &str) -> Vec<String> {
+/// A test program as arguments of cargo: its target is `lib`, `bin NAME` or `test NAME`.
+fn program_arguments<'a>(package: &'a str, target: &'a str) -> Vec<&'a str> {
     match target.split_once(' ') {
-        None => vec![format!("--{target}")],
-        Some((kind, name)) => vec![format!("--{kind}"), name.to_owned()],
+        // With the features of the whole workspace, as it is built for all tests: nothing else is built again.
+        Some(("test", name)) => vec!["--workspace", "--test", name],
+        Some((_, name)) => vec!["--package", package, "--bin", name],
+        None => vec!["--package", package, "--lib"],
     }
 }
 
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_target_is_the_library_or_a_program_of_tests() {
-        assert_eq!(target_arguments("lib"), ["--lib"]);
-        assert_eq!(target_arguments("test product"), ["--test", "product"]);
+        assert_eq!(program_arguments("andon-store", "lib"), ["--package", "andon-store", "--lib"]);
+        assert_eq!(program_arguments("andon", "test product"), ["--workspace", "--test", "product"]);
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "upgrade::a_folder_of_the_release_before_goes_on"
     };
     let mut cargo = command::cargo();
-    cargo.args(["test", "--package", "andon", "--test", "product", "--", "--ignored", "--exact", test]);
+    cargo.args(["test", "--workspace", "--test", "product", "--", "--ignored", "--exact", test]);
     cargo.env("ANDON_BEFORE", &before).envs(arguments.keep.as_ref().map(|name| ("ANDON_KEEP", name)));
     if !command::stream(cargo, |_| {})?.success() {
         bail!("what {} has written does not go on: see above", before.display());
