@@ -9,6 +9,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -40,6 +42,9 @@ pub(crate) struct Arguments {
     /// How long each target runs, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// Targets that run beside each other.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: u8,
     /// Names the targets and runs none.
     #[arg(long)]
     list: bool,
@@ -81,13 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let seconds = arguments.minutes.map_or(arguments.seconds, |minutes| minutes.saturating_mul(60));
     let programs = build(&manifest, &chosen)?;
-    let mut all = Vec::new();
-    for (target, program) in &programs {
-        println!("== {target}, {seconds} s");
-        let ran = fuzz(target, program, seconds)?;
-        println!("{}", row(&ran));
-        all.push(ran);
-    }
+    let all = all(&programs, seconds, arguments.jobs)?;
     println!("\n{}", table(&all));
     let found: Vec<String> = all.iter().filter_map(advice).collect();
     if found.is_empty() {
@@ -95,6 +94,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     println!("\n{}", found.join("\n"));
     bail!("{} of {} targets found something", found.len(), all.len())
+}
+
+/// Runs all targets, so many beside each other, each as soon as there is a place.
+fn all(programs: &[(String, PathBuf)], seconds: u32, jobs: u8) -> Result<Vec<Ran>> {
+    let waiting = Mutex::new(programs.iter());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let job = || {
+        let mut ran = Vec::new();
+        while let Some((target, program)) = next() {
+            println!("== {target}, {seconds} s");
+            ran.push(fuzz(target, program, seconds)?);
+            println!("{}", ran.last().map(row).unwrap_or_default());
+        }
+        Ok(ran)
+    };
+    let jobs: Vec<Result<Vec<Ran>>> = thread::scope(|scope| {
+        let started: Vec<_> = (0..jobs).map(|_| scope.spawn(job)).collect();
+        started.into_iter().map(|job| job.join().unwrap_or_else(|_| bail!("a job has ended by a panic"))).collect()
+    });
+    let mut all: Vec<Ran> = jobs.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    all.sort_by(|a, b| a.target.cmp(&b.target));
+    Ok(all)
 }
 
 /// The names of the fuzz targets.

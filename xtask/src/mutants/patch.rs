@@ -94,24 +94,26 @@ pub(crate) fn fits(mutant: &Mutant) -> Result<Problems> {
         problems.push(format!("{}: it does not apply any more: {error:#}", path.display()));
     }
     let function = mutant.test.rsplit("::").next().unwrap_or_default();
-    if !is_there(&mutant.package, function)? {
-        let package = &mutant.package;
-        problems.push(format!("{}: {package} has no test {function}", path.display()));
+    if !is_there(&mutant.package, &mutant.target, function)? {
+        let Mutant { package, target, .. } = mutant;
+        problems.push(format!("{}: {package} ({target}) has no test {function}", path.display()));
     }
     Ok(problems)
 }
 
-/// Whether a package has a function of this name.
-fn is_there(package: &str, function: &str) -> Result<bool> {
+/// Whether a program of tests of a package has a function of this name.
+fn is_there(package: &str, target: &str, function: &str) -> Result<bool> {
     let folder = match package.strip_prefix("andon-") {
         Some(of) => root::root().join("crates").join(of),
         None if package == "andon" => root::root().join("crates/cli"),
         None => root::root().join(package),
     };
     let wanted = format!("fn {function}(");
+    let begin = target.strip_prefix("test ").map_or_else(|| "src".to_owned(), |name| format!("tests/{name}"));
     for file in root::files(&folder)? {
         let is_rust = file.extension().is_some_and(|extension| extension == "rs");
-        if is_rust && root::text(&folder.join(file))?.is_some_and(|text| text.contains(&wanted)) {
+        let within = file.starts_with(&begin) || file.with_extension("").as_os_str() == begin.as_str();
+        if is_rust && within && root::text(&folder.join(file))?.is_some_and(|text| text.contains(&wanted)) {
             return Ok(true);
         }
     }
@@ -132,6 +134,13 @@ mod tests {
         assert_eq!((mutant.package.as_str(), mutant.target.as_str()), ("andon-store", "lib"));
         assert_eq!(mutant.test, "log::tests::one");
         assert_eq!(mutant.files, [PathBuf::from("crates/store/src/log.rs")]);
+    }
+
+    #[test]
+    fn a_test_is_looked_for_in_its_program() {
+        let has = |target: &str, function: &str| is_there("xtask", target, function).unwrap();
+        assert!(has("bin xtask", "a_test_is_looked_for_in_its_program"));
+        assert!(!has("test house", "a_test_is_looked_for_in_its_program") && !has("lib", "no_test_is_named_so"));
     }
 
     #[test]

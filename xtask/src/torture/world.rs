@@ -59,8 +59,6 @@ pub(super) struct World {
     pub(super) disk: Option<Disk>,
     queue: Vec<(Duration, Act)>,
     going_on: BTreeMap<String, String>,
-    /// The disk was full at some time of this life.
-    was_full: bool,
 }
 
 impl World {
@@ -122,7 +120,6 @@ impl World {
             disk,
             queue: Vec::new(),
             going_on: BTreeMap::new(),
-            was_full: false,
         };
         // The broker keeps nothing for a session that it has not seen yet.
         world.begin()?;
@@ -146,7 +143,6 @@ impl World {
     /// A life: from a start until the kill. Says what was going on.
     pub(super) fn live(&mut self, chance: &mut Chance) -> Result<String> {
         let life = Stopwatch::start();
-        self.was_full = self.going_on.contains_key("disk");
         self.begin()?;
         let begin = self.now();
         for (at, act) in plan::life(chance, self.can) {
@@ -182,9 +178,7 @@ impl World {
         self.queue.retain(|(_, act)| *act != Act::Kill);
         let going_on = self.going_on();
         let text = format!("it ended with {status} after {} ms by itself; {going_on}", after.as_millis());
-        if !self.was_full {
-            self.broken.push(format!("the product {text}: {}", self.last_words()));
-        }
+        self.broken.push(format!("the product {text}: {}", self.last_words()));
         *self.counts.entry("ends by itself").or_default() += 1;
         text
     }
@@ -256,7 +250,6 @@ impl World {
             Act::DiskFill(kib) => {
                 if let Some(disk) = self.disk.as_mut() {
                     disk.fill(kib)?;
-                    self.was_full = true;
                     self.is_wrong("disk", Some(format!("the disk has {kib} KiB left")));
                 }
             }

@@ -8,7 +8,7 @@ use andon_contract::{
 };
 use andon_events::{Loop, Progress};
 use andon_model::{Entry, Mark, Quality, Sample, Time, Value, sample::Origin, span::Span};
-use andon_store::{Store, StoredEvent};
+use andon_store::{Fault, Store, StoredEvent};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -249,11 +249,18 @@ pub(crate) enum Between {
     StepAndCrash,
     SaveAndCrash,
     Stop,
+    /// A write of a step fails, before or after it is done, and everything ends there.
+    Fail {
+        skipped: u64,
+        fault: Fault,
+    },
 }
 
 fn between() -> impl Strategy<Value = Between> {
     use Between::{Crash, Nothing, SaveAndCrash, Step, StepAndCrash, Stop};
-    prop_oneof![Just(Nothing), Just(Step), Just(Crash), Just(StepAndCrash), Just(SaveAndCrash), Just(Stop)]
+    let fault = prop_oneof![Just(Fault::Before), Just(Fault::After)];
+    let fail = (0_u64..3, fault).prop_map(|(skipped, fault)| Between::Fail { skipped, fault });
+    prop_oneof![Just(Nothing), Just(Step), Just(Crash), Just(StepAndCrash), Just(SaveAndCrash), Just(Stop), fail]
 }
 
 proptest! {
@@ -310,6 +317,15 @@ pub(crate) fn neither_cut_nor_crash(
                 rules.step(Time(0), monotonic).unwrap();
             }
             Between::Stop => rules.stop().unwrap(),
+            Between::Fail { skipped, fault } => {
+                cut.plan_fault(*skipped, *fault);
+                // What it fails at it takes up again after the end; a step that writes less does not fail.
+                let _ = rules.step(Time(0), monotonic);
+                // What did not fail yet shall not be a write of the test.
+                for _ in 0..=*skipped {
+                    drop(cut.commit(Vec::new()));
+                }
+            }
         }
         if !matches!(between, Between::Nothing | Between::Step) {
             rules = Loop::new(cut.clone(), Arc::clone(contract), Time(0)).unwrap();
