@@ -8,10 +8,13 @@ use crate::{
 };
 use andon_model::{Name, Time};
 use serde_json::Value as Json;
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 /// Why a source has a gap.
 const REASON: &str = "the data folder was restored from a backup: what came after the backup is not in it";
+
+/// Where a project says what its sources are, one file for each.
+const SOURCES: &str = "sources/";
 
 /// Nanoseconds of a second.
 const SECOND: i64 = 1_000_000_000;
@@ -64,16 +67,32 @@ impl Store {
             end: self.log_end(),
             revision: (self.context_revision()? + 1).max(seconds.saturating_mul(REVISIONS_A_SECOND)),
         };
-        let told = self.source_counts().into_iter().filter(|(_, counts)| counts.received > 0).map(|(source, _)| source);
-        let connected = self.source_rows()?.into_iter().map(|row| row.source);
-        let sources: BTreeSet<Name> = told.chain(connected).collect();
-        let gap = |source| Write::Gap(GapRow { source, from: taken, to: at.max(taken), reason: REASON.to_owned() });
         let mut writes = vec![Write::Restore(Box::new(row))];
-        writes.extend(sources.into_iter().map(gap));
+        for (source, since) in self.since(taken)? {
+            let (from, to) = (since.min(taken), at.max(taken));
+            writes.push(Write::Gap(GapRow { source, from, to, reason: REASON.to_owned() }));
+        }
         let (act, subject) = ("folder.restore".to_owned(), self.instance().to_string());
         writes.push(Write::Audit(Box::new(AuditRow { at, actor, act, subject, detail })));
         self.commit(writes)?;
         Ok(row)
+    }
+
+    /// All sources, those too that had sent nothing before the backup, each with the time since when something of it may
+    /// be missing: what it had not delivered by then came after the backup. That is the time since when it was not
+    /// connected, or that of the last that it had brought; of one that keeps no connection that of the backup.
+    fn since(&self, taken: Time) -> Result<BTreeMap<Name, Time>, StoreError> {
+        let files = self.active_contract()?.map(|row| row.files).unwrap_or_default();
+        let named = |path: &String| Name::new(path.strip_prefix(SOURCES)?.strip_suffix(".yaml")?).ok();
+        let told = self.source_counts().into_iter().filter(|(_, counts)| counts.received > 0).map(|(source, _)| source);
+        let mut since: BTreeMap<Name, Time> =
+            files.keys().filter_map(named).chain(told).map(|source| (source, taken)).collect();
+        let activity = self.activity()?;
+        for row in self.source_rows()? {
+            let heard = activity.get(&row.source).and_then(|activity| activity.received).filter(|_| row.connected);
+            since.insert(row.source, heard.map_or(row.since, |heard| heard.max(row.since)));
+        }
+        Ok(since)
     }
 
     /// The last restore of this folder; `None`: it was never restored.

@@ -334,6 +334,45 @@ fn an_empty_folder_is_backed_up_and_restored() {
     assert!(examine(&back).unwrap().is_well());
 }
 
+/// One that was away while the backup was taken has what it had not delivered by then in its gap, one that was quiet
+/// what was on its way; and one that had never sent anything has a gap as well.
+#[test]
+fn a_gap_begins_where_a_source_was_heard_of_last() {
+    use crate::rows::{ContractRow, SourceRow};
+    let disk = crate::SimDisk::new();
+    let open = |disk: &crate::SimDisk| Store::simulated(disk, &Limits::default(), &mut |bytes| bytes.fill(5)).unwrap();
+    let before = |seconds: i64| NOW.minus(Span::from_secs(seconds));
+    let source = |name: &str, connected: bool, since: Time| {
+        let (source, reason) = (Name::new(name).unwrap(), String::new());
+        Write::Source(SourceRow { source, connected, since, reason, code: None, in_doubt: false, filters: Vec::new() })
+    };
+    let store = open(&disk);
+    let files = [("andon.yaml", ""), ("sources/new.yaml", ""), ("sources/away.yaml", "")];
+    let files = files.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
+    let contract = ContractRow { revision: "r1".into(), activated: before(900), files };
+    for n in 0..6 {
+        store.signal(&"cartoner-07".parse().unwrap(), &format!("temp-{n}").parse().unwrap()).unwrap();
+    }
+    store.append(vec![part("line-1", 1, 4)]).unwrap();
+    let batch = store.read(store.log_start()).unwrap().unwrap();
+    let andon_model::Entry::Sample(sample) = &batch.part.entries[0] else { panic!("{batch:?}") };
+    let heard = sample.received;
+    let rows = [Write::Contract(Box::new(contract)), source("away", false, before(600))];
+    store.commit(rows.into_iter().chain([source("line-1", true, heard.minus(Span::from_secs(9)))]).collect()).unwrap();
+    let kept = disk.snapshot().unwrap();
+    drop(store);
+    let at = NOW.plus(Span::from_secs(60));
+    next_epoch_of(&kept, 1, at).unwrap();
+    let again = open(&kept);
+    again.mark_restored(&Restored { at, taken: NOW, actor: "Ada".into(), detail: json!({}) }).unwrap();
+    let gaps = again.list("gaps", &crate::Query::default()).unwrap().rows;
+    let mut told: Vec<_> =
+        gaps.iter().map(|row| (row["source"].clone(), row["from"].clone(), row["to"].clone())).collect();
+    told.sort_by_key(|(source, ..)| source.to_string());
+    let gap = |source: &str, from: Time| (json!(source), json!(from), json!(at));
+    assert_eq!(told, [gap("away", before(600)), gap("line-1", heard.min(NOW)), gap("new", NOW)]);
+}
+
 #[test]
 fn a_simulated_disk_is_put_back_as_a_folder_is() {
     let disk = crate::SimDisk::new();
