@@ -368,6 +368,19 @@ mod tests {
             held.gaps.clear();
         });
         assert!(forgotten.contains("lost without a gap"), "{forgotten}");
+        let undone = broken(&|ledger, held| {
+            let (name, sample) = held.samples.remove(0);
+            held.counts.stored -= 1;
+            held.counts.received -= 1;
+            held.gaps.push((Time::MIN, Time::MAX));
+            for (at, message) in ledger.messages.iter().enumerate() {
+                let is = matches!(&message.says, Says::Sample(said) if said.signal == name
+                    && said.time.is_none_or(|time| time == sample.time));
+                let of = |delivery: &&mut andon_sim::floor::ledger::Delivery| delivery.message == at;
+                ledger.deliveries.iter_mut().filter(of).filter(|_| is).for_each(|is| is.fate = Fate::Undone);
+            }
+        });
+        assert!(undone.contains("lost without a gap"), "{undone}");
         let said = broken(&|ledger, _| ledger.complaints.push("it did what it must not".to_owned()));
         assert!(said.contains("must not"), "{said}");
     }

@@ -133,7 +133,7 @@ impl Broker {
         let missing: Vec<(String, u8)> =
             self.forgotten.iter().filter_map(|(c, filters)| Some((c.clone(), wanted(filters, &topic)?))).collect();
         for (client, qos) in missing {
-            let delivery = self.ledger.deliver(message, &client, qos.min(most), self.utc);
+            let delivery = self.ledger.deliver(message, &client, qos.min(most), self.utc, true);
             self.ledger.end(delivery, Fate::Lost(self.utc));
         }
         if retain && empty {
@@ -145,7 +145,8 @@ impl Broker {
     }
 
     fn queue(&mut self, client: &str, message: usize, qos: u8, retained: bool, network: &mut Network) {
-        let delivery = self.ledger.deliver(message, client, qos, self.utc);
+        let away = self.sessions.get(client).is_none_or(|session| session.line.is_none());
+        let delivery = self.ledger.deliver(message, client, qos, self.utc, away);
         let Some(session) = self.sessions.get_mut(client) else { return };
         if qos > 0 {
             session.queue.push_back(Out { delivery, retained, stage: Stage::Waiting });
@@ -194,6 +195,10 @@ impl Broker {
             }
             let taken: BTreeSet<u16> = session.queue.iter().filter_map(Out::id).collect();
             let Some(out) = session.queue.iter_mut().find(|out| out.stage == Stage::Waiting) else { return };
+            // Some brokers count on, others give the lowest number again that is free.
+            if matches!(self.window, 1 | 20) {
+                session.next_id = 0;
+            }
             loop {
                 session.next_id = session.next_id.checked_add(1).unwrap_or(1);
                 if !taken.contains(&session.next_id) {
@@ -282,6 +287,9 @@ impl Broker {
         session.window = window.into();
         session.expiry = Duration::from_secs(expiry.into());
         session.order.clear();
+        for out in &session.queue {
+            self.ledger.met(out.delivery, self.utc);
+        }
         self.connections.push((line, client.clone()));
         if let Some(peer) = self.peers.get_mut(&line) {
             peer.client = Some(client.clone());

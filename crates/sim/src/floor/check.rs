@@ -10,6 +10,9 @@ use andon_model::{
 use andon_store::{Query, Store};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What the reason of a gap says that a restore has left.
+const RESTORED: &str = "restored from a backup";
+
 /// What the store has of one source.
 #[derive(Debug, Clone, Default)]
 pub struct Held {
@@ -23,6 +26,8 @@ pub struct Held {
     pub suspected: BTreeSet<Vec<u8>>,
     /// Its gaps, from and to.
     pub gaps: Vec<(Time, Time)>,
+    /// Those of them that say that the folder was restored.
+    pub restored: Vec<(Time, Time)>,
     /// What became of all that was received.
     pub counts: Counts,
 }
@@ -69,12 +74,11 @@ impl Held {
                 return Err(format!("a gap without its times: {row}"));
             };
             held.gaps.push((from, to));
+            if row.get("reason").and_then(|reason| reason.as_str()).is_some_and(|reason| reason.contains(RESTORED)) {
+                held.restored.push((from, to));
+            }
         }
         Ok(held)
-    }
-
-    fn has_gap(&self, from: Time, to: Time, slack: Span) -> bool {
-        self.gaps.iter().any(|gap| gap.0 <= to.plus(slack) && gap.1 >= from.minus(slack))
     }
 }
 
@@ -106,6 +110,8 @@ pub struct Tally {
     pub quarantined: u64,
     /// Messages that are not there, and a gap says so.
     pub excused: u64,
+    /// Those of them that a restore has lost.
+    pub undone: u64,
     /// Messages that were sent more than once.
     pub repeated: u64,
 }
@@ -118,6 +124,7 @@ impl Tally {
         self.duplicates += other.duplicates;
         self.quarantined += other.quarantined;
         self.excused += other.excused;
+        self.undone += other.undone;
         self.repeated += other.repeated;
     }
 }
@@ -230,6 +237,12 @@ fn add_up(held: &Held) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a gap says that a message may be missing that the broker took then: it begins at this moment at the latest.
+fn is_told(taken: Time, begin: Time, gaps: &[(Time, Time)], slack: Span) -> bool {
+    let (last, first) = (begin.plus(slack), taken.minus(slack));
+    gaps.iter().any(|(from, to)| *from <= last && first <= *to)
+}
+
 /// What the broker handed over is there; what it did not is there, or lies in a gap.
 fn nothing_lost(ledger: &Ledger, held: &Held, terms: Terms) -> Result<Tally, String> {
     let mut there: BTreeSet<Key<'_>> = BTreeSet::new();
@@ -259,12 +272,18 @@ fn nothing_lost(ledger: &Ledger, held: &Held, terms: Terms) -> Result<Tally, Str
         }
         let excused = match delivery.fate {
             Fate::Acknowledged | Fate::Waiting => false,
-            Fate::Lost(at) => held.has_gap(delivery.taken, at, terms.slack),
+            // What a broker has held up for one that was connected is as late as what the network has.
+            Fate::Lost(at) => {
+                let begin = if delivery.met.is_none() { delivery.taken } else { at };
+                is_told(delivery.taken, begin, &held.gaps, terms.slack)
+            }
+            Fate::Undone => is_told(delivery.taken, delivery.since, &held.restored, terms.slack),
         };
         if !excused {
             return Err(format!("lost without a gap: {delivery:?} {message:?}\ngaps: {:?}", held.gaps));
         }
         tally.excused += 1;
+        tally.undone += u64::from(delivery.fate == Fate::Undone);
     }
     Ok(tally)
 }

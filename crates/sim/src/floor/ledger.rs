@@ -1,6 +1,7 @@
 //! What machines have published and what the broker has done with it: all that the checks know of the floor.
 
 use andon_model::{Quality, Time};
+use std::collections::BTreeSet;
 
 /// Something that a machine published.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,8 +52,15 @@ pub struct Delivery {
     pub qos: u8,
     /// When the broker took it, in UTC.
     pub taken: Time,
+    /// When the client was connected first since then, in UTC.
+    pub met: Option<Time>,
     /// How often the broker sent it.
     pub sent: u32,
+    /// How often of these to a client that was restored since: its acknowledgement may still be on its way, and is
+    /// worth nothing.
+    pub sent_before: u32,
+    /// Where a restore has lost it: the gap that says so begins then at the latest, in UTC.
+    pub since: Time,
     /// What became of it.
     pub fate: Fate,
 }
@@ -67,6 +75,8 @@ pub enum Fate {
     /// The broker does not have it any more, since then in UTC: the session of the client was lost; or it was to be
     /// sent at most once, and the client was away, or its connection has ended and may have swallowed it.
     Lost(Time),
+    /// The client acknowledged it, and what it held then was lost with the time since its last backup.
+    Undone,
 }
 
 /// Everything that was published and delivered.
@@ -98,9 +108,21 @@ impl Ledger {
     }
 
     /// A delivery begins; its number.
-    pub fn deliver(&mut self, message: usize, client: &str, qos: u8, taken: Time) -> usize {
+    pub fn deliver(&mut self, message: usize, client: &str, qos: u8, taken: Time, away: bool) -> usize {
+        let met = (!away).then_some(taken);
         let client = client.to_owned();
-        self.deliveries.push(Delivery { message, client, qos, taken, sent: 0, fate: Fate::Waiting });
+        let fate = Fate::Waiting;
+        self.deliveries.push(Delivery {
+            message,
+            client,
+            qos,
+            taken,
+            met,
+            sent: 0,
+            sent_before: 0,
+            since: taken,
+            fate,
+        });
         self.deliveries.len() - 1
     }
 
@@ -111,10 +133,66 @@ impl Ledger {
         }
     }
 
+    /// The deliveries that a client has acknowledged and holds.
+    pub fn acknowledged_by(&self, client: &str) -> BTreeSet<usize> {
+        let is = |delivery: &Delivery| delivery.client == client && delivery.fate == Fate::Acknowledged;
+        self.deliveries.iter().enumerate().filter(|(_, delivery)| is(delivery)).map(|(at, _)| at).collect()
+    }
+
+    /// The client has a connection for a delivery that waits.
+    pub fn met(&mut self, delivery: usize, now: Time) {
+        if let Some(delivery) = self.deliveries.get_mut(delivery) {
+            delivery.met.get_or_insert(now);
+        }
+    }
+
+    /// A client is what it was when a backup was taken, in UTC, and it held these: what it acknowledged besides is
+    /// undone.
+    pub fn restored(&mut self, client: &str, held: &BTreeSet<usize>, taken: Time) {
+        for (at, delivery) in self.deliveries.iter_mut().enumerate().filter(|(_, of)| of.client == client) {
+            delivery.sent_before = delivery.sent;
+            // What a broker has held up for one that was connected is as late as what the network has.
+            delivery.since = if delivery.met.is_none_or(|met| met > taken) { delivery.taken } else { taken };
+            if matches!(delivery.fate, Fate::Acknowledged | Fate::Undone) {
+                delivery.fate = if held.contains(&at) { Fate::Acknowledged } else { Fate::Undone };
+            }
+        }
+    }
+
     /// Something became of a delivery.
     pub fn end(&mut self, delivery: usize, fate: Fate) {
         if let Some(delivery) = self.deliveries.get_mut(delivery) {
-            delivery.fate = fate;
+            let is_undone = fate == Fate::Acknowledged && delivery.sent <= delivery.sent_before;
+            delivery.fate = if is_undone { Fate::Undone } else { fate };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_restored_client_acknowledged_after_its_backup_is_undone_also_where_that_was_on_its_way() {
+        let mut ledger = Ledger::default();
+        let numbers: Vec<usize> = (0..4).map(|message| ledger.deliver(message, "client", 1, Time(0), false)).collect();
+        let other = ledger.deliver(4, "other", 1, Time(0), false);
+        numbers.iter().chain([&other]).for_each(|number| ledger.sent(*number));
+        ledger.end(numbers[0], Fate::Acknowledged);
+        let held = ledger.acknowledged_by("client");
+        ledger.end(numbers[1], Fate::Acknowledged);
+        ledger.end(other, Fate::Acknowledged);
+        ledger.restored("client", &held, Time(0));
+        // The one arrives from the lost time, the other is sent again and acknowledged.
+        ledger.end(numbers[2], Fate::Acknowledged);
+        ledger.sent(numbers[3]);
+        ledger.end(numbers[3], Fate::Acknowledged);
+        let fates: Vec<Fate> = ledger.deliveries.iter().map(|delivery| delivery.fate).collect();
+        let (is, was) = (Fate::Acknowledged, Fate::Undone);
+        assert_eq!(fates, [is, was, was, is, is]);
+        // A backup of the lost time has it after all.
+        ledger.restored("client", &numbers.iter().copied().take(2).collect(), Time(0));
+        let fates: Vec<Fate> = ledger.deliveries.iter().map(|delivery| delivery.fate).collect();
+        assert_eq!(fates, [is, is, was, was, is]);
     }
 }
