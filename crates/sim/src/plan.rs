@@ -4,7 +4,7 @@
 use crate::chance::Chance;
 use std::fmt;
 
-/// Actions of one world.
+/// Actions of one world, without what happens besides.
 pub const ACTIONS: usize = 900;
 
 /// Something that happens.
@@ -48,6 +48,18 @@ pub enum Action {
     Outage,
     /// A system of record changes what it refuses.
     Mood,
+    /// The folder is backed up while everything goes on.
+    BackUp,
+    /// The machine is lost, and a backup is put back on another one.
+    Restore,
+    /// The broker is restarted and has lost all sessions.
+    Forget,
+    /// The project says anew how long samples are kept.
+    Retain,
+    /// Somebody asks for all samples to be sealed at once.
+    Seal,
+    /// For a moment bytes travel back and forth between the broker and the source, undisturbed.
+    Flow,
 }
 
 impl Action {
@@ -74,9 +86,31 @@ impl Action {
         (Self::Mood, 6),
     ];
 
+    /// What happens besides, with its usual share of a thousand: drawn apart, so that what a seed stands for without
+    /// it stays what it was.
+    const BESIDES: [(Self, u64); 6] = [
+        (Self::BackUp, 4),
+        (Self::Restore, 3),
+        (Self::Forget, 3),
+        (Self::Retain, 2),
+        (Self::Seal, 12),
+        (Self::Flow, 60),
+    ];
+
     /// Whether a world may be without it: what is no mishap always happens.
     fn is_mishap(self) -> bool {
-        !matches!(self, Self::Speak | Self::Source | Self::Rules | Self::Runs | Self::Answers | Self::Pass | Self::Keep)
+        !matches!(
+            self,
+            Self::Speak
+                | Self::Source
+                | Self::Rules
+                | Self::Runs
+                | Self::Answers
+                | Self::Pass
+                | Self::Keep
+                | Self::Seal
+                | Self::Flow
+        )
     }
 
     /// The word of the trace.
@@ -101,6 +135,12 @@ impl Action {
             Self::Person => "person",
             Self::Outage => "outage",
             Self::Mood => "mood",
+            Self::BackUp => "back-up",
+            Self::Restore => "restore",
+            Self::Forget => "forget",
+            Self::Retain => "retain",
+            Self::Seal => "seal",
+            Self::Flow => "flow",
         }
     }
 }
@@ -144,7 +184,31 @@ impl Plan {
             let action = found.map_or(Action::Pass, |(action, _)| *action);
             Planned { number, action, seed: chance.draw() }
         };
-        Self { seed, actions: (0..ACTIONS).map(planned).collect() }
+        let mut actions: Vec<Planned> = (0..ACTIONS).map(planned).collect();
+        Self::besides(seed, &mut actions);
+        Self { seed, actions }
+    }
+
+    /// Puts in between what happens besides.
+    fn besides(seed: u64, actions: &mut Vec<Planned>) {
+        let mut chance = Chance::new(seed.rotate_left(31) ^ 0x0BE5_1DE5);
+        for (action, share) in Action::BESIDES {
+            let often = *chance.one(&[0, 1, 1, 3]);
+            let share = if action.is_mishap() { share * often } else { share };
+            let most = ACTIONS as u64 * share * 2 / 1_000;
+            for _ in 0..chance.below(most + 1) {
+                let at = usize::try_from(chance.below(actions.len() as u64)).unwrap_or(0);
+                let number = actions.len();
+                actions.insert(at, Planned { number, action, seed: chance.draw() });
+            }
+        }
+    }
+
+    /// The same plan without what happens besides the first kinds of actions: what older seeds stand for.
+    #[must_use]
+    pub fn without_besides(mut self) -> Self {
+        self.actions.retain(|planned| planned.number < ACTIONS);
+        self
     }
 
     /// The same plan in which of all mishaps only these happen.
@@ -179,7 +243,17 @@ mod tests {
     fn a_seed_has_one_plan_and_another_seed_another() {
         assert_eq!(Plan::of(7), Plan::of(7));
         assert_ne!(Plan::of(7), Plan::of(8));
-        assert_eq!(Plan::of(7).actions.len(), ACTIONS);
+        assert!(Plan::of(7).actions.len() >= ACTIONS);
+    }
+
+    #[test]
+    fn what_happens_besides_changes_nothing_of_the_others() {
+        let is_besides = |planned: &Planned| planned.number >= ACTIONS;
+        for seed in 0..20 {
+            let (with, without): (Vec<_>, Vec<_>) = Plan::of(seed).actions.into_iter().partition(is_besides);
+            assert!(without.iter().map(|planned| planned.number).eq(0..ACTIONS));
+            assert!(with.iter().all(|planned| Action::BESIDES.iter().any(|(besides, _)| *besides == planned.action)));
+        }
     }
 
     #[test]
@@ -193,7 +267,7 @@ mod tests {
 
     #[test]
     fn every_action_is_planned_somewhere() {
-        for (action, _) in Action::SHARES {
+        for (action, _) in Action::SHARES.into_iter().chain(Action::BESIDES) {
             assert!((0..20).any(|seed| Plan::of(seed).actions.iter().any(|at| at.action == action)), "{action}");
         }
     }

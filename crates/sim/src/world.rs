@@ -6,6 +6,7 @@ mod disk;
 mod ends;
 pub(crate) mod intake;
 pub(crate) mod people;
+mod restored;
 
 use crate::{
     chance::Chance,
@@ -20,7 +21,12 @@ use crate::{
 use andon_contract::Contract;
 use andon_events::Progress;
 use andon_model::{Time, sample::Batch, span::Span};
-use andon_store::{SimDisk, Store, historian::Keeper};
+use andon_store::{
+    SimDisk, Store,
+    historian::{Keeper, Kept},
+};
+use restored::Backup;
+pub use restored::Lost;
 use std::{fmt, sync::Arc};
 
 /// Rounds in which a healed world must come to rest.
@@ -79,6 +85,10 @@ pub struct World {
     pub seen: Seen,
     /// Calls that a person has had a hand in.
     pub touched: people::Touched,
+    /// What restores have lost.
+    pub lost: Lost,
+    /// What somebody keeps.
+    backups: Vec<Backup>,
     workflows: andon_workflows::Loop,
     keeper: Keeper,
     /// The number of crashes after which the process at work began.
@@ -92,6 +102,14 @@ pub struct World {
     sources: Chance,
     /// Whether the disk has little room.
     full: bool,
+    /// Whether what is submitted to the log waits there.
+    holds: bool,
+    /// How long samples are kept.
+    kept: Kept,
+    /// Files of samples when the keeper had done its last step.
+    files: u64,
+    /// Samples that were received by then may be gone.
+    pub gone: Option<Time>,
     /// How far the clock of the machine was moved, all in all.
     pub moved: Span,
     /// The clock that nobody sets.
@@ -109,7 +127,8 @@ impl World {
         let mut chance = plan.chance();
         let disk = SimDisk::new();
         let store = disk::open(&disk, &mut chance).map_err(fault)?;
-        disk.hold_submissions(chance.percent(50));
+        let holds = chance.percent(50);
+        disk.hold_submissions(holds);
         let variant = Variant::default();
         let contract = project::contract(variant).map_err(fault)?;
         let base = Time::parse("2026-11-22T08:00:00Z").map_err(fault)?;
@@ -128,7 +147,7 @@ impl World {
         let workflows = ends::runs(&store, &contract);
         let source = intake::start(&store, &contract, &mut sources, base)?;
         Ok(Self {
-            keeper: disk::keeper(&store),
+            keeper: disk::keeper(&store, Kept::default()),
             process: disk.crashes(),
             lives: Chance::new(chance.draw()),
             store,
@@ -143,11 +162,17 @@ impl World {
             trace: Trace::default(),
             seen: Seen::default(),
             touched: people::Touched::default(),
+            lost: Lost::default(),
+            backups: Vec::new(),
             workflows,
             floor,
             source,
             sources,
             full: false,
+            holds,
+            kept: Kept::default(),
+            files: 0,
+            gone: None,
             moved: Span::ZERO,
             utc: base,
             truth: Span::ZERO,
@@ -236,6 +261,28 @@ impl World {
                 self.seen.count("fault: refusals of a system");
                 self.tell(format_args!("{system} {what}"));
                 Ok(())
+            }
+            Action::BackUp => self.back_up(chance),
+            Action::Restore => self.restore(chance),
+            Action::Forget => {
+                let mishap = Mishap::Forget(chance.millis(0, 60_000));
+                self.seen.count("fault: the broker loses its sessions");
+                self.tell(format_args!("{mishap}"));
+                self.floor.suffer(mishap, self.truth.std());
+                Ok(())
+            }
+            Action::Retain => {
+                self.keep_for(chance);
+                Ok(())
+            }
+            Action::Flow => {
+                self.flow(chance);
+                Ok(())
+            }
+            Action::Seal => {
+                self.keeper.seal_now().ask();
+                self.step_keeper(chance)?;
+                if chance.percent(30) { self.ask_historian() } else { Ok(()) }
             }
         }
     }
@@ -355,7 +402,8 @@ impl World {
             if taken || events || workflows {
                 continue;
             }
-            let is_quiet = self.floor.is_quiet();
+            // A source that is away has not told yet what it may have missed.
+            let is_quiet = self.floor.is_quiet() && self.source.status().connected;
             let wake = wake.map(|wake| wake.since(self.now()).nanos().max(1));
             let next = self.office.next().map(|next| (next.nanos() - self.truth.nanos()).max(1));
             let floor = [self.floor.next(), source].into_iter().flatten().min();

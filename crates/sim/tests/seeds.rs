@@ -10,6 +10,8 @@ mod tests {
     use andon_model::{Entry, Mark};
     use andon_sim::{Broken, Plan, World, check, live, run, run_all};
     use andon_store::Write;
+    use serde_json::{Value as Json, json};
+    use std::process::Command;
 
     #[test]
     fn every_world_keeps_its_promises() {
@@ -23,6 +25,20 @@ mod tests {
             assert!(seen.of(what) > SEEDS, "too little happens ({what}): {seen:#?}");
         }
         assert!(seen.all_of("crash: ") > SEEDS && seen.all_of("fault: ") > SEEDS, "too little happens: {seen:#?}");
+        for what in [
+            "crash: restored from a backup",
+            "restored again from the same backup",
+            "restored: events that came again",
+            "restored: events that are gone",
+            "restored: documents of events that came again",
+            "messages that a restore has lost",
+            "messages in a gap",
+            "fault: the broker loses its sessions",
+            "fault: samples are kept for another time",
+            "files of samples merged or removed",
+        ] {
+            assert!(seen.of(what) > SEEDS / 4, "too little happens ({what}): {seen:#?}");
+        }
         for what in ["ticks", "retry", "edit", "skip", "reroute", "discard", "messages sent again", "breach: doubled"] {
             assert!(seen.of(what) > 0, "it never happens ({what}): {seen:#?}");
         }
@@ -34,6 +50,25 @@ mod tests {
             let (one, other) = (live(&Plan::of(seed)), live(&Plan::of(seed)));
             assert_eq!(one.1, other.1);
             assert_eq!(run(seed).unwrap(), run(seed).unwrap());
+        }
+    }
+
+    /// Neither addresses nor the order of a hash map, which are others in each process, decide anything.
+    #[test]
+    fn the_same_seed_is_the_same_world_in_every_process() {
+        const SEEDS: u64 = 3;
+        let told = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_andon-sim"));
+            let output = command.args(["0", &SEEDS.to_string(), "1"]).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let (one, other) = (told(), told());
+        assert_eq!(one, other);
+        let lines: Vec<Json> = one.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len() as u64, SEEDS);
+        for (seed, line) in (0..SEEDS).zip(&lines) {
+            assert_eq!(line["hash"], json!(run(seed).unwrap().hash), "{line}");
         }
     }
 

@@ -2,9 +2,12 @@
 
 mod effects;
 mod explained;
+mod kept;
 mod model;
+mod restored;
 mod rules;
 
+pub(crate) use kept::every_sample;
 pub use rules::Era;
 
 use crate::{
@@ -41,6 +44,10 @@ pub fn at_rest(world: &mut World) -> Result<(), Broken> {
     world.remember().map_err(fault)?;
     let told = events(&world.store)?;
     samples(world)?;
+    restored::no_place_means_two_things(world)?;
+    kept::every_sample(world)?;
+    let again = restored::events_come_again(world, &told)?;
+    world.seen.add("restored: events that came again", again);
     rules::each_event_once(world, &told)?;
     rules::stories(&told)?;
     rules::nothing_lost(world)?;
@@ -77,17 +84,21 @@ fn samples(world: &mut World) -> Result<(), Broken> {
     // What is sealed is not in the log any more.
     held.samples = explained::samples(world, &source)?;
     let clock_moved = world.moved > Span::ZERO;
-    let slack = Span::from_nanos(Terms::default().slack.nanos().saturating_add(world.moved.nanos()));
+    restored::each_is_a_gap(world, &held)?;
+    let slack = world.floor.terms(&held.client).slack;
+    let slack = Span::from_nanos(slack.nanos().saturating_add(world.moved.nanos()));
     let tally = all(world.floor.ledger(), &held, Terms { slack, clock_moved });
     let tally = tally.map_err(|what| Broken::new("samples", what))?;
     world.seen.add("samples that came twice", tally.duplicates);
     world.seen.add("messages set aside", tally.quarantined);
     world.seen.add("messages sent again", tally.repeated);
     world.seen.add("messages in a gap", tally.excused);
+    world.seen.add("messages that a restore has lost", tally.undone);
     Ok(())
 }
 
-fn events(store: &Store) -> Result<Vec<Told>, Broken> {
+/// All events with what they were made from, in the order of their numbers.
+pub(crate) fn events(store: &Store) -> Result<Vec<Told>, Broken> {
     let mut all = Vec::new();
     let mut after = 0;
     loop {
@@ -118,6 +129,14 @@ fn count(world: &mut World, told: &[Told]) -> Result<(), Broken> {
     seen.add("ticks", ticks);
     seen.add("events", told.len() as u64);
     seen.add("activations", told.iter().filter(|told| told.is_activation()).count() as u64);
+    let is_gone = |id| !told.iter().any(|told| told.event.id == id);
+    seen.add("restored: events that are gone", world.lost.events.keys().filter(|id| is_gone(**id)).count() as u64);
+    let known_again = |effect: &&crate::office::Effect| {
+        world.lost.calls.contains(&effect.reference)
+            && told.iter().any(|told| told.event.id.to_string() == effect.event)
+    };
+    let known_again = world.office.effects().iter().filter(known_again).count() as u64;
+    seen.add("restored: documents of events that came again", known_again);
     seen.add("documents", world.office.effects().len() as u64);
     seen.add("requests", world.office.served);
     let exceptions = world.store.counts().map_err(fault)?;

@@ -3,10 +3,13 @@
 use super::Told;
 use crate::world::{Broken, World, fault};
 use andon_contract::Contract;
-use andon_events::{Engine, Output, Saved, engine::Moment};
+use andon_events::{Engine, Output, Saved, context::Context, engine::Moment};
 use andon_model::{EventId, Position, Time};
 use andon_store::{Store, rows::Evidence};
 use std::{collections::BTreeMap, sync::Arc};
+
+/// Revisions of the context of a world at most: one comes with each restore.
+const REVISIONS_MAX: usize = 1_000;
 
 /// From one edit of the project to the next: what the rules went on from.
 #[derive(Debug, Clone)]
@@ -52,9 +55,16 @@ fn evaluate(world: &World, era: &Era, until: Option<Position>) -> Result<(Engine
     let mut out = Vec::new();
     let now = era.begun.first().copied().unwrap_or(Time(0));
     let contract = era.contract.clone().ok_or_else(|| fault("an era has no contract"))?;
-    let mut engine = Engine::new(contract, store.instance(), &signals, era.saved.clone(), now, &mut out);
+    let mut saved = era.saved.clone();
+    saved.context = known(store, &contract, saved.clocks.context)?;
+    let mut engine = Engine::new(contract, store.instance(), &signals, saved, now, &mut out);
     for batch in world.archive.iter().filter(|batch| until.is_none_or(|until| batch.first < until)) {
         if batch.end() > engine.position() {
+            if let Some(revision) = engine.asks_for(batch) {
+                let known = engine.context().revision();
+                let rows = store.context_revisions(known, revision, REVISIONS_MAX).map_err(fault)?;
+                engine.bring(revision, rows, Vec::new());
+            }
             engine.apply(batch, Moment { now, monotonic: None }, &mut out);
         }
     }
@@ -72,6 +82,16 @@ fn evaluate(world: &World, era: &Era, until: Option<Position>) -> Result<(Engine
         }
     }
     Ok((engine, expected))
+}
+
+/// What was known of the context at a revision. No object is told of in these worlds: revisions come with restores.
+fn known(store: &Store, contract: &Contract, revision: u64) -> Result<Option<Context>, Broken> {
+    if revision == 0 {
+        return Ok(None);
+    }
+    let mut context = Context::of(contract);
+    context.load(revision, store.context_tellers(revision).map_err(fault)?, Vec::new());
+    Ok(Some(context))
 }
 
 /// The events are those of one evaluation of the whole log that never stopped; with edits, of each era that of its own.

@@ -1,11 +1,11 @@
 //! The disk of the world, and what befalls it.
 
 use super::{Broken, World, fault};
-use crate::chance::Chance;
+use crate::{chance::Chance, check};
 use andon_model::span::Span;
 use andon_store::{
     Limits, SimDisk, Store, StoreError, Trouble,
-    historian::{Keeper, Kept, Policy},
+    historian::{Keeper, Kept, Policy, Progress},
 };
 use std::sync::Arc;
 
@@ -22,15 +22,18 @@ pub(super) fn open(disk: &SimDisk, chance: &mut Chance) -> Result<Store, StoreEr
     Store::simulated(disk, &limits, &mut |bytes| bytes.fill_with(|| chance.draw().to_le_bytes()[0]))
 }
 
-/// The keeper of a store: what it seals it keeps.
-pub(super) fn keeper(store: &Store) -> Keeper {
-    let policy = Policy {
+/// The keeper of a store, that keeps samples so long.
+pub(super) fn keeper(store: &Store, kept: Kept) -> Keeper {
+    Keeper::new(store.clone(), policy(kept))
+}
+
+fn policy(kept: Kept) -> Policy {
+    Policy {
         seal_after: SEAL_AFTER,
-        samples: Arc::new(|_| Kept::default()),
+        samples: Arc::new(move |_| kept),
         minutes: Kept::default(),
         reduce: Arc::new(|_, _| None),
-    };
-    Keeper::new(store.clone(), policy)
+    }
 }
 
 impl World {
@@ -70,8 +73,20 @@ impl World {
         self.disk.forget_plans();
         self.disk.set_capacity(None);
         self.full = false;
+        self.holds = false;
         self.disk.hold_submissions(false);
         self.store.settle();
+    }
+
+    /// Samples are kept for so long from now on, or for ever.
+    pub(super) fn keep_for(&mut self, chance: &mut Chance) {
+        let minutes = *chance.one(&[None, Some(3), Some(10), Some(40)]);
+        let bytes = *chance.one(&[None, None, None, Some(20_000)]);
+        let kept = Kept { age: minutes.map(|minutes| Span::from_secs(60 * minutes)), bytes };
+        self.kept = kept;
+        self.seen.count("fault: samples are kept for another time");
+        self.tell(format_args!("samples are kept: {kept:?}"));
+        self.keeper.set_policy(policy(self.kept));
     }
 
     /// The keeper does a step; what it will remove from the log is kept for the checks.
@@ -80,10 +95,29 @@ impl World {
             return self.failed("log", &error, chance);
         }
         let now = self.now();
+        let old = self.kept.age.map(|age| now.minus(age)).max(self.kept.bytes.map(|_| now));
+        self.gone = self.gone.max(old);
         match self.keeper.step(now) {
-            Ok(_) => Ok(()),
+            Ok(Progress::Idle { .. }) => Ok(()),
+            Ok(Progress::Worked) => {
+                let files = self.store.holdings().map_or(self.files, |holdings| holdings.files);
+                let before = std::mem::replace(&mut self.files, files);
+                if files < before {
+                    self.tell(format_args!("the historian has {files} files instead of {before}"));
+                    self.seen.count("files of samples merged or removed");
+                }
+                Ok(())
+            }
             Err(error) => self.failed("keeper", &error, chance),
         }
+    }
+
+    /// Somebody asks the historian for everything.
+    pub(super) fn ask_historian(&mut self) -> Result<(), Broken> {
+        if self.disk.crashes() != self.process || self.remember().is_err() {
+            return Ok(());
+        }
+        check::every_sample(self)
     }
 
     /// Reads what is durable in the log and was not read yet.
@@ -99,7 +133,7 @@ impl World {
     /// What was durable is there after a start, and what follows it follows it.
     pub(super) fn nothing_vanished(&self) -> Result<(), Broken> {
         let Some(last) = self.archive.last() else { return Ok(()) };
-        if self.store.log_end() < last.end() {
+        if self.store.log_end().offset < last.end().offset {
             let (end, before) = (self.store.log_end(), last.end());
             return Err(Broken::new("durable", format!("the log ended at {before} and ends at {end}")));
         }

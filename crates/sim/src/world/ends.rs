@@ -77,7 +77,7 @@ impl World {
     }
 
     /// Nobody hears of what is on its way any more.
-    fn end(&mut self, chance: &mut Chance) {
+    pub(super) fn end(&mut self, chance: &mut Chance) {
         self.office.hang_up(chance, self.truth);
     }
 
@@ -101,7 +101,7 @@ impl World {
     }
 
     /// Another process takes the data folder.
-    fn open(&mut self) -> Result<(), Broken> {
+    pub(super) fn open(&mut self) -> Result<(), Broken> {
         let mut last = None;
         for _ in 0..STARTS_MAX {
             self.process = self.disk.crashes();
@@ -126,7 +126,7 @@ impl World {
         Err(fault(format_args!("the data folder does not open: {last:?}")))
     }
 
-    fn begin_noting(&mut self, begun: &mut Vec<Time>) -> Result<(), Broken> {
+    pub(super) fn begin_noting(&mut self, begun: &mut Vec<Time>) -> Result<(), Broken> {
         let now = self.now();
         for _ in 0..STARTS_MAX {
             if self.disk.crashes() != self.process {
@@ -143,7 +143,7 @@ impl World {
                 Ok(events) => {
                     self.events = events;
                     self.workflows = runs(&self.store, &self.contract);
-                    self.keeper = disk::keeper(&self.store);
+                    self.keeper = disk::keeper(&self.store, self.kept);
                     let started = intake::start(&self.store, &self.contract, &mut self.sources, now);
                     if self.disk.crashes() != self.process {
                         continue;

@@ -10,7 +10,7 @@ use crate::{
     project::ASSETS,
 };
 use andon_contract::Contract;
-use andon_model::{Name, Time};
+use andon_model::{Name, Time, span::Span};
 use andon_store::Store;
 use std::{sync::Arc, time::Duration};
 
@@ -69,6 +69,20 @@ impl World {
         }
         self.tell(format_args!("the source brings {} entries; the log ends at {end}", end.offset - before.offset));
         (true, until)
+    }
+
+    /// For up to two seconds bytes travel as fast as they do, and the source does all it can.
+    pub(super) fn flow(&mut self, chance: &mut Chance) {
+        let end = self.truth.std() + chance.millis(50, 2_000).std();
+        for _ in 0..STEPS_MAX {
+            if self.disk.crashes() != self.process {
+                return;
+            }
+            let (_, source) = self.take_in();
+            let next = [self.floor.next(), source].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= end) else { return };
+            self.pass(Span::from_nanos(self.until(next)));
+        }
     }
 
     /// The source stops as it does when it is asked to, as far as it gets.

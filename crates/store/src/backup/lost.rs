@@ -78,8 +78,8 @@ impl Store {
         Ok(row)
     }
 
-    /// All sources, those too that had sent nothing before the backup, each with the time since when something of it may
-    /// be missing: what it had not delivered by then came after the backup. That is the time since when it was not
+    /// All sources, those too that had sent nothing before the backup, each with the time since when something of it
+    /// may be missing: what it had not delivered by then came after the backup. That is the time since when it was not
     /// connected, or that of the last that it had brought; of one that keeps no connection that of the backup.
     fn since(&self, taken: Time) -> Result<BTreeMap<Name, Time>, StoreError> {
         let files = self.active_contract()?.map(|row| row.files).unwrap_or_default();
