@@ -19,7 +19,7 @@ mod tests;
 pub use lost::{Restored, next_epoch, next_epoch_of};
 pub use manifest::{FILES_MAX, Held, MANIFEST, MANIFEST_BYTES_MAX, Manifest, fuzz};
 pub use restore::{Outcome, Target, restore, verify};
-pub use take::back_up_stopped;
+pub use take::{back_up_simulated, back_up_stopped};
 
 use crate::{Ailment, StoreError};
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use super::{Broken, World, fault};
 use crate::{chance::Chance, check};
-use andon_model::span::Span;
+use andon_model::{Time, span::Span};
 use andon_store::{
     Limits, SimDisk, Store, StoreError, Trouble,
     historian::{Keeper, Kept, Policy, Progress},
@@ -95,7 +95,8 @@ impl World {
             return self.failed("log", &error, chance);
         }
         let now = self.now();
-        let old = self.kept.age.map(|age| now.minus(age)).max(self.kept.bytes.map(|_| now));
+        // What is too much goes whenever it came.
+        let old = self.kept.age.map(|age| now.minus(age)).max(self.kept.bytes.map(|_| Time::MAX));
         self.gone = self.gone.max(old);
         match self.keeper.step(now) {
             Ok(Progress::Idle { .. }) => Ok(()),

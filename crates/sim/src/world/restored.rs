@@ -10,7 +10,7 @@ use crate::{
 use andon_model::{Event, EventId, Reference, Time, sample::Batch};
 use andon_store::{
     SimDisk,
-    backup::{Restored, next_epoch_of},
+    backup::{Restored, back_up_simulated, next_epoch_of},
 };
 use serde_json::json;
 use std::{
@@ -80,10 +80,21 @@ impl Lost {
 impl World {
     /// Somebody backs the folder up while everything goes on.
     pub(super) fn back_up(&mut self, chance: &mut Chance) -> Result<(), Broken> {
+        let (begun, process) = (self.disk.snapshot().map_err(fault)?, self.process);
+        // It takes a while, and everything but the keeper goes on.
+        for _ in 0..chance.below(4) {
+            self.flow(chance);
+            self.step_events(chance)?;
+            self.step_workflows(chance)?;
+        }
+        if self.disk.crashes() != process || self.process != process {
+            // A backup that is not whole is none.
+            return Ok(());
+        }
         if let Err(error) = self.remember() {
             return self.failed("log", &error, chance);
         }
-        let disk = self.disk.snapshot().map_err(fault)?;
+        let disk = back_up_simulated(&self.disk, &begun).map_err(fault)?;
         let client = self.client();
         let backup = Backup {
             disk,

@@ -5,8 +5,8 @@ use super::{
     copy::{self, Count},
 };
 use crate::{
-    Store, StoreError, db,
-    disk::Disk,
+    SimDisk, Store, StoreError, db,
+    disk::{Disk, FOLDER},
     examine,
     folder::{self, Format},
     log,
@@ -19,6 +19,9 @@ use std::{
 
 /// Added to the name of a backup until it is whole.
 const ASIDE: &str = "unfinished";
+
+/// The file of the states of rules.
+const STATES: &str = "states";
 
 /// What is not a lack of a copy: it has no reserve.
 const NO_RESERVE: &str = "A7116";
@@ -71,6 +74,23 @@ pub fn back_up_stopped(dir: &Path, to: &Path, now: Time, told: Told<'_>) -> Resu
     take().inspect_err(|_| drop(std::fs::remove_dir_all(&aside)))
 }
 
+/// A backup of a simulated disk that was begun with this snapshot of it and ends now, with everything in the order of a
+/// backup: the states of rules are those of the beginning. For simulations, which let no keeper do anything meanwhile.
+pub fn back_up_simulated(disk: &SimDisk, begun: &SimDisk) -> Result<SimDisk, StoreError> {
+    let backup = disk.snapshot()?;
+    backup.set_capacity(None);
+    let (target, path) = (Disk::Simulated(backup.process()), Path::new(FOLDER).join(STATES));
+    match begun.files().into_iter().find(|(path, _)| path == Path::new(STATES)) {
+        Some((_, bytes)) => target.replace(&path, &bytes)?,
+        None if target.exists(&path) => {
+            target.remove(&path)?;
+            target.sync_dir(Path::new(FOLDER))?;
+        }
+        None => {}
+    }
+    Ok(backup)
+}
+
 /// What is known once the database is copied.
 struct Copied {
     format: Format,
@@ -101,12 +121,12 @@ fn begin(to: &Path) -> Result<PathBuf, BackupError> {
 
 /// The states of rules, before everything else. The file is replaced as a whole: what was opened stays as it was.
 fn states(dir: &Path, aside: &Path) -> Result<(), StoreError> {
-    let from = dir.join("states");
+    let from = dir.join(STATES);
     if !from.exists() {
         return Ok(());
     }
     let nobody = |_: Progress| {};
-    copy::copy(&from, &aside.join("states"), u64::MAX, &mut Count::new(&nobody, "files", 0)).map(drop)
+    copy::copy(&from, &aside.join(STATES), u64::MAX, &mut Count::new(&nobody, "files", 0)).map(drop)
 }
 
 /// Copies the files that belong to the copied database, looks through all of it, and gives it its name.

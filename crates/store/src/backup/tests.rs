@@ -334,6 +334,26 @@ fn an_empty_folder_is_backed_up_and_restored() {
     assert!(examine(&back).unwrap().is_well());
 }
 
+#[test]
+fn a_backup_of_a_simulated_disk_has_the_states_of_its_beginning() {
+    let disk = crate::SimDisk::new();
+    let store = Store::simulated(&disk, &Limits::default(), &mut |bytes| bytes.fill(5)).unwrap();
+    let of = |backup: &crate::SimDisk| {
+        let store = Store::simulated(backup, &Limits::default(), &mut |bytes| bytes.fill(5)).unwrap();
+        let states = store.kept_states().unwrap();
+        (store.log_end().offset, states.into_iter().map(|state| state.position.offset).collect::<Vec<_>>())
+    };
+    let none = disk.snapshot().unwrap();
+    store.append(vec![part("line-1", 4, 1)]).unwrap();
+    store.write_states(&[state(&store)]).unwrap();
+    let begun = disk.snapshot().unwrap();
+    store.append(vec![part("line-1", 3, 1)]).unwrap();
+    store.write_states(&[state(&store)]).unwrap();
+    assert_eq!(of(&disk.snapshot().unwrap()), (7, vec![7]));
+    assert_eq!(of(&back_up_simulated(&disk, &begun).unwrap()), (7, vec![4]));
+    assert_eq!(of(&back_up_simulated(&disk, &none).unwrap()), (7, vec![]));
+}
+
 /// One that was away while the backup was taken has what it had not delivered by then in its gap, one that was quiet
 /// what was on its way; and one that had never sent anything has a gap as well.
 #[test]
