@@ -3,6 +3,7 @@
 use super::Told;
 use crate::{
     office::Effect,
+    project::Edit,
     world::{Broken, World, fault, people},
 };
 use andon_model::{EventId, Reference};
@@ -154,8 +155,11 @@ pub(super) fn in_order(world: &World, told: &[Told]) -> Result<(), Broken> {
             numbers.insert(told.event.id.to_string(), (told.sequence, told.event.subject.clone(), told.rule()));
         }
     }
+    // Where a first call leads nowhere its run goes on at once, and overtakes those whose first call is under way.
+    let overtakes = world.variants.iter().any(|variant| variant.has(Edit::NoRoute));
+    let is_first = |effect: &&Effect| !overtakes || effect.capability != "maintenance.register";
     let mut last: BTreeMap<(&str, &str, String, String), (u64, &Effect)> = BTreeMap::new();
-    for effect in world.office.effects().iter().filter(|effect| !effect.breach) {
+    for effect in world.office.effects().iter().filter(|effect| !effect.breach).filter(is_first) {
         let Some((number, subject, rule)) = numbers.get(&effect.event) else { continue };
         let of = (effect.system.as_str(), effect.capability, subject.clone(), (*rule).to_owned());
         match last.insert(of, (*number, effect)) {
