@@ -7,6 +7,7 @@ mod restored;
 
 pub use restored::doubt_restored;
 
+use crate::clocks::{meant, moved};
 use crate::fault::Fault;
 use crate::http;
 use andon_contract::Contract;
@@ -95,14 +96,27 @@ pub struct Doubt {
 }
 
 impl CallMemory {
-    /// The clock was set back by so much: what was to come in a while comes in the same while, and what a search has
-    /// found may be old.
-    pub fn set_back(&mut self, by: Span) {
-        for at in [&mut self.first, &mut self.floor].into_iter().flatten() {
-            *at = at.minus(by);
-        }
+    /// The clock was set by so many nanoseconds, negative: back.
+    pub(crate) fn clock_was_set(&mut self, by: i64) {
+        let mut times = vec![&mut self.first, &mut self.floor];
         if let Some(doubt) = &mut self.doubt {
-            (doubt.last_byte, doubt.not_found) = (doubt.last_byte.minus(by), None);
+            doubt.last_byte = moved(doubt.last_byte, by);
+            times.push(&mut doubt.not_found);
+        }
+        for time in times.into_iter().flatten() {
+            *time = moved(*time, by);
+        }
+    }
+
+    /// A new process finds it in a row that was written at `written` by a clock of which nobody knows anything.
+    pub(crate) fn found(&mut self, written: Time, now: Time) {
+        self.floor = self.floor.map(|floor| meant(floor, written, now));
+        self.first = self.first.map(|first| first.min(now));
+        if let Some(doubt) = &mut self.doubt {
+            doubt.not_found = doubt.not_found.filter(|at| *at <= now);
+            if doubt.not_found.is_none() {
+                doubt.last_byte = now;
+            }
         }
     }
 }
@@ -156,8 +170,6 @@ pub struct Answered<'a> {
     pub target: OperationRef,
     /// What became of it.
     pub outcome: &'a Outcome,
-    /// No byte was sent later than this: the arrival of the outcome; after a restart the attempt's beginning.
-    pub last_byte: Time,
     /// Whether the process ended before the outcome came.
     pub lost: bool,
 }
@@ -425,8 +437,8 @@ fn settle_unknown(
     let doubt = Doubt {
         attempt: answered.attempt,
         target: answered.target.to_string(),
-        // By a clock that was set back meanwhile it was sent in the future.
-        last_byte: answered.last_byte.min(now),
+        // What a process before this one had sent may have waited for its wire until that one ended.
+        last_byte: now,
         detail: answered.outcome.detail.clone(),
         not_found: None,
     };
@@ -439,7 +451,7 @@ fn settle_unknown(
             Verdict::Park(unknown(&doubt, "the system can neither be searched nor asked again without doing it twice"))
         }
         Idempotency::Lookup(lookup) => {
-            let due = doubt.last_byte.plus(lookup.settle).max(now);
+            let due = doubt.last_byte.plus(lookup.settle);
             memory.floor = Some(due);
             Verdict::Again(due)
         }
@@ -616,7 +628,7 @@ mod tests {
         contract.routes = vec![route(&format!("work.{class}"), &format!("eam.{class}"), &[&format!("second.{class}")])];
         let (call, mut memory) = (call(class), CallMemory { first: Some(NOW), ..CallMemory::default() });
         let target = OperationRef { system: name("eam"), operation: name(class) };
-        let answered = Answered { attempt: 1, step: Step::Send, target, outcome, last_byte: NOW, lost };
+        let answered = Answered { attempt: 1, step: Step::Send, target, outcome, lost };
         match settle(&contract, &call, &mut memory, &answered, &|_| false, NOW) {
             Verdict::Deliver => "delivered".into(),
             Verdict::Refuse(fault) => format!("raised {}", fault.kind.rsplit('/').next().unwrap_or_default()),

@@ -95,7 +95,7 @@ mod tests {
             return ("nobody".into(), Verdict::Again(NOW));
         };
         let asked = format!("{target} {}", if shares { "shares" } else { "alone" });
-        let answered = Answered { attempt: 1, step, target, outcome, last_byte: NOW, lost: false };
+        let answered = Answered { attempt: 1, step, target, outcome, lost: false };
         assert_eq!(step, Step::Send, "nothing is searched");
         (asked, settle(&contract, call, memory, &answered, &|_| false, NOW))
     }

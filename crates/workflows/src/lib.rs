@@ -25,6 +25,7 @@ pub mod machine;
 pub mod resilience;
 pub mod run;
 
+mod clocks;
 mod exceptions;
 mod filter;
 mod http;

@@ -95,9 +95,6 @@ pub const ROWS_KEPT_MAX: usize = 10_000;
 /// Waking times kept in memory at most; later ones are read when those are used up.
 pub const WAKES_KEPT_MAX: usize = 100_000;
 
-/// A clock that goes back by no more is corrected and not set.
-const SET_BACK: Span = Span::from_secs(1);
-
 /// Reads a contract back from the files of its revision; the error says why it cannot be read.
 pub type Load = Box<dyn Fn(&BTreeMap<String, String>) -> Result<Contract, String> + Send>;
 
@@ -134,8 +131,6 @@ pub struct Loop {
     // What follows mirrors the store, and is read again after a failed commit.
     stale: bool,
     setting: Setting,
-    /// The moment of the last step.
-    seen: Time,
     cursor: u64,
     /// The cursor in the store, and since when the one here is ahead of it.
     cursor_durable: u64,
@@ -211,20 +206,6 @@ struct Held {
     memory: CallMemory,
 }
 
-impl Held {
-    /// A row from the future says that the clock was set back since it was written: its pauses go on for as long as
-    /// they had to go then. Whether that is so.
-    fn set_back(&mut self, now: Time) -> bool {
-        if self.row.updated <= now {
-            return false;
-        }
-        let by = self.row.updated.since(now);
-        self.memory.set_back(by);
-        self.row.due = self.row.due.map(|due| due.minus(by));
-        true
-    }
-}
-
 impl Loop {
     /// A loop over a store; it reads where it stands at its first step. `load` reads the contracts of runs that began
     /// under an earlier revision.
@@ -239,7 +220,6 @@ impl Loop {
             prepare,
             stale: true,
             setting: Setting::default(),
-            seen: Time::MIN,
             cursor: 0,
             cursor_durable: 0,
             cursor_held: None,
@@ -297,8 +277,6 @@ impl Loop {
     /// Does what there is to do at `now`. After an error nothing of the step has happened as far as this loop knows;
     /// the next step reads from the store what is really there, so that it may be repeated at any time.
     pub fn step(&mut self, now: Time) -> Result<Progress, StoreError> {
-        // When a clock is set back, what is due is read again: pauses must not last until it has caught up.
-        self.stale |= now.plus(SET_BACK) < std::mem::replace(&mut self.seen, now);
         let gate = self.careful.gate();
         let _inside = gate.enter();
         let arrived = std::mem::take(&mut self.arrived);
@@ -348,6 +326,7 @@ impl Loop {
     /// is begun. What follows from them is done after the next start.
     pub fn close(&mut self, now: Time) -> Result<(), StoreError> {
         let arrived = std::mem::take(&mut self.arrived);
+        self.follow_clock()?;
         if self.stale {
             self.recover(now)?;
         }
@@ -383,7 +362,8 @@ impl Loop {
         let committed = self.commit(now)?;
         self.starts.durable();
         self.acts.durable();
-        (self.stale, self.setting.begun) = (false, true);
+        self.stale = false;
+        self.setting.begun.get_or_insert(now);
         self.closed.clear();
         for (call, attempt, _) in arrived {
             self.shadows.remove(&(*call, *attempt));
@@ -459,8 +439,7 @@ impl Loop {
             return false;
         }
         let since = *self.cursor_held.get_or_insert(now);
-        // A clock that was set back holds nothing up.
-        since <= now && now.since(since) < CURSOR_HELD_MAX
+        now.since(since) < CURSOR_HELD_MAX
     }
 
     #[cfg(test)]

@@ -28,15 +28,15 @@ fn others(contract: &Contract, call: &CallRow, target: &OperationRef, now: Time)
     others
 }
 
-/// What is not known of a call that is about to be made at a target for the first time since the restore. The error
-/// says why nobody can find it out.
+/// What is not known of a call that is about to be made at a target for the first time since the restore, by a process
+/// that has begun at this moment. The error says why nobody can find it out.
 pub fn doubt_restored(
     contract: &Contract,
     call: &CallRow,
     memory: &mut CallMemory,
     target: &OperationRef,
     restored: &RestoreRow,
-    now: Time,
+    (begun, now): (Time, Time),
 ) -> Result<(), String> {
     memory.restored = restored.epoch;
     // The time of the call begins anew: that it is late is nobody's refusal.
@@ -68,10 +68,10 @@ pub fn doubt_restored(
     memory.suspected = suspected.iter().map(ToString::to_string).collect();
     let detail =
         format!("the data folder was restored from a backup of {}, and what was done after it is lost", restored.taken);
-    let new = Doubt { attempt: 0, target: String::new(), last_byte: restored.at, detail, not_found: None };
+    let new = Doubt { attempt: 0, target: String::new(), last_byte: begun, detail, not_found: None };
     let doubt = memory.doubt.take().unwrap_or(new);
     // What was found out before the backup may have changed since.
-    let last_byte = doubt.last_byte.max(restored.at);
+    let last_byte = doubt.last_byte.max(begun);
     memory.doubt = Some(Doubt { target: first, last_byte, not_found: None, ..doubt });
     Ok(())
 }

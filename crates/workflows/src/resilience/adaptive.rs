@@ -4,6 +4,7 @@
 //! What is usual is an average of the times of its answers over minutes, how it is now one over a few answers. It is
 //! judged at most once in such a time, so that one bad moment counts once.
 
+use crate::clocks::moved;
 use andon_model::{Time, span::Span};
 
 /// What a new answer weighs in the quick average: about the last ten count, so that a single slow one is none of load.
@@ -85,8 +86,7 @@ impl Adaptive {
             Sign::Answered(Some(took)) => self.average(took, now),
             Sign::Answered(None) => {}
         }
-        // A clock that was set back holds nothing up.
-        if now < self.next && self.next.since(now) <= JUDGE_MAX {
+        if now < self.next {
             return;
         }
         let most = f64::from(most.max(1));
@@ -98,6 +98,11 @@ impl Adaptive {
         }
         (self.loaded, self.used) = (false, false);
         self.next = now.plus(self.quick_span().clamp(JUDGE_MIN, JUDGE_MAX));
+    }
+
+    /// Its clock was set by so many nanoseconds, negative: back.
+    pub fn clock_was_set(&mut self, by: i64) {
+        (self.last, self.next) = (moved(self.last, by), moved(self.next, by));
     }
 
     fn is_slow(&self) -> bool {
@@ -171,6 +176,24 @@ mod tests {
         assert_eq!(adaptive.places(10), 4);
         adaptive.begin_anew();
         assert_eq!(adaptive.places(10), 1);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_changes_nothing_about_what_is_usual_and_when_it_is_judged() {
+        for set in [-86_400, 0, 86_400] {
+            let mut adaptive = Adaptive::new(10);
+            let now = drive(&mut adaptive, NOW, 100, |_| Span::from_millis(20));
+            adaptive.settle(Sign::Pressure, 10, now.plus(Span::from_millis(100)));
+            assert_eq!(adaptive.places(10), 7, "{set}");
+            adaptive.clock_was_set(set * 1_000_000_000);
+            let later = |millis: i64| now.plus(Span::from_millis(set * 1_000 + millis));
+            adaptive.settle(Sign::Pressure, 10, later(101));
+            assert_eq!(adaptive.places(10), 7, "{set}: it was judged just now");
+            adaptive.settle(Sign::Answered(Some(Span::from_secs(2))), 10, later(300));
+            assert_eq!(adaptive.places(10), 4, "{set}: one slow answer does not make that usual");
+            adaptive.settle(Sign::Answered(Some(Span::from_millis(20))), 10, later(900));
+            assert_eq!(adaptive.places(10), 3, "{set}: it is still slow");
+        }
     }
 
     #[test]

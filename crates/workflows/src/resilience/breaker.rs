@@ -4,6 +4,7 @@
 //! failed it is *open*: none goes. After a pause it is *half-open*: a few go as probes. Answered, they close it;
 //! the first that fails opens it again, for twice as long. The settings are an argument: those in force count.
 
+use crate::clocks::{meant, moved};
 use andon_contract::contract::Breaker as Settings;
 use andon_model::{Time, span::Span};
 use serde::{Deserialize, Serialize};
@@ -113,16 +114,11 @@ impl Breaker {
     pub fn admit(&self, settings: &Settings, flying: u32, now: Time) -> Admission {
         match self.state {
             Standing::Closed => Admission::Pass,
-            Standing::Open if self.rests(now) => Admission::Away,
+            Standing::Open if self.probe.is_some_and(|probe| now < probe) => Admission::Away,
             Standing::Open => Admission::Probe,
             Standing::HalfOpen if self.answered.saturating_add(flying) < settings.probes.max(1) => Admission::Probe,
             Standing::HalfOpen => Admission::Away,
         }
-    }
-
-    /// Whether the pause of an open breaker lasts. A clock that was set back does not prolong it.
-    fn rests(&self, now: Time) -> bool {
-        self.since.is_some_and(|since| since <= now) && self.probe.is_some_and(|probe| now < probe)
     }
 
     /// A probe begins; whether that moved it.
@@ -139,8 +135,7 @@ impl Breaker {
         match self.state {
             // It began before the breaker opened, or it would not have.
             Standing::Open => Moved::No,
-            // By a clock that was set back meanwhile every probe began before.
-            Standing::HalfOpen if self.since.is_some_and(|since| started < since && since <= now) => Moved::No,
+            Standing::HalfOpen if self.since.is_some_and(|since| started < since) => Moved::No,
             Standing::HalfOpen => self.settle_probe(settings, failed, now),
             Standing::Closed => self.count(settings, failed, now),
         }
@@ -188,9 +183,9 @@ impl Breaker {
         Moved::Opened
     }
 
-    /// What is older than the window, or from a time that has not come, counts no more.
+    /// What is older than the window counts no more.
     fn forget(&mut self, window: Span, now: Time) {
-        self.window.retain(|slot| slot.at <= now && now.since(slot.at) < window);
+        self.window.retain(|slot| now.since(slot.at) < window);
     }
 
     /// Attempts of the window, and those that failed.
@@ -204,6 +199,30 @@ impl Breaker {
         let mut of_now = self.clone();
         of_now.forget(window, now);
         of_now.counted()
+    }
+
+    /// Its clock was set by so many nanoseconds, negative: back. It rests and counts as if it had not been.
+    pub fn clock_was_set(&mut self, by: i64) {
+        let times = [&mut self.since, &mut self.opened, &mut self.probe, &mut self.closed].into_iter().flatten();
+        for time in times.chain(self.window.iter_mut().map(|slot| &mut slot.at)) {
+            *time = moved(*time, by);
+        }
+    }
+
+    /// A new process finds it, which knows nothing of the clock that it was written by: it rests no longer than it was
+    /// meant to. Whether that changed anything.
+    pub fn found(&mut self, now: Time) -> bool {
+        let before = self.clone();
+        if let Some((probe, since)) = self.probe.as_mut().zip(self.since) {
+            *probe = meant(*probe, since, now);
+        }
+        for time in [&mut self.since, &mut self.opened].into_iter().flatten() {
+            *time = (*time).min(now);
+        }
+        // By such a clock nobody can say which calls were touched before it closed, or when attempts of its window ended.
+        self.closed = self.closed.filter(|closed| *closed <= now);
+        self.window.retain(|slot| slot.at <= now);
+        *self != before
     }
 
     fn open(&mut self, settings: &Settings, now: Time) {
@@ -307,11 +326,57 @@ mod tests {
         }
     }
 
+    /// Seconds by which clocks are set here.
+    const SETS: [i64; 4] = [-86_400, -5, 5, 86_400];
+
     #[test]
-    fn a_clock_that_was_set_back_does_not_prolong_the_rest() {
-        let mut breaker = Breaker::default();
-        told(&mut breaker, 0, "xxxxx");
-        assert_eq!(breaker.admit(&SETTINGS, 0, at(-86_400)), Admission::Probe);
+    fn a_clock_that_is_set_neither_shortens_nor_prolongs_the_rest() {
+        for set in SETS {
+            let mut breaker = Breaker::default();
+            told(&mut breaker, 0, "xxxxx");
+            breaker.clock_was_set(set * 1_000_000_000);
+            assert_eq!(breaker.admit(&SETTINGS, 0, at(set + 13)), Admission::Away, "{set}");
+            assert_eq!(breaker.admit(&SETTINGS, 0, at(set + 14)), Admission::Probe, "{set}");
+            // A probe that is under way when the clock is set is one afterwards.
+            assert!(breaker.try_it(at(set + 14)));
+            breaker.clock_was_set(set * 1_000_000_000);
+            let begun = at(2 * set + 14);
+            assert_eq!(breaker.settle(&SETTINGS, None, at(2 * set), at(2 * set + 15)), Moved::No, "{set}: long before");
+            assert_eq!(breaker.settle(&SETTINGS, None, begun, at(2 * set + 15)), Moved::Counted, "{set}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_neither_forgets_nor_keeps_what_was_counted() {
+        for set in SETS {
+            let mut breaker = Breaker::default();
+            told(&mut breaker, 0, "xxxx");
+            breaker.clock_was_set(set * 1_000_000_000);
+            assert_eq!(breaker.counted_at(SETTINGS.window, at(set + 50)), (4, 4), "{set}");
+            assert_eq!(breaker.counted_at(SETTINGS.window, at(set + 70)), (0, 0), "{set}");
+            assert_eq!(told(&mut breaker, set + 20, "x"), [Moved::Opened], "{set}");
+        }
+    }
+
+    #[test]
+    fn a_new_process_lets_it_rest_no_longer_than_it_was_meant_to() {
+        let mut rests = Breaker::default();
+        told(&mut rests, 0, "xxxxx");
+        let tried_after = |found: i64| {
+            let mut breaker = rests.clone();
+            let changed = breaker.found(at(found));
+            (changed, breaker.probe.map(|probe| probe.since(at(found)).millis() / 1_000))
+        };
+        assert_eq!(tried_after(6), (false, Some(8)), "no clock was set");
+        assert_eq!(tried_after(-86_400), (true, Some(10)), "set back by a day");
+        assert_eq!(tried_after(86_400), (false, Some(14 - 86_400)), "set on by a day");
+        let mut half_open = rests.clone();
+        assert!(half_open.try_it(at(14)) && half_open.found(at(-100)));
+        assert_eq!(half_open.settle(&SETTINGS, None, at(-100), at(-99)), Moved::Counted, "it is tried");
+        let mut counts = Breaker::default();
+        told(&mut counts, 0, "xxxx");
+        assert!(counts.found(at(-100)));
+        assert_eq!(counts.counted(), (0, 0));
     }
 
     /// What may happen to a breaker.

@@ -10,6 +10,7 @@ mod told;
 
 pub(crate) use told::{exception_of, opened};
 
+use crate::clocks::moved;
 use adaptive::{Adaptive, Sign};
 use andon_contract::Contract;
 use andon_contract::contract::{Breaker as Settings, OperationRef};
@@ -49,6 +50,23 @@ pub struct Kept {
     /// Those of operations that have one of their own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub operations: BTreeMap<Name, Breaker>,
+}
+
+impl Kept {
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Breaker> {
+        std::iter::once(&mut self.breaker).chain(self.operations.values_mut())
+    }
+}
+
+/// The row of a system by a clock that was set by so many nanoseconds; `None`: it cannot be read.
+pub(crate) fn moved_row(row: SystemRow, by: i64) -> Option<SystemRow> {
+    let mut kept: Kept = serde_json::from_value(row.state).ok()?;
+    kept.all_mut().for_each(|breaker| breaker.clock_was_set(by));
+    Some(SystemRow { system: row.system, changed: moved(row.changed, by), state: to_json(&kept) })
+}
+
+fn to_json(kept: &Kept) -> serde_json::Value {
+    serde_json::to_value(kept).expect("a breaker is made of texts, numbers and times")
 }
 
 /// How a system fares at this moment.
@@ -188,6 +206,18 @@ impl Guards {
                 guard.places.get_or_insert_with(|| Adaptive::new(1)).begin_anew();
             }
         }
+    }
+
+    /// The clock was set by so many nanoseconds: what is known of places follows. Rows follow by themselves.
+    pub(crate) fn clock_was_set(&mut self, by: i64) {
+        let places = self.systems.values_mut().filter_map(|guard| guard.places.as_mut());
+        places.for_each(|places| places.clock_was_set(by));
+    }
+
+    /// What a new process makes of the rows that it has read; the systems of which that changed anything.
+    pub(crate) fn found(&mut self, now: Time) -> Vec<Name> {
+        let found = |guard: &mut Guard| guard.kept.all_mut().fold(false, |any, breaker| breaker.found(now) | any);
+        self.systems.iter_mut().filter_map(|(system, guard)| found(guard).then(|| system.clone())).collect()
     }
 
     /// Whether a call may go to a target now: with the breakers that it tries, or with the one that keeps it away.
@@ -340,8 +370,7 @@ impl Guards {
     pub(crate) fn row(&self, system: &Name, now: Time) -> SystemRow {
         let kept = self.systems.get(system).map(|guard| guard.kept.clone()).unwrap_or_default();
         let since = kept.breaker.since.unwrap_or(now);
-        let state = serde_json::to_value(kept).expect("a breaker is made of texts, numbers and times");
-        SystemRow { system: system.clone(), changed: since, state }
+        SystemRow { system: system.clone(), changed: since, state: to_json(&kept) }
     }
 
     /// When the next of these breakers lets a call try its system by itself.

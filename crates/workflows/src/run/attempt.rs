@@ -213,8 +213,7 @@ impl Loop {
                 attempt.ended = Some(now);
                 attempt.outcome = Some(outcome.clone());
                 self.batch.attempt(attempt);
-                let answered =
-                    Answered { attempt: number, step, target, outcome: &outcome, last_byte: now, lost: false };
+                let answered = Answered { attempt: number, step, target, outcome: &outcome, lost: false };
                 self.judge(held, &answered, now)
             }
         }
@@ -248,7 +247,7 @@ impl Loop {
         let target = OperationRef { system: attempt.system.clone(), operation: attempt.operation.clone() };
         let started = attempt.started;
         self.heed(&held.row, &Ended { call, target: &target, outcome, lost, started }, now);
-        let answered = Answered { attempt: number, step: attempt.step, target, outcome, last_byte: now, lost };
+        let answered = Answered { attempt: number, step: attempt.step, target, outcome, lost };
         self.batch.attempt(attempt);
         self.judge(held, &answered, now)
     }

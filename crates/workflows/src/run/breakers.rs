@@ -13,6 +13,8 @@ use andon_store::rows::{CallRow, CallState, ExceptionRow, ExceptionState, RunSta
 use serde_json::json;
 
 const BREAKER: Breaker = Breaker { calls: 3, ..Breaker::DEFAULT };
+const HOUR: Span = Span::from_secs(3_600);
+const BACK: Span = Span::from_secs(-3_600);
 
 /// A story that asks once, at a system with a breaker; the second system has one as well.
 fn asks(class: &str) -> Contract {
@@ -495,15 +497,17 @@ fn a_clock_that_is_set_back_makes_no_pause_longer() {
             let sent = world.settle();
             world.reply(&sent[0], answer(OutcomeClass::Unknown, true, None, "no answer in 10 s"));
             assert!(world.settle().is_empty(), "{class}: it waits");
-            world.now = world.now.minus(Span::from_secs(3_600));
             if restarted {
+                world.now = world.now.minus(HOUR);
                 world.crash(&[]);
+            } else {
+                world.set_clock(BACK);
             }
             assert!(world.settle().is_empty(), "{class}, restarted {restarted}: it still waits");
             world.pass(Span::from_secs(61));
             assert_eq!(world.settle().len(), 1, "{class}, restarted {restarted}: a minute later it is tried again");
             world.crash(&[]);
-            world.now = world.now.minus(Span::from_secs(3_600));
+            world.now = world.now.minus(HOUR);
             // What was lost with the process is at once only repeated where that is harmless.
             let again = world.settle();
             let harmless = |ready: &Ready| class == "key" || ready.request.step == Step::Search;
@@ -522,15 +526,48 @@ fn a_clock_that_is_set_back_makes_no_pause_longer() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_while_a_breaker_tries_its_system_keeps_nobody_from_it() {
-    let mut world = World::new(asks("key"));
-    alarms(&mut world, &["m-1", "m-2"]);
-    down(&mut world);
-    world.now = state(&world, "eam").1.unwrap();
-    let probe = world.settle();
-    assert_eq!((probe.len(), state(&world, "eam").0), (1, Standing::HalfOpen));
-    world.now = world.now.minus(Span::from_secs(3_600));
-    world.serve(&probe);
-    world.settle();
-    assert_eq!(state(&world, "eam").0, Standing::Closed);
+fn a_clock_that_is_set_while_a_breaker_tries_its_system_keeps_nobody_from_it() {
+    for by in [HOUR, BACK] {
+        let mut world = World::new(asks("key"));
+        alarms(&mut world, &["m-1", "m-2"]);
+        down(&mut world);
+        world.now = state(&world, "eam").1.unwrap();
+        let probe = world.settle();
+        assert_eq!((probe.len(), state(&world, "eam").0), (1, Standing::HalfOpen));
+        world.set_clock(by);
+        assert!(world.settle().is_empty(), "one is under way");
+        world.serve(&probe);
+        world.settle();
+        assert_eq!(state(&world, "eam").0, Standing::Closed);
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_neither_shortens_nor_prolongs_the_rest_of_a_breaker() {
+    let opens = || {
+        let mut world = World::new(asks("key"));
+        alarms(&mut world, &["m-1", "m-2"]);
+        down(&mut world);
+        let rest = state(&world, "eam").1.unwrap().since(world.now);
+        assert!(rest > Span::from_secs(5));
+        (world, rest)
+    };
+    for by in [HOUR, BACK] {
+        let (mut world, rest) = opens();
+        world.set_clock(by);
+        assert!(world.settle().is_empty());
+        world.pass(Span::from_nanos(rest.nanos() - 1));
+        assert!(world.settle().is_empty(), "it still rests");
+        world.pass(Span::from_nanos(1));
+        assert_eq!(world.settle().len(), 1, "it is tried");
+    }
+    // Of a clock that was set while there was no process nobody knows: it rests no longer than it was meant to.
+    let (mut world, rest) = opens();
+    world.now = world.now.minus(HOUR);
+    world.crash(&[]);
+    assert!(world.settle().is_empty());
+    world.crash(&[]);
+    assert!(world.settle().is_empty());
+    world.pass(rest);
+    assert_eq!(world.settle().len(), 1, "it is tried");
 }

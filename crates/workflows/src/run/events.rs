@@ -13,7 +13,7 @@ use andon_contract::http::Repeats;
 use andon_contract::workflow::{Definition, Schedule};
 use andon_model::{EventId, Name, Outcome, OutcomeClass, RunId, SiteName, Time};
 use andon_store::StoreError;
-use andon_store::rows::{AttemptRow, CallRow, CallState, RunRow, RunState};
+use andon_store::rows::{AttemptRow, CallRow, RunRow, RunState};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -158,26 +158,24 @@ impl Loop {
         self.ears = self.listened()?;
         self.lines = super::lines::Lines::default();
         self.guards.recover(self.store.system_rows()?);
+        if self.setting.begun.is_none() {
+            for system in self.guards.found(now) {
+                self.batch.system(self.guards.row(&system, now));
+            }
+        }
         for gate in self.guards.close_forgotten(&self.contract, now) {
             self.batch.system(self.guards.row(&gate.system, now));
             self.gate_closed(&gate, now);
         }
         self.under_way.clear();
-        let in_flight = self.store.calls_in_flight()?;
+        let mut in_flight = self.store.calls_in_flight()?;
         let mut waiting = self.waiting()?;
-        if !self.setting.begun {
-            waiting = waiting.iter().map(|row| self.found(row, now)).collect();
+        if self.setting.begun.is_none() {
+            in_flight = in_flight.into_iter().map(|row| self.found(row, now)).collect();
+            waiting = waiting.into_iter().map(|row| self.found(row, now)).collect();
         }
         for row in in_flight.iter().chain(&waiting) {
-            let mut held = Held::read(row.clone());
-            if row.state == CallState::Waiting && held.set_back(now) {
-                let due = held.row.due.unwrap_or(now);
-                self.join(&held, now);
-                self.due_again(&mut held, due, now);
-                self.keep(held);
-            } else {
-                self.join(&held, now);
-            }
+            self.join(&Held::read(row.clone()), now);
         }
         for row in in_flight {
             self.recover_attempt(row, now)?;
@@ -245,14 +243,10 @@ impl Loop {
             step: attempt.step,
             target: OperationRef { system: attempt.system.clone(), operation: attempt.operation.clone() },
             outcome: &outcome,
-            // It may have waited for its wire until the process ended, and that was before now.
-            last_byte: now,
             lost: true,
         };
         self.batch.attempt(attempt);
-        let mut held = Held::read(row);
-        held.set_back(now);
-        self.judge(held, &answered, now)
+        self.judge(Held::read(row), &answered, now)
     }
 
     /// A call takes its place in the lines.

@@ -24,7 +24,9 @@ impl Loop {
             held.memory.restored = restored.epoch;
             return Ok(None);
         }
-        Ok(doubt_restored(&self.contract, &held.row, &mut held.memory, &target, &restored, now).err())
+        // What the lost time has sent it has sent before this process began.
+        let begun = self.setting.begun.unwrap_or(now);
+        Ok(doubt_restored(&self.contract, &held.row, &mut held.memory, &target, &restored, (begun, now)).err())
     }
 
     /// Whether a call may have been made in the time that a restore has lost, and nobody has looked since.
@@ -198,6 +200,23 @@ mod tests {
         assert!(requests.is_empty(), "nothing is sent or searched before `settle` has passed: {requests:?}");
         world.finish();
         world.assert_exactly_once(3, 6, "nothing of it was there");
+    }
+
+    #[test]
+    fn a_search_after_a_restore_waits_from_the_start_whatever_the_clock_showed_before() {
+        let tasks = json!([{"a": ask("lookup", "${ .n }")}]);
+        for before in [-3_600, 0, 3_600] {
+            for since in [-3_600, 0, 3_600] {
+                let (_dir, mut world) = restored(&|| plant(&tasks), None, &World::finish).unwrap();
+                world.pass(Span::from_secs(before));
+                assert!(world.settle().is_empty(), "{before} {since}");
+                world.set_clock(Span::from_secs(since));
+                world.pass(Span::from_secs(59));
+                assert!(world.settle().is_empty(), "{before} {since}: what was sent may still come about");
+                world.pass(Span::from_secs(1));
+                assert_eq!(world.settle().len(), 3, "{before} {since}: all are searched");
+            }
+        }
     }
 
     #[test]

@@ -223,6 +223,12 @@ impl World {
         self.now = self.now.plus(span);
     }
 
+    /// The clock is set by this span, and the process is told.
+    pub(super) fn set_clock(&mut self, by: Span) {
+        self.pass(by);
+        self.runner.clock_was_set(by.nanos());
+    }
+
     /// Everything to its end with an office that always answers; time goes to the next wake.
     pub(super) fn finish(&mut self) {
         for _ in 0..10_000 {
