@@ -3,12 +3,11 @@
 use super::Told;
 use crate::{
     office::Effect,
-    project::Edit,
     world::{Broken, World, fault, people},
 };
-use andon_model::{EventId, Reference};
+use andon_model::{EventId, Reference, Time};
 use andon_store::{
-    RunRow, Store,
+    Query, RunRow, Store,
     rows::{CallRow, CallState, RunState},
 };
 use std::{
@@ -141,35 +140,76 @@ pub(super) fn all_has_ended(world: &World, told: &[Told]) -> Result<(), Broken> 
     Ok(())
 }
 
-/// For each asset, what a system did for events of a kind it did in the order of the events; what people had to deal
-/// with has no order any more.
-pub(super) fn in_order(world: &World, told: &[Told]) -> Result<(), Broken> {
-    let mut numbers = BTreeMap::new();
-    for told in told.iter().filter(|told| told.is_activation()) {
-        let runs = world.store.runs_of_event(told.event.id).map_err(fault)?;
-        let mut undisturbed = true;
-        for run in &runs {
-            undisturbed &= world.store.exceptions_of_run(run.id).map_err(fault)?.is_empty();
-        }
-        if undisturbed && !world.lost.told.contains(&told.event.id) {
-            numbers.insert(told.event.id.to_string(), (told.sequence, told.event.subject.clone(), told.rule()));
-        }
+/// A call whose run nobody had to deal with.
+struct Made {
+    /// How many calls were made before it.
+    after: usize,
+    /// When it was made, by the clock of the machine.
+    at: Time,
+    /// The order number of its event.
+    event: u64,
+    /// Whether its run has made none before.
+    is_first: bool,
+}
+
+impl Made {
+    /// Whether it goes before another call of its line: those that were made at one moment go by their events. First
+    /// calls are made in the order of the events.
+    fn goes_before(&self, other: &Self) -> bool {
+        let was_made_before =
+            if self.is_first && other.is_first { self.event < other.event } else { self.after < other.after };
+        was_made_before && !(self.at == other.at && other.event < self.event)
     }
-    // Where a first call leads nowhere its run goes on at once, and overtakes those whose first call is under way.
-    let overtakes = world.variants.iter().any(|variant| variant.has(Edit::NoRoute));
-    let is_first = |effect: &&Effect| !overtakes || effect.capability != "maintenance.register";
-    let mut last: BTreeMap<(&str, &str, String, String), (u64, &Effect)> = BTreeMap::new();
-    for effect in world.office.effects().iter().filter(|effect| !effect.breach).filter(is_first) {
-        let Some((number, subject, rule)) = numbers.get(&effect.event) else { continue };
-        let of = (effect.system.as_str(), effect.capability, subject.clone(), (*rule).to_owned());
-        match last.insert(of, (*number, effect)) {
-            Some((before, other)) if before > *number && world.office.breaches.is_empty() => {
-                return Err(Broken::new("order", format!("{other:?} was done before {effect:?}")));
-            }
-            _ => {}
+}
+
+/// For each asset, what a system did of one kind it did in the order in which the calls were made; what people had to
+/// deal with has no order any more.
+pub(super) fn in_order(world: &World, told: &[Told]) -> Result<(), Broken> {
+    if !world.office.breaches.is_empty() {
+        return Ok(());
+    }
+    let made = made(world, told)?;
+    let mut before = BTreeMap::<_, Vec<(&Made, &Effect)>>::new();
+    for effect in world.office.effects() {
+        let Some((asset, made)) = made.get(effect.reference.as_str()) else { continue };
+        let before = before.entry((effect.system.as_str(), effect.capability, *asset)).or_default();
+        if let Some((_, other)) = before.iter().find(|(other, _)| made.goes_before(other)) {
+            return Err(Broken::new("order", format!("{other:?} was done before {effect:?}")));
         }
+        before.push((made, effect));
     }
     Ok(())
+}
+
+/// By its reference each call of a run that nobody had to deal with, with the asset that its event is about.
+fn made<'t>(world: &World, told: &'t [Told]) -> Result<BTreeMap<String, (&'t str, Made)>, Broken> {
+    let mut events = BTreeMap::new();
+    // What a lost time has told and made has no order any more either.
+    let kept = |told: &&Told| told.is_activation() && !world.lost.told.contains(&told.event.id);
+    for told in told.iter().filter(kept) {
+        for run in world.store.runs_of_event(told.event.id).map_err(fault)? {
+            if world.store.exceptions_of_run(run.id).map_err(fault)?.is_empty() {
+                events.insert(run.id, told);
+            }
+        }
+    }
+    let (mut all, mut after, mut query) = (BTreeMap::new(), 0, Query { ascending: true, ..Query::default() });
+    loop {
+        let page = world.store.list("calls", &query).map_err(fault)?;
+        for row in page.rows {
+            let call: CallRow = serde_json::from_value(row).map_err(fault)?;
+            if let Some(told) = events.get(&call.run) {
+                let is_first = call.pointer.starts_with("/do/0/");
+                let made = Made { after, at: call.created, event: told.sequence, is_first };
+                all.insert(call.reference.to_string(), (told.event.subject.as_str(), made));
+            }
+            after += 1;
+        }
+        query.after = page.next;
+        if query.after.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 /// What was tried for these runs, for whoever looks for the mistake.
@@ -193,4 +233,25 @@ pub(super) fn attempts(world: &World, runs: &[RunRow]) -> Result<String, Broken>
         }
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_calls_go_by_their_events_and_later_ones_by_when_they_were_made() {
+        let made = |after, at, event, is_first| Made { after, at: Time(at), event, is_first };
+        for (what, one, other, goes) in [
+            ("as made", made(1, 10, 1, false), made(2, 20, 2, false), true),
+            ("a younger run was quicker", made(1, 10, 2, false), made(2, 20, 1, false), true),
+            ("though the clock was set back", made(1, 20, 2, false), made(2, 10, 1, false), true),
+            ("at one moment, and the other is older", made(1, 10, 2, false), made(2, 10, 1, false), false),
+            ("later", made(2, 20, 1, false), made(1, 10, 2, false), false),
+            ("first ones", made(2, 20, 1, true), made(1, 10, 2, true), true),
+            ("first ones, later", made(1, 10, 2, true), made(2, 20, 1, true), false),
+        ] {
+            assert_eq!(one.goes_before(&other), goes, "{what}");
+        }
+    }
 }
