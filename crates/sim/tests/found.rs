@@ -29,7 +29,8 @@ mod tests {
     }
 
     /// A run waited for a search at one system while a younger one of its key, whose first call an edit had made
-    /// superfluous, called another: calls go in the order in which they were made, not in that of the events of their runs.
+    /// superfluous, called another: calls go in the order in which they were made, not in that of the events of their
+    /// runs.
     #[test]
     fn a_younger_run_that_comes_to_a_system_before_an_older_one() {
         run_plan(&Plan::of(266)).unwrap_or_else(|failed| panic!("{failed}"));

@@ -219,7 +219,8 @@ impl Breaker {
         for time in [&mut self.since, &mut self.opened].into_iter().flatten() {
             *time = (*time).min(now);
         }
-        // By such a clock nobody can say which calls were touched before it closed, or when attempts of its window ended.
+        // By such a clock nobody can say which calls were touched before it closed, or when the attempts of its window
+        // ended.
         self.closed = self.closed.filter(|closed| *closed <= now);
         self.window.retain(|slot| slot.at <= now);
         *self != before
