@@ -16,10 +16,15 @@ use crate::{command, root};
 /// The last lines of a failed program that are told.
 const SAID_LINES: usize = 20;
 
+/// One less than there are by default, by which the build of a mutant has another name.
+const CODEGEN_UNITS: u32 = 255;
+
 /// The copy.
 pub(crate) struct Copy {
     tree: PathBuf,
     target: PathBuf,
+    /// The packages of the repository.
+    members: Vec<String>,
 }
 
 /// How a test program ended.
@@ -34,7 +39,13 @@ pub(crate) struct Ran {
 impl Copy {
     /// Copies what changed since the last time.
     pub(crate) fn make() -> Result<Self> {
-        let target = root::target()?;
+        let metadata = cargo_metadata::MetadataCommand::new()
+            .manifest_path(root::root().join("Cargo.toml"))
+            .no_deps()
+            .exec()
+            .context("asking cargo for the packages")?;
+        let members = metadata.packages.iter().map(|package| package.name.to_string()).collect();
+        let target = metadata.target_directory.into_std_path_buf();
         let tree = target.join("mutants/tree");
         let root = root::root();
         fs::create_dir_all(&tree).with_context(|| format!("making {}", tree.display()))?;
@@ -45,7 +56,7 @@ impl Copy {
         for left in root::files(&tree)?.into_iter().filter(|file| files.binary_search(file).is_err()) {
             fs::remove_file(tree.join(&left)).with_context(|| format!("removing {}", left.display()))?;
         }
-        Ok(Self { tree, target })
+        Ok(Self { tree, target, members })
     }
 
     /// Breaks the promise in the copy.
@@ -64,8 +75,15 @@ impl Copy {
     }
 
     /// Cargo in the copy.
+    ///
+    /// It shares the build folder for what was built of others. Our packages have a profile that differs in a detail,
+    /// so that they are built under names of their own: cargo takes the same package of two trees for one, and
+    /// something that a mutant is in would be taken for what it was made from.
     pub(crate) fn cargo(&self) -> Command {
         let mut cargo = command::cargo();
+        for member in &self.members {
+            cargo.arg("--config").arg(format!("profile.dev.package.{member}.codegen-units={CODEGEN_UNITS}"));
+        }
         cargo.current_dir(&self.tree).env("CARGO_TARGET_DIR", &self.target).env_remove("CARGO_MANIFEST_DIR");
         cargo.env("ANDON_TESTDATA", root::outside("ANDON_TESTDATA", "../shared/data"));
         cargo
