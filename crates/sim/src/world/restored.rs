@@ -94,10 +94,16 @@ impl World {
         if let Err(error) = self.remember() {
             return self.failed("log", &error, chance);
         }
-        let disk = back_up_simulated(&self.disk, &begun).map_err(fault)?;
+        let taken = back_up_simulated(&self.disk, &begun).map_err(fault)?;
+        let end = self.archive.last().map_or(0, |batch| batch.end().offset);
+        // A real one is cut where the log ends, and leaves out what a write that failed has left behind that.
+        let copy = taken.snapshot().and_then(|copy| disk::open(&copy, &mut Chance::new(0))).map_err(fault)?;
+        if copy.log_end().offset != end {
+            return Ok(());
+        }
         let client = self.client();
         let backup = Backup {
-            disk,
+            disk: taken,
             taken: self.now(),
             moment: self.utc.plus(self.truth),
             archive: self.archive.clone(),
@@ -108,7 +114,6 @@ impl World {
             restored: 0,
         };
         self.seen.count("backup");
-        let end = self.archive.last().map_or(0, |batch| batch.end().offset);
         self.tell(format_args!("a backup is taken, of the log up to {end}"));
         if self.backups.len() == BACKUPS_MAX {
             self.backups.remove(0);
