@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal};
 
 use crate::clock::Stopwatch;
 use crate::{command, root};
@@ -28,6 +30,10 @@ const FLAGS: [&str; 6] = [
 ];
 /// What an input may take before it is a finding. Generous, because whoever fuzzes at low priority waits for others.
 const LIMITS: [&str; 3] = ["-timeout=120", "-report_slow_units=30", "-rss_limit_mb=4096"];
+/// Ticks in which `/proc` counts processor time, for every program on Linux.
+const TICKS_A_SECOND: u64 = 100;
+/// How often it is looked whether a target has had its time.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Lines that are shown of what a target said last, where it found something.
 const SHOWN_LINES: usize = 40;
 
@@ -36,10 +42,10 @@ const SHOWN_LINES: usize = 40;
 pub(crate) struct Arguments {
     /// The target; all of them, one after the other, when none is named.
     target: Option<String>,
-    /// How long each target runs, in minutes.
+    /// How long each target runs, in minutes of processor time: on a busy machine it takes longer.
     #[arg(long, conflicts_with = "seconds")]
     minutes: Option<u32>,
-    /// How long each target runs, in seconds.
+    /// How long each target runs, in seconds of processor time.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
     /// Targets that run beside each other.
@@ -174,7 +180,7 @@ fn fuzz(target: &str, program: &Path, seconds: u32) -> Result<Ran> {
     }
     let mut nice = Command::new("nice");
     nice.args(["-n", "19"]).arg(program).args([&found, &root::root().join("fuzz/corpus").join(target)]);
-    nice.args(LIMITS).arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/", failing.display()));
+    nice.args(LIMITS).arg(format!("-artifact_prefix={}/", failing.display()));
     nice.arg("-print_final_stats=1");
     let words = root::root().join("fuzz/words").join(target);
     if words.is_file() {
@@ -184,6 +190,8 @@ fn fuzz(target: &str, program: &Path, seconds: u32) -> Result<Ran> {
     let stopwatch = Stopwatch::start();
     let mut child = nice.spawn().with_context(|| format!("starting {}", program.display()))?;
     let said = child.stderr.take().context("its output is lost")?;
+    let process = Pid::from_child(&child);
+    let ends = thread::spawn(move || ends(process, u64::from(seconds)));
     let mut figures = Figures::default();
     let mut last = Vec::new();
     for line in BufReader::new(said).split(b'\n') {
@@ -195,13 +203,39 @@ fn fuzz(target: &str, program: &Path, seconds: u32) -> Result<Ran> {
         }
     }
     let status = child.wait().with_context(|| format!("waiting for {target}"))?;
-    if !status.success() {
+    let is_over = ends.join().unwrap_or(false) && figures.found.is_none();
+    if !is_over {
         println!("{}", last.get(last.len().saturating_sub(SHOWN_LINES)..).unwrap_or_default().join("\n"));
         if figures.found.is_none() {
             bail!("{target} ended with {status} and has found nothing");
         }
     }
     Ok(Ran { target: target.to_owned(), seconds: stopwatch.elapsed().as_secs(), figures })
+}
+
+/// Ends a target that has had its processor time; whether it was so. The clock on the wall would say nothing of what
+/// was tried: a target has low priority.
+fn ends(process: Pid, seconds: u64) -> bool {
+    while let Some(used) = processor_seconds(process) {
+        if used >= seconds {
+            return rustix::process::kill_process(process, Signal::INT).is_ok();
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    false
+}
+
+/// The processor time of a process; `None` once it has ended.
+fn processor_seconds(process: Pid) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).ok()?;
+    // proc(5): behind the name, which may hold anything, the state is the first field, utime and stime are the 12th and
+    // the 13th, in ticks.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    if fields.next()? == "Z" {
+        return None;
+    }
+    let ticks: u64 = fields.skip(10).take(2).map_while(|field| field.parse::<u64>().ok()).sum();
+    Some(ticks / TICKS_A_SECOND)
 }
 
 impl Figures {
@@ -267,6 +301,16 @@ mod tests {
         let manifest = "[package]\nname = 'fuzz'\n[[bin]]\nname = 'json'\npath = 'a.rs'\n[[bin]]\nname = 'frame'\n";
         assert_eq!(targets(manifest).unwrap(), ["json", "frame"]);
         assert!(targets("[package]\nname = 'fuzz'").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_process_is_ended_once_it_has_had_its_time() {
+        let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        assert!(ends(Pid::from_child(&busy), 1));
+        assert!(!busy.wait().unwrap().success());
+        let mut ended = Command::new("true").spawn().unwrap();
+        assert!(!ends(Pid::from_child(&ended), 1));
+        ended.wait().unwrap();
     }
 
     fn heard(lines: &[&str]) -> Figures {
