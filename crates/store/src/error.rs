@@ -93,10 +93,15 @@ pub enum StoreError {
     Stopped(String),
 }
 
+/// Whether a disk has refused for want of room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 impl StoreError {
     /// An error of the operating system; a full disk becomes [`StoreError::Full`].
     pub(crate) fn io(path: &Path, doing: &'static str, cause: io::Error) -> Self {
-        if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        if is_full(&cause) {
             Self::Full { path: path.to_owned() }
         } else if let Some(ended) = cause.get_ref().and_then(|cause| cause.downcast_ref::<Ended>()) {
             Self::Stopped(ended.to_string())

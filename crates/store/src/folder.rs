@@ -3,6 +3,7 @@
 use crate::{
     StoreError, backup,
     disk::{Disk, File, Mode},
+    error::is_full,
     hand,
 };
 use andon_model::InstanceId;
@@ -148,12 +149,20 @@ impl Folder {
         })
     }
 
-    /// Writes into the lock what others shall know of the running instance.
+    /// Writes into the lock what others shall know of the running instance. On a full disk the reserve makes room for
+    /// it; without one it starts all the same, and commands do not find it.
     pub(crate) fn announce(&self, text: &str) -> Result<(), StoreError> {
         let path = self.dir.join("lock");
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = lock.set_len(0).and_then(|()| lock.write_all_at(text.as_bytes(), 0));
-        written.map_err(|e| StoreError::io(&path, "write", e))
+        let write = || lock.set_len(0).and_then(|()| lock.write_all_at(text.as_bytes(), 0));
+        let written = write().or_else(|e| if is_full(&e) && self.room.exhausted() { write() } else { Err(e) });
+        match written {
+            Err(error) if is_full(&error) => {
+                tracing::warn!(text, "the disk is full: commands are not told where the instance answers");
+                Ok(())
+            }
+            written => written.map_err(|e| StoreError::io(&path, "write", e)),
+        }
     }
 }
 
@@ -174,7 +183,7 @@ fn at_work(disk: &Disk, dir: &Path) -> Result<bool, StoreError> {
         Ok(_) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
         // On a full disk it starts all the same: how it ends is then not known afterwards.
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(false),
+        Err(error) if is_full(&error) => Ok(false),
         Err(error) => Err(StoreError::io(&path, "make", error)),
     }
 }

@@ -10,6 +10,7 @@
 use crate::{
     Store, StoreError,
     disk::{Disk, File, Mode},
+    error::is_full,
     rows::{InProcessRow, Write},
 };
 use andon_model::Time;
@@ -69,7 +70,7 @@ impl Hands {
         let file = match disk.open(&path, Mode::Keep) {
             Ok(file) => file,
             // On a full disk it starts all the same: what is at hand is then not known afterwards.
-            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => return Ok(Self::memory()),
+            Err(error) if is_full(&error) => return Ok(Self::memory()),
             Err(error) => return Err(fail(error)),
         };
         let bytes = disk.read(&path, (HAND_BYTES * HANDS_MAX) as u64).map_err(fail)?;

@@ -381,6 +381,21 @@ fn on_a_full_disk_control_goes_on_with_the_reserve() {
     }
 }
 
+/// Found by `cargo xtask torture --seed 102`: an instance that starts takes its reserve back, and nothing is left for
+/// what it says of itself.
+#[test]
+fn on_a_full_disk_an_instance_says_where_it_answers() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    let has = |name: &str| disk.files().iter().any(|(path, bytes)| path.ends_with(name) && !bytes.is_empty());
+    assert!(has("reserve"));
+    disk.set_capacity(Some(disk.used_bytes()));
+    store.announce("127.0.0.1:8080").unwrap();
+    assert!(has("lock") && !has("reserve") && store.is_full());
+    disk.set_capacity(Some(0));
+    store.announce("127.0.0.1:8080, and a text that needs more room than there is").unwrap();
+}
+
 #[test]
 fn the_database_finds_no_room_where_there_is_none() {
     let disk = SimDisk::new();
