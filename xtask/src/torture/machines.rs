@@ -252,8 +252,13 @@ impl Line {
     fn converse(&mut self) -> io::Result<()> {
         let mut connection = Connection::open(self.port, &format!("line-{}", self.site.name), true)?;
         let again: Vec<usize> = self.under_way.drain(..).map(|(_, at, _)| at).collect();
-        for at in again {
-            self.send(&mut connection, at)?;
+        for (number, at) in again.iter().enumerate() {
+            if let Err(error) = self.send(&mut connection, *at) {
+                // The others are sent over the connection after this one; no packet has the identifier 0.
+                let left = again.iter().skip(number + 1).map(|at| (0, *at, Stopwatch::start()));
+                self.under_way.extend(left);
+                return Err(error);
+            }
         }
         let (begin, mut pinged) = (Stopwatch::start(), Duration::ZERO);
         let every = Duration::from_micros(1_000_000 / self.book.rate.load(Ordering::SeqCst).max(1));
@@ -333,7 +338,9 @@ impl Line {
             _ => format!("plant/{asset}/{what}"),
         };
         let mut messages = self.book.messages();
-        let repeated = messages.last().filter(|before| draw == 5 && before.asset == asset).cloned();
+        // What the gateway posted has no topic.
+        let is_ours = |before: &&Message| before.asset == asset && !before.topic.is_empty();
+        let repeated = messages.last().filter(|before| draw == 5 && is_ours(before)).cloned();
         messages.push(repeated.unwrap_or(Message { asset, topic, content, time_us, acknowledged: None }));
         if let Some(last) = messages.last_mut() {
             last.acknowledged = None;
