@@ -1,7 +1,8 @@
 //! Who may be attempted next: calls wait in line, per system and, inside it, per key.
 //!
-//! A *lane* is a key at a system. Only the first call of a lane is attempted; the others stand behind it until it is
-//! delivered, refused, skipped or parked. Calls that only read have no lane. What may be attempted waits for its
+//! A *lane* is a key at a system. Only the call at its front is attempted; the others stand behind it until it is
+//! delivered, refused, skipped or parked. The front is the oldest call, unless another is under way already when an
+//! older one comes back. Calls that only read have no lane. What may be attempted waits for its
 //! time, then for one of its system's places. What a breaker keeps away is held beside the queue until it closes or
 //! wants a call that tries the system.
 
@@ -48,8 +49,8 @@ struct Waiter {
     standing: Standing,
     /// Since when it waits for a place.
     queued: Time,
-    /// The breaker that keeps it away.
-    gate: Option<Gate>,
+    /// The breaker that keeps it away, and until when at the latest.
+    gate: Option<(Gate, Time)>,
 }
 
 /// When a call may be attempted.
@@ -68,11 +69,19 @@ struct Away {
     tried: Option<Place>,
 }
 
+/// The unfinished calls of a lane.
+#[derive(Debug, Default)]
+struct Line {
+    places: BTreeSet<Place>,
+    /// The only one that does not stand behind another.
+    front: Option<CallId>,
+}
+
 /// All unfinished calls.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     waiters: HashMap<CallId, Waiter>,
-    lanes: HashMap<Lane, BTreeSet<Place>>,
+    lanes: HashMap<Lane, Line>,
     timed: BTreeSet<(Time, CallId)>,
     queued: BTreeMap<Name, BTreeSet<Place>>,
     held: BTreeMap<Gate, Away>,
@@ -104,45 +113,37 @@ impl Lines {
 
     /// When a call is made that is the last of its lane: not before the others, also where the clock was set back.
     pub(crate) fn last_made(&self, lane: Option<&Lane>, now: Time) -> Time {
-        let last = lane.and_then(|lane| self.lanes.get(lane)).and_then(BTreeSet::last);
+        let last = lane.and_then(|lane| self.lanes.get(lane)).and_then(|line| line.places.last());
         last.map_or(now, |last| last.created.max(now))
     }
 
     /// A call joins: it is due at `due`, at this system.
     pub(crate) fn join(&mut self, place: Place, when: When, lane: Option<Lane>, system: Name, now: Time) {
         self.leave(place.id, now);
-        let mut first = true;
-        if let Some(lane) = &lane {
-            let queue = self.lanes.entry(lane.clone()).or_default();
-            let before = queue.first().copied();
-            queue.insert(place);
-            first = queue.first() == Some(&place);
-            // An older call that comes back goes before the one that was first, unless that one is under way.
-            if first && let Some(before) = before {
-                match self.waiters.get(&before.id).map(|waiter| waiter.standing) {
-                    Some(Standing::Flying) => first = false,
-                    _ => self.step_back(before.id),
-                }
-            }
-        }
         let When { due, floor } = when;
         let standing = Standing::Behind;
-        let waiter = Waiter { place, due, floor, lane, system, standing, queued: now, gate: None };
-        *self.unfinished.entry(waiter.system.clone()).or_insert(0) += 1;
+        *self.unfinished.entry(system.clone()).or_insert(0) += 1;
+        let waiter = Waiter { place, due, floor, lane: lane.clone(), system, standing, queued: now, gate: None };
         self.waiters.insert(place.id, waiter);
-        if first {
-            self.step_forward(place.id, now);
+        if let Some(lane) = &lane {
+            self.lanes.entry(lane.clone()).or_default().places.insert(place);
         }
+        self.call_forward(place.id, lane.as_ref(), now);
     }
 
     /// An attempt of a call is under way, at the system it is made at.
     pub(crate) fn fly(&mut self, id: CallId, system: &Name) {
         self.step_back(id);
-        if let Some(waiter) = self.waiters.get_mut(&id) {
-            waiter.standing = Standing::Flying;
-            let before = std::mem::replace(&mut waiter.system, system.clone());
-            count(&mut self.unfinished, &before, system);
-            *self.flying.entry(system.clone()).or_insert(0) += 1;
+        let Some(waiter) = self.waiters.get_mut(&id) else { return };
+        waiter.standing = Standing::Flying;
+        let before = std::mem::replace(&mut waiter.system, system.clone());
+        count(&mut self.unfinished, &before, system);
+        *self.flying.entry(system.clone()).or_insert(0) += 1;
+        let line = waiter.lane.as_ref().and_then(|lane| self.lanes.get_mut(lane));
+        if let Some(before) = line.and_then(|line| line.front.replace(id))
+            && !self.flies(before)
+        {
+            self.step_back(before);
         }
     }
 
@@ -154,11 +155,7 @@ impl Lines {
         count(&mut self.unfinished, &waiter.system, &system);
         waiter.system = system;
         let lane = waiter.lane.clone();
-        match lane {
-            None => self.step_forward(id, now),
-            // It stays first, unless an older one came back meanwhile.
-            Some(lane) => self.call_first(&lane, now),
-        }
+        self.call_forward(id, lane.as_ref(), now);
     }
 
     /// A call is finished, or gone: the next of its lane comes forward.
@@ -170,11 +167,13 @@ impl Lines {
         }
         let Some(lane) = waiter.lane else { return };
         if let Some(line) = self.lanes.get_mut(&lane) {
-            line.remove(&waiter.place);
-            if line.is_empty() {
-                self.lanes.remove(&lane);
-            } else {
-                self.call_first(&lane, now);
+            line.places.remove(&waiter.place);
+            line.front = line.front.filter(|front| *front != id);
+            match line.places.first().map(|first| first.id) {
+                Some(first) => self.call_forward(first, Some(&lane), now),
+                None => {
+                    self.lanes.remove(&lane);
+                }
             }
         }
     }
@@ -199,9 +198,9 @@ impl Lines {
     pub(crate) fn hold(&mut self, id: CallId, gate: Gate, until: Time) {
         self.step_back(id);
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        (waiter.standing, waiter.due) = (Standing::Held, until);
+        waiter.standing = Standing::Held;
         self.held.entry(gate.clone()).or_default().calls.insert(waiter.place);
-        waiter.gate = Some(gate);
+        waiter.gate = Some((gate, until));
         self.timed.insert((until, id));
     }
 
@@ -266,7 +265,8 @@ impl Lines {
 
     fn unhold(&mut self, id: CallId) {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
-        let Some(gate) = waiter.gate.take() else { return };
+        let Some((gate, until)) = waiter.gate.take() else { return };
+        self.timed.remove(&(until, id));
         if let Some(away) = self.held.get_mut(&gate) {
             away.calls.remove(&waiter.place);
         }
@@ -292,10 +292,26 @@ impl Lines {
         self.queued.get(system)?.first().map(|place| place.id)
     }
 
-    fn call_first(&mut self, lane: &Lane, now: Time) {
-        let Some(first) = self.lanes.get(lane).and_then(BTreeSet::first).copied() else { return };
-        if self.waiters.get(&first.id).is_some_and(|waiter| waiter.standing == Standing::Behind) {
-            self.step_forward(first.id, now);
+    fn flies(&self, id: CallId) -> bool {
+        self.waiters.get(&id).is_some_and(|waiter| waiter.standing == Standing::Flying)
+    }
+
+    /// A call that stands behind comes forward; where it has a lane, whoever is the first there, unless one of them is
+    /// under way.
+    fn call_forward(&mut self, id: CallId, lane: Option<&Lane>, now: Time) {
+        let Some(line) = lane.and_then(|lane| self.lanes.get(lane)) else { return self.step_forward(id, now) };
+        let (front, first) = (line.front, line.places.first().map_or(id, |first| first.id));
+        if front.is_some_and(|front| self.flies(front)) {
+            return;
+        }
+        if let Some(front) = front.filter(|front| *front != first) {
+            self.step_back(front);
+        }
+        if let Some(line) = lane.and_then(|lane| self.lanes.get_mut(lane)) {
+            line.front = Some(first);
+        }
+        if self.waiters.get(&first).is_some_and(|waiter| waiter.standing == Standing::Behind) {
+            self.step_forward(first, now);
         }
     }
 
@@ -314,8 +330,9 @@ impl Lines {
         self.unhold(id);
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         match waiter.standing {
-            Standing::Behind => {}
-            Standing::Timed | Standing::Held => {
+            // What a breaker kept away is so no more.
+            Standing::Behind | Standing::Held => {}
+            Standing::Timed => {
                 self.timed.remove(&(waiter.due, id));
             }
             Standing::Queued => {
@@ -346,6 +363,7 @@ fn count(unfinished: &mut BTreeMap<Name, usize>, before: &Name, after: &Name) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn name(text: &str) -> Name {
         Name::new(text).unwrap()
@@ -452,5 +470,150 @@ mod tests {
         lines.hasten(&name("eam"), now);
         assert_eq!((lines.next(&name("eam")), lines.next(&name("erp"))), (Some(place(1).id), None));
         assert_eq!(lines.wake(), Some(Time(50)));
+    }
+
+    #[test]
+    fn what_a_breaker_kept_away_behind_an_older_call_waits_for_that_one_alone() {
+        let (mut lines, now) = (Lines::default(), Time(10));
+        lines.join(place(2), at(now), Some(lane("a")), name("eam"), now);
+        lines.hold(place(2).id, gate(), Time(1_000_000));
+        lines.join(place(1), at(now), Some(lane("a")), name("eam"), now);
+        lines.release_from(&gate(), false, now);
+        lines.fly(place(1).id, &name("eam"));
+        lines.leave(place(1).id, now);
+        assert_eq!(lines.next(&name("eam")), Some(place(2).id), "its own time came long ago");
+        assert_eq!(lines.wake(), None);
+    }
+
+    /// What happens to lines, by chance.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Join { number: u64, lane: Option<u8>, pause: i64 },
+        Next { hold: Option<i64> },
+        End { nth: usize, pause: Option<i64>, elsewhere: bool },
+        Leave { nth: usize },
+        Probe,
+        Release { all: bool },
+        Hasten,
+        Pass(i64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            4 => (0_u64..40, prop::option::of(0_u8..3), 0_i64..50)
+                .prop_map(|(number, lane, pause)| Step::Join { number, lane, pause }),
+            6 => prop::option::of(1_i64..1_000).prop_map(|hold| Step::Next { hold }),
+            4 => (any::<usize>(), prop::option::of(0_i64..50), any::<bool>())
+                .prop_map(|(nth, pause, elsewhere)| Step::End { nth, pause, elsewhere }),
+            1 => any::<usize>().prop_map(|nth| Step::Leave { nth }),
+            1 => Just(Step::Probe),
+            1 => any::<bool>().prop_map(|all| Step::Release { all }),
+            1 => Just(Step::Hasten),
+            3 => (0_i64..40).prop_map(Step::Pass),
+        ];
+        prop::collection::vec(step, 1..120)
+    }
+
+    /// Who stands where, looked at from all sides.
+    fn assert_in_order(lines: &Lines, asked: &BTreeMap<CallId, Time>, now: Time) {
+        let stands = |id: CallId| lines.waiters[&id].standing;
+        for (lane, line) in &lines.lanes {
+            let flies = line.places.iter().find(|place| stands(place.id) == Standing::Flying);
+            let forward = flies.or(line.places.first()).expect("a line without calls is none");
+            assert_eq!(line.front, Some(forward.id));
+            for place in &line.places {
+                let is_behind = stands(place.id) == Standing::Behind;
+                assert_eq!(is_behind, place != forward, "{place:?} of {lane:?}: {:?}", lines.waiters[&place.id]);
+            }
+        }
+        let (mut timed, mut queued, mut held, mut flying) = (BTreeSet::new(), 0, 0, BTreeMap::new());
+        for (id, waiter) in &lines.waiters {
+            assert_eq!(waiter.gate.is_some(), waiter.standing == Standing::Held, "{waiter:?}");
+            match waiter.standing {
+                Standing::Behind => assert!(waiter.lane.is_some(), "behind whom? {waiter:?}"),
+                Standing::Timed => {
+                    assert!(waiter.due > now, "its time has come: {waiter:?} at {now:?}");
+                    assert!(waiter.due <= asked[id], "longer than it was told to: {waiter:?}, {:?}", asked[id]);
+                    timed.insert((waiter.due, *id));
+                }
+                Standing::Queued => {
+                    assert!(lines.queued[&waiter.system].contains(&waiter.place), "{waiter:?}");
+                    queued += 1;
+                }
+                Standing::Held => {
+                    let (gate, until) = waiter.gate.as_ref().unwrap();
+                    assert!(lines.held[gate].calls.contains(&waiter.place), "{waiter:?}");
+                    timed.insert((*until, *id));
+                    held += 1;
+                }
+                Standing::Flying => *flying.entry(waiter.system.clone()).or_insert(0) += 1,
+            }
+        }
+        assert_eq!(lines.timed, timed);
+        assert_eq!(lines.queued.values().map(BTreeSet::len).sum::<usize>(), queued);
+        assert_eq!(lines.held.values().map(|away| away.calls.len()).sum::<usize>(), held);
+        for (system, count) in &lines.flying {
+            assert_eq!(*count, flying.get(system).copied().unwrap_or(0), "{system}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_waits_for_anything_but_the_call_before_its_time_a_place_or_a_breaker(steps in steps()) {
+            let (mut lines, mut now, mut asked) = (Lines::default(), Time(1_000), BTreeMap::new());
+            for step in steps {
+                let flying: Vec<CallId> = lines
+                    .waiters
+                    .values()
+                    .filter(|waiter| waiter.standing == Standing::Flying)
+                    .map(|waiter| waiter.place.id)
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .collect();
+                let after = |pause: i64| Time(now.0 + pause);
+                match step {
+                    Step::Join { number, lane: key, pause } => {
+                        // What is under way is never made anew.
+                        if !flying.contains(&place(number).id) {
+                            let lane = key.map(|key| lane(&key.to_string()));
+                            asked.insert(place(number).id, after(pause));
+                            lines.join(place(number), at(after(pause)), lane, name("eam"), now);
+                        }
+                    }
+                    Step::Next { hold } => {
+                        if let Some(id) = lines.next(&name("eam")) {
+                            match hold {
+                                Some(pause) => lines.hold(id, gate(), after(pause)),
+                                None => lines.fly(id, &name("eam")),
+                            }
+                        }
+                    }
+                    Step::End { nth, pause, elsewhere } => {
+                        if let Some(id) = flying.get(nth % flying.len().max(1)).copied() {
+                            match pause {
+                                Some(pause) => {
+                                    asked.insert(id, after(pause));
+                                    let system = name(if elsewhere { "erp" } else { "eam" });
+                                    lines.again(id, at(after(pause)), system, now);
+                                }
+                                None => lines.leave(id, now),
+                            }
+                        }
+                    }
+                    Step::Leave { nth } => {
+                        let all: BTreeSet<CallId> = lines.waiters.keys().copied().collect();
+                        if let Some(id) = all.iter().nth(nth % all.len().max(1)) {
+                            lines.leave(*id, now);
+                        }
+                    }
+                    Step::Probe => lines.call_probe(&gate(), now),
+                    Step::Release { all } => lines.release_from(&gate(), all, now),
+                    Step::Hasten => lines.hasten(&name("eam"), now),
+                    Step::Pass(span) => now = after(span),
+                }
+                lines.ripen(now);
+                assert_in_order(&lines, &asked, now);
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::{ask, effects, on_alarm, plain, run, same_whatever_ends, undone, with
 use crate::run::world::{World, answer};
 use crate::run::{Act, Acted, What};
 use crate::testing::plant::{contract, name};
-use andon_contract::contract::OperationRef;
+use andon_contract::contract::{Breaker, OperationRef};
 use andon_contract::workflow::HUMAN_DECISION;
 use andon_model::{ExceptionId, OutcomeClass, Time, span::Span};
 use andon_store::rows::{CallState, ExceptionRow, ExceptionState, RunState};
@@ -412,4 +412,64 @@ fn a_group_is_retried_in_the_order_of_each_key() {
         assert!(places.is_sorted() && places.len() > 400, "{lane}");
     }
     assert!(world.exceptions().iter().all(|row| row.state == ExceptionState::Resolved));
+}
+
+/// Two alarms of m-1, of which the office has refused the first, and people know.
+fn first_refused(plant: andon_contract::Contract) -> (World, ExceptionId) {
+    let mut world = world(plant);
+    world.event(50, "m-1", json!({"change": "activated", "n": 50}));
+    world.office.refuses.insert(50, refusal());
+    world.finish();
+    let id = world.exceptions().into_iter().find(|row| row.call.is_some()).unwrap().id;
+    world.office.refuses.clear();
+    world.event(51, "m-1", json!({"change": "activated", "n": 51}));
+    (world, id)
+}
+
+fn numbers(requests: &[crate::run::Ready]) -> Vec<i64> {
+    requests.iter().map(|ready| ready.request.input["n"].as_i64().unwrap()).collect()
+}
+
+/// Found by `cargo xtask torture --seed 101`: it waited for the end of its time instead.
+#[test]
+fn a_call_that_a_breaker_kept_away_goes_on_behind_an_older_one_that_people_have_retried() {
+    let mut plant = contract(&[("story", on_alarm(&json!([{"a": ask("key", "${ .n }")}])))]);
+    let breaker = Breaker { calls: 1, ..Breaker::DEFAULT };
+    plant.systems.get_mut(&name("eam")).unwrap().breaker = Some(breaker);
+    let (mut world, refused) = first_refused(plant);
+    // What was answered before does not count any more.
+    world.pass(Span::from_secs(120));
+    let sent = world.settle();
+    assert_eq!(numbers(&sent), [51]);
+    world.reply(&sent[0], answer(OutcomeClass::Transient, true, Some(503), "busy"));
+    world.pass(Span::from_secs(1));
+    assert!(world.settle().is_empty(), "its breaker keeps it away");
+    assert_eq!(world.runner.fares()[&name("eam")].held, 1);
+    world.runner.act(Act { token: 9, by: "eva".into(), reason: "it is unlocked".into(), what: retry(refused) });
+    let start = world.now;
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let sent = world.settle();
+        seen.extend(numbers(&sent));
+        world.serve(&sent);
+        world.pass(Span::from_secs(1));
+        assert!(world.now.since(start) < Span::from_secs(60), "after {seen:?}: {:?}", world.calls());
+    }
+    assert_eq!(seen, [50, 51], "the older one first, and the other at once behind it");
+}
+
+#[test]
+fn an_older_call_that_people_have_retried_waits_for_the_one_under_way_whatever_is_read_again() {
+    let (mut world, refused) = first_refused(contract(&[("story", on_alarm(&json!([{"a": ask("key", "${ .n }")}])))]));
+    let sent = world.settle();
+    assert_eq!(numbers(&sent), [51]);
+    world.runner.act(Act { token: 9, by: "eva".into(), reason: "it is unlocked".into(), what: retry(refused) });
+    assert!(world.settle().is_empty(), "it waits for the one that is under way");
+    world.set_clock(Span::from_secs(3_600));
+    assert!(world.settle().is_empty(), "it still does");
+    world.serve(&sent);
+    let again = world.settle();
+    assert_eq!(numbers(&again), [50]);
+    world.serve(&again);
+    world.finish();
 }
