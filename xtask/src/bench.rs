@@ -9,7 +9,6 @@ mod historian;
 mod http;
 mod listener;
 mod load;
-mod process;
 mod project;
 mod publisher;
 mod report;

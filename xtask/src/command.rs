@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -14,7 +13,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal};
 
 use crate::clock::{Stopwatch, spoken};
-use crate::root;
+use crate::{process, root};
 
 /// How long output may still come after its program has ended; longer means that a left-over child holds the pipe.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -88,10 +87,10 @@ pub(crate) fn stream_awake(
                 status = child.try_wait().with_context(|| format!("waiting for {name}"))?;
                 if status.is_none() && heard.elapsed() >= quiet_max {
                     println!("note: {name} has said nothing for {}; what it waits for is killed", spoken(quiet_max));
-                    children(child.id()).into_iter().filter_map(|id| Pid::from_raw(id.cast_signed())).for_each(|id| {
+                    for id in Pid::from_raw(child.id().cast_signed()).map(process::children).unwrap_or_default() {
                         // It may have ended meanwhile.
                         let _ = rustix::process::kill_process(id, Signal::KILL);
-                    });
+                    }
                     heard = Stopwatch::start();
                 }
             }
@@ -101,19 +100,6 @@ pub(crate) fn stream_awake(
         Some(status) => Ok(status),
         None => child.wait().with_context(|| format!("waiting for {name}")),
     }
-}
-
-/// The processes that a process has started and that have not ended.
-fn children(of: u32) -> Vec<u32> {
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let ids = processes.flatten().filter_map(|process| process.file_name().to_str()?.parse().ok());
-    ids.filter(|id| {
-        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        // proc(5): after the name, which may hold anything, come the state and the parent.
-        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
-        parent.and_then(|parent| parent.parse().ok()) == Some(of)
-    })
-    .collect()
 }
 
 /// Runs a program quietly and returns its standard output; an error carries what it said.

@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal};
 
 use crate::clock::Stopwatch;
-use crate::{command, root};
+use crate::{command, process, root};
 
 /// What the compiler adds so that libFuzzer sees where an input went and what was compared.
 const FLAGS: [&str; 6] = [
@@ -30,8 +30,6 @@ const FLAGS: [&str; 6] = [
 ];
 /// What an input may take before it is a finding. Generous, because whoever fuzzes at low priority waits for others.
 const LIMITS: [&str; 3] = ["-timeout=120", "-report_slow_units=30", "-rss_limit_mb=4096"];
-/// Ticks in which `/proc` counts processor time, for every program on Linux.
-const TICKS_A_SECOND: u64 = 100;
 /// How often it is looked whether a target has had its time.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Lines that are shown of what a target said last, where it found something.
@@ -215,27 +213,16 @@ fn fuzz(target: &str, program: &Path, seconds: u32) -> Result<Ran> {
 
 /// Ends a target that has had its processor time; whether it was so. The clock on the wall would say nothing of what
 /// was tried: a target has low priority.
-fn ends(process: Pid, seconds: u64) -> bool {
-    while let Some(used) = processor_seconds(process) {
-        if used >= seconds {
-            return rustix::process::kill_process(process, Signal::INT).is_ok();
+fn ends(target: Pid, seconds: u64) -> bool {
+    while let Ok(used) = process::cpu_us(target)
+        && !process::has_ended(target)
+    {
+        if used >= seconds * 1_000_000 {
+            return rustix::process::kill_process(target, Signal::INT).is_ok();
         }
         thread::sleep(LOOK_EVERY);
     }
     false
-}
-
-/// The processor time of a process; `None` once it has ended.
-fn processor_seconds(process: Pid) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).ok()?;
-    // proc(5): behind the name, which may hold anything, the state is the first field, utime and stime are the 12th and
-    // the 13th, in ticks.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    if fields.next()? == "Z" {
-        return None;
-    }
-    let ticks: u64 = fields.skip(10).take(2).map_while(|field| field.parse::<u64>().ok()).sum();
-    Some(ticks / TICKS_A_SECOND)
 }
 
 impl Figures {

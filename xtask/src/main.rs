@@ -14,6 +14,7 @@ mod demo;
 mod fuzz;
 mod mutants;
 mod parts;
+mod process;
 mod root;
 mod setup;
 mod sim;

@@ -1,4 +1,4 @@
-//! What the kernel says about a process: its CPU time and its memory.
+//! What the kernel says about a process: its parent, its CPU time and its memory.
 
 use std::fs;
 
@@ -8,24 +8,48 @@ use rustix::process::Pid;
 /// Microseconds in a tick of `/proc/PID/stat`; Linux shows user space 100 a second on every machine.
 const TICK_US: u64 = 10_000;
 
+/// What `/proc/PID/stat` says.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: String,
+    parent: i32,
+    ticks: u64,
+}
+
 /// User and system time of all threads so far, in microseconds.
-pub(super) fn cpu_us(pid: Pid) -> Result<u64> {
+pub(crate) fn cpu_us(pid: Pid) -> Result<u64> {
     let stat = read(pid, "stat")?;
-    cpu_ticks(&stat).map(|ticks| ticks * TICK_US).context("/proc/PID/stat has no CPU time")
+    Stat::parse(&stat).map(|stat| stat.ticks * TICK_US).context("/proc/PID/stat has no CPU time")
+}
+
+/// Whether a process has ended, also where nobody has waited for it yet.
+pub(crate) fn has_ended(pid: Pid) -> bool {
+    read(pid, "stat").ok().and_then(|stat| Stat::parse(&stat)).is_none_or(|stat| stat.state == "Z")
+}
+
+/// The processes that a process has started and that have not ended.
+pub(crate) fn children(of: Pid) -> Vec<Pid> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let ids = processes.flatten().filter_map(|process| process.file_name().to_str()?.parse().ok());
+    let is_child = |id: &Pid| {
+        let stat = read(*id, "stat").ok().and_then(|stat| Stat::parse(&stat));
+        stat.is_some_and(|stat| stat.parent == of.as_raw_nonzero().get())
+    };
+    ids.filter_map(Pid::from_raw).filter(is_child).collect()
 }
 
 /// Memory in use now, in MiB.
-pub(super) fn rss_mib(pid: Pid) -> Result<f64> {
+pub(crate) fn rss_mib(pid: Pid) -> Result<f64> {
     memory(pid, "VmRSS:")
 }
 
 /// The most memory that was in use, in MiB.
-pub(super) fn peak_rss_mib(pid: Pid) -> Result<f64> {
+pub(crate) fn peak_rss_mib(pid: Pid) -> Result<f64> {
     memory(pid, "VmHWM:")
 }
 
 /// The first process that a process has started.
-pub(super) fn child(pid: Pid) -> Result<Pid> {
+pub(crate) fn child(pid: Pid) -> Result<Pid> {
     let children = read(pid, &format!("task/{}/children", pid.as_raw_nonzero()))?;
     let first = children.split_whitespace().next().and_then(|number| number.parse().ok());
     first.and_then(Pid::from_raw).context("the process has started no other")
@@ -42,13 +66,15 @@ fn read(pid: Pid, file: &str) -> Result<String> {
     fs::read_to_string(&path).with_context(|| format!("reading {path}"))
 }
 
-/// The sum of the 14th and 15th field; the second one, the name, may hold spaces and brackets.
-fn cpu_ticks(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+impl Stat {
+    /// proc(5): behind the name, which may hold spaces and brackets, come the state and the parent; user and system time
+    /// are the 12th and the 13th field behind it.
+    fn parse(stat: &str) -> Option<Self> {
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+        let (state, parent) = (fields.next()?.to_owned(), fields.next()?.parse().ok()?);
+        let mut times = fields.skip(9).take(2).map(str::parse::<u64>);
+        Some(Self { state, parent, ticks: times.next()?.ok()? + times.next()?.ok()? })
+    }
 }
 
 fn memory_kib(status: &str, key: &str) -> Option<u32> {
@@ -62,8 +88,8 @@ mod tests {
     #[test]
     fn cpu_time_is_found_behind_any_name() {
         let stat = "4711 (an) don (x) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 9 0 12345";
-        assert_eq!(cpu_ticks(stat), Some(300));
-        assert_eq!(cpu_ticks("4711 (andon) S 1"), None);
+        assert_eq!(Stat::parse(stat), Some(Stat { state: "S".into(), parent: 1, ticks: 300 }));
+        assert_eq!(Stat::parse("4711 (andon) S 1"), None);
     }
 
     #[test]

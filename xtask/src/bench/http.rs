@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use super::figure::{self, Figure, Kind};
 use super::report::{line, median};
+use super::signal;
 use super::subject::{self, Start};
-use super::{process, signal};
 use crate::clock::{Stopwatch, unix_us};
-use crate::setup;
+use crate::{process, setup};
 
 /// Connections that post.
 const CONNECTIONS: u32 = 4;

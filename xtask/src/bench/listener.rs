@@ -14,8 +14,8 @@ use super::figure::{self, Figure, Kind};
 use super::publisher::{self, Plan, Published};
 use super::report::{line, median};
 use super::subject::{self, Start};
-use super::{process, project, signal};
-use crate::{command, setup};
+use super::{project, signal};
+use crate::{command, process, setup};
 
 /// Machines that publish.
 const CONNECTIONS: u32 = 4;

@@ -14,10 +14,10 @@ use anyhow::{Context as _, Result, bail};
 use super::broker::Broker;
 use super::figure;
 use super::load::{Found, Load, Plan};
+use super::project;
 use super::report::{Durable, Figures, Fresh, P99_MS_MAX, Report, SHARE, Setting, Signals, median};
 use super::subject::{self, Start};
-use super::{process, project};
-use crate::{command, root, setup};
+use crate::{command, process, root, setup};
 
 /// The step in which the broker's highest rate is looked for, messages a second.
 const RATE_STEP: u32 = 5_000;

@@ -14,9 +14,9 @@ use super::figure::{self, Figure};
 use super::load::{Found, Load, Plan};
 use super::report::{P99_MS_MAX, line, median};
 use super::subject::{self, Start};
-use super::{listener, process, project, signal};
+use super::{listener, project, signal};
 use crate::clock::Stopwatch;
-use crate::setup;
+use crate::{process, setup};
 
 /// The most CPU time for a message by quality of service, in microseconds.
 const CPU_US_MAX: [f64; 2] = [3.0, 5.0];

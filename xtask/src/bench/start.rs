@@ -11,9 +11,9 @@ use super::broker::free_port;
 use super::figure::{self, Figure};
 use super::publisher::{self, Plan};
 use super::subject::{self, Start};
-use super::{drain, http, listener, process, project, signal};
+use super::{drain, http, listener, project, signal};
 use crate::clock::Stopwatch;
-use crate::setup;
+use crate::{process, setup};
 
 /// The longest time until it is ready, seconds.
 const READY_S_MAX: f64 = 2.0;

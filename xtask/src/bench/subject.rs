@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-use super::process;
 use crate::clock::Stopwatch;
+use crate::process;
 
 /// How long a start may take before it counts as failed.
 const START_MAX: Duration = Duration::from_secs(30);

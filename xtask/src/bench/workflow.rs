@@ -20,9 +20,9 @@ use serde::Serialize;
 
 use super::figure;
 use super::report::median;
+use super::signal;
 use super::subject::{self, Start, Subject};
-use super::{process, signal};
-use crate::{command, root, setup};
+use crate::{command, process, root, setup};
 use load::Wrk;
 use stub::Stub;
 
