@@ -17,9 +17,10 @@ const CHANGES: [(&str, &str, &str); 4] = [
 
 /// What is different in every system: offices that hang are not waited for long, and those that came back are asked
 /// soon.
-const OF_SYSTEMS: [(&str, &str); 3] = [
+const OF_SYSTEMS: [(&str, &str); 4] = [
     ("timeout: 10 s", "timeout: 2 s"),
     ("max: 5 s", "max: 2 s"),
+    ("retry: {", "breaker: { max: 30 s }\nretry: {"),
     // A clock that is set far ahead while nobody runs looks as a long outage.
     ("within: 24 h", "within: 24 h, outage: { after: 30 min, every: 2 s }"),
 ];
