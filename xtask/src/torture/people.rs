@@ -33,6 +33,14 @@ pub(super) fn decided(exception: &Value, of_reference: &[Document]) -> Option<Ac
     Some(of_reference.first().map_or(Act::NotThere, |document| Act::Skip(document.number.clone())))
 }
 
+/// What the call would have given, as it stands in the document.
+fn given(document: &Document) -> String {
+    let more: &[&str] =
+        if document.office == "planning" { &["finish", "promised", "late", "minutesLate"] } else { &[] };
+    let named = |name: &&str| Some(((*name).to_owned(), document.line.get(*name)?.clone()));
+    Value::Object(["document"].iter().chain(more).filter_map(named).collect()).to_string()
+}
+
 /// Acts on whatever is open; how many exceptions that were.
 pub(super) fn act(place: &Place, documents: &BTreeMap<String, Vec<Document>>) -> Result<u64> {
     let mut acted = 0;
@@ -56,8 +64,7 @@ pub(super) fn act(place: &Place, documents: &BTreeMap<String, Vec<Document>>) ->
             Act::Skip(document) => vec!["exceptions", "skip", id, "--document", document, "--output"],
         };
         let output = match &act {
-            // What stands in the document is what the call would have given.
-            Act::Skip(_) => there.first().map(|document| document.line.to_string()).unwrap_or_default(),
+            Act::Skip(_) => there.first().map(given).unwrap_or_default(),
             _ => String::new(),
         };
         if !output.is_empty() {
@@ -77,6 +84,14 @@ mod tests {
 
     fn exception(state: &str, action: &str) -> Value {
         serde_json::json!({ "id": "ex_1", "kind": "output", "state": state, "action": action })
+    }
+
+    #[test]
+    fn who_says_that_something_is_there_gives_what_it_gave() {
+        let line = serde_json::json!({ "document": "DIS-1", "asset": "x", "late": true });
+        let document = |office| Document { office, kind: "x".into(), number: "DIS-1".into(), line: line.clone() };
+        assert_eq!(given(&document("planning")), r#"{"document":"DIS-1","late":true}"#);
+        assert_eq!(given(&document("eam")), r#"{"document":"DIS-1"}"#);
     }
 
     #[test]
