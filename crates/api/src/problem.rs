@@ -84,9 +84,9 @@ impl Problem {
         Self::new(408, "late", "the request took too long", detail)
     }
 
-    /// 409: something else is under way.
+    /// 409: something else is under way, or it stands otherwise by now.
     pub fn conflict(detail: impl Into<String>) -> Self {
-        Self::new(409, "conflict", "something else is under way", detail)
+        Self::new(409, "conflict", "it conflicts with how things stand", detail)
     }
 
     /// 412: it is not what was expected.

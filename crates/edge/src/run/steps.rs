@@ -341,6 +341,10 @@ impl<W: Wire> Loop<W> {
         if let Err(error) = self.doubt() {
             return self.ended(End::Store(error), monotonic.saturating_sub(began));
         }
+        if self.doubted {
+            // They may be of a session that is gone: rather is a message read twice than a new one taken for a repeat.
+            self.handled.clear();
+        }
         let mut client = Client::new(settings, mem::take(&mut self.handled));
         match client.connect(monotonic) {
             Ok(()) => self.then(Phase::Talking(Box::new(Talk { wire, client, began })), Next::Again),

@@ -243,6 +243,18 @@ fn is_told(taken: Time, begin: Time, gaps: &[(Time, Time)], slack: Span) -> bool
     gaps.iter().any(|(from, to)| *from <= last && first <= *to)
 }
 
+/// What is said of a message that nobody finds, with what there is of its signal.
+fn lost(delivery: &Delivery, message: &Message, held: &Held) -> String {
+    let of = match &message.says {
+        Says::Sample(said) => said.signal.as_str(),
+        Says::Nothing => "",
+    };
+    let there: Vec<&Sample> =
+        held.samples.iter().filter(|(signal, _)| signal == of).map(|(_, sample)| sample).collect();
+    let Held { gaps, counts, .. } = held;
+    format!("lost without a gap: {delivery:?} {message:?}\ngaps: {gaps:?}\n{counts:?}; of its signal: {there:#?}")
+}
+
 /// What the broker handed over is there; what it did not is there, or lies in a gap.
 fn nothing_lost(ledger: &Ledger, held: &Held, terms: Terms) -> Result<Tally, String> {
     let mut there: BTreeSet<Key<'_>> = BTreeSet::new();
@@ -280,7 +292,7 @@ fn nothing_lost(ledger: &Ledger, held: &Held, terms: Terms) -> Result<Tally, Str
             Fate::Undone => is_told(delivery.taken, delivery.since, &held.restored, terms.slack),
         };
         if !excused {
-            return Err(format!("lost without a gap: {delivery:?} {message:?}\ngaps: {:?}", held.gaps));
+            return Err(lost(delivery, message, held));
         }
         tally.excused += 1;
         tally.undone += u64::from(delivery.fate == Fate::Undone);
