@@ -67,8 +67,8 @@ fn read(pid: Pid, file: &str) -> Result<String> {
 }
 
 impl Stat {
-    /// proc(5): behind the name, which may hold spaces and brackets, come the state and the parent; user and system time
-    /// are the 12th and the 13th field behind it.
+    /// proc(5): behind the name, which may hold spaces and brackets, come the state and the parent; user and system
+    /// time are the 12th and the 13th field behind it.
     fn parse(stat: &str) -> Option<Self> {
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
         let (state, parent) = (fields.next()?.to_owned(), fields.next()?.parse().ok()?);

@@ -42,8 +42,8 @@ mod tests {
         run_plan(&Plan::of(26).without_besides()).unwrap_or_else(|failed| panic!("{failed}"));
     }
 
-    /// A broker had lost its session and did not answer the next connect: of the one after that it said that there was a
-    /// session, and a new message of QoS 2 was taken for the repeat of one that had the same packet id before.
+    /// A broker had lost its session and did not answer the next connect: of the one after that it said that there was
+    /// a session, and a new message of QoS 2 was taken for the repeat of one that had the same packet id before.
     #[test]
     fn a_packet_id_of_a_session_that_was_lost_unnoticed() {
         run_plan(&Plan::of(10_041)).unwrap_or_else(|failed| panic!("{failed}"));

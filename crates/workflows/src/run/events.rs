@@ -255,7 +255,7 @@ impl Loop {
         let place = Place { created: row.created, number: memory.place, id: row.id };
         let (system, lane) = self.line_of(held, now);
         let when = self.when(held, row.due.unwrap_or(now), now);
-        self.lines.join(place, when, lane, system, now);
+        self.lines.join(place, when, lane.as_ref(), system, now);
     }
 
     /// The system a call waits for, and its lane there.

@@ -118,17 +118,17 @@ impl Lines {
     }
 
     /// A call joins: it is due at `due`, at this system.
-    pub(crate) fn join(&mut self, place: Place, when: When, lane: Option<Lane>, system: Name, now: Time) {
+    pub(crate) fn join(&mut self, place: Place, when: When, lane: Option<&Lane>, system: Name, now: Time) {
         self.leave(place.id, now);
         let When { due, floor } = when;
         let standing = Standing::Behind;
         *self.unfinished.entry(system.clone()).or_insert(0) += 1;
-        let waiter = Waiter { place, due, floor, lane: lane.clone(), system, standing, queued: now, gate: None };
+        let waiter = Waiter { place, due, floor, lane: lane.cloned(), system, standing, queued: now, gate: None };
         self.waiters.insert(place.id, waiter);
-        if let Some(lane) = &lane {
+        if let Some(lane) = lane {
             self.lanes.entry(lane.clone()).or_default().places.insert(place);
         }
-        self.call_forward(place.id, lane.as_ref(), now);
+        self.call_forward(place.id, lane, now);
     }
 
     /// An attempt of a call is under way, at the system it is made at.
@@ -299,16 +299,16 @@ impl Lines {
     /// A call that stands behind comes forward; where it has a lane, whoever is the first there, unless one of them is
     /// under way.
     fn call_forward(&mut self, id: CallId, lane: Option<&Lane>, now: Time) {
-        let Some(line) = lane.and_then(|lane| self.lanes.get(lane)) else { return self.step_forward(id, now) };
-        let (front, first) = (line.front, line.places.first().map_or(id, |first| first.id));
+        let Some(all) = lane.and_then(|lane| self.lanes.get(lane)) else { return self.step_forward(id, now) };
+        let (front, first) = (all.front, all.places.first().map_or(id, |first| first.id));
         if front.is_some_and(|front| self.flies(front)) {
             return;
         }
         if let Some(front) = front.filter(|front| *front != first) {
             self.step_back(front);
         }
-        if let Some(line) = lane.and_then(|lane| self.lanes.get_mut(lane)) {
-            line.front = Some(first);
+        if let Some(all) = lane.and_then(|lane| self.lanes.get_mut(lane)) {
+            all.front = Some(first);
         }
         if self.waiters.get(&first).is_some_and(|waiter| waiter.standing == Standing::Behind) {
             self.step_forward(first, now);
@@ -384,9 +384,9 @@ mod tests {
     #[test]
     fn a_key_keeps_its_order_while_others_pass() {
         let (mut lines, now) = (Lines::default(), Time(10));
-        lines.join(place(1), at(now), Some(lane("a")), name("eam"), now);
-        lines.join(place(2), at(now), Some(lane("a")), name("eam"), now);
-        lines.join(place(3), at(now), Some(lane("b")), name("eam"), now);
+        lines.join(place(1), at(now), Some(&lane("a")), name("eam"), now);
+        lines.join(place(2), at(now), Some(&lane("a")), name("eam"), now);
+        lines.join(place(3), at(now), Some(&lane("b")), name("eam"), now);
         assert_eq!(lines.next(&name("eam")), Some(place(1).id));
         lines.fly(place(1).id, &name("eam"));
         assert_eq!(lines.under_way(&name("eam")), 1);
@@ -408,11 +408,11 @@ mod tests {
     #[test]
     fn an_older_call_that_comes_back_goes_first_but_not_over_one_under_way() {
         let (mut lines, now) = (Lines::default(), Time(10));
-        lines.join(place(2), at(now), Some(lane("a")), name("eam"), now);
-        lines.join(place(1), at(now), Some(lane("a")), name("eam"), now);
+        lines.join(place(2), at(now), Some(&lane("a")), name("eam"), now);
+        lines.join(place(1), at(now), Some(&lane("a")), name("eam"), now);
         assert_eq!(lines.next(&name("eam")), Some(place(1).id));
         lines.fly(place(1).id, &name("eam"));
-        lines.join(place(0), at(now), Some(lane("a")), name("eam"), now);
+        lines.join(place(0), at(now), Some(&lane("a")), name("eam"), now);
         assert_eq!(lines.next(&name("eam")), None);
         lines.leave(place(1).id, now);
         assert_eq!(lines.next(&name("eam")), Some(place(0).id));
@@ -426,7 +426,7 @@ mod tests {
     fn what_a_breaker_keeps_away_is_called_one_by_one_and_none_twice_before_the_others() {
         let (mut lines, now) = (Lines::default(), Time(10));
         for (number, key) in [(1, "a"), (2, "a"), (3, "b"), (4, "c")] {
-            lines.join(place(number), at(now), Some(lane(key)), name("eam"), now);
+            lines.join(place(number), at(now), Some(&lane(key)), name("eam"), now);
         }
         while let Some(id) = lines.next(&name("eam")) {
             lines.hold(id, gate(), Time(1_000));
@@ -475,9 +475,9 @@ mod tests {
     #[test]
     fn what_a_breaker_kept_away_behind_an_older_call_waits_for_that_one_alone() {
         let (mut lines, now) = (Lines::default(), Time(10));
-        lines.join(place(2), at(now), Some(lane("a")), name("eam"), now);
+        lines.join(place(2), at(now), Some(&lane("a")), name("eam"), now);
         lines.hold(place(2).id, gate(), Time(1_000_000));
-        lines.join(place(1), at(now), Some(lane("a")), name("eam"), now);
+        lines.join(place(1), at(now), Some(&lane("a")), name("eam"), now);
         lines.release_from(&gate(), false, now);
         lines.fly(place(1).id, &name("eam"));
         lines.leave(place(1).id, now);
@@ -577,7 +577,7 @@ mod tests {
                         if !flying.contains(&place(number).id) {
                             let lane = key.map(|key| lane(&key.to_string()));
                             asked.insert(place(number).id, after(pause));
-                            lines.join(place(number), at(after(pause)), lane, name("eam"), now);
+                            lines.join(place(number), at(after(pause)), lane.as_ref(), name("eam"), now);
                         }
                     }
                     Step::Next { hold } => {
