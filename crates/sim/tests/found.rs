@@ -48,4 +48,19 @@ mod tests {
     fn a_packet_id_of_a_session_that_was_lost_unnoticed() {
         run_plan(&Plan::of(10_041)).unwrap_or_else(|failed| panic!("{failed}"));
     }
+
+    /// Not of the product, but of what these worlds took for a breach: processes that ended again and again had made an
+    /// entry suspect that was not to blame, and rules passed it over, as they say.
+    #[test]
+    fn an_entry_that_rules_pass_over_and_have_told_of_before() {
+        run_plan(&Plan::of(10_300)).unwrap_or_else(|failed| panic!("{failed}"));
+    }
+
+    /// The same of calls that a lost time had made by a route which was another, or none, after the restore.
+    #[test]
+    fn a_route_that_changes_around_a_restore() {
+        for seed in [11_050, 12_178] {
+            run_plan(&Plan::of(seed)).unwrap_or_else(|failed| panic!("{failed}"));
+        }
+    }
 }
