@@ -412,6 +412,7 @@ impl World {
             let Some(span) = [wake, next, floor].into_iter().flatten().min() else { return Ok(()) };
             self.pass(Span::from_nanos(span));
         }
-        Err(Broken::new("rest", "a healed world does not come to rest"))
+        let (status, floor) = (self.source.status(), self.floor.unrest());
+        Err(Broken::new("rest", format!("a healed world does not come to rest; {floor}; the source: {status:?}")))
     }
 }

@@ -165,6 +165,12 @@ impl Floor {
         self.machines.is_empty() && self.broker.is_empty() && self.network.is_quiet()
     }
 
+    /// What is on its way, for whoever looks for the mistake.
+    pub fn unrest(&self) -> String {
+        let (machines, broker, network) = (self.machines.is_empty(), self.broker.is_empty(), self.network.is_quiet());
+        format!("machines have nothing left: {machines}, nor the broker: {broker}, nor the network: {network}")
+    }
+
     /// On which terms the checks hold for a client: a gap begins when something was heard last, and that may have been
     /// on its way for long.
     pub fn terms(&self, client: &str) -> Terms {
