@@ -214,9 +214,7 @@ fn fuzz(target: &str, program: &Path, seconds: u32) -> Result<Ran> {
 /// Ends a target that has had its processor time; whether it was so. The clock on the wall would say nothing of what
 /// was tried: a target has low priority.
 fn ends(target: Pid, seconds: u64) -> bool {
-    while let Ok(used) = process::cpu_us(target)
-        && !process::has_ended(target)
-    {
+    while let Some(used) = process::cpu_us_until_end(target) {
         if used >= seconds * 1_000_000 {
             return rustix::process::kill_process(target, Signal::INT).is_ok();
         }

@@ -22,9 +22,10 @@ pub(crate) fn cpu_us(pid: Pid) -> Result<u64> {
     Stat::parse(&stat).map(|stat| stat.ticks * TICK_US).context("/proc/PID/stat has no CPU time")
 }
 
-/// Whether a process has ended, also where nobody has waited for it yet.
-pub(crate) fn has_ended(pid: Pid) -> bool {
-    read(pid, "stat").ok().and_then(|stat| Stat::parse(&stat)).is_none_or(|stat| stat.state == "Z")
+/// The same; `None` once the process has ended, also where nobody has waited for it yet.
+pub(crate) fn cpu_us_until_end(pid: Pid) -> Option<u64> {
+    let stat = Stat::parse(&read(pid, "stat").ok()?)?;
+    (stat.state != "Z").then_some(stat.ticks * TICK_US)
 }
 
 /// The processes that a process has started and that have not ended.

@@ -51,9 +51,14 @@ impl Era {
 
 type Expected = BTreeMap<EventId, (andon_model::Event, Evidence)>;
 
-/// What one evaluation of an era makes that nothing disturbs, up to this place; with `whole` also of entries that the
-/// rules of this world have passed over.
-fn evaluate(world: &World, era: &Era, until: Option<Position>, whole: bool) -> Result<(Engine, Expected), Broken> {
+/// What one evaluation of an era makes that nothing disturbs, up to this place; of these sources it passes over what
+/// the rules of this world have passed over.
+fn evaluate(
+    world: &World,
+    era: &Era,
+    until: Option<Position>,
+    passed_over: &BTreeSet<&Name>,
+) -> Result<(Engine, Expected), Broken> {
     let store = &world.store;
     let signals = store.signals().map_err(fault)?;
     let mut out = Vec::new();
@@ -64,7 +69,8 @@ fn evaluate(world: &World, era: &Era, until: Option<Position>, whole: bool) -> R
     let mut engine = Engine::new(contract, store.instance(), &signals, saved, now, &mut out);
     for batch in world.archive.iter().filter(|batch| until.is_none_or(|until| batch.first < until)) {
         if batch.end() > engine.position() {
-            let batch = &if whole { Arc::clone(batch) } else { passed_over(store, batch)? };
+            let passes = passed_over.contains(&batch.part.source);
+            let batch = &if passes { without(store, batch)? } else { Arc::clone(batch) };
             if let Some(revision) = engine.asks_for(batch) {
                 let known = engine.context().revision();
                 let rows = store.context_revisions(known, revision, REVISIONS_MAX).map_err(fault)?;
@@ -89,24 +95,20 @@ fn evaluate(world: &World, era: &Era, until: Option<Position>, whole: bool) -> R
     Ok((engine, expected))
 }
 
-/// Whether rules have passed over anything.
-fn passes_over(world: &World) -> Result<bool, Broken> {
-    let sources: BTreeSet<&Name> = world.archive.iter().map(|batch| &batch.part.source).collect();
-    for source in sources {
-        if world.store.exception_group(&format!("poison/rules/{source}")).map_err(fault)?.is_some() {
-            return Ok(true);
+/// The sources of which rules have passed something over.
+fn passed_over(world: &World) -> Result<BTreeSet<&Name>, Broken> {
+    let mut sources: BTreeSet<&Name> = world.archive.iter().map(|batch| &batch.part.source).collect();
+    for source in sources.clone() {
+        if world.store.exception_group(&format!("poison/rules/{source}")).map_err(fault)?.is_none() {
+            sources.remove(source);
         }
     }
-    Ok(false)
+    Ok(sources)
 }
 
 /// A batch as rules read it: processes that ended again and again with one entry alone at hand have made it suspect,
 /// though it was not to blame here, and whoever looks after it was told that rules pass it over.
-fn passed_over(store: &Store, batch: &Arc<Batch>) -> Result<Arc<Batch>, Broken> {
-    let group = format!("poison/rules/{}", batch.part.source);
-    if store.exception_group(&group).map_err(fault)?.is_none() {
-        return Ok(Arc::clone(batch));
-    }
+fn without(store: &Store, batch: &Batch) -> Result<Arc<Batch>, Broken> {
     let mut read = Batch::clone(batch);
     for (offset, entry) in (batch.first.offset..).zip(&mut read.part.entries) {
         let at = Position { offset, ..batch.first };
@@ -133,12 +135,16 @@ fn known(store: &Store, contract: &Contract, revision: u64) -> Result<Option<Con
 
 /// The events are those of one evaluation of the whole log that never stopped; with edits, of each era that of its own.
 pub(super) fn each_event_once(world: &World, told: &[Told]) -> Result<(), Broken> {
+    let passed_over = passed_over(world)?;
     for (number, era) in world.eras.iter().enumerate() {
         let next = world.eras.get(number + 1);
         let until = next.map(|next| next.end);
-        let (engine, mut expected) = evaluate(world, era, until, false)?;
+        let (engine, mut expected) = evaluate(world, era, until, &passed_over)?;
         // What rules pass over they may have read before, and told what came of it.
-        let mut whole = if passes_over(world)? { evaluate(world, era, until, true)?.1 } else { expected.clone() };
+        let mut whole = expected.clone();
+        if !passed_over.is_empty() {
+            whole = evaluate(world, era, until, &BTreeSet::new())?.1;
+        }
         let up_to = next.map_or(u64::MAX, |next| next.sequence);
         for told in told.iter().filter(|told| told.sequence > era.sequence && told.sequence <= up_to) {
             let event = &told.event;
