@@ -59,6 +59,8 @@ const ANSWERS_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// So often the loop of rules adds up what they cost.
 const COSTS_EVERY: Span = Span::from_secs(1);
+/// How often it is looked whether the store goes on.
+const STOPPED_ASKED_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// What an instance is started with.
 #[derive(Debug, Clone)]
@@ -271,6 +273,17 @@ impl Node {
     /// Address of the API.
     pub fn api(&self) -> SocketAddr {
         self.api
+    }
+
+    /// Returns where the instance cannot go on: the log has stopped, and only another process can tell what of it is on
+    /// the disk. Gives the reason; nothing was acknowledged since.
+    pub async fn stopped_by_itself(&self) -> String {
+        loop {
+            if let Some(why) = self.store.stopped() {
+                return why;
+            }
+            tokio::time::sleep(STOPPED_ASKED_EVERY).await;
+        }
     }
 
     /// Stops cleanly: nothing new is taken, what is under way is written down, states are saved.

@@ -63,13 +63,15 @@ struct Known {
     start: Position,
     end: Position,
     counts: BTreeMap<Name, Counts>,
+    /// Why nothing more is written.
+    stopped: Option<String>,
 }
 
 impl Log {
     /// A log that is gone with the process.
     pub(crate) fn memory(epoch: u32, change: Arc<Change>) -> Self {
         let place = Position { epoch, offset: 0 };
-        let known = Known { ring: Ring::new(usize::MAX), start: place, end: place, counts: BTreeMap::new() };
+        let known = Known::new(Ring::new(usize::MAX), (place, place), BTreeMap::new());
         Self { known: Arc::new(Mutex::new(known)), place: Place::Memory(change) }
     }
 
@@ -83,7 +85,7 @@ impl Log {
     ) -> Result<Self, StoreError> {
         let opened = Active::open(dir, limits.segment_bytes, Arc::clone(&folder), accept);
         let Opened { active, start, end, counts } = opened?;
-        let known = Arc::new(Mutex::new(Known { ring: Ring::new(limits.ring_bytes), start, end, counts }));
+        let known = Arc::new(Mutex::new(Known::new(Ring::new(limits.ring_bytes), (start, end), counts)));
         let disk = folder.disk.clone();
         let writer = Writer::start(active, Arc::clone(&known), folder, change);
         let (readers, newest) = (Readers::new(disk.clone(), dir), Newest::new(disk.clone(), dir));
@@ -95,7 +97,7 @@ impl Log {
     pub(crate) fn look(disk: &Disk, dir: &Path, epoch: u32) -> Result<Self, StoreError> {
         let opened = Follower::open(disk.clone(), dir)?;
         let start = opened.as_ref().map_or(Position { epoch, offset: 0 }, |(_, start)| *start);
-        let known = Known { ring: Ring::new(0), start, end: start, counts: BTreeMap::new() };
+        let known = Known::new(Ring::new(0), (start, start), BTreeMap::new());
         let follower = opened.map(|(follower, _)| follower);
         let (readers, newest) = (Readers::new(disk.clone(), dir), Newest::new(disk.clone(), dir));
         let place = Place::Look { follower, readers, newest };
@@ -231,6 +233,11 @@ impl Log {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).start
     }
 
+    /// Why nothing more is written, where that is so.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).stopped.clone()
+    }
+
     /// What was received per source since the folder exists.
     pub(crate) fn counts(&self) -> BTreeMap<Name, Counts> {
         self.refresh();
@@ -253,6 +260,10 @@ impl Log {
 }
 
 impl Known {
+    fn new(ring: Ring, (start, end): (Position, Position), counts: BTreeMap<Name, Counts>) -> Self {
+        Self { ring, start, end, counts, stopped: None }
+    }
+
     fn standing(&self) -> Standing {
         let stored = self.counts.iter().map(|(source, counts)| (source.clone(), counts.stored)).collect();
         Standing { end: self.end.offset, stored }

@@ -229,6 +229,12 @@ impl Store {
         matches!(&self.0.place, Place::Folder(folder) if folder.room.is_full())
     }
 
+    /// Why the log is written no more, where that is so: a sync has failed, and nobody knows what is on the disk until
+    /// another process reads it.
+    pub fn stopped(&self) -> Option<String> {
+        self.0.log.stopped()
+    }
+
     /// Whether the process that held the folder before did not come to a clean stop.
     pub fn ended_uncleanly(&self) -> bool {
         matches!(&self.0.place, Place::Folder(folder) if folder.ended_uncleanly)

@@ -20,9 +20,17 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stop = runtime.block_on(async { StopSignal::listen() })?;
     let node = start(&options)?;
-    runtime.block_on(stop.wait());
+    let stopped = runtime.block_on(async {
+        tokio::select! {
+            () = stop.wait() => None,
+            why = node.stopped_by_itself() => Some(why),
+        }
+    });
     node.stop();
-    Ok(ExitCode::SUCCESS)
+    let Some(why) = stopped else { return Ok(ExitCode::SUCCESS) };
+    let help = "look at the disk, then start the instance again: it reads what is really there, and what was not \
+                acknowledged comes again. A service manager that restarts what fails does so by itself";
+    Err(failure(NO, format!("the log has stopped: {why}"), help))
 }
 
 /// Starts an instance; what it is refused for is told.

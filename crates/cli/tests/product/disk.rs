@@ -1,5 +1,5 @@
 //! A disk that gets full under a running instance, and has room again: acknowledgements stop, everything says why, what
-//! people do is still written, and then all of it goes on by itself with every sample stored once.
+//! people do is still written, and then all of it goes on by itself with every sample stored once. And one that fails.
 
 use crate::support::*;
 use serde_json::Value as Json;
@@ -214,6 +214,52 @@ fn a_full_disk_stops_acknowledgements_and_nothing_is_lost() {
     assert!(doctor.status.success(), "{}", String::from_utf8_lossy(&doctor.stdout));
     eprintln!("{kept} of {MESSAGES} were stored when the disk was full, {at_first} acknowledged");
     drop(disk);
+}
+
+#[test]
+fn a_sync_that_fails_ends_the_instance_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, folder) = (dir.path().join("data"), dir.path().join("project"));
+    let broker = Mosquitto::start(&dir.path().join("broker"), "").unwrap();
+    let world = World { mqtt: broker.address(), eam: "http://127.0.0.1:1".into() };
+    project(&folder);
+    let mut instance = start_instance(&world, &folder, &data);
+    publish(broker.port(), 0..20);
+    let stored = || world.list("sources", &data, &[])[0]["stored"].as_u64().unwrap();
+    wait_until("the first are stored", || stored() == 20);
+    let pid = instance.child.id().to_string();
+    let segment = fs::read_dir(data.join("log")).unwrap().next().expect("the log has a segment").unwrap().path();
+    let mut disk = Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO", "-p", &pid, "-P"])
+        .arg(&segment)
+        .arg("-o")
+        .arg(dir.path().join("trace"))
+        .spawn()
+        .expect("strace is installed; on Debian: apt-get install strace");
+    let is_traced = || {
+        let status = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        let mut threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten().map(status);
+        threads.all(|status| !status.contains("TracerPid:\t0\n"))
+    };
+    wait_until("every sync of the segment fails", is_traced);
+    publish(broker.port(), 20..21);
+    let mut ended = None;
+    wait_until("the instance ends", || {
+        ended = instance.child.try_wait().unwrap();
+        ended.is_some()
+    });
+    disk.wait().unwrap();
+    assert_eq!(ended.unwrap().code(), Some(1), "{}", instance.text());
+    let said = instance.text();
+    assert!(said.contains("error: the log has stopped: cannot sync") && said.contains("start the instance"), "{said}");
+
+    // The disk is well again.
+    let mut instance = start_instance(&world, &folder, &data);
+    wait_until("what was not acknowledged came again", || stored() == 21);
+    let mut numbers = texts(&world, &data);
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..21).collect::<Vec<_>>(), "every sample is there, and once");
+    instance.stop();
 }
 
 /// The numbers at the beginning of the stored texts.

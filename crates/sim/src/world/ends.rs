@@ -38,12 +38,16 @@ impl World {
         self.begin()
     }
 
-    /// Where the process has ended in an operation of its disk, another starts.
+    /// Where the process has ended in an operation of its disk, or ends because its log has stopped, another starts.
     pub(super) fn revive(&mut self, chance: &mut Chance) -> Result<(), Broken> {
         if self.disk.crashes() == self.process {
-            return Ok(());
+            let Some(why) = self.store.stopped() else { return Ok(()) };
+            self.seen.count("end: the log has stopped");
+            self.tell(format_args!("the process ends itself: {why}"));
+            self.disk.kill();
+        } else {
+            self.tell(format_args!("the process has ended"));
         }
-        self.tell(format_args!("the process has ended"));
         self.end(chance);
         self.begin()
     }

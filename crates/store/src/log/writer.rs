@@ -84,8 +84,6 @@ struct Serving {
     known: Arc<Mutex<Known>>,
     folder: Arc<Folder>,
     change: Arc<Change>,
-    /// Why nothing more is written.
-    stopped: Option<String>,
 }
 
 #[derive(Default)]
@@ -138,7 +136,7 @@ impl Writer {
     pub(crate) fn start(active: Active, known: Arc<Mutex<Known>>, folder: Arc<Folder>, change: Arc<Change>) -> Self {
         let queue = Arc::new(Queue::default());
         let disk = folder.disk.clone();
-        let mut serving = Serving { active, known, folder, change, stopped: None };
+        let mut serving = Serving { active, known, folder, change };
         if let Disk::Simulated(process) = disk {
             return Self { queue, hand: Hand::Caller { serving: Box::new(Mutex::new(serving)), process } };
         }
@@ -277,14 +275,14 @@ impl Serving {
     fn group(&mut self, jobs: Vec<Job>) -> Answer {
         let mut parts = Vec::with_capacity(jobs.len());
         let told = taken(jobs, &mut parts);
-        let outcome = match &self.stopped {
+        let outcome = match self.stopped() {
             None => self.write(parts),
-            Some(why) => Err(StoreError::Stopped(why.clone())),
+            Some(why) => Err(StoreError::Stopped(why)),
         };
         match &outcome {
             Ok(_) => self.change.rise(),
             Err(error) if error.is_full() => drop(self.folder.room.exhausted()),
-            Err(StoreError::Stopped(why)) => self.stopped = Some(why.clone()),
+            Err(StoreError::Stopped(why)) => self.known().stopped = Some(why.clone()),
             Err(_) => {}
         }
         Answer { told, outcome }
@@ -292,22 +290,34 @@ impl Serving {
 
     /// Writes parts as one group: all of them are durable, or none is there.
     fn write(&mut self, parts: Vec<Part>) -> Result<Vec<Arc<Batch>>, StoreError> {
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody else changes the end and the counts.
-        let batches = placed(parts, known().end);
-        self.active.write(&batches, || known().counts.clone())?;
-        known().keep(&batches);
+        let batches = placed(parts, self.known().end);
+        let known = Arc::clone(&self.known);
+        self.active.write(&batches, || locked(&known).counts.clone())?;
+        self.known().keep(&batches);
         Ok(batches)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        locked(&self.known)
+    }
+
+    fn stopped(&self) -> Option<String> {
+        self.known().stopped.clone()
     }
 
     /// A clean stop.
     fn end(&mut self) {
-        if self.stopped.is_none()
+        if self.stopped().is_none()
             && let Err(error) = self.active.seal()
         {
             tracing::warn!(%error, "the log could not be closed; nothing is lost, the next start looks for its end");
         }
     }
+}
+
+fn locked(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Answer {
