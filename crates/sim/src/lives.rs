@@ -10,13 +10,16 @@ use std::{
     fmt,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     thread,
 };
 
 /// Lives that are tried to find a shorter one that fails as well.
 const TRIES: u32 = 250;
+
+/// Worlds that fail before no other begins.
+const FAILED_MAX: u64 = 10;
 
 /// A world that came to its end with all promises kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,22 +90,22 @@ pub fn run_plan(plan: &Plan) -> Result<Lived, Box<Failed>> {
     Err(Box::new(Failed { seed: plan.seed, broken, trace, actions: (plan.actions.len(), short.actions.len()) }))
 }
 
-/// Lives so many worlds from a seed on with so many threads; each is told as it ends. After the first that fails
+/// Lives so many worlds from a seed on with so many threads; each is told as it ends. After [`FAILED_MAX`] that fail
 /// none begins any more.
 pub fn run_many(from: u64, seeds: u64, threads: usize, tell: impl Fn(u64, &Result<Lived, Box<Failed>>) + Sync) {
     let next = AtomicU64::new(0);
-    let stop = AtomicBool::new(false);
+    let failed = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
+                while failed.load(Ordering::Relaxed) < FAILED_MAX {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= seeds {
                         return;
                     }
                     let lived = run(from.saturating_add(number));
                     if lived.is_err() {
-                        stop.store(true, Ordering::Relaxed);
+                        failed.fetch_add(1, Ordering::Relaxed);
                     }
                     tell(from.saturating_add(number), &lived);
                 }

@@ -63,4 +63,19 @@ mod tests {
             run_plan(&Plan::of(seed)).unwrap_or_else(|failed| panic!("{failed}"));
         }
     }
+
+    /// The same of a call that a lost time had sent, and that is sent once more after the restore: the older run waited
+    /// then for another system, and a younger one came first.
+    #[test]
+    fn a_call_of_a_lost_time_that_another_has_overtaken() {
+        run_plan(&Plan::of(10_693)).unwrap_or_else(|failed| panic!("{failed}"));
+    }
+
+    /// A sync of the log had failed: nothing was taken any more, and the process went on until somebody came.
+    #[test]
+    fn a_log_that_has_stopped() {
+        for seed in [10_735, 11_141] {
+            run_plan(&Plan::of(seed)).unwrap_or_else(|failed| panic!("{failed}"));
+        }
+    }
 }

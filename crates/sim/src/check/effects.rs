@@ -174,8 +174,8 @@ pub(super) fn in_order(world: &World, told: &[Told]) -> Result<(), Broken> {
     let mut before = BTreeMap::<_, Vec<(&Made, &Effect)>>::new();
     for effect in world.office.effects() {
         let Some((asset, made)) = made.get(effect.reference.as_str()) else { continue };
-        // What a lost time has done at one system is done at another after it.
-        if world.lost.has_moved(effect.capability, &world.variants) {
+        // What a lost time has sent was done in the order of that time, and at another system where routes have moved.
+        if world.lost.sent.contains(&effect.reference) || world.lost.has_moved(effect.capability, &world.variants) {
             continue;
         }
         let before = before.entry((effect.system.as_str(), effect.capability, *asset)).or_default();

@@ -7,7 +7,7 @@ use crate::{
     check::{self, Era},
     project::{Edit, Variant},
 };
-use andon_model::{Event, EventId, Reference, Time, sample::Batch};
+use andon_model::{CallId, Event, EventId, Reference, Time, sample::Batch};
 use andon_store::{
     SimDisk,
     backup::{Restored, back_up_simulated, next_epoch_of},
@@ -52,7 +52,9 @@ pub struct Lost {
     pub(crate) events: BTreeMap<EventId, Event>,
     /// The calls of their runs.
     pub(crate) calls: BTreeSet<Reference>,
-    /// Those of them about whose runs somebody was told in a lost time.
+    /// Those of them that were sent in a lost time: what came of it out there came in an order the folder does not know.
+    pub(crate) sent: BTreeSet<Reference>,
+    /// The events about whose runs somebody was told in a lost time.
     pub(crate) told: BTreeSet<EventId>,
     /// Those on whose exceptions somebody acted in a lost time.
     pub(crate) acted: BTreeSet<EventId>,
@@ -133,7 +135,7 @@ impl World {
         if backup.restored > 1 {
             self.seen.count("restored again from the same backup");
         }
-        self.lose(&backup)?;
+        let sent = self.lose(&backup)?;
         self.disk.kill();
         self.end(chance);
         self.pass(chance.millis(1, 600_000));
@@ -164,6 +166,11 @@ impl World {
         self.floor.ledger_mut().restored(&client, &backup.acknowledged, backup.moment);
         self.open()?;
         self.is_as_backed_up()?;
+        for (call, reference, attempts) in sent {
+            if self.store.attempts(call).map_err(fault)?.len() < attempts {
+                self.lost.sent.insert(reference);
+            }
+        }
         let era = Era::next(&self.store)?;
         let mut begun = Vec::new();
         let done = self.begin_noting(&mut begun);
@@ -182,15 +189,19 @@ impl World {
         Err(Broken::new("restored", format!("the backup ended at {held}, and what was restored ends at {end}")))
     }
 
-    /// Notes what is going to be lost: what came after the backup.
-    fn lose(&mut self, backup: &Backup) -> Result<(), Broken> {
+    /// Notes what is going to be lost: what came after the backup. All calls, with the number of their attempts.
+    fn lose(&mut self, backup: &Backup) -> Result<Vec<(CallId, Reference, usize)>, Broken> {
+        let mut sent = Vec::new();
         let told = check::events(&self.store)?;
         let since = backup.variants.saturating_sub(1);
         self.lost.since = Some(self.lost.since.map_or(since, |before| before.min(since)));
         for told in told {
             for run in self.store.runs_of_event(told.event.id).map_err(fault)? {
                 let calls = self.store.calls_of(run.id).map_err(fault)?;
-                self.lost.calls.extend(calls.into_iter().map(|call| call.reference));
+                for call in calls {
+                    self.lost.calls.insert(call.reference.clone());
+                    sent.push((call.id, call.reference, self.store.attempts(call.id).map_err(fault)?.len()));
+                }
                 let exceptions = self.store.exceptions_of_run(run.id).map_err(fault)?;
                 if !exceptions.is_empty() {
                     self.lost.told.insert(told.event.id);
@@ -201,7 +212,7 @@ impl World {
             }
             self.lost.events.insert(told.event.id, told.event);
         }
-        Ok(())
+        Ok(sent)
     }
 
     /// Who the source is at its broker.
