@@ -91,15 +91,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn measure(samples: u32, andon: &Path, base: &Path, turn: u32) -> Result<Drained> {
     let port = free_port()?;
     let folder = subject::folder(base, FIRST_RUN + turn, &project(port))?;
-    let start = Start { program: andon, folder: &folder, broker: port, trace: None };
+    let start = Start { program: andon, folder: &folder, trace: None };
     let bodies = http::bodies(samples, turn);
     let subject = start.run()?;
-    let stored = http::post_all(api(&folder, port)?, &bodies)?;
+    let stored = http::post_all(subject.api, &bodies)?;
     subject.kill()?;
     ensure!(stored == u64::from(samples), "{samples} were posted, {stored} were stored");
 
     let subject = start.run()?;
-    let api = api(&folder, port)?;
+    let api = subject.api;
     let over = Arc::new(AtomicBool::new(false));
     let machine = thread::spawn({
         let over = Arc::clone(&over);
@@ -112,12 +112,6 @@ fn measure(samples: u32, andon: &Path, base: &Path, turn: u32) -> Result<Drained
     subject.stop()?;
     signal::clear(&folder);
     Ok(Drained { rate, live_p99_ms: p99(published?)?, asked_p99_ms: p99(asked)? })
-}
-
-/// The address of the API, as the log of the instance says.
-pub(super) fn api(folder: &Path, port: u16) -> Result<SocketAddr> {
-    let log = std::fs::read_to_string(folder.join("log")).context("reading the log")?;
-    subject::api_address(&log, port).context("the log has no address of the API")
 }
 
 /// Asks for the status until nothing waits; samples a second, and how long each question took.

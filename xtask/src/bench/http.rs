@@ -87,13 +87,13 @@ struct Posted {
 /// The command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::ensure()?;
-    let (andon, folder, broker) = signal::subjects(arguments.andon.as_deref())?;
+    let (andon, folder, _broker) = signal::subjects(arguments.andon.as_deref())?;
     let bare = drop_bodies()?;
     let (mut raw, mut own, mut lost) = (Vec::new(), Vec::new(), 0);
     for turn in 1..=arguments.runs {
         let posted = post(bare, &batches(arguments, turn), &arguments.form)?;
         raw.push(figures(&posted, arguments.samples, 0, 0.0));
-        let (posted, cpu_us, rss) = measure(arguments, &andon, &folder, broker.port, turn)?;
+        let (posted, cpu_us, rss) = measure(arguments, &andon, &folder, turn)?;
         own.push(figures(&posted, arguments.samples, cpu_us, rss));
         lost += i64::from(arguments.samples) - i64::try_from(posted.stored).unwrap_or(i64::MAX);
         if let (Some(raw), Some(own)) = (raw.last(), own.last()) {
@@ -122,11 +122,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// One run of Andon with a new data folder.
-fn measure(arguments: &Arguments, andon: &Path, base: &Path, broker: u16, turn: u32) -> Result<(Posted, u64, f64)> {
+fn measure(arguments: &Arguments, andon: &Path, base: &Path, turn: u32) -> Result<(Posted, u64, f64)> {
     let folder = subject::folder(base, FIRST_RUN + turn, &project())?;
-    let subject = Start { program: andon, folder: &folder, broker, trace: None }.run()?;
-    let log = std::fs::read_to_string(folder.join("log")).context("reading the log")?;
-    let api = subject::api_address(&log, broker).context("the log has no address of the API")?;
+    let subject = Start { program: andon, folder: &folder, trace: None }.run()?;
+    let api = subject.api;
     let batches = batches(arguments, turn);
     let before = process::cpu_us(subject.pid)?;
     let posted = post(api, &batches, &arguments.form)?;

@@ -169,7 +169,7 @@ impl Bench {
         self.next_run += 1;
         let port = free_port()?;
         let folder = subject::folder(&self.folder, self.next_run, &project::listening(self.next_run, port))?;
-        let subject = Start { program: &self.andon, folder: &folder, broker: port, trace: None }.run()?;
+        let subject = Start { program: &self.andon, folder: &folder, trace: None }.run()?;
         let before = process::cpu_us(subject.pid)?;
         let published = publisher::publish(self.plan(port, rate, length))?;
         let cpu_us = signal::per(process::cpu_us(subject.pid)? - before, published.sent);

@@ -193,7 +193,7 @@ impl Bench {
     }
 
     fn start<'a>(&'a self, folder: &'a Path, trace: Option<&'a Path>) -> Start<'a> {
-        Start { program: &self.andon, folder, broker: self.broker.port, trace }
+        Start { program: &self.andon, folder, trace }
     }
 
     fn number(&mut self) -> u32 {

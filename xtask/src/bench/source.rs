@@ -176,7 +176,7 @@ impl Bench {
         self.next_run += 1;
         let files = project::reading(self.next_run, qos, self.broker.port);
         let folder = subject::folder(&self.folder, self.next_run, &files)?;
-        let subject = Start { program: &self.andon, folder: &folder, broker: self.broker.port, trace: None }.run()?;
+        let subject = Start { program: &self.andon, folder: &folder, trace: None }.run()?;
         let before = process::cpu_us(subject.pid)?;
         let found = self.load.publish(Plan { run: self.next_run, qos, rate, seconds })?;
         let stopwatch = Stopwatch::start();

@@ -50,9 +50,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (andon, folder, _broker) = signal::subjects(arguments.andon.as_deref())?;
     let port = free_port()?;
     let folder = subject::folder(&folder, RUN, &files(port, free_port()?))?;
-    let start = Start { program: &andon, folder: &folder, broker: port, trace: None };
+    let start = Start { program: &andon, folder: &folder, trace: None };
     let subject = start.run()?;
-    let waiting = events(arguments.events * 1_000, drain::api(&folder, port)?)?;
+    let waiting = events(arguments.events * 1_000, subject.api)?;
     let length = Duration::from_secs(u64::from(arguments.millions) * 1_000_000 / u64::from(RATE));
     let published = publisher::publish(Plan { port, run: RUN, rate: RATE, length, connections: 4 })?;
     subject.kill()?;
@@ -126,7 +126,7 @@ operations:
   create-request:
     implements: maintenance.request-work
     idempotency: key
-    request: { method: POST, path: /requests, body: { title: '${ .title }' } }
+    request: { method: POST, path: /requests, body: { title: '${ .title }', reference: '${ $reference }' } }
     response: { document: '${ .number }', output: { document: '${ .number }' } }
 ";
 

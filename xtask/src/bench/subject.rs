@@ -29,6 +29,8 @@ pub(super) struct Subject {
     child: Child,
     /// Andon itself, also where another program has started it.
     pub(super) pid: Pid,
+    /// The address of its API.
+    pub(super) api: SocketAddr,
     /// From the start of the process until `/readyz` said yes.
     pub(super) ready_after: Duration,
 }
@@ -39,8 +41,6 @@ pub(super) struct Start<'a> {
     pub(super) program: &'a Path,
     /// A folder with `project`; `data` and `log` are made in it.
     pub(super) folder: &'a Path,
-    /// The port of the broker, which is never that of the API.
-    pub(super) broker: u16,
     /// Counts the calls that make data durable, into this file.
     pub(super) trace: Option<&'a Path>,
 }
@@ -50,17 +50,21 @@ impl Start<'_> {
     pub(super) fn run(&self) -> Result<Subject> {
         let log = self.folder.join("log");
         let mut command = self.command();
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).context("making the log")?);
+        let to = File::create(&log).context("making the log")?;
+        // What a project is refused for stands in the output.
+        command.stdin(Stdio::null()).stdout(to.try_clone().context("sharing the log")?).stderr(to);
         let stopwatch = Stopwatch::start();
         let child = command.spawn().context("starting andon")?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process has a number")?;
-        let mut subject = Subject { child, pid, ready_after: Duration::ZERO };
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut subject = Subject { child, pid, api: nowhere, ready_after: Duration::ZERO };
         loop {
             if let Some(status) = subject.child.try_wait()? {
                 bail!("andon ended with {status} before it was ready:\n{}", tail(&log));
             }
             let said = fs::read_to_string(&log).unwrap_or_default();
-            if api_address(&said, self.broker).is_some_and(|address| answers(address, "/readyz")) {
+            if let Some(api) = api_address(&said).filter(|api| answers(*api, "/readyz")) {
+                subject.api = api;
                 break;
             }
             if stopwatch.elapsed() > START_MAX {
@@ -138,24 +142,10 @@ pub(super) fn folder(base: &Path, run: u32, project: &[(String, String)]) -> Res
     Ok(folder)
 }
 
-/// The address of the API in a log of JSON lines: an address on loopback that is not the broker's.
-pub(super) fn api_address(log: &str, broker: u16) -> Option<SocketAddr> {
+/// The address of the API in a log of JSON lines, where it says that it is ready.
+fn api_address(log: &str) -> Option<SocketAddr> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.into_iter().find_map(|line| address_in(&line, broker))
-}
-
-fn address_in(value: &Value, broker: u16) -> Option<SocketAddr> {
-    match value {
-        Value::String(text) => {
-            let (_, after) = text.split_once("127.0.0.1:")?;
-            let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
-            let port = digits.parse().ok().filter(|port| *port != broker && *port != 0)?;
-            Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-        }
-        Value::Array(values) => values.iter().find_map(|value| address_in(value, broker)),
-        Value::Object(values) => values.values().find_map(|value| address_in(value, broker)),
-        _ => None,
-    }
+    lines.into_iter().find_map(|line| line.get("api")?.as_str()?.parse().ok())
 }
 
 /// Whether a GET is answered with 200.
@@ -187,14 +177,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_of_the_api_is_not_that_of_the_broker() {
+    fn the_address_of_the_api_is_that_of_no_other() {
         let log = concat!(
             "starting\n",
-            "{\"fields\":{\"message\":\"connected\",\"broker\":\"mqtt://127.0.0.1:1884\"}}\n",
-            "{\"fields\":{\"message\":\"ready\",\"api\":\"http://127.0.0.1:40123\"}}\n",
+            "{\"message\":\"connected\",\"broker\":\"mqtt://127.0.0.1:1884\"}\n",
+            "{\"message\":\"ready\",\"api\":\"127.0.0.1:40123\"}\n",
         );
-        assert_eq!(api_address(log, 1884), Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 40123))));
-        assert_eq!(api_address("{\"api\":\"127.0.0.1:0\"}\n", 1884), None);
+        assert_eq!(api_address(log), Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 40123))));
+        assert_eq!(api_address("{\"message\":\"starting\"}\n"), None);
     }
 
     #[test]

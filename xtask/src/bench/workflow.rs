@@ -176,17 +176,17 @@ impl Bench {
     fn start(&self, number: u32) -> Result<(Stub, PathBuf, Subject)> {
         let stub = Stub::start(&self.stub)?;
         let folder = subject::folder(&self.folder, FIRST_RUN + number, &project::files(stub.port))?;
-        let subject = self.andon_in(&folder, stub.port)?;
+        let subject = self.andon_in(&folder)?;
         Ok((stub, folder, subject))
     }
 
-    fn andon_in(&self, folder: &Path, stub: u16) -> Result<Subject> {
-        Start { program: &self.andon, folder, broker: stub, trace: None }.run()
+    fn andon_in(&self, folder: &Path) -> Result<Subject> {
+        Start { program: &self.andon, folder, trace: None }.run()
     }
 
     fn closed_loop(&self, run: u32, secs: u32) -> Result<Vec<Figures>> {
         let (stub, folder, subject) = self.start(run)?;
-        let api = api(&folder, stub.port)?;
+        let api = subject.api;
         let wrk = Wrk { program: &self.wrk, script: self.tools.join("wf.lua") };
         // What is made once, connections and prepared statements, is not measured.
         wrk.run(&format!("http://{api}{}", project::HANDLE), "warm", 16, 1)?;
@@ -216,14 +216,14 @@ impl Bench {
     }
 
     fn waiting(&self, runs: u32) -> Result<Waiting> {
-        let (stub, folder, subject) = self.start(900)?;
+        let (_stub, folder, subject) = self.start(900)?;
         let idle_rss_mib = process::rss_mib(subject.pid)?;
-        let started = load::start_all(api(&folder, stub.port)?, project::REST, "w", runs, 16)?;
+        let started = load::start_all(subject.api, project::REST, "w", runs, 16)?;
         let rss_mib = process::rss_mib(subject.pid)?;
         subject.kill()?;
-        let subject = self.andon_in(&folder, stub.port)?;
+        let subject = self.andon_in(&folder)?;
         let ready_again_s = subject.ready_after.as_secs_f64();
-        let waiting = load::waiting(api(&folder, stub.port)?)?;
+        let waiting = load::waiting(subject.api)?;
         let again = process::rss_mib(subject.pid)?;
         subject.stop()?;
         signal::clear(&folder);
@@ -250,12 +250,6 @@ impl Bench {
         let (commits_per_s, rows_per_s) = (figure(1, "commits_per_s"), figure(100, "rows_per_s"));
         Ok(Limits { commits_per_s, rows_per_s, requests_per_s })
     }
-}
-
-/// The address of the API of an instance that is ready.
-fn api(folder: &Path, stub: u16) -> Result<std::net::SocketAddr> {
-    let log = fs::read_to_string(folder.join("log")).context("reading the log")?;
-    subject::api_address(&log, stub).context("the log has no address of the API")
 }
 
 fn medians(of: &[Figures]) -> Figures {

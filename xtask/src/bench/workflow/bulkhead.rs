@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
 use super::load::Connection;
-use super::{Bench, api, project};
+use super::{Bench, project};
 use crate::bench::figure::{self, Figure};
 use crate::bench::report::median;
 use crate::bench::{signal, subject};
@@ -158,8 +158,8 @@ fn measure(bench: &Bench, number: u32, hangs: bool, secs: u32) -> Result<(Notice
     let stub = super::Stub::start(&bench.stub)?;
     let sixth = if hangs { silent()? } else { stub.port };
     let folder = subject::folder(&bench.folder, FIRST_RUN + number, &project::six(stub.port, sixth))?;
-    let subject = bench.andon_in(&folder, stub.port)?;
-    let api = api(&folder, stub.port)?;
+    let subject = bench.andon_in(&folder)?;
+    let api = subject.api;
     let length = Duration::from_secs(u64::from(secs));
     // Connections and prepared statements are made before it counts.
     closed_loop(api, "warm", Duration::from_secs(1))?;

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::load::Connection;
 use super::stub;
-use super::{Bench, api, project};
+use super::{Bench, project};
 use crate::clock::Stopwatch;
 
 /// Runs that are started, each with a key of its own; a start that failed is repeated.
@@ -47,7 +47,7 @@ pub(super) struct Crash {
 pub(super) fn measure(bench: &Bench) -> Result<Crash> {
     let (stub, folder, subject) = bench.start(901)?;
     let port = stub.port;
-    let address = Mutex::new(api(&folder, port)?);
+    let address = Mutex::new(subject.api);
     let (next, over) = (AtomicU32::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..CONNECTIONS {
@@ -70,9 +70,9 @@ pub(super) fn measure(bench: &Bench) -> Result<Crash> {
                 }
                 (stopwatch.elapsed(), before.last())
             });
-            let subject = bench.andon_in(&folder, port)?;
+            let subject = bench.andon_in(&folder)?;
             let ready_s = subject.ready_after.as_secs_f64();
-            *address.lock().unwrap_or_else(PoisonError::into_inner) = api(&folder, port)?;
+            *address.lock().unwrap_or_else(PoisonError::into_inner) = subject.api;
             let (progress, ended_before) = progress.join().map_err(|_| anyhow::anyhow!("a thread failed"))?;
             let all = u64::from(RUNS);
             let waited = wait("all runs end", || Ok(stub.stats()?.distinct().0 >= all));
