@@ -52,7 +52,8 @@ pub struct Lost {
     pub(crate) events: BTreeMap<EventId, Event>,
     /// The calls of their runs.
     pub(crate) calls: BTreeSet<Reference>,
-    /// Those of them that were sent in a lost time: what came of it out there came in an order the folder does not know.
+    /// Those of them that were sent in a lost time: what came of it out there has an order that the folder does not
+    /// know.
     pub(crate) sent: BTreeSet<Reference>,
     /// The events about whose runs somebody was told in a lost time.
     pub(crate) told: BTreeSet<EventId>,
