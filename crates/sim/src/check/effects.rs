@@ -175,7 +175,7 @@ pub(super) fn in_order(world: &World, told: &[Told]) -> Result<(), Broken> {
     for effect in world.office.effects() {
         let Some((asset, made)) = made.get(effect.reference.as_str()) else { continue };
         // What a lost time has sent was done in the order of that time, and at another system where routes have moved.
-        if world.lost.sent.contains(&effect.reference) || world.lost.has_moved(effect.capability, &world.variants) {
+        if world.lost.has_sent(&effect.reference) || world.lost.has_moved(effect.capability, &world.variants) {
             continue;
         }
         let before = before.entry((effect.system.as_str(), effect.capability, *asset)).or_default();

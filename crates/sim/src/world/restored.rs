@@ -64,6 +64,11 @@ pub struct Lost {
 }
 
 impl Lost {
+    /// Whether a call was sent in a lost time.
+    pub fn has_sent(&self, call: &Reference) -> bool {
+        self.sent.contains(call)
+    }
+
     /// Whether the routes of a capability have been others since a backup that was restored: a call may have gone by
     /// one in the lost time that the folder does not know.
     pub(crate) fn has_moved(&self, capability: &str, variants: &[Variant]) -> bool {
