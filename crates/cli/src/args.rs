@@ -114,6 +114,9 @@ pub(crate) struct World {
     /// Ends when nobody holds its stdin any more
     #[arg(long)]
     pub(crate) attached: bool,
+    /// At the usual ports where they are free, else at any
+    #[arg(long)]
+    pub(crate) usual: bool,
     /// Without a broker, as if Mosquitto were not installed
     #[arg(long)]
     pub(crate) no_broker: bool,

@@ -21,7 +21,7 @@ use andon_demo::world::Andon;
 use andon_node::{Node, Options, StopSignal, clock, given};
 use anyhow::Context;
 use neighbour::{Neighbour, Telling};
-use places::Places;
+use places::{Places, Usual};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -112,6 +112,7 @@ struct Playing<'a> {
     /// `None` only while it is started anew.
     node: Option<Node>,
     places: Places,
+    usual: Usual,
     world: Neighbour,
     target: Target,
     stop: Arc<AtomicBool>,
@@ -120,9 +121,10 @@ struct Playing<'a> {
 fn play(args: &Demo, folder: &Folder, project: &Path) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
     let (speed, length) = if args.once { ONCE } else { LIVE };
-    let telling = Telling { speed, length, attached: folder.temporary };
+    let usual = Usual::take();
+    let telling = Telling { speed, length, attached: folder.temporary, usual: usual.are_ours() };
     let world = Neighbour::find(&folder.path.join("world"), telling)?;
-    let started = start(&world, project, &folder.path.join("data"));
+    let started = start(&world, &usual, project, &folder.path.join("data"));
     let (node, places, target) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -134,7 +136,7 @@ fn play(args: &Demo, folder: &Folder, project: &Path) -> anyhow::Result<ExitCode
         }
     };
     let node = Some(node);
-    let mut playing = Playing { args, dir: &folder.path, project, node, places, world, target, stop };
+    let mut playing = Playing { args, dir: &folder.path, project, node, places, usual, world, target, stop };
     let told = playing.begin().and_then(|()| playing.tell());
     // Whatever came of it: this process ends, and with it its world.
     if let Some(node) = playing.node.take() {
@@ -145,9 +147,9 @@ fn play(args: &Demo, folder: &Folder, project: &Path) -> anyhow::Result<ExitCode
 }
 
 /// Starts Andon among its neighbours.
-fn start(world: &Neighbour, project: &Path, data: &Path) -> anyhow::Result<(Node, Places, Target)> {
+fn start(world: &Neighbour, usual: &Usual, project: &Path, data: &Path) -> anyhow::Result<(Node, Places, Target)> {
     project::fit(project, world.found().broker.is_some())?;
-    let places = Places::choose()?;
+    let places = Places::choose(usual)?;
     given::give(places.variables(world.found()));
     let options =
         Options { project: project.to_owned(), data: data.to_owned(), api: Some(places.api.clone()), instance: None };
@@ -277,7 +279,7 @@ impl Playing<'_> {
             if let Some(node) = self.node.take() {
                 node.stop();
             }
-            let (node, places, target) = start(&self.world, self.project, &self.dir.join("data"))?;
+            let (node, places, target) = start(&self.world, &self.usual, self.project, &self.dir.join("data"))?;
             (self.node, self.places, self.target) = (Some(node), places, target);
             self.say(format!(
                 "\nthe offices are at {} now; Andon's API is http://{}\n",

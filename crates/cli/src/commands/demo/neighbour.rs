@@ -25,6 +25,8 @@ pub(super) struct Telling {
     pub(super) length: u32,
     /// Ends with this process, however that ends.
     pub(super) attached: bool,
+    /// At the usual ports where they are free.
+    pub(super) usual: bool,
 }
 
 /// A world that answers.
@@ -106,6 +108,9 @@ impl Neighbour {
         command.arg("world").arg("--dir").arg(&self.dir);
         command.arg("--speed").arg(self.telling.speed.to_string());
         command.arg("--length").arg(self.telling.length.to_string());
+        if self.telling.usual {
+            command.arg("--usual");
+        }
         if self.telling.attached {
             command.arg("--attached").stdin(Stdio::piped());
         } else {

@@ -10,6 +10,25 @@ use std::{collections::BTreeMap, fs::File, net::TcpListener};
 const API: u16 = 8730;
 const LISTENER: u16 = 1884;
 
+/// Whether the usual ports are ours, those of Andon and of its neighbours: of several demos one has them as long as this
+/// value lives. Otherwise another would take them in the moment in which they are free because something starts anew,
+/// and be asked for what is not its own.
+#[derive(Debug)]
+pub(super) struct Usual(Option<File>);
+
+impl Usual {
+    /// Takes them, where no other has.
+    pub(super) fn take() -> Self {
+        let file = File::create(std::env::temp_dir().join("andon-demo.lock")).ok();
+        Self(file.filter(|file| file.try_lock().is_ok()))
+    }
+
+    /// Whether they are ours.
+    pub(super) fn are_ours(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 /// The addresses of Andon.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -17,23 +36,19 @@ pub(super) struct Places {
     pub(super) api: String,
     /// Of the listener for machines.
     pub(super) listener: String,
-    /// Held as long as the usual ones are ours: of several demos that start at once, one has them.
-    _usual: Option<File>,
 }
 
 impl Places {
     /// The usual ones where they are free, else free ones.
-    pub(super) fn choose() -> anyhow::Result<Self> {
-        let usual = File::create(std::env::temp_dir().join("andon-demo.lock")).ok();
-        let usual = usual.filter(|file| file.try_lock().is_ok());
-        let is_free = |port| usual.is_some() && TcpListener::bind(("127.0.0.1", port)).is_ok();
+    pub(super) fn choose(usual: &Usual) -> anyhow::Result<Self> {
+        let is_free = |port| usual.are_ours() && TcpListener::bind(("127.0.0.1", port)).is_ok();
         let api = if is_free(API) { API } else { 0 };
         let listener = match LISTENER {
             port if is_free(port) => port,
             _ => TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
         };
         let (api, listener) = (format!("127.0.0.1:{api}"), format!("127.0.0.1:{listener}"));
-        Ok(Self { api, listener, _usual: usual })
+        Ok(Self { api, listener })
     }
 
     /// What the project asks the environment.

@@ -24,15 +24,15 @@ pub(super) struct Broker {
 }
 
 impl Broker {
-    /// The one of an earlier world where it still works, else a new one, at its usual port where that is free. `None`
-    /// where Mosquitto is not installed or does not start.
-    pub(super) fn open(dir: &Path, former: Option<&Found>) -> Option<Self> {
+    /// The one of an earlier world where it still works, else a new one: at its port, or at the usual one where we may
+    /// take that, if they are free. `None` where Mosquitto is not installed or does not start.
+    pub(super) fn open(dir: &Path, former: Option<&Found>, usual: bool) -> Option<Self> {
         let former = former.and_then(|found| found.broker.clone());
         if let Some(known) = former.clone().filter(|known| works(known, dir)) {
             return Some(Self { known, own: None });
         }
         let port_of = |known: world::Broker| known.address.rsplit(':').next()?.parse().ok();
-        let ports = [former.and_then(port_of), Some(USUAL)];
+        let ports = [former.and_then(port_of), usual.then_some(USUAL)];
         let free = ports.into_iter().flatten().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
         let started = match free {
             Some(port) => Mosquitto::start_at(dir, SETTINGS, port),

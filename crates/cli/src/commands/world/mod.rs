@@ -72,9 +72,10 @@ async fn live(
     ended: &Arc<AtomicBool>,
 ) -> anyhow::Result<()> {
     let stop = StopSignal::listen()?;
-    let offices = bind(former.and_then(|found| found.offices.rsplit(':').next()?.parse().ok())).await?;
+    let of_former = former.and_then(|found| found.offices.rsplit(':').next()?.parse().ok());
+    let offices = bind([of_former, args.usual.then_some(OFFICES)]).await?;
     let control = TcpListener::bind("127.0.0.1:0").await?;
-    let broker = if args.no_broker { None } else { Broker::open(&args.dir.join("broker"), former) };
+    let broker = if args.no_broker { None } else { Broker::open(&args.dir.join("broker"), former, args.usual) };
     let found = Found {
         pid: std::process::id(),
         nonce: world.nonce().to_owned(),
@@ -179,9 +180,9 @@ async fn post(world: world::Shared) {
     }
 }
 
-/// Listens where the offices were, where they usually are, or anywhere.
-async fn bind(former: Option<u16>) -> anyhow::Result<TcpListener> {
-    for port in [former, Some(OFFICES)].into_iter().flatten() {
+/// Listens at the first of these ports that is free, or anywhere.
+async fn bind(ports: [Option<u16>; 2]) -> anyhow::Result<TcpListener> {
+    for port in ports.into_iter().flatten() {
         if let Ok(listener) = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await {
             return Ok(listener);
         }
