@@ -10,9 +10,9 @@ use std::{collections::BTreeMap, fs::File, net::TcpListener};
 const API: u16 = 8730;
 const LISTENER: u16 = 1884;
 
-/// Whether the usual ports are ours, those of Andon and of its neighbours: of several demos one has them as long as this
-/// value lives. Otherwise another would take them in the moment in which they are free because something starts anew,
-/// and be asked for what is not its own.
+/// Whether the usual ports are ours, those of Andon and of its neighbours: of several demos one has them as long as
+/// this value lives. Otherwise another would take them in the moment in which they are free because something starts
+/// anew, and be asked for what is not its own.
 #[derive(Debug)]
 pub(super) struct Usual(Option<File>);
 
