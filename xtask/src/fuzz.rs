@@ -216,7 +216,8 @@ fn fuzz(target: &str, program: &Path, seconds: u32) -> Result<Ran> {
 fn ends(target: Pid, seconds: u64) -> bool {
     while let Some(used) = process::cpu_us_until_end(target) {
         if used >= seconds * 1_000_000 {
-            return rustix::process::kill_process(target, Signal::INT).is_ok();
+            // libFuzzer ends by it as by SIGINT, which who is started in the background of a shell ignores.
+            return rustix::process::kill_process(target, Signal::TERM).is_ok();
         }
         thread::sleep(LOOK_EVERY);
     }
