@@ -90,7 +90,7 @@ pub fn run_plan(plan: &Plan) -> Result<Lived, Box<Failed>> {
     Err(Box::new(Failed { seed: plan.seed, broken, trace, actions: (plan.actions.len(), short.actions.len()) }))
 }
 
-/// Lives so many worlds from a seed on with so many threads; each is told as it ends. After [`FAILED_MAX`] that fail
+/// Lives so many worlds from a seed on with so many threads; each is told as it ends. After `FAILED_MAX` that fail
 /// none begins any more.
 pub fn run_many(from: u64, seeds: u64, threads: usize, tell: impl Fn(u64, &Result<Lived, Box<Failed>>) + Sync) {
     let next = AtomicU64::new(0);

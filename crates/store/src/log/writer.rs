@@ -292,8 +292,8 @@ impl Serving {
     fn write(&mut self, parts: Vec<Part>) -> Result<Vec<Arc<Batch>>, StoreError> {
         // Nobody else changes the end and the counts.
         let batches = placed(parts, self.known().end);
-        let known = Arc::clone(&self.known);
-        self.active.write(&batches, || locked(&known).counts.clone())?;
+        let known = &self.known;
+        self.active.write(&batches, || locked(known).counts.clone())?;
         self.known().keep(&batches);
         Ok(batches)
     }

@@ -31,8 +31,7 @@ impl Broker {
         if let Some(known) = former.clone().filter(|known| works(known, dir)) {
             return Some(Self { known, own: None });
         }
-        let port_of = |known: world::Broker| known.address.rsplit(':').next()?.parse().ok();
-        let ports = [former.and_then(port_of), usual.then_some(USUAL)];
+        let ports = [former.and_then(|known| super::port_of(&known.address)), usual.then_some(USUAL)];
         let free = ports.into_iter().flatten().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
         let started = match free {
             Some(port) => Mosquitto::start_at(dir, SETTINGS, port),

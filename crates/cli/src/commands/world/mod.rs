@@ -72,7 +72,7 @@ async fn live(
     ended: &Arc<AtomicBool>,
 ) -> anyhow::Result<()> {
     let stop = StopSignal::listen()?;
-    let of_former = former.and_then(|found| found.offices.rsplit(':').next()?.parse().ok());
+    let of_former = former.and_then(|found| port_of(&found.offices));
     let offices = bind([of_former, args.usual.then_some(OFFICES)]).await?;
     let control = TcpListener::bind("127.0.0.1:0").await?;
     let broker = if args.no_broker { None } else { Broker::open(&args.dir.join("broker"), former, args.usual) };
@@ -178,6 +178,11 @@ async fn post(world: world::Shared) {
         }
         tokio::time::sleep(POST_EVERY).await;
     }
+}
+
+/// The port at the end of an address.
+fn port_of(address: &str) -> Option<u16> {
+    address.rsplit(':').next()?.parse().ok()
 }
 
 /// Listens at the first of these ports that is free, or anywhere.
