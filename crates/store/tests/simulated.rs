@@ -350,6 +350,28 @@ fn a_group_that_finds_no_room_is_not_there_and_the_next_one_is() {
 }
 
 #[test]
+fn what_a_write_that_failed_has_left_is_never_read_for_what_came_in_its_place() {
+    let mut whole = 0;
+    for seed in 0..300 {
+        let disk = SimDisk::new();
+        let store = open(&disk).unwrap();
+        let first = store.append(vec![part("line-1", 2, 1)]).unwrap();
+        disk.plan(0, Trouble::Full(seed));
+        let failed = vec![part("line-1", 3, 2), part("line-2", 3, 3), part("line-1", 9, 4)];
+        assert!(matches!(store.append(failed), Err(StoreError::Full { .. })), "{seed}");
+        // Whoever reads here looks ahead, and sees what lies behind the end.
+        assert_eq!(store.read(first[0].first).unwrap().unwrap(), first[0]);
+        let left = disk.files().into_iter().find(|(path, _)| path.extension().is_some_and(|of| of == "seg"));
+        whole += left.map_or(0, |(_, bytes)| memchr::memmem::find_iter(&bytes, &[0xA5, b'a', b'n', 0xD0]).count() - 1);
+        let mut written = first;
+        written.extend(store.append(vec![part("line-1", 3, 5), part("line-2", 2, 6)]).unwrap());
+        written.extend(store.append(vec![part("line-2", 4, 7)]).unwrap());
+        assert_eq!(read_all(&store, written[0].first), written, "{seed}");
+    }
+    assert!(whole > 300, "of three frames one at least begins mostly: {whole}");
+}
+
+#[test]
 fn on_a_full_disk_control_goes_on_with_the_reserve() {
     const RESERVE: u64 = 64 << 20;
     for room in (0..40_000).step_by(911) {

@@ -289,6 +289,8 @@ struct Reader {
     points: Vec<(Offset, u64)>,
     /// Offset and byte at which readers stopped.
     stops: VecDeque<(Offset, u64)>,
+    /// Up to this offset the log was durable when what is in memory was read.
+    durable: Offset,
 }
 
 /// All segments, for reading.
@@ -369,7 +371,7 @@ impl Open {
         } else {
             let segment = Segment::open(disk, log, first, Mode::Read)?;
             let points = vec![(first, segment.begin)];
-            Reader { first, segment, points, stops: VecDeque::new() }
+            Reader { first, segment, points, stops: VecDeque::new(), durable: first }
         };
         // The one used last stands last; the first one goes.
         if self.readers.len() >= OPEN_MAX {
@@ -384,54 +386,51 @@ impl Reader {
     /// The first batch with an entry at or behind `from`; `None` when the segment holds nothing there. Its entries
     /// end at `end`.
     fn read(&mut self, from: Offset, end: Offset) -> Result<Option<Batch>, StoreError> {
+        if let Ok(batch) = self.walk(from, end)? {
+            return Ok(batch);
+        }
+        // Somebody else's log may be another than it was read.
+        self.segment.refresh();
+        self.walk(from, end)?.map_err(|(at, what)| StoreError::corrupt(&self.segment.path, at, what))
+    }
+
+    /// The way there, frame by frame; or the byte at which there is something else than there must be, and what.
+    fn walk(&mut self, from: Offset, end: Offset) -> Result<Result<Option<Batch>, (u64, String)>, StoreError> {
         let point = self.points.partition_point(|(offset, _)| *offset <= from).saturating_sub(1);
         let (mut offset, mut at) = self.points.get(point).copied().unwrap_or((self.first, self.segment.begin));
         if let Some(stop) = self.stops.iter().filter(|(stop, _)| *stop <= from).max().filter(|stop| stop.0 >= offset) {
             (offset, at) = *stop;
         }
         while offset < end {
-            let head = self.head(at, offset)?;
+            if offset >= self.durable {
+                // What was read ahead may lie before what was written since, or be what a failed write has left there:
+                // it may even be whole.
+                self.segment.refresh();
+                self.durable = end;
+            }
+            let head = match self.segment.head(at)? {
+                Ok(head) if head.first.offset == offset => head,
+                _ => return Ok(Err((at, format!("the frame with entry {offset} is expected here and not there")))),
+            };
             if self.points.last().is_some_and(|(_, last)| at >= last + POINT_BYTES) {
                 self.points.push((offset, at));
             }
             let next = at + head.bytes() as u64;
             if head.end() > from {
-                let batch = self.batch(at, &head)?;
+                let batch = match self.segment.frame(at, &head)?.and_then(|bytes| frame::read(&head, bytes)) {
+                    Ok(Some(batch)) => batch,
+                    Ok(None) => return Ok(Err((at, "an end frame has entries".to_owned()))),
+                    Err(wrong) => return Ok(Err((at, wrong.0.to_owned()))),
+                };
                 self.stops.push_back((head.end(), next));
                 if self.stops.len() > READERS_MAX {
                     self.stops.pop_front();
                 }
-                return Ok(Some(batch));
+                return Ok(Ok(Some(batch)));
             }
             (offset, at) = (head.end(), next);
         }
-        Ok(None)
-    }
-
-    /// The head of a frame that must be there.
-    fn head(&mut self, at: u64, offset: Offset) -> Result<frame::Head, StoreError> {
-        for _ in 0..2 {
-            match self.segment.head(at)? {
-                Ok(head) if head.first.offset == offset => return Ok(head),
-                // What was read earlier may lie before what was written since.
-                _ => self.segment.refresh(),
-            }
-        }
-        let what = format!("the frame with entry {offset} is expected here and not there");
-        Err(StoreError::corrupt(&self.segment.path, at, what))
-    }
-
-    fn batch(&mut self, at: u64, head: &frame::Head) -> Result<Batch, StoreError> {
-        let mut damage = "";
-        for _ in 0..2 {
-            match self.segment.frame(at, head)?.and_then(|bytes| frame::read(head, bytes)) {
-                Ok(Some(batch)) => return Ok(batch),
-                Ok(None) => damage = "an end frame has entries",
-                Err(wrong) => damage = wrong.0,
-            }
-            self.segment.refresh();
-        }
-        Err(StoreError::corrupt(&self.segment.path, at, damage))
+        Ok(Ok(None))
     }
 }
 
