@@ -371,7 +371,8 @@ pub fn gap(source: &Name, before: Before<'_>, now: Time, session_present: bool, 
     let reason = match (session_present, row.in_doubt, at_most_once) {
         (false, ..) => "the broker kept no session for us: messages of the meantime were not delivered",
         (true, true, _) => {
-            "it is not known whether the broker kept our session: it was asked for one, and its answer did not come"
+            "it is not known whether the broker kept our session all the time: an answer of it did not come, or the \
+             folder was put back"
         }
         (true, false, true) => "topics of QoS 0 are not kept while the source is disconnected",
         (true, false, false) => return None,

@@ -26,6 +26,7 @@ use andon_store::{
     historian::{Keeper, Kept},
 };
 use restored::Backup;
+pub(crate) use disk::{FINDS_NO_ROOM, FULL};
 pub use restored::Lost;
 use std::{fmt, sync::Arc};
 

@@ -81,4 +81,31 @@ mod tests {
     fn a_log_that_has_stopped() {
         keep(&[10_735, 11_141]);
     }
+
+    /// A group of the log had found no room; a reader had looked ahead and took what was left of it for what came in
+    /// its place, which it called damaged.
+    #[test]
+    fn a_reader_that_has_seen_a_write_that_failed() {
+        keep(&[13_814]);
+    }
+
+    /// A session had ended in a lost time, and its connect had begun another, without filters: who was restored since
+    /// heard that there is one, and no gap told of what came before it had subscribed again.
+    #[test]
+    fn a_session_that_is_another_since_a_lost_time() {
+        keep(&[18_518]);
+    }
+
+    /// Not of the product: a full disk had taken from the log what rules had not read, as it says; an event was passed
+    /// over, as its exception says; and two restores happened in one second.
+    #[test]
+    fn what_the_product_tells_of_and_these_worlds_took_for_a_breach() {
+        keep(&[15_537, 17_849, 19_171, 19_625]);
+    }
+
+    /// The same of a call that was refused, and that a lost time had sent once more.
+    #[test]
+    fn a_call_that_a_lost_time_has_made_though_it_is_refused() {
+        keep(&[13_634, 13_721, 14_223]);
+    }
 }

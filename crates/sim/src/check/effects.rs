@@ -5,7 +5,7 @@ use crate::{
     office::Effect,
     world::{Broken, World, fault, people},
 };
-use andon_model::{EventId, Reference, Time};
+use andon_model::{EventId, ExceptionId, Reference, Time};
 use andon_store::{
     Query, RunRow, Store,
     rows::{CallRow, CallState, RunState},
@@ -95,7 +95,11 @@ fn of_activation(world: &World, told: &Told) -> Result<(), Broken> {
         let states: Vec<&str> = runs.iter().map(|run| run.state.word()).collect();
         Broken::new("runs", format!("the activation {} ({states:?}): {what}\n{text}", told.event.id))
     };
-    let [run] = runs.as_slice() else { return Err(wrong("it has not one run")) };
+    let run = match runs.as_slice() {
+        [run] => run,
+        [] if is_set_aside(world, told.event.id)? => return Ok(()),
+        _ => return Err(wrong("it has not one run")),
+    };
     let exceptions = world.store.exceptions_of_run(run.id).map_err(fault)?;
     let open = exceptions.iter().any(|row| !row.state.has_ended() && !row.owner.as_str().is_empty());
     let touched = exceptions.iter().any(|row| world.touched.exceptions.contains(&row.id));
@@ -115,8 +119,10 @@ fn of_activation(world: &World, told: &Told) -> Result<(), Broken> {
         let edited = exceptions.iter().any(|row| world.touched.exceptions.contains(&row.id));
         let fits = match call.state {
             CallState::Delivered => effects > 0,
-            // Somebody may have had it made in a lost time.
-            CallState::Refused => effects == 0 || world.lost.acted.contains(&told.event.id),
+            // Somebody may have had it made in a lost time, or that time knew nothing of the refusal.
+            CallState::Refused => {
+                effects == 0 || world.lost.acted.contains(&told.event.id) || world.lost.has_sent(&call.reference)
+            }
             // It may have gone by a route, in a lost time, that the folder does not know, and that has become none.
             CallState::Skipped => effects == 0 || given_up || edited || moved(&call.capability),
             CallState::Parked => open || given_up,
@@ -127,6 +133,16 @@ fn of_activation(world: &World, told: &Told) -> Result<(), Broken> {
         }
     }
     Ok(())
+}
+
+/// Whether an event was passed over, because processes ended again and again with it alone at hand, and its owner was
+/// told: none of them was to blame here.
+fn is_set_aside(world: &World, event: EventId) -> Result<bool, Broken> {
+    let told = ExceptionId::derived(&[b"poison", event.to_string().as_bytes()]);
+    Ok(world.store.exception(told).map_err(fault)?.is_some_and(|row| {
+        let is_cared_for = !row.state.has_ended() || world.touched.exceptions.contains(&row.id);
+        is_cared_for && !row.owner.as_str().is_empty()
+    }))
 }
 
 /// When people have dealt with everything no run waits any more, and what has not completed was given up by a person.

@@ -1,9 +1,12 @@
 //! The historian answers with every sample there was, whatever was sealed, merged, moved and restored meanwhile; what
 //! it does not keep any more is old enough, and counted.
 
-use crate::world::{Broken, World, fault};
+use crate::world::{Broken, FINDS_NO_ROOM, FULL, World, fault};
 use andon_model::{AssetName, Entry, Position, Quality, SignalName, SignalNo, Time, Value};
-use andon_store::historian::{Range, Stored};
+use andon_store::{
+    Query,
+    historian::{Range, Stored},
+};
 
 /// Samples that are asked for at once: fewer than there are, so that answers come in pages.
 const PAGE: usize = 150;
@@ -48,6 +51,26 @@ pub(crate) fn every_sample(world: &World) -> Result<(), Broken> {
         return Err(Broken::new("historian", text));
     }
     Ok(())
+}
+
+/// Whether a full disk has taken what rules had not read: then the disk was full, no more is counted than lay there, and
+/// a gap tells of it.
+pub(crate) fn has_dropped(world: &World) -> Result<bool, Broken> {
+    let dropped: u64 = world.store.holdings().map_err(fault)?.dropped.values().sum();
+    if dropped == 0 {
+        return Ok(false);
+    }
+    let was_full = world.seen.of(FULL) + world.seen.of(FINDS_NO_ROOM) > 0;
+    let before = world.archive.iter().filter(|batch| batch.end().offset <= world.store.log_start().offset);
+    let samples = before.flat_map(|batch| &batch.part.entries).filter(|entry| matches!(entry, Entry::Sample(_)));
+    let (there, query) = (samples.count() as u64, Query { limit: 10_000, ..Query::default() });
+    let gaps = world.store.list("gaps", &query).map_err(fault)?.rows;
+    let told = gaps.iter().any(|gap| gap.to_string().contains("retention: the disk was full"));
+    if was_full && dropped <= there && told {
+        return Ok(true);
+    }
+    let text = format!("{dropped} samples of {there} went before rules had read them; full: {was_full}, {gaps:?}");
+    Err(Broken::new("dropped", text))
 }
 
 /// The samples of a signal that ever were in the log, with when they were received.

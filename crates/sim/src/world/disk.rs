@@ -13,6 +13,11 @@ use std::sync::Arc;
 const SEGMENT_BYTES: u64 = 24 << 10;
 /// Batches in memory.
 const RING_BYTES: usize = 16 << 10;
+/// What is counted where the disk has little room.
+pub(crate) const FULL: &str = "fault: the disk is full";
+/// What is counted where one operation is to find no room.
+pub(crate) const FINDS_NO_ROOM: &str = "fault: an operation of the disk finds no room";
+
 /// Samples are sealed when they are so old.
 const SEAL_AFTER: Span = Span::from_secs(120);
 
@@ -44,7 +49,7 @@ impl World {
             0..4 => (Trouble::Kill(seed), "crash: killed in an operation of the disk"),
             4..7 => (Trouble::PowerCut(seed), "crash: power cut in an operation of the disk"),
             7 => (Trouble::Error(seed), "fault: an operation of the disk fails"),
-            _ => (Trouble::Full(seed), "fault: an operation of the disk finds no room"),
+            _ => (Trouble::Full(seed), FINDS_NO_ROOM),
         };
         self.seen.count(what);
         self.tell(format_args!("after {skipped} operations of the disk: {trouble:?}"));
@@ -64,7 +69,7 @@ impl World {
         let left = chance.below(400_000);
         self.disk.set_capacity(Some(used + left));
         self.full = true;
-        self.seen.count("fault: the disk is full");
+        self.seen.count(FULL);
         self.tell(format_args!("the disk has {left} bytes left"));
     }
 

@@ -7,7 +7,7 @@ use crate::{
     check::{self, Era},
     project::{Edit, Variant},
 };
-use andon_model::{CallId, Event, EventId, Reference, Time, sample::Batch};
+use andon_model::{CallId, Event, EventId, Reference, Time, sample::Batch, span::Span};
 use andon_store::{
     SimDisk,
     backup::{Restored, back_up_simulated, next_epoch_of},
@@ -144,7 +144,8 @@ impl World {
         let sent = self.lose(&backup)?;
         self.disk.kill();
         self.end(chance);
-        self.pass(chance.millis(1, 600_000));
+        // Epochs are told apart by the second, and nobody replaces a machine in less.
+        self.pass(chance.millis(1, 600_000).max(Span::from_secs(1)));
         let replaced = self.store.epoch();
         // A disk that is gone tells nobody its epoch; the time is above it unless the clock was set back.
         let is_known = chance.percent(50) || self.moved.nanos() > 0;

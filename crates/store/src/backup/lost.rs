@@ -4,7 +4,7 @@ use crate::{
     SimDisk, Store, StoreError, db,
     disk::{Disk, FOLDER},
     folder::{self, Format},
-    rows::{AuditRow, GapRow, RestoreRow, Write},
+    rows::{AuditRow, GapRow, RestoreRow, SourceRow, Write},
 };
 use andon_model::{Name, Time};
 use serde_json::Value as Json;
@@ -68,8 +68,14 @@ impl Store {
             revision: (self.context_revision()? + 1).max(seconds.saturating_mul(REVISIONS_A_SECOND)),
         };
         let mut writes = vec![Write::Restore(Box::new(row))];
+        let mut rows: BTreeMap<Name, SourceRow> =
+            self.source_rows()?.into_iter().map(|row| (row.source.clone(), row)).collect();
         for (source, since) in self.since(taken)? {
             let (from, to) = (since.min(taken), at.max(taken));
+            // A broker may have forgotten our session in the lost time and made another: what comes from now on until
+            // we are connected would be in none, and the answer to our connect would not tell.
+            let row = rows.remove(&source).unwrap_or_else(|| never_connected(&source, from));
+            writes.push(Write::Source(SourceRow { in_doubt: true, ..row }));
             writes.push(Write::Gap(GapRow { source, from, to, reason: REASON.to_owned() }));
         }
         let (act, subject) = ("folder.restore".to_owned(), self.instance().to_string());
@@ -99,6 +105,12 @@ impl Store {
     pub fn restored(&self) -> Result<Option<RestoreRow>, StoreError> {
         self.ask(db::restored)
     }
+}
+
+/// The row of a source that had none when the backup was taken.
+fn never_connected(source: &Name, since: Time) -> SourceRow {
+    let (source, reason) = (source.clone(), REASON.to_owned());
+    SourceRow { source, connected: false, since, reason, code: None, in_doubt: true, filters: Vec::new() }
 }
 
 #[cfg(test)]

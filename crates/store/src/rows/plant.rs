@@ -31,7 +31,8 @@ pub struct SourceRow {
     /// The reason code of MQTT 5 that the other side ended it with; those of 3.1.1 as the code that means the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u8>,
-    /// The broker was asked for our session and may have kept none, and no gap tells of that yet.
+    /// The broker was asked for our session and may have kept none, or the folder was restored since, and no gap tells
+    /// of that yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_doubt: bool,
     /// The topic filters that a broker may hold for it: a session outlives an edit of the project.
