@@ -80,8 +80,8 @@ pub fn back_up_simulated(disk: &SimDisk, begun: &SimDisk) -> Result<SimDisk, Sto
     let backup = disk.snapshot()?;
     backup.set_capacity(None);
     let (target, path) = (Disk::Simulated(backup.process()), Path::new(FOLDER).join(STATES));
-    match begun.files().into_iter().find(|(path, _)| path == Path::new(STATES)) {
-        Some((_, bytes)) => target.replace(&path, &bytes)?,
+    match begun.file(Path::new(STATES)) {
+        Some(bytes) => target.replace(&path, &bytes)?,
         None if target.exists(&path) => {
             target.remove(&path)?;
             target.sync_dir(Path::new(FOLDER))?;

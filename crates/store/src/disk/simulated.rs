@@ -157,14 +157,18 @@ impl SimDisk {
             }
         }
         let bytes = |(path, number): (PathBuf, u64)| {
-            let file = state.file(number).ok()?.now();
-            let mut bytes = vec![0; usize::try_from(file.length()).ok()?];
-            file.read(0, &mut bytes);
-            Some((path.strip_prefix(FOLDER).ok()?.to_owned(), bytes))
+            Some((path.strip_prefix(FOLDER).ok()?.to_owned(), state.file(number).ok()?.now().whole()))
         };
         let mut files: Vec<_> = found.into_iter().filter_map(bytes).collect();
         files.sort();
         files
+    }
+
+    /// The bytes of one file of the data folder, by its path in it, as they are seen now.
+    pub(crate) fn file(&self, path: &Path) -> Option<Vec<u8>> {
+        let state = self.state();
+        let number = state.named(&Path::new(FOLDER).join(path)).ok()?;
+        Some(state.file(number).ok()?.now().whole())
     }
 
     /// Whether a process has the folder.

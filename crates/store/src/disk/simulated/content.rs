@@ -58,6 +58,13 @@ impl Image {
         }
     }
 
+    /// All bytes.
+    pub(super) fn whole(&self) -> Vec<u8> {
+        let mut bytes = vec![0; place(self.length)];
+        self.read(0, &mut bytes);
+        bytes
+    }
+
     /// Fills `to` as far as the file goes.
     pub(super) fn read(&self, at: u64, to: &mut [u8]) -> usize {
         let count = place(self.length.saturating_sub(at)).min(to.len());
