@@ -391,6 +391,11 @@ fn a_gap_begins_where_a_source_was_heard_of_last() {
     told.sort_by_key(|(source, ..)| source.to_string());
     let gap = |source: &str, from: Time| (json!(source), json!(from), json!(at));
     assert_eq!(told, [gap("away", before(600)), gap("line-1", heard.min(NOW)), gap("new", NOW)]);
+    // Whether the broker has the session that the backup knows of, or any, nobody knows.
+    let mut rows = again.source_rows().unwrap();
+    rows.sort_by_key(|row| row.source.clone());
+    let rows: Vec<_> = rows.iter().map(|row| (row.source.as_str(), row.connected, row.in_doubt)).collect();
+    assert_eq!(rows, [("away", false, true), ("line-1", true, true), ("new", false, true)]);
 }
 
 #[test]
