@@ -53,8 +53,8 @@ pub(crate) fn every_sample(world: &World) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Whether a full disk has taken what rules had not read: then the disk was full, no more is counted than lay there, and
-/// a gap tells of it.
+/// Whether a full disk has taken what rules had not read: then the disk was full, no more is counted than lay there,
+/// and a gap tells of it.
 pub(crate) fn has_dropped(world: &World) -> Result<bool, Broken> {
     let dropped: u64 = world.store.holdings().map_err(fault)?.dropped.values().sum();
     if dropped == 0 {
