@@ -25,8 +25,8 @@ use andon_store::{
     SimDisk, Store,
     historian::{Keeper, Kept},
 };
-use restored::Backup;
 pub(crate) use disk::{FINDS_NO_ROOM, FULL};
+use restored::Backup;
 pub use restored::Lost;
 use std::{fmt, sync::Arc};
 
