@@ -205,7 +205,7 @@ impl Scope<'_> {
             "set" => self
                 .of(entry, |scope, mut task: SetTask| (task.common(), scope.object(task.set, vars).map(TaskKind::Set))),
             "switch" => self.of(entry, |scope, mut task: SwitchTask| {
-                let cases = scope.switch(&task.switch, names, vars);
+                let cases = scope.switch(&task.switch, entry.body, names, vars);
                 (task.common(), cases.map(TaskKind::Switch))
             }),
             "try" => self.of(entry, |scope, mut task: TryTask| (task.common(), scope.guarded(&task, pointer, vars))),
@@ -400,6 +400,7 @@ impl Scope<'_> {
     fn switch(
         &mut self,
         cases: &Items<At<Entries<String, CaseFile>>>,
+        at: Spot,
         names: &[String],
         vars: &Vars,
     ) -> Result<Vec<Case>, Told> {
@@ -433,6 +434,8 @@ impl Scope<'_> {
             }
         }
         if cases.good.is_empty() && cases.spoilt == 0 {
+            let finding = Finding::error(codes::TASK, at, "a switch has at least one case");
+            self.project.push(finding.expected("`- <name>: { when: ${ ... }, then: ... }`").help("name the cases"));
             return Err(Told);
         }
         whole.then_some(all).ok_or(Told)
