@@ -1,11 +1,11 @@
 //! What was done for each event at the offices, and what people have been told where it was not.
 
-use super::Told;
+use super::{Told, set_aside};
 use crate::{
     office::Effect,
     world::{Broken, World, fault, people},
 };
-use andon_model::{EventId, ExceptionId, Reference, Time};
+use andon_model::{EventId, Reference, Time};
 use andon_store::{
     Query, RunRow, Store,
     rows::{CallRow, CallState, RunState},
@@ -97,7 +97,7 @@ fn of_activation(world: &World, told: &Told) -> Result<(), Broken> {
     };
     let run = match runs.as_slice() {
         [run] => run,
-        [] if is_set_aside(world, told.event.id)? => return Ok(()),
+        [] if is_passed_over(world, told.event.id)? => return Ok(()),
         _ => return Err(wrong("it has not one run")),
     };
     let exceptions = world.store.exceptions_of_run(run.id).map_err(fault)?;
@@ -135,11 +135,9 @@ fn of_activation(world: &World, told: &Told) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Whether an event was passed over, because processes ended again and again with it alone at hand, and its owner was
-/// told: none of them was to blame here.
-fn is_set_aside(world: &World, event: EventId) -> Result<bool, Broken> {
-    let told = ExceptionId::derived(&[b"poison", event.to_string().as_bytes()]);
-    Ok(world.store.exception(told).map_err(fault)?.is_some_and(|row| {
+/// Whether an event was passed over, and its owner was told.
+fn is_passed_over(world: &World, event: EventId) -> Result<bool, Broken> {
+    Ok(set_aside(&world.store, &event.to_string())?.is_some_and(|row| {
         let is_cared_for = !row.state.has_ended() || world.touched.exceptions.contains(&row.id);
         is_cared_for && !row.owner.as_str().is_empty()
     }))

@@ -1,10 +1,10 @@
 //! Events are those of an evaluation that nothing disturbed.
 
-use super::Told;
+use super::{Told, set_aside};
 use crate::world::{Broken, World, fault};
 use andon_contract::Contract;
 use andon_events::{Engine, Output, Saved, context::Context, engine::Moment};
-use andon_model::{Entry, EventId, ExceptionId, Mark, Name, Position, SignalNo, Time, sample::Batch};
+use andon_model::{Entry, EventId, Mark, Name, Position, SignalNo, Time, sample::Batch};
 use andon_store::{Store, rows::Evidence};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -112,8 +112,7 @@ fn without(store: &Store, batch: &Batch) -> Result<Arc<Batch>, Broken> {
     let mut read = Batch::clone(batch);
     for (offset, entry) in (batch.first.offset..).zip(&mut read.part.entries) {
         let at = Position { offset, ..batch.first };
-        let told = ExceptionId::derived(&[b"poison", at.to_string().as_bytes()]);
-        if store.exception(told).map_err(fault)?.is_some() {
+        if set_aside(store, &at.to_string())?.is_some() {
             match entry {
                 Entry::Sample(sample) => sample.signal = SignalNo(u32::MAX),
                 Entry::Mark(mark) => *mark = Mark::Rows { of: String::new(), from: 0, to: 0 },

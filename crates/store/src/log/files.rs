@@ -386,16 +386,18 @@ impl Reader {
     /// The first batch with an entry at or behind `from`; `None` when the segment holds nothing there. Its entries
     /// end at `end`.
     fn read(&mut self, from: Offset, end: Offset) -> Result<Option<Batch>, StoreError> {
-        if let Ok(batch) = self.walk(from, end)? {
-            return Ok(batch);
+        match self.walk(from, end) {
+            // Somebody else's log may be another than it was read.
+            Err(StoreError::Corrupt { .. }) => {
+                self.segment.refresh();
+                self.walk(from, end)
+            }
+            found => found,
         }
-        // Somebody else's log may be another than it was read.
-        self.segment.refresh();
-        self.walk(from, end)?.map_err(|(at, what)| StoreError::corrupt(&self.segment.path, at, what))
     }
 
-    /// The way there, frame by frame; or the byte at which there is something else than there must be, and what.
-    fn walk(&mut self, from: Offset, end: Offset) -> Result<Result<Option<Batch>, (u64, String)>, StoreError> {
+    /// The way there, frame by frame.
+    fn walk(&mut self, from: Offset, end: Offset) -> Result<Option<Batch>, StoreError> {
         let point = self.points.partition_point(|(offset, _)| *offset <= from).saturating_sub(1);
         let (mut offset, mut at) = self.points.get(point).copied().unwrap_or((self.first, self.segment.begin));
         if let Some(stop) = self.stops.iter().filter(|(stop, _)| *stop <= from).max().filter(|stop| stop.0 >= offset) {
@@ -410,27 +412,28 @@ impl Reader {
             }
             let head = match self.segment.head(at)? {
                 Ok(head) if head.first.offset == offset => head,
-                _ => return Ok(Err((at, format!("the frame with entry {offset} is expected here and not there")))),
+                _ => {
+                    let what = format!("the frame with entry {offset} is expected here and not there");
+                    return Err(StoreError::corrupt(&self.segment.path, at, what));
+                }
             };
             if self.points.last().is_some_and(|(_, last)| at >= last + POINT_BYTES) {
                 self.points.push((offset, at));
             }
             let next = at + head.bytes() as u64;
             if head.end() > from {
-                let batch = match self.segment.frame(at, &head)?.and_then(|bytes| frame::read(&head, bytes)) {
-                    Ok(Some(batch)) => batch,
-                    Ok(None) => return Ok(Err((at, "an end frame has entries".to_owned()))),
-                    Err(wrong) => return Ok(Err((at, wrong.0.to_owned()))),
-                };
+                let read = self.segment.frame(at, &head)?.and_then(|bytes| frame::read(&head, bytes));
+                let read = read.and_then(|batch| batch.ok_or(frame::NoFrame("an end frame has entries")));
+                let batch = read.map_err(|wrong| StoreError::corrupt(&self.segment.path, at, wrong.0))?;
                 self.stops.push_back((head.end(), next));
                 if self.stops.len() > READERS_MAX {
                     self.stops.pop_front();
                 }
-                return Ok(Ok(Some(batch)));
+                return Ok(Some(batch));
             }
             (offset, at) = (head.end(), next);
         }
-        Ok(Ok(None))
+        Ok(None)
     }
 }
 

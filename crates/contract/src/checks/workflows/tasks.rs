@@ -24,6 +24,9 @@ use andon_model::Time;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+/// What a case of a switch looks like.
+const CASE: &str = "`- <name>: { when: ${ ... }, then: ... }`";
+
 /// Tasks of a list at most.
 const TASKS_MAX: usize = 1_000;
 
@@ -411,8 +414,7 @@ impl Scope<'_> {
             let [(name, body)] = case.good.as_slice() else {
                 if case.spoilt.is_empty() {
                     let finding = Finding::error(codes::TASK, case.spot, "this is not one case with its name");
-                    self.project
-                        .push(finding.expected("`- <name>: { when: ${ ... }, then: ... }`").help("one case per `- `"));
+                    self.project.push(finding.expected(CASE).help("one case per `- `"));
                 }
                 whole = false;
                 continue;
@@ -435,7 +437,7 @@ impl Scope<'_> {
         }
         if cases.good.is_empty() && cases.spoilt == 0 {
             let finding = Finding::error(codes::TASK, at, "a switch has at least one case");
-            self.project.push(finding.expected("`- <name>: { when: ${ ... }, then: ... }`").help("name the cases"));
+            self.project.push(finding.expected(CASE).help("name the cases"));
             return Err(Told);
         }
         whole.then_some(all).ok_or(Told)
