@@ -1,7 +1,7 @@
 //! `cargo xtask upgrade`: the release before writes a data folder under load and is killed, this one goes on with it.
 //!
 //! The release before is the newest tag `v*` behind the present commit; while there is none, the commit that
-//! `xtask/release-before.txt` names. It is built in a folder of its own, once.
+//! `xtask/release-before.txt` names. It is built from a folder of its own, once.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,17 +68,18 @@ fn git(arguments: &[&str]) -> Result<String> {
     Ok(command::output(git)?.trim().to_owned())
 }
 
-/// Builds a commit in a folder of its own; its binary.
+/// Builds a commit from a folder of its own; its binary.
 fn build(revision: &str) -> Result<PathBuf> {
-    let folder = root::target()?.join("upgrade");
-    let (source, target) = (folder.join(revision), folder.join("target"));
+    let target = root::target()?;
+    let source = target.join("upgrade").join(revision);
     let program = source.join("andon");
     if program.is_file() {
         return Ok(program);
     }
     unpack(revision, &source)?;
     let mut cargo = command::cargo();
-    cargo.current_dir(&source).env("CARGO_TARGET_DIR", &target).args(["build", "--package", "andon"]);
+    // Into the present build folder and with the features of the whole workspace: most dependencies are there already.
+    cargo.current_dir(&source).env("CARGO_TARGET_DIR", &target).args(["build", "--workspace", "--bin", "andon"]);
     if !command::stream(cargo, |_| {})?.success() {
         bail!("the commit {revision} does not build");
     }
