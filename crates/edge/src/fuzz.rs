@@ -6,7 +6,7 @@ pub use sources::{adapter, certificate, message, post};
 
 use crate::{
     feed::{Format, rows},
-    mqtt::{Client, Settings},
+    mqtt::{Client, Settings, client::CORE_FAILED},
     payload::{Leaf, Places},
 };
 use andon_contract::contract::{MqttVersion, Pointer};
@@ -33,7 +33,9 @@ pub fn mqtt(data: &[u8]) {
     let mut now = Duration::ZERO;
     for piece in bytes.chunks(usize::from(first >> 2) + 1) {
         now += Duration::from_secs(1);
-        if client.receive(piece, now, &mut happened).is_err() || client.tick(now).is_err() {
+        let received = client.receive(piece, now, &mut happened);
+        assert!(received.as_ref().err().is_none_or(|ended| ended.reason != CORE_FAILED), "{received:?}");
+        if received.is_err() || client.tick(now).is_err() {
             return;
         }
         for what in happened.drain(..) {

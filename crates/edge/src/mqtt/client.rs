@@ -36,6 +36,8 @@ pub const OUTPUT_MAX: usize = 1 << 20;
 const PUBLISH: u8 = 3;
 /// The first byte of a PUBACK.
 const PUBACK: u8 = 0x40;
+/// Why a conversation has ended in which the protocol core failed.
+pub(crate) const CORE_FAILED: &str = "the protocol core failed on what the broker sent";
 /// The longest text of a broker that is shown.
 const SAID_MAX: usize = 200;
 
@@ -235,10 +237,7 @@ impl Client {
         // A defect of the protocol core that foreign bytes find ends the connection, not the source.
         let caught = std::panic::catch_unwind(AssertUnwindSafe(|| core.recv(&mut Cursor::new(bytes))));
         let Ok(events) = caught else {
-            return Err(self.over(Ended::new(
-                "the protocol core failed on what the broker sent",
-                "report it with the broker's name and version",
-            )));
+            return Err(self.over(Ended::new(CORE_FAILED, "report it with the broker's name and version")));
         };
         if events.is_empty() {
             return Ok(());
@@ -278,8 +277,13 @@ impl Client {
         match packet {
             Packet::V3_1_1Publish(_) | Packet::V5_0Publish(_) => {
                 let message = Message(Body::Packet(packet));
-                if let Some(Ack { id, exactly_once: true }) = message.ack() {
-                    self.owed.insert(id);
+                match message.ack() {
+                    // MQTT-2.3.1-1. The core lets it pass in 3.1.1, and fails when it is to answer it.
+                    Some(Ack { id: 0, .. }) => return Err(Ended::protocol(MqttError::MalformedPacket)),
+                    Some(Ack { id, exactly_once: true }) => {
+                        self.owed.insert(id);
+                    }
+                    _ => {}
                 }
                 happened.push(Happened::Message(message));
             }

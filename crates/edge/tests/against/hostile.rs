@@ -208,6 +208,7 @@ fn no_broker_brings_the_client_down() {
             ("quality of service 3", after(&[0x36, 5, 0, 1, b'a', 0, 1])),
             ("a topic that is no text", after(&[0x30, 3, 0, 1, 0xFF])),
             ("a packet id of zero", after(&[0x32, 5, 0, 1, b'a', 0, 0])),
+            ("a packet id of zero, twice", after(&[0x34, 5, 0, 1, b'a', 0, 0].repeat(2))),
             ("a subscription for more than was asked", after(&[0x90, 4, 0, 1, 1, 1])),
             ("a huge message that ends", after(&[0x30, 0xFF, 0xFF, 0x7F, 0, 1, b'a'])),
             (
